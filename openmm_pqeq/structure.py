@@ -1,0 +1,100 @@
+"""The data in flight, and its glossary.
+
+A `Structure` is one structure or a batch of them laid end to end. All terms of the potential read it and none writes to it.
+
+n_atoms       atoms of all structures together
+n_structures  structures in the batch; `batch` says for each atom which one it belongs to
+cell          rows are lattice vectors; r_ij = r_j − r_i + S·cell for an image with integer shift S
+field         electric field F; a fixed charge feels the force +q F
+"""
+
+from typing import NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Structure(NamedTuple):
+    """Atoms in flight: tensors on one device.
+
+    positions : (n_atoms, 3) Å
+    numbers : (n_atoms,) int64, atomic numbers
+    cell : (n_structures, 3, 3) Å, rows are lattice vectors; a row of a direction that is not periodic may be zero
+    pbc : (n_structures, 3) bool, which lattice vectors are periodic
+    batch : (n_atoms,) int64, ascending: the structure an atom belongs to
+    total_charge : (n_structures,) e
+    field : (n_structures, 3) V/Å
+    """
+
+    positions: Tensor
+    numbers: Tensor
+    cell: Tensor
+    pbc: Tensor
+    batch: Tensor
+    total_charge: Tensor
+    field: Tensor
+
+
+def structure_of(
+    positions: Tensor,
+    numbers: Tensor,
+    cell: Tensor | None = None,
+    pbc: Tensor | None = None,
+    total_charge: float = 0.0,
+    field: Tensor | None = None,
+) -> Structure:
+    """One structure from its arrays; everything takes the dtype and device of `positions`.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) Å
+    numbers : (n_atoms,) atomic numbers
+    cell : (3, 3) Å, rows; without it nothing is periodic
+    pbc : (3,) bool; default: all True where a cell is given
+    total_charge : e
+    field : (3,) V/Å
+    """
+    options = {"dtype": positions.dtype, "device": positions.device}
+    if cell is None:
+        cell, pbc = torch.zeros(3, 3, **options), torch.zeros(3, dtype=torch.bool)
+    if pbc is None:
+        pbc = torch.ones(3, dtype=torch.bool)
+    return Structure(
+        positions=positions,
+        numbers=numbers.to(device=positions.device, dtype=torch.int64),
+        cell=cell.to(**options).reshape(1, 3, 3),
+        pbc=pbc.to(positions.device).reshape(1, 3),
+        batch=torch.zeros(len(positions), dtype=torch.int64, device=positions.device),
+        total_charge=torch.full((1,), float(total_charge), **options),
+        field=torch.zeros(1, 3, **options) if field is None else field.to(**options).reshape(1, 3),
+    )
+
+
+def collate(structures: Sequence[Structure]) -> Structure:
+    """Lay structures end to end as one batch."""
+    offsets = [0]
+    for structure in structures:
+        offsets.append(offsets[-1] + len(structure.cell))
+    return Structure(
+        positions=torch.cat([s.positions for s in structures]),
+        numbers=torch.cat([s.numbers for s in structures]),
+        cell=torch.cat([s.cell for s in structures]),
+        pbc=torch.cat([s.pbc for s in structures]),
+        batch=torch.cat([s.batch + offset for s, offset in zip(structures, offsets)]),
+        total_charge=torch.cat([s.total_charge for s in structures]),
+        field=torch.cat([s.field for s in structures]),
+    )
+
+
+def select_structure(structure: Structure, index: int) -> Structure:
+    """Structure number `index` of a batch, by itself (TorchScript)."""
+    atoms = structure.batch == index
+    return Structure(
+        positions=structure.positions[atoms],
+        numbers=structure.numbers[atoms],
+        cell=structure.cell[index : index + 1],
+        pbc=structure.pbc[index : index + 1],
+        batch=torch.zeros_like(structure.batch[atoms]),
+        total_charge=structure.total_charge[index : index + 1],
+        field=structure.field[index : index + 1],
+    )
