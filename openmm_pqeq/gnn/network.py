@@ -1,0 +1,156 @@
+"""NequIP: an equivariant network from species and pair vectors to an energy per atom.
+
+    h⁰_i = W[Z_i]                                            embedding
+    hᵏ⁺¹ = gate( L_down (1/n̄) Σ_j R(r_ij) ⊙ (L_up hᵏ)_j ⊗ Y(v̂_ij) + W_{Z_i} hᵏ_i )      interactions, convolution.py
+    E_i  = scale_{Z_i} · (h_i L_1 L_2) + shift_{Z_i}         readout, eV
+
+v_ij = ± (r_j − r_i): + for `edge_sign="training"`, − for "notebook". The sign is part of a model: it does not matter where parities are
+labelled truly, but it does in models that label vectors '1e' (the published ReaxNet among them).
+
+Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
+"""
+
+from typing import Sequence
+
+import torch
+from e3nn.o3 import Irreps
+from torch import Tensor, nn
+
+from openmm_pqeq.gnn.convolution import Edges, Interaction, Linear
+from openmm_pqeq.gnn.paths import EVEN, plan_layers
+from openmm_pqeq.gnn.radial import RadialBasis, RadialNetwork, basis_gain
+from openmm_pqeq.gnn.spherical import SphericalHarmonics
+from openmm_pqeq.neighbors import Pairs, within
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
+
+
+class NequIP(nn.Module):
+    """Atomic energies of the short-range part.
+
+    Made in float64; cast with `.to(torch.float32)`. May be differentiated twice in the vectors (training on forces); the energy has as
+    many continuous derivatives at the cutoff as the envelope.
+
+    Parameters
+    ----------
+    species : element symbols, in the order of the weights
+    hidden_irreps : features, such as "32x0e + 16x1o + 8x2e"
+    sh_irreps : spherical harmonics, such as "1x0e + 1x1o + 1x2e"
+    layers : number of interactions
+    r_max : cutoff, Å
+    n_basis : radial functions
+    radial_hidden : widths of the hidden layers of the radial networks
+    avg_neighbors : constant the sum over neighbours is divided by
+    edge_sign : "training" (v = r_j − r_i) or "notebook" (r_i − r_j)
+    self_connection : whether a layer adds a species-dependent linear map of its input
+    nonlinearities : "silu" or "tanh" of even scalars and gates, "tanh" of odd ones
+    radial_nonlinearity : "silu" or "tanh"
+    envelope : "polynomial" or "xplor", see radial.py
+    readout_hidden : width between the two readout layers; default half the even scalars
+    scale, shift : eV, of all species or one each
+    seed : of the initial weights
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str],
+        hidden_irreps: str = "32x0e + 16x1o + 8x2e",
+        sh_irreps: str = "1x0e + 1x1o + 1x2e",
+        layers: int = 3,
+        r_max: float = 5.0,
+        n_basis: int = 8,
+        radial_hidden: Sequence[int] = (64, 64),
+        avg_neighbors: float = 30.0,
+        edge_sign: str = "training",
+        self_connection: bool = True,
+        nonlinearities: dict[str, str] | None = None,
+        radial_nonlinearity: str = "silu",
+        envelope: str = "polynomial",
+        readout_hidden: int | None = None,
+        scale: float | Sequence[float] = 1.0,
+        shift: float | Sequence[float] = 0.0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        nonlinearities = {"e": "silu", "o": "tanh"} if nonlinearities is None else nonlinearities
+        self.species = list(species)
+        self.cutoff = float(r_max)
+        self.sign = _sign(edge_sign)
+        _check(self.species, sh_irreps, nonlinearities)
+        degrees = [ir.l for _, ir in Irreps(sh_irreps)]
+        plan = plan_layers(hidden_irreps, sh_irreps, layers, self_connection)
+        generator = torch.Generator().manual_seed(seed)
+
+        n_species, n_scalars = len(self.species), plan[0].inputs[EVEN]
+        self.embedding = nn.Parameter(torch.randn(n_species, n_scalars, dtype=torch.float64, generator=generator))
+        self.basis = RadialBasis(r_max, n_basis, envelope)
+        self.harmonics = SphericalHarmonics(degrees)
+        self.interactions = nn.ModuleList()
+        for layer in plan:
+            n_weights = sum(list(layer.inputs.values())[path.input] for path in layer.paths)
+            widths = [n_basis, *radial_hidden, n_weights]
+            radial = RadialNetwork(widths, radial_nonlinearity, basis_gain(self.basis), generator)
+            own_species = n_species if self_connection else 0
+            self.interactions.append(Interaction(layer, degrees, radial, own_species, avg_neighbors, nonlinearities, generator))
+        n_last = plan[-1].scalars[EVEN]
+        n_readout = max(n_last // 2, 1) if readout_hidden is None else readout_hidden
+        self.readout = nn.Sequential(Linear(n_last, n_readout, generator), Linear(n_readout, 1, generator))
+
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64).expand(n_species).clone())
+        self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.float64).expand(n_species).clone())
+        index_of = torch.full((len(SYMBOLS) + 1,), -1, dtype=torch.int64)  # the last entry: anything beyond the table
+        index_of[[ATOMIC_NUMBERS[symbol] for symbol in self.species]] = torch.arange(n_species)
+        self.register_buffer("index_of", index_of, persistent=False)
+
+    def _apply(self, fn, recurse=True):
+        """Scale and shift stay float64: energies of isolated atoms have more digits than float32."""
+        scale, shift = self.scale, self.shift
+        super()._apply(fn, recurse)
+        self.scale, self.shift = scale.to(self.scale.device), shift.to(self.shift.device)
+        return self
+
+    def species_index(self, numbers: Tensor) -> Tensor:
+        """Position in `species` of each atomic number (n_atoms,); raises for one that is not there."""
+        index = self.index_of[numbers.clamp(0, self.index_of.size(0) - 1)]
+        unknown = numbers[index < 0]
+        if unknown.numel() > 0:
+            raise ValueError(
+                "the network knows the elements {} and not atomic number {}; use a model trained for it".format(
+                    self.species, int(unknown[0])
+                )
+            )
+        return index
+
+    def forward(self, numbers: Tensor, pairs: Pairs) -> Tensor:
+        """Atomic energies (n_atoms,) eV, in the dtype of the pair vectors; computed in the module's own.
+
+        numbers : (n_atoms,) atomic numbers
+        pairs : all pairs within the cutoff or a larger one
+        """
+        species = self.species_index(numbers)
+        near = within(pairs, self.cutoff)
+        vectors = self.sign * near.vectors.to(self.embedding.dtype)
+        distances = vectors.norm(2, dim=1)
+        harmonics = self.harmonics(vectors / distances.unsqueeze(1))
+        edges = Edges(near.centers, near.neighbors, self.basis(distances), harmonics)
+        features = [self.embedding[species].unsqueeze(1)]
+        for interaction in self.interactions:
+            features = interaction(features, species, edges)
+        energies = self.readout(features[0]).flatten()
+        return (self.scale[species] * energies + self.shift[species]).to(pairs.vectors.dtype)
+
+
+def _sign(edge_sign: str) -> float:
+    signs = {"training": 1.0, "notebook": -1.0}
+    if edge_sign not in signs:
+        raise ValueError(f"edge_sign must be 'training' or 'notebook', got '{edge_sign}'")
+    return signs[edge_sign]
+
+
+def _check(species: list[str], sh_irreps: str, nonlinearities: dict[str, str]) -> None:
+    unknown = [symbol for symbol in species if symbol not in ATOMIC_NUMBERS]
+    if unknown or len(set(species)) < len(species) or not species:
+        raise ValueError(f"species must be different element symbols such as ['Ba', 'Ti', 'O'], got {species}")
+    if any(mul != 1 for mul, _ in Irreps(sh_irreps)):
+        raise ValueError(f"sh_irreps must have multiplicity one throughout, such as '1x0e + 1x1o', got '{sh_irreps}'")
+    if set(nonlinearities) != {"e", "o"} or nonlinearities["o"] != "tanh":
+        raise ValueError(f"nonlinearities must be {{'e': 'silu' or 'tanh', 'o': 'tanh'}} (odd scalars need an odd function), got {nonlinearities}")
