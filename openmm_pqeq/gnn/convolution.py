@@ -95,14 +95,9 @@ class Messages(ExactBuffers):
         """(n_atoms, 2l+1, channels) for each path, from features x and radial weights (n_pairs, n_paths·channels)."""
         n_atoms, channels = x.size(0), x.size(2)
         matrices = (edges.harmonics @ self.product).view(-1, self.d_out, self.d_in)
-        coupled = torch.bmm(matrices, x[edges.neighbors])
-        weights = weights.view(-1, len(self.widths), channels)
-        weighted: list[Tensor] = []
-        start = 0
-        for path, width in enumerate(self.widths):
-            weighted.append(coupled[:, start : start + width] * weights[:, path : path + 1])
-            start += width
-        messages = torch.cat(weighted, dim=1)
+        coupled = torch.split(torch.bmm(matrices, x[edges.neighbors]), self.widths, dim=1)
+        scales = torch.split(weights.view(-1, len(self.widths), channels), 1, dim=1)
+        messages = torch.cat([block * scale for block, scale in zip(coupled, scales)], dim=1)
         total = torch.zeros(n_atoms, self.d_out, channels, dtype=x.dtype, device=x.device)
         return torch.split(total.index_add(0, edges.centers, messages), self.widths, dim=1)
 
