@@ -48,13 +48,9 @@ ROUTES: dict[str, Route] = {
         backend="torchscript",
         title="TorchForce",
         requirements=(
-            Requirement(
-                "torch", "==2.9.1", "2.9.1", "openmmtorch 1.5 crashes with torch 2.8 and fails at the first force with 2.10 and later"
-            ),
-            Requirement(
-                "openmm", ">=8.5.2,<8.6", "8.5.2", "with OpenMM 8.6 copying or deserialising a TorchForce is a segmentation fault"
-            ),
-            Requirement("openmmtorch", "==1.5", "1.5", "the TorchForce plugin"),
+            Requirement("torch", "==2.9.1", "2.9.1", "openmmtorch 1.5 crashes with 2.8 and fails with 2.10 and later"),
+            Requirement("openmm", ">=8.5.2,<8.6", "8.5.2", "with 8.6 a TorchForce that is copied or deserialised crashes"),
+            Requirement("openmmtorch", "==1.5", "1.5", "it is the TorchForce plugin"),
         ),
         remedy='pip install "torch==2.9.1" "openmm==8.5.2" "openmmtorch==1.5"',
     ),
@@ -62,7 +58,7 @@ ROUTES: dict[str, Route] = {
         backend="python",
         title="PythonForce",
         requirements=(
-            Requirement("torch", ">=2.9,<2.15", "2.13.0", "older ones are not tested; vesin-torch 0.6 has libraries up to torch 2.14"),
+            Requirement("torch", ">=2.9,<2.15", "2.13.0", "older ones are untested; vesin-torch 0.6 has libraries up to 2.14"),
             Requirement("openmm", ">=8.5", "8.6.1", "openmm.PythonForce appeared in OpenMM 8.5"),
         ),
         remedy='pip install "torch>=2.10,<2.15" "openmm>=8.6.1"',

@@ -1,0 +1,90 @@
+"""Loader of the native operators (``plugin/``), which are optional: every one has a torch reference of the same signature.
+
+An operator library works with the minor version of torch it was built for and with no other, so its file name carries that
+version and three cases are told apart when it does not load: not built, built for another torch, and failed to load. Only the
+last is an accident, and it warns; `status` describes all of them, and ``openmm-pqeq doctor`` prints it.
+
+Where the library loads, ``torch.ops.openmm_pqeq`` has its operators, in eager torch and in TorchScript, and the package uses
+them. A scripted module that was saved with them needs them again where it is loaded; set the environment variable
+``OPENMM_PQEQ_NATIVE=0`` before the import to do without.
+"""
+
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+DIRECTORY = Path(__file__).parent / "_native"
+"""Where CMake puts the library."""
+
+BUILD = "run `make ops` in a checkout of openmm_pqeq (needs CMake and a C++ compiler)"
+REFERENCE = "The torch reference is used: the same numbers, slower."
+
+
+class Native(NamedTuple):
+    """What became of the native operators.
+
+    loaded : whether ``torch.ops.openmm_pqeq`` has them
+    message : one or two sentences, with the remedy where they are not loaded
+    accident : whether a library that should have loaded did not
+    """
+
+    loaded: bool
+    message: str
+    accident: bool = False
+
+
+def torch_minor(version: str = torch.__version__) -> str:
+    """Major and minor version of torch.
+
+    >>> torch_minor("2.13.0+cpu")
+    '2.13'
+    """
+    return ".".join(version.split("+")[0].split(".")[:2])
+
+
+def built_for(directory: Path = DIRECTORY) -> dict[str, Path]:
+    """The libraries in a folder: minor version of torch → file."""
+    found = {}
+    for path in sorted(directory.glob("*openmm_pqeq_ops-torch*")):
+        match = re.fullmatch(r"(?:lib)?openmm_pqeq_ops-torch(\d+\.\d+)\.(?:so|dylib)", path.name)
+        if match:
+            found[match.group(1)] = path
+    return found
+
+
+def load(directory: Path = DIRECTORY) -> Native:
+    """Load the library of the installed torch from a folder and say what happened; never raises."""
+    if os.environ.get("OPENMM_PQEQ_NATIVE") == "0":
+        return Native(False, f"Native operators: switched off by OPENMM_PQEQ_NATIVE=0. {REFERENCE}")
+    libraries, wanted = built_for(directory), torch_minor()
+    if not libraries:
+        return Native(False, f"Native operators: not built. {REFERENCE} To build them, {BUILD}.")
+    if wanted not in libraries:
+        mismatch = f"built for torch {', '.join(libraries)}, but torch {torch.__version__} is installed"
+        return Native(False, f"Native operators: {mismatch}. {REFERENCE} To rebuild, {BUILD}.")
+    library = libraries[wanted]
+    try:
+        torch.ops.load_library(str(library))
+    except (OSError, RuntimeError) as error:
+        failure = f"{library.name} failed to load: {str(error).strip().splitlines()[0]}"
+        return Native(False, f"Native operators: {failure}. {REFERENCE} To rebuild, {BUILD}.", accident=True)
+    return Native(True, f"Native operators: loaded, built for torch {wanted}.")
+
+
+_native = load()
+if _native.accident:
+    warnings.warn(_native.message, RuntimeWarning, stacklevel=2)
+
+
+def available() -> bool:
+    """Whether the native operators are loaded."""
+    return _native.loaded
+
+
+def status() -> str:
+    """What became of the native operators, with the remedy where they are not loaded."""
+    return _native.message
