@@ -33,12 +33,16 @@ class Pairs(NamedTuple):
     distances: Tensor
 
 
+def subset(pairs: Pairs, rows: Tensor) -> Pairs:
+    """The pairs at `rows` (n_selected,)."""
+    return Pairs(
+        pairs.centers[rows], pairs.neighbors[rows], pairs.shifts[rows], pairs.vectors[rows], pairs.distances[rows]
+    )
+
+
 def within(pairs: Pairs, cutoff: float) -> Pairs:
     """The pairs closer than `cutoff` (Å)."""
-    near = torch.nonzero(pairs.distances < cutoff).squeeze(1)
-    return Pairs(
-        pairs.centers[near], pairs.neighbors[near], pairs.shifts[near], pairs.vectors[near], pairs.distances[near]
-    )
+    return subset(pairs, torch.nonzero(pairs.distances < cutoff).squeeze(1))
 
 
 def pairs_from_indices(structure: Structure, centers: Tensor, neighbors: Tensor, shifts: Tensor) -> Pairs:

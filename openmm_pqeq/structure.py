@@ -13,6 +13,21 @@ from typing import NamedTuple, Sequence
 import torch
 from torch import Tensor
 
+SYMBOLS = (
+    "X "
+    "H He "
+    "Li Be B C N O F Ne "
+    "Na Mg Al Si P S Cl Ar "
+    "K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
+    "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe "
+    "Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn "
+    "Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og "
+).split()
+"""Element symbols by atomic number; SYMBOLS[0] is no element."""
+
+ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number > 0}
+"""Atomic numbers by element symbol."""
+
 
 class Structure(NamedTuple):
     """Atoms in flight: tensors on one device.

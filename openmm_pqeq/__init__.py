@@ -1,0 +1,56 @@
+"""Polarizable, reactive, machine-learned molecular dynamics for OpenMM: a network, PQEq charges and D3 in one potential.
+
+A name is imported when it is first used, so that the parts which need neither OpenMM nor ASE work without them. The operators that
+saved forces and Systems call are registered here: `import openmm_pqeq` before loading one.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+import vesin_torch as vesin_torch  # registers the neighbour search that scripted models call
+
+if TYPE_CHECKING:
+    from openmm_pqeq.calculator import PQEqCalculator
+    from openmm_pqeq.checkpoint import available_models, load, save
+    from openmm_pqeq.force import create_force, create_system
+    from openmm_pqeq.potential import Potential, build
+    from openmm_pqeq.read import read_structure
+    from openmm_pqeq.reporters import ChargeReporter, DipoleReporter
+
+_HOMES = {
+    "PQEqCalculator": "calculator",
+    "available_models": "checkpoint",
+    "load": "checkpoint",
+    "save": "checkpoint",
+    "create_force": "force",
+    "create_system": "force",
+    "Potential": "potential",
+    "build": "potential",
+    "read_structure": "read",
+    "ChargeReporter": "reporters",
+    "DipoleReporter": "reporters",
+}
+
+__all__ = [
+    "ChargeReporter",
+    "DipoleReporter",
+    "PQEqCalculator",
+    "Potential",
+    "available_models",
+    "build",
+    "create_force",
+    "create_system",
+    "load",
+    "read_structure",
+    "save",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'openmm_pqeq' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"openmm_pqeq.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,84 @@
+"""Potentials in files: one format, read without running anything that the file says.
+
+A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the network, "card": the model card}. It is
+read with torch's `weights_only=True`, so a pickle that would import or call anything is refused.
+"""
+
+import os
+import pickle
+from importlib import resources
+from pathlib import Path
+from typing import Any, Mapping
+
+import torch
+
+from openmm_pqeq.potential import Potential, build
+
+FORMAT = 1
+"""Version of the file format; files of a newer one are refused."""
+
+
+def available_models() -> list[str]:
+    """Names of the models that ship with the package.
+
+    >>> "batio3" in available_models()
+    True
+    """
+    folder = resources.files("openmm_pqeq.models")
+    return sorted(item.name.removesuffix(".pt") for item in folder.iterdir() if item.name.endswith(".pt"))
+
+
+def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
+    """A potential by the name of a shipped model or the path of a file.
+
+    protocol : "ewald" or "direct", to evaluate a model made for one of them with the other
+    Raises FileNotFoundError where there is no such model, ValueError where the file is not one.
+    """
+    content = _read(name)
+    potential = build(content["config"])
+    if potential.gnn is not None:
+        try:
+            potential.gnn.load_state_dict(content["weights"])
+        except RuntimeError as error:
+            raise ValueError(f"model file {os.fspath(name)}: its weights do not fit its own config; the file is damaged") from error
+    return potential if protocol is None else potential.configured(protocol=protocol)
+
+
+def card(name: str | os.PathLike[str]) -> dict[str, Any]:
+    """The model card: data, licence, level of theory, errors, and what the model must not be used for."""
+    return dict(_read(name)["card"])
+
+
+def save(potential: Potential, path: str | os.PathLike[str], card: Mapping[str, Any] | None = None) -> None:
+    """Write a potential to a file that `load` reads. The file is whole or not there at all."""
+    weights = {} if potential.gnn is None else {k: v.detach().cpu() for k, v in potential.gnn.state_dict().items()}
+    content = {"format": FORMAT, "config": potential.config, "weights": weights, "card": dict(card or {})}
+    part = Path(f"{os.fspath(path)}.part")
+    torch.save(content, part)
+    part.replace(path)
+
+
+def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
+    with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
+        shipped = Path(folder) / f"{os.fspath(name)}.pt"
+        path = shipped if os.sep not in os.fspath(name) and shipped.is_file() else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"model {os.fspath(name)!r}: neither a model that ships ({', '.join(available_models())}) nor the path of a file"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).replace("\n", " ")
+        raise ValueError(
+            f"model file {path}: refused, because it is not a model of this package, is damaged, or would run code on loading ({reason[:300]})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ValueError(f"model file {path}: cannot be read ({error}); it is damaged or not a model file") from error
+    if not isinstance(content, dict) or not {"format", "config", "weights", "card"} <= set(content):
+        raise ValueError(f"model file {path}: not a model of this package (it has no format, config, weights and card)")
+    if content["format"] > FORMAT:
+        raise ValueError(
+            f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads up to {FORMAT}; upgrade openmm-pqeq"
+        )
+    return content

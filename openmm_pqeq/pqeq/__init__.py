@@ -1,0 +1,6 @@
+"""Polarizable charge equilibration (PQEq)."""
+
+from openmm_pqeq.pqeq.model import COUPLINGS, PROTOCOLS, PQEq, Solution
+from openmm_pqeq.pqeq.parameters import PUBLISHED_SETS, as_mapping, resolve_parameters
+
+__all__ = ["COUPLINGS", "PROTOCOLS", "PUBLISHED_SETS", "PQEq", "Solution", "as_mapping", "resolve_parameters"]

@@ -1,0 +1,21 @@
+"""Numbers that belong to PQEq. TorchScript reads them as attributes of this module."""
+
+import math
+
+from openmm_pqeq.units import COULOMB as COULOMB
+
+WIDTH_SCALE = 0.462770
+"""λ, relates a Gaussian's exponent to the radius: α = λ/(2R²). Naserifar et al., J. Chem. Phys. 146, 124117 (2017)."""
+TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+SERIES_TERMS = 14
+"""Terms of erf's power series below γ²r² = ¼: the first one left out is below 1e-17."""
+SHELL_CLIP = 0.25
+"""Å, the longest shell of the published two-sweep recipe. Gao et al., Nat. Commun. 16, 10484 (2025) and its code."""
+SINGLE_PRECISION_TOLERANCE = 2e-4
+"""eV/e, eV/Å: float32 sums of Coulomb terms converge no further."""
+MAX_NEWTON_STEPS = 60
+MAX_CG_STEPS = 400
+MAX_SHELL_MOVE = 0.3
+"""Å, the longest change of a shell in one Newton step."""
+MAX_SHELL = 2.0
+"""Å, a shell farther out is a polarization catastrophe."""

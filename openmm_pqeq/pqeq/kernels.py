@@ -1,0 +1,93 @@
+"""Interaction of two Gaussian charges, and its derivatives.
+
+    f(r) = k_e erf(γr)/r,   γ_ij = sqrt(α_i α_j/(α_i + α_j)),   α_i = λ/(2R_i²),   λ = 0.462770
+
+A radial function is handed on as the triple (f, f1, f2) with f1 = f'/r and f2 = (f'' − f'/r)/r², because then, for a separation d,
+
+    ∇f = f1 d        ∇∇f = f1 1 + f2 d dᵀ.
+
+λ: Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891. The taper: Gao et al., Nat. Commun. 16, 10484 (2025).
+Å, eV, e. Everything here may be differentiated any number of times in r and γ.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from openmm_pqeq.pqeq import constants
+
+
+class Radial(NamedTuple):
+    """A radial function and its derivatives: f, f'/r, (f'' − f'/r)/r²."""
+
+    value: Tensor
+    first: Tensor
+    second: Tensor
+
+
+def gaussian_exponents(radius: Tensor) -> Tensor:
+    """α = λ/(2R²) in Å⁻², from radii in Å."""
+    return 0.5 * constants.WIDTH_SCALE / radius**2
+
+
+def pair_exponents(exponent_i: Tensor, exponent_j: Tensor) -> Tensor:
+    """γ_ij in Å⁻¹ from the exponents of the two Gaussians."""
+    return torch.sqrt(exponent_i * exponent_j / (exponent_i + exponent_j))
+
+
+def coulomb(distance: Tensor, gamma: Tensor) -> Tensor:
+    """k_e erf(γr)/r in eV/e²."""
+    return constants.COULOMB * torch.erf(gamma * distance) / distance
+
+
+def coulomb_radial(distance: Tensor, gamma: Tensor) -> Radial:
+    """k_e erf(γr)/r and derivatives, for separations that are not small against the widths (γr > 0.1)."""
+    inverse_square = 1.0 / (distance * distance)
+    gamma_square = gamma * gamma
+    value = coulomb(distance, gamma)
+    gauss = (constants.COULOMB * constants.TWO_OVER_SQRT_PI) * gamma * torch.exp(-gamma_square * distance * distance)
+    first = (gauss - value) * inverse_square
+    second = (-2.0 * gamma_square * gauss - 3.0 * first) * inverse_square
+    return Radial(value, first, second)
+
+
+def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:
+    """The same for separations (n, 3) down to zero, by its power series in γ²r² where that is below ¼."""
+    square = (separation * separation).sum(dim=1)
+    y = gamma * gamma * square
+    small = y < 0.25
+    far = coulomb_radial(torch.sqrt(torch.where(small, torch.ones_like(square), square)), gamma)
+    y = torch.where(small, y, torch.zeros_like(y))
+    prefactor = (constants.COULOMB * constants.TWO_OVER_SQRT_PI) * gamma
+    # f = prefactor Σ (−y)ⁿ/(n! (2n+1)); derivatives with respect to r² follow term by term
+    value, first, second = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
+    for n in range(constants.SERIES_TERMS):
+        coefficient = (-1.0) ** n / (math.factorial(n) * (2 * n + 1))
+        value = value + coefficient * y**n
+        if n >= 1:
+            first = first + coefficient * n * y ** (n - 1)
+        if n >= 2:
+            second = second + coefficient * n * (n - 1) * y ** (n - 2)
+    gamma_square = gamma * gamma
+    return Radial(
+        torch.where(small, prefactor * value, far.value),
+        torch.where(small, 2.0 * prefactor * gamma_square * first, far.first),
+        torch.where(small, 4.0 * prefactor * gamma_square * gamma_square * second, far.second),
+    )
+
+
+def taper(distance: Tensor, cutoff: float) -> Tensor:
+    """ReaxNet's taper T(x = r/cutoff) = 1 − 35x⁴ + 84x⁵ − 70x⁶ + 20x⁷, not clamped beyond x = 1."""
+    x = distance / cutoff
+    return 1.0 + x**4 * (-35.0 + x * (84.0 + x * (-70.0 + x * 20.0)))
+
+
+def tapered_coulomb(distance: Tensor, gamma: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """f = k_e erf(γr)/r·T(r) and f'/r."""
+    plain = coulomb_radial(distance, gamma)
+    t = taper(distance, cutoff)
+    x = distance / cutoff
+    slope = -140.0 * (x * (1.0 - x)) ** 3 / (cutoff * distance)
+    return plain.value * t, plain.first * t + plain.value * slope

@@ -1,0 +1,244 @@
+"""Polarizable charge equilibration: charges and shells from the structure, and the energy they give.
+
+    E_PQEq = Σ_i [ χ_i q_i + ½ η_i q_i² + ½ K_i |s_i|² ] + Coulomb over core–core, core–shell, shell–core, shell–shell
+    core charge q_i + Z_i at r_i, shell charge −Z_i at r_i + s_i, Gaussians of one width per element; Σ q_i = Q
+
+Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun. 16, 10484 (2025).
+
+protocol   kernel                              solution                       gradient
+reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
+ewald      untruncated, all images             converged to `tolerance`       Hellmann–Feynman
+direct     untruncated, no images              converged to `tolerance`       Hellmann–Feynman
+
+A structure without a cell turns `ewald` into `direct`.
+
+A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F. With `shell` the ions
+also feel +qF, a force that is no gradient: value zero, so that the energy does not depend on the image of an atom.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from openmm_pqeq.neighbors import Pairs, subset, within
+from openmm_pqeq.pqeq import constants
+from openmm_pqeq.pqeq.ewald import Reciprocal, decay, reciprocal, reciprocal_energy
+from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
+from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
+from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
+from openmm_pqeq.pqeq.solver import Minimum, Problem, minimize
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
+
+PROTOCOLS = ("reaxnet", "ewald", "direct")
+COUPLINGS = ("shell", "full")
+
+
+class Solution(NamedTuple):
+    """energy (n_structures,) eV; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (n_structures, 3) e Å, Σ (q r − Z s)."""
+
+    energy: Tensor
+    charges: Tensor
+    shells: Tensor
+    dipole: Tensor
+
+
+class PQEq(nn.Module):
+    """Charges, shells and energy of structures.
+
+    Parameters
+    ----------
+    parameters : per element, from `resolve_parameters`
+    protocol : "reaxnet", "ewald" or "direct"
+    cutoff : Å; `reaxnet`: the taper's range (default 12.5); `ewald`: the range of the real-space sum (default 6), which sets κ
+    tolerance : eV/e and eV/Å, of the solution and of the truncation of the Ewald sum
+    sweeps, stop_gradient : `reaxnet` only
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        protocol: str = "reaxnet",
+        cutoff: float | None = None,
+        tolerance: float = 1e-5,
+        sweeps: int = 2,
+        stop_gradient: bool = False,
+        coupling: str = "shell",
+    ):
+        super().__init__()
+        self.protocol = protocol
+        self.cutoff = float(cutoff) if cutoff is not None else default_cutoff(protocol)
+        self.tolerance = float(tolerance)
+        self.sweeps = int(sweeps)
+        self.stop_gradient = bool(stop_gradient)
+        self.coupling = coupling
+        self.float32_kernels = False
+        self.species = list(parameters)
+        self.symbols = list(SYMBOLS)
+        rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
+        for symbol, p in parameters.items():
+            spring = spring_constant_ev(p)
+            shell = [p.core_charge, spring] if spring > 0 else [0.0, 1.0]
+            rows[ATOMIC_NUMBERS[symbol]] = torch.tensor([p.electronegativity, p.hardness, shell[0], p.radius, shell[1]])
+        # by atomic number; the rows of elements without parameters are never read, the doors see to that
+        self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
+        self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
+        self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
+        self.register_buffer("radius", rows[:, 3].contiguous(), persistent=False)
+        self.register_buffer("spring_constant", rows[:, 4].contiguous(), persistent=False)
+
+    def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Solution:
+        """Solve every structure of a batch.
+
+        pairs : within at least `cutoff` (not read by `direct`)
+        unstrained : (n_atoms, 3) Å, the positions that the force +qF of the coupling `shell` refers to, which is not in the stress
+        """
+        energies: list[Tensor] = []
+        charges: list[Tensor] = []
+        shells: list[Tensor] = []
+        first = 0
+        for index in range(structure.cell.size(0)):
+            one = structure if structure.cell.size(0) == 1 else select_structure(structure, index)
+            last = first + one.numbers.size(0)
+            own = pairs
+            if structure.cell.size(0) > 1:
+                own = subset(pairs, torch.nonzero((pairs.centers >= first) & (pairs.centers < last)).squeeze(1))
+                own = Pairs(own.centers - first, own.neighbors - first, own.shifts, own.vectors, own.distances)
+            energy, q, s = self.solve(one, own)
+            if self.coupling == "shell":
+                push = (unstrained[first:last] @ one.field[0]) * q.detach()
+                energy = energy - (push - push.detach()).sum()
+            energies.append(energy)
+            charges.append(q)
+            shells.append(s)
+            first = last
+        all_charges, all_shells = torch.cat(charges), torch.cat(shells)
+        z = self.core_charge.to(all_charges.dtype)[structure.numbers]
+        moments = all_charges.unsqueeze(1) * structure.positions - z.unsqueeze(1) * all_shells
+        dipole = torch.zeros_like(structure.field).index_add(0, structure.batch, moments)
+        return Solution(torch.stack(energies), all_charges, all_shells, dipole)
+
+    def solve(self, structure: Structure, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+        """Energy (scalar, eV), charges and shells of one structure."""
+        problem = self.problem(structure, pairs)
+        if self.protocol == "reaxnet":
+            charges, shells = sweep(problem, self.cutoff, self.sweeps)
+            if self.stop_gradient:
+                charges, shells = charges.detach(), shells.detach()
+        else:
+            with torch.no_grad():
+                found = minimize(problem, self.solver_tolerance(structure.positions.dtype))
+            if len(found.failure) > 0:
+                self.raise_unsolved(structure, found)
+            charges, shells = found.charges, found.shells
+        return self.energy(problem, charges, shells), charges, shells
+
+    def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
+        """RuntimeError with the residual, where it is worst, and what to do."""
+        symbol = self.symbols[int(structure.numbers[found.worst])]
+        raise RuntimeError(
+            f"PQEq: the charge solution {found.failure}; residual {found.residual} eV/e or eV/Å after {found.products} products,"
+            f" tolerance {self.tolerance}; largest on atom {found.worst} ({symbol}). Elements here whose hardness is below their"
+            f" Gaussian self-energy: {self.soft_elements(structure.numbers)}."
+            " Look for atoms that are too close, use another parameter set, or a larger tolerance"
+        )
+
+    def solver_tolerance(self, dtype: torch.dtype) -> float:
+        """The tolerance that the dtype can reach."""
+        return max(self.tolerance, constants.SINGLE_PRECISION_TOLERANCE) if dtype == torch.float32 else self.tolerance
+
+    def soft_elements(self, numbers: Tensor) -> str:
+        """Elements whose hardness does not exceed the self-energy 2k_e γ_ii/√π of their Gaussian, for an error message."""
+        exponent = gaussian_exponents(self.radius)
+        soft = self.hardness < constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(exponent, exponent)
+        names: list[str] = []
+        present = torch.unique(numbers[soft[numbers]])
+        for index in range(present.size(0)):
+            names.append(self.symbols[int(present[index])])
+        return ", ".join(names) if len(names) > 0 else "none"
+
+    def check_periodicity(self, pbc: Tensor) -> None:
+        """ValueError where the protocol does not fit the periodic directions (3,)."""
+        periodic = bool(pbc.any())
+        if self.protocol == "direct" and periodic:
+            raise ValueError("protocol 'direct' has no images; this structure is periodic: use 'ewald', or give no cell")
+        if self.protocol == "ewald" and periodic and not bool(pbc.all()):
+            raise ValueError(
+                "protocol 'ewald' needs three periodic directions or none; got one or two: use 'reaxnet', or a cell with vacuum"
+                " that is periodic in all three"
+            )
+
+    def pair_sum(self, structure: Structure, pairs: Pairs) -> PairSum:
+        """The pairs that the protocol sums over in real space, with their exponents."""
+        numbers = structure.numbers
+        exponent = gaussian_exponents(self.radius)
+        split = self.protocol == "ewald" and bool(structure.pbc.any())
+        if split or self.protocol == "reaxnet":
+            near = within(pairs, self.cutoff)
+            if split:
+                gamma = pair_exponents(exponent[numbers[near.centers]], exponent[numbers[near.neighbors]])
+                near = subset(near, torch.nonzero(gamma > self.kappa()).squeeze(1))
+            i, j, vectors = near.centers, near.neighbors, near.vectors
+        else:
+            n = numbers.size(0)
+            others = torch.nonzero(torch.eye(n, device=numbers.device) < 0.5)
+            i, j = others[:, 0], others[:, 1]
+            vectors = structure.positions[j] - structure.positions[i]
+        if self.float32_kernels:
+            vectors = vectors.to(torch.float32)
+        gamma = pair_exponents(exponent[numbers[i]], exponent[numbers[j]]).to(vectors.dtype)
+        gamma_split = torch.clamp(gamma, max=self.kappa()) if split else torch.zeros_like(gamma)
+        return PairSum(i, j, vectors, gamma, gamma_split, split)
+
+    def kappa(self) -> float:
+        """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance. It does not depend on the cell."""
+        return decay(self.tolerance) / self.cutoff
+
+    def reciprocal_space(self, structure: Structure) -> Reciprocal | None:
+        """Reciprocal space of a periodic structure, or nothing."""
+        space: Reciprocal | None = None
+        if self.protocol == "ewald" and bool(structure.pbc.any()):
+            present, element = torch.unique(structure.numbers, return_inverse=True)
+            exponent = gaussian_exponents(self.radius)[present].to(structure.positions.dtype)
+            gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
+            space = reciprocal(structure.positions, structure.cell[0], element, gamma, self.kappa(), self.tolerance)
+        return space
+
+    def problem(self, structure: Structure, pairs: Pairs) -> Problem:
+        """The charge problem of one structure: parameters per atom, the field's part in them, and the sums over pairs and waves."""
+        self.check_periodicity(structure.pbc[0])
+        numbers, dtype = structure.numbers, structure.positions.dtype
+        field = structure.field[0]
+        electronegativity = self.electronegativity.to(dtype)[numbers]
+        if self.coupling == "full":
+            electronegativity = electronegativity - structure.positions @ field
+        z = self.core_charge.to(dtype)[numbers]
+        return Problem(
+            electronegativity,
+            self.hardness.to(dtype)[numbers],
+            z,
+            self.spring_constant.to(dtype)[numbers],
+            z.unsqueeze(1) * field,
+            structure.total_charge[0],
+            self.pair_sum(structure, pairs),
+            self.reciprocal_space(structure),
+        )
+
+    def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
+        """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has it."""
+        energy = (problem.electronegativity * charges + 0.5 * problem.hardness * charges**2).sum()
+        energy = energy + 0.5 * (problem.spring_constant.unsqueeze(1) * shells**2).sum() + (problem.pull * shells).sum()
+        if self.protocol == "reaxnet":
+            energy = energy + tapered_pair_energy(problem.pairs, self.cutoff, charges, problem.core_charge, shells)
+        else:
+            energy = energy + pair_energy(problem.pairs, charges, problem.core_charge, shells)
+            space = problem.space
+            if space is not None:
+                energy = energy + reciprocal_energy(space, charges, problem.core_charge, shells)
+        return energy
+
+
+def default_cutoff(protocol: str) -> float:
+    """Å"""
+    return 12.5 if protocol == "reaxnet" else 6.0

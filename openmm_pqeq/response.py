@@ -1,0 +1,27 @@
+"""Polarizability and Born effective charges of a potential (pqeq/response.py has the equations)."""
+
+from torch import Tensor
+
+from openmm_pqeq.potential import Potential
+from openmm_pqeq.pqeq.response import polarizability_and_born_charges
+from openmm_pqeq.structure import Structure
+
+
+def response(potential: Potential, structure: Structure) -> tuple[Tensor, Tensor]:
+    """Polarizability (3, 3) e²Å²/eV and Born charges (n_atoms, 3, 3) e, [atom, field, force], of one structure in float64.
+
+    Raises ValueError for a potential without PQEq: without charges nothing answers to a field.
+    """
+    if potential.pqeq is None:
+        raise ValueError("polarizability, born_charges: this potential has no PQEq term, and nothing else answers to a field")
+    return polarizability_and_born_charges(potential.pqeq, structure, potential.search)
+
+
+def polarizability(potential: Potential, structure: Structure) -> Tensor:
+    """Polarizability −∂²E/∂F_a∂F_b, (3, 3) e²Å²/eV."""
+    return response(potential, structure)[0]
+
+
+def born_charges(potential: Potential, structure: Structure) -> Tensor:
+    """Born effective charges ∂(force_i,b)/∂F_a, (n_atoms, 3, 3) e, [atom, field, force]."""
+    return response(potential, structure)[1]
