@@ -1,0 +1,136 @@
+"""From the description of a run to an OpenMM Simulation."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+import openmm
+import torch
+from openmm import app, unit
+
+from openmm_pqeq import checkpoint
+from openmm_pqeq.force import create_system
+from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.schedule import component
+from openmm_pqeq.potential import Potential
+from openmm_pqeq.python_force import last_line
+from openmm_pqeq.read import read_structure
+from openmm_pqeq.units import KJ_PER_MOL_PER_EV
+
+_FEMTOSECOND = unit.femtosecond
+_PER_PICOSECOND = 1 / unit.picosecond
+
+
+class Parts(NamedTuple):
+    """What a Simulation is built from.
+
+    potential : with its terms
+    topology : with the box
+    positions : (n_atoms, 3), a Quantity
+    """
+
+    potential: Potential
+    topology: app.Topology
+    positions: unit.Quantity
+
+
+def read_parts(config: RunConfig) -> Parts:
+    """Load the model and read the structure."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    potential = checkpoint.load(config.model, protocol=config.protocol)
+    topology, positions = read_structure(config.structure, bonds=config.bonds, supercell=config.supercell)
+    if config.ensemble == "NPT" and topology.getPeriodicBoxVectors() is None:
+        raise ValueError(f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE")
+    return Parts(potential, topology, positions)
+
+
+def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
+    """A Simulation at the structure's positions, in the field of t = 0."""
+    x, y, z = (component(value)(0.0) for value in config.field)
+    system = create_system(
+        parts.potential,
+        parts.topology,
+        total_charge=config.total_charge,
+        field=(x, y, z),
+        coupling=config.coupling,
+        periodic=config.periodic,
+        backend=config.backend,
+        precision=config.precision,
+        tolerance=config.tolerance,
+    )
+    if ensemble == "NPT":
+        system.addForce(barostat_of(config))
+    integrator = integrator_of(config, ensemble)
+    simulation = app.Simulation(parts.topology, system, integrator, *_platform(config))
+    simulation.context.setPositions(parts.positions)
+    return simulation
+
+
+def integrator_of(config: RunConfig, ensemble: str) -> openmm.Integrator:
+    """Velocity Verlet for NVE, else the thermostat's integrator."""
+    step = config.timestep * _FEMTOSECOND
+    if ensemble == "NVE":
+        return openmm.VerletIntegrator(step)
+    temperature, friction = config.temperature * unit.kelvin, config.friction * _PER_PICOSECOND
+    if config.thermostat == "nose-hoover":
+        return openmm.NoseHooverIntegrator(temperature, friction, step)
+    integrator = openmm.LangevinMiddleIntegrator(temperature, friction, step)
+    integrator.setRandomNumberSeed(seed_of(config))
+    return integrator
+
+
+def barostat_of(config: RunConfig) -> openmm.Force:
+    """The barostat; without bonds it moves atoms, with bonds molecules."""
+    pressure, temperature, interval = config.pressure * unit.bar, config.temperature * unit.kelvin, config.barostat_interval
+    barostat: openmm.Force
+    if config.barostat == "isotropic":
+        barostat = openmm.MonteCarloBarostat(pressure, temperature, interval)
+    elif config.barostat == "anisotropic":
+        three = openmm.Vec3(config.pressure, config.pressure, config.pressure) * unit.bar
+        barostat = openmm.MonteCarloAnisotropicBarostat(three, temperature, *config.scale_axes, interval)
+    elif config.barostat == "flexible":
+        barostat = openmm.MonteCarloFlexibleBarostat(pressure, temperature, interval)
+    else:
+        kinds = openmm.MonteCarloMembraneBarostat
+        tension = config.surface_tension * unit.bar * unit.nanometer
+        barostat = kinds(pressure, tension, temperature, kinds.XYIsotropic, kinds.ZFree, interval)
+    barostat.setRandomNumberSeed(seed_of(config) + 1)
+    return barostat
+
+
+def seed_of(config: RunConfig) -> int:
+    """The seed of the description, which has one once `with_seed` has been called."""
+    if config.seed is None:
+        raise ValueError("seed: the description of the run has none yet; call with_seed first")
+    return config.seed
+
+
+def with_seed(config: RunConfig) -> RunConfig:
+    """The description with a seed; one is drawn where it had none."""
+    if config.seed is not None:
+        return config
+    return dataclasses.replace(config, seed=int(np.random.default_rng().integers(1, 2**31 - 8)))
+
+
+def check_start(simulation: app.Simulation) -> float:
+    """Energy (eV) of the starting structure; ValueError where the potential has none."""
+    try:
+        state = simulation.context.getState(energy=True, forces=True)
+    except openmm.OpenMMException as error:
+        raise ValueError(f"structure: the potential cannot be evaluated at the starting positions: {last_line(error)}") from None
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    if not math.isfinite(energy) or not np.isfinite(state.getForces(asNumpy=True)._value).all():
+        raise ValueError("structure: the energy of the starting positions is not finite; are two atoms at the same place?")
+    return energy / KJ_PER_MOL_PER_EV
+
+
+def _platform(config: RunConfig) -> tuple[openmm.Platform, dict[str, str]] | tuple[()]:
+    if config.platform is None:
+        return ()
+    names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
+    for name in names:
+        if name.lower() == config.platform.lower():
+            return openmm.Platform.getPlatformByName(name), {}
+    raise ValueError(f"platform: expected one of {', '.join(names)}, got {config.platform!r}")

@@ -1,0 +1,52 @@
+"""The plot of a run: polarization (or dipole), temperature, and field and volume where they change."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from openmm import app
+
+from openmm_pqeq.analysis.plots import Curve, Panel, plot_panels
+from openmm_pqeq.md.config import RunConfig
+
+AXES = "xyz"
+
+
+def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
+    """The columns of a table, (n_rows,) each."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    values = np.array(rows[1:], dtype=float).reshape(-1, len(rows[0]))
+    return dict(zip(rows[0], values.T))
+
+
+def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology) -> None:
+    """Draw the table of a run into a PNG file."""
+    columns = read_table(table)
+    panels = []
+    if "polarization_x_uC_per_cm2" in columns:
+        curves = [Curve(f"$P_{axis}$", columns[f"polarization_{axis}_uC_per_cm2"]) for axis in AXES]
+        panels.append(Panel("Change of polarization since the start", "ΔP (µC/cm²)", curves))
+    elif "dipole_x_eA" in columns:
+        panels.append(Panel("Dipole", "μ (e Å)", [Curve(f"$μ_{axis}$", columns[f"dipole_{axis}_eA"]) for axis in AXES]))
+    if config.field_changes:
+        curves = [Curve(f"$F_{axis}$", columns[f"field_{axis}_V_per_A"]) for axis in AXES]
+        panels.append(Panel("Electric field", "F (V/Å)", curves))
+    target = None if config.ensemble == "NVE" else (config.temperature, f"{config.temperature:g} K")
+    panels.append(Panel("Temperature", "T (K)", [Curve("", columns["temperature_K"])], target))
+    if config.ensemble == "NPT":
+        panels.append(Panel("Volume of the cell", "V (Å³)", [Curve("", columns["volume_A3"])]))
+    figure = plot_panels(columns["time_ps"], "time (ps)", panels, _title(config, topology), _note(config))
+    figure.savefig(plot)
+
+
+def _title(config: RunConfig, topology: app.Topology) -> str:
+    field = ", ".join(value if isinstance(value, str) else f"{value:g}" for value in config.field)
+    name = Path(config.structure).stem.removeprefix("input-")
+    conditions = "NVE" if config.ensemble == "NVE" else f"{config.ensemble} at {config.temperature:g} K"
+    return f"{name}, {topology.getNumAtoms()} atoms, {conditions}, field ({field}) V/Å"
+
+
+def _note(config: RunConfig) -> str:
+    return f"Model {Path(config.model).name}, time step {config.timestep:g} fs. ΔP = ∫ Σ q dr − Δ(Σ Z s), divided by the volume."

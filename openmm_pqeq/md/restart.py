@@ -1,0 +1,116 @@
+"""Restart files: everything that continues a run, written so that a run killed at any moment leaves a whole one.
+
+A restart file is a zip archive with
+
+    run.json         stage, steps of the stage, number of steps in all, OpenMM version and platform, seconds of work
+    state.xml        positions, velocities, box, parameters and time (any platform and version of OpenMM reads it)
+    checkpoint.bin   the same with the random-number generators (only the same version and platform of OpenMM reads it)
+    sums.npz         what the polarization of the table has been summed from
+
+It is written under another name, synced and renamed.
+"""
+
+import io
+import json
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+from openmm import app
+
+
+class Restart(NamedTuple):
+    """A moment of a run.
+
+    stage : "equilibrate" or "produce"
+    step : steps done of this stage
+    version, platform : of the OpenMM that wrote it
+    state : XML
+    checkpoint : binary, empty where the platform has none
+    sums : arrays of the polarization sum
+    """
+
+    stage: str
+    step: int
+    version: str
+    platform: str
+    state: str
+    checkpoint: bytes
+    sums: dict[str, NDArray[np.float64]]
+
+
+def restart_of(simulation: app.Simulation, stage: str, sums: dict[str, NDArray[np.float64]]) -> Restart:
+    """The present moment of a Simulation."""
+    context = simulation.context
+    state = context.getState(positions=True, velocities=True, parameters=True, integratorParameters=True)
+    return Restart(
+        stage=stage,
+        step=simulation.currentStep,
+        version=openmm.version.version,
+        platform=context.getPlatform().getName(),
+        state=openmm.XmlSerializer.serialize(state),
+        checkpoint=context.createCheckpoint(),
+        sums=sums,
+    )
+
+
+def write_restart(restart: Restart, path: Path) -> None:
+    """Write atomically: at `path` there is always a whole file, the old one or the new one."""
+    temporary = path.with_name(path.name + ".part")
+    arrays = io.BytesIO()
+    np.savez(arrays, **restart.sums)  # type: ignore[arg-type]
+    about = {"stage": restart.stage, "step": restart.step, "openmm": restart.version, "platform": restart.platform}
+    with open(temporary, "wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("run.json", json.dumps(about))
+            archive.writestr("state.xml", restart.state)
+            archive.writestr("checkpoint.bin", restart.checkpoint)
+            archive.writestr("sums.npz", arrays.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_restart(path: Path) -> Restart:
+    """Read a restart file; FileNotFoundError or ValueError say what to do."""
+    if not path.is_file():
+        raise FileNotFoundError(f"resume: there is no restart file {path}; start the run anew with --overwrite")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            about = json.loads(archive.read("run.json"))
+            with np.load(io.BytesIO(archive.read("sums.npz")), allow_pickle=False) as arrays:
+                sums = {name: arrays[name] for name in arrays.files}
+            return Restart(
+                stage=about["stage"],
+                step=about["step"],
+                version=about["openmm"],
+                platform=about["platform"],
+                state=archive.read("state.xml").decode("utf-8"),
+                checkpoint=archive.read("checkpoint.bin"),
+                sums=sums,
+            )
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise ValueError(f"resume: {path} is not a restart file of a run ({error}); start the run anew with --overwrite") from None
+
+
+def apply_restart(restart: Restart, simulation: app.Simulation) -> None:
+    """Put a Simulation into the moment of a restart.
+
+    With the same version and platform of OpenMM the random numbers continue too; else they start anew from the seed, with a warning.
+    """
+    context = simulation.context
+    same = restart.version == openmm.version.version and restart.platform == context.getPlatform().getName()
+    if same and restart.checkpoint:
+        try:
+            context.loadCheckpoint(restart.checkpoint)
+        except openmm.OpenMMException:
+            same = False
+    if not (same and restart.checkpoint):
+        warnings.warn("the run continues with new random numbers: OpenMM or its platform has changed", stacklevel=2)
+        context.setState(openmm.XmlSerializer.deserialize(restart.state))
+    simulation.currentStep = restart.step

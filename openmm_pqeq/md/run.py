@@ -1,0 +1,287 @@
+"""A run from beginning to end: build, minimise, equilibrate, produce, resume.
+
+A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or SIGTERM). A resumed run cuts its files
+back to that moment first; it is the unbroken run up to the tolerance of the charges, because warm starts are not kept.
+"""
+
+import dataclasses
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+import openmm
+import torch
+from openmm import app, unit
+
+from openmm_pqeq.md import output
+from openmm_pqeq.md.build import Parts, build_simulation, check_start, read_parts, seed_of, with_seed
+from openmm_pqeq.md.config import SETTINGS, RunConfig, read_toml, run_config
+from openmm_pqeq.md.plot import plot_run
+from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
+from openmm_pqeq.python_force import last_line
+
+SECONDS_BETWEEN_NEWS = 0.3
+RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval")
+"""Settings that a resumed run may have otherwise than the run it continues."""
+
+
+class Progress(NamedTuple):
+    """News of a run.
+
+    stage : "minimise", "equilibrate" or "produce"
+    step, n_steps : of this stage
+    ns_per_day, remaining : speed, and seconds to the end of the stage; 0 before they are known
+    row : the latest row of the table
+    """
+
+    stage: str
+    step: int
+    n_steps: int
+    ns_per_day: float
+    remaining: float
+    row: dict[str, float]
+
+
+class Result(NamedTuple):
+    """What came of a run.
+
+    files : where everything is
+    step, n_steps : done, and wanted
+    interrupted : whether it was asked to stop
+    ns_per_day : speed
+    row : the latest row of the table
+    """
+
+    files: output.Files
+    step: int
+    n_steps: int
+    interrupted: bool
+    ns_per_day: float
+    row: dict[str, float]
+
+
+Watch = Callable[[Progress], None]
+
+
+def run(config: RunConfig, overwrite: bool = False, resume: bool = False, watch: Watch | None = None) -> Result:
+    """Do the run that `config` describes.
+
+    Parameters
+    ----------
+    config : from `run_config`, or from `resumed_config` where it continues
+    overwrite : replace the files of an earlier run in the same folder
+    resume : continue from the folder's restart file
+    watch : called with news, a few times a second at most
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, FileExistsError
+        before anything is written, naming the setting and what to do
+    RuntimeError
+        if the simulation fails on the way; the latest restart file stays
+    """
+    config = with_seed(config)
+    if not (overwrite or resume):
+        output.refuse_existing(config)
+    restart = read_restart(output.files_of(config).restart) if resume else None
+    parts = read_parts(config)
+    equilibrating = restart is None or restart.stage == "equilibrate"
+    simulation = build_simulation(config, parts, _equilibration_ensemble(config) if equilibrating else config.ensemble)
+    energy = check_start(simulation)
+    if restart is None:
+        files = output.begin(config, parts.topology, parts.positions)
+    else:
+        files = output.files_of(config)
+        output.write_description(config, files)
+    work = _Work(config, parts, files, watch or (lambda news: None))
+    with open(files.log, "a", encoding="utf-8") as log, _StopSignals() as work.stop:
+        work.log = lambda text: print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True)
+        work.log(_description(config, parts, simulation, energy, restart))
+        if restart is not None:
+            apply_restart(restart, simulation)
+        return _stages(work, simulation, restart)
+
+
+def resumed_config(folder: Path, settings: dict[str, Any]) -> RunConfig:
+    """The description of the run in `folder`, with those of `settings` that a resumed run may change.
+
+    ValueError names a setting that differs from the run's and must not.
+    """
+    toml = folder / "run.toml"
+    if not toml.is_file():
+        raise FileNotFoundError(f"resume: there is no run in {folder} (no {toml}); leave --resume away to start one")
+    described = read_toml(toml)
+    if settings.get("steps") is not None or settings.get("time") is not None:
+        described.pop("steps", None)
+        described.pop("time", None)
+    before = run_config(described | {name: settings[name] for name in ("steps", "time") if settings.get(name) is not None})
+    changes: dict[str, Any] = {}
+    for name, value in settings.items():
+        if value is None or name in ("structure", "output"):
+            continue
+        parsed = SETTINGS[name].metadata["parse"](name, value)
+        if name in RESUME_MAY_CHANGE:
+            changes[name] = parsed
+        elif parsed != getattr(before, name) and not (name == "model" and Path(str(parsed)).name == Path(before.model).name):
+            raise ValueError(
+                f"{name}: the run in {folder} has {getattr(before, name)!r}, got {parsed!r}; a resumed run may change "
+                f"{', '.join(RESUME_MAY_CHANGE)} only. Leave it away, or start another run in another folder"
+            )
+    return dataclasses.replace(before, **changes, output=str(folder))
+
+
+class _Work:
+    """What the stages of a run share."""
+
+    def __init__(self, config: RunConfig, parts: Parts, files: output.Files, watch: Watch):
+        self.config, self.parts, self.files, self.watch = config, parts, files, watch
+        self.charges = hasattr(parts.potential, "pqeq") and parts.potential.pqeq is not None
+        self.stop = _StopSignals()
+        self.log: Callable[[str], None] = print
+        self.reporters: output.Reporters | None = None
+        self.ns_per_day = 0.0
+
+    @property
+    def row(self) -> dict[str, float]:
+        return self.reporters.table.latest if self.reporters is not None else {}
+
+    def save(self, simulation: app.Simulation, stage: str) -> None:
+        """Write the restart file of this moment."""
+        output.sync(self.files)
+        sums = self.reporters.table.polarization.state() if self.reporters is not None else {}
+        write_restart(restart_of(simulation, stage, sums), self.files.restart)
+
+
+def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) -> Result:
+    """Minimise, equilibrate and produce, as far as a restart has not done so already."""
+    config = work.config
+    if restart is None:
+        if config.minimize:
+            _minimize(work, simulation)
+        simulation.context.setVelocitiesToTemperature(config.temperature * unit.kelvin, seed_of(config) + 2)
+    if restart is None or restart.stage == "equilibrate":
+        if not _advance(work, simulation, "equilibrate", config.equilibration_steps):
+            return _result(work, simulation, interrupted=True)
+        simulation = _production(work, simulation)
+    step = simulation.currentStep
+    box = work.parts.topology.getPeriodicBoxVectors() is not None
+    output.cut_back(config, work.files, step, work.parts.topology.getNumAtoms(), box)
+    work.reporters = output.reporters_of(config, work.files, work.charges)
+    if restart is not None and restart.stage == "produce" and restart.sums:
+        work.reporters.table.polarization.restore(restart.sums)
+    simulation.reporters.extend(work.reporters.all)
+    finished = _advance(work, simulation, "produce", config.n_steps)
+    work.reporters.close()
+    return _result(work, simulation, interrupted=not finished)
+
+
+def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) -> bool:
+    """Step to the end of a stage; False where the run was asked to stop before."""
+    interval, chunk = work.config.restart_interval, 1
+    begin, first = time.perf_counter(), simulation.currentStep
+    while simulation.currentStep < n_steps and not work.stop.requested:
+        step = simulation.currentStep
+        n = min(chunk, n_steps - step, interval - step % interval)
+        before = time.perf_counter()
+        try:
+            simulation.step(n)
+        except openmm.OpenMMException as error:
+            raise RuntimeError(_failure(work, simulation, error)) from None
+        now = time.perf_counter()
+        chunk = max(1, min(2 * chunk, int(n * SECONDS_BETWEEN_NEWS / max(now - before, 1e-9))))
+        seconds_per_step = (now - begin) / (simulation.currentStep - first)
+        work.ns_per_day = work.config.timestep * 1e-6 * 86400 / seconds_per_step
+        if simulation.currentStep % interval == 0:
+            work.save(simulation, stage)
+        remaining = (n_steps - simulation.currentStep) * seconds_per_step
+        work.watch(Progress(stage, simulation.currentStep, n_steps, work.ns_per_day, remaining, work.row))
+    if work.stop.requested or stage == "produce":
+        work.save(simulation, stage)
+    return simulation.currentStep >= n_steps
+
+
+def _minimize(work: _Work, simulation: app.Simulation) -> None:
+    work.watch(Progress("minimise", 0, 0, 0.0, 0.0, {}))
+    try:
+        simulation.minimizeEnergy()
+    except openmm.OpenMMException as error:
+        raise RuntimeError(f"the minimisation failed: {last_line(error)}") from None
+    work.log(f"minimised to {check_start(simulation):.6f} eV")
+
+
+def _production(work: _Work, simulation: app.Simulation) -> app.Simulation:
+    """The Simulation of the production stage at the state where equilibration ended, its clock at zero."""
+    if _equilibration_ensemble(work.config) != work.config.ensemble:
+        state = simulation.context.getState(positions=True, velocities=True)
+        simulation = build_simulation(work.config, work.parts, work.config.ensemble)
+        if simulation.system.usesPeriodicBoundaryConditions():
+            simulation.context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
+        simulation.context.setPositions(state.getPositions())
+        simulation.context.setVelocities(state.getVelocities())
+    simulation.context.setTime(0.0)
+    simulation.context.setStepCount(0)
+    simulation.currentStep = 0
+    return simulation
+
+
+def _equilibration_ensemble(config: RunConfig) -> str:
+    return "NVT" if config.ensemble == "NVE" and config.equilibration_steps > 0 else config.ensemble
+
+
+def _result(work: _Work, simulation: app.Simulation, interrupted: bool) -> Result:
+    files = work.files
+    if files.table.is_file() and len(files.table.read_text(encoding="utf-8").splitlines()) > 2:
+        plot_run(work.config, files.table, files.plot, work.parts.topology)
+    how = "stopped on request" if interrupted else "finished"
+    work.log(f"{how} at step {simulation.currentStep} of {work.config.n_steps}, {work.ns_per_day:.4g} ns/day")
+    return Result(files, simulation.currentStep, work.config.n_steps, interrupted, work.ns_per_day, work.row)
+
+
+def _failure(work: _Work, simulation: app.Simulation, error: Exception) -> str:
+    message = f"the simulation failed after step {simulation.currentStep}: {last_line(error)}"
+    if work.files.restart.is_file():
+        message += f"\nThe latest restart file is {work.files.restart}."
+    work.log(message)
+    return message
+
+
+def _description(config: RunConfig, parts: Parts, simulation: app.Simulation, energy: float, restart: Restart | None) -> str:
+    elements: dict[str, int] = {}
+    for atom in parts.topology.atoms():
+        elements[atom.element.symbol] = elements.get(atom.element.symbol, 0) + 1
+    formula = " ".join(f"{symbol}{count}" for symbol, count in sorted(elements.items()))
+    what = "begin" if restart is None else f"resume {restart.stage} at step {restart.step}"
+    platform = simulation.context.getPlatform().getName()
+    return (
+        f"{what}: {formula}, model {config.model}, {config.ensemble}, {config.n_steps} steps of {config.timestep:g} fs, "
+        f"energy of the structure {energy:.6f} eV, seed {config.seed}, platform {platform}, backend {config.backend}, "
+        f"OpenMM {openmm.version.version}, torch {torch.__version__}, numpy {np.__version__}"
+    )
+
+
+class _StopSignals:
+    """Turn Ctrl-C and SIGTERM into a wish to stop after the present step; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_StopSignals":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._request)
+            except ValueError:
+                break  # not the main thread: whoever owns that decides
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
