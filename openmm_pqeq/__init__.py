@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import vesin_torch as vesin_torch  # registers the neighbour search that scripted models call
 
+from openmm_pqeq import ops as ops  # registers the native operators, where they are built
+
 if TYPE_CHECKING:
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.checkpoint import available_models, load, save

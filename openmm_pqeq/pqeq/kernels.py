@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq import ops
 from openmm_pqeq.pqeq import constants
 
 
@@ -42,7 +43,7 @@ def coulomb(distance: Tensor, gamma: Tensor) -> Tensor:
     return constants.COULOMB * torch.erf(gamma * distance) / distance
 
 
-def coulomb_radial(distance: Tensor, gamma: Tensor) -> Radial:
+def coulomb_radial_reference(distance: Tensor, gamma: Tensor) -> Radial:
     """k_e erf(γr)/r and derivatives, for separations that are not small against the widths (γr > 0.1)."""
     inverse_square = 1.0 / (distance * distance)
     gamma_square = gamma * gamma
@@ -51,6 +52,15 @@ def coulomb_radial(distance: Tensor, gamma: Tensor) -> Radial:
     first = (gauss - value) * inverse_square
     second = (-2.0 * gamma_square * gauss - 3.0 * first) * inverse_square
     return Radial(value, first, second)
+
+
+def coulomb_radial_native(distance: Tensor, gamma: Tensor) -> Radial:
+    """The same by the native operator."""
+    value, first, second = torch.ops.openmm_pqeq.coulomb_radial(distance, gamma)
+    return Radial(value, first, second)
+
+
+coulomb_radial = coulomb_radial_native if ops.available() else coulomb_radial_reference
 
 
 def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:
