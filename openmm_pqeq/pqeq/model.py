@@ -107,8 +107,8 @@ class PQEq(nn.Module):
                 own = Pairs(own.centers - first, own.neighbors - first, own.shifts, own.vectors, own.distances)
             energy, q, s = self.solve(one, own)
             if self.coupling == "shell":
-                push = (unstrained[first:last] @ one.field[0]) * q.detach()
-                energy = energy - (push - push.detach()).sum()
+                push = (unstrained[first:last] @ one.field[0]) * held_fixed(q)
+                energy = energy - (push - held_fixed(push)).sum()
             energies.append(energy)
             charges.append(q)
             shells.append(s)
@@ -125,7 +125,7 @@ class PQEq(nn.Module):
         if self.protocol == "reaxnet":
             charges, shells = sweep(problem, self.cutoff, self.sweeps)
             if self.stop_gradient:
-                charges, shells = charges.detach(), shells.detach()
+                charges, shells = held_fixed(charges), held_fixed(shells)
         else:
             with torch.no_grad():
                 found = minimize(problem, self.solver_tolerance(structure.positions.dtype))
@@ -237,6 +237,11 @@ class PQEq(nn.Module):
             if space is not None:
                 energy = energy + reciprocal_energy(space, charges, problem.core_charge, shells)
         return energy
+
+
+def held_fixed(values: Tensor) -> Tensor:
+    """The values without their derivatives. TorchForce freezes its module, which removes every `detach` from the graph; `data` stays."""
+    return values.data
 
 
 def default_cutoff(protocol: str) -> float:
