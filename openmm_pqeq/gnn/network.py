@@ -4,8 +4,8 @@
     hᵏ⁺¹ = gate( L_down (1/n̄) Σ_j R(r_ij) ⊙ (L_up hᵏ)_j ⊗ Y(v̂_ij) + W_{Z_i} hᵏ_i )      interactions, convolution.py
     E_i  = scale_{Z_i} · (h_i L_1 L_2) + shift_{Z_i}         readout, eV
 
-v_ij = ± (r_j − r_i): + for `edge_sign="training"`, − for "notebook". The sign is part of a model: it does not matter where parities are
-labelled truly, but it does in models that label vectors '1e' (the published ReaxNet among them).
+v_ij = ± (r_j − r_i): + for `edge_sign="training"`, − for "notebook". The sign is part of a model. It does not matter where parities
+are labelled truly, but it does in models that label vectors '1e' (the published ReaxNet among them).
 
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
@@ -16,7 +16,8 @@ import torch
 from e3nn.o3 import Irreps
 from torch import Tensor, nn
 
-from openmm_pqeq.gnn.convolution import Edges, Interaction, Linear
+from openmm_pqeq.gnn.convolution import Interaction, Linear, normal
+from openmm_pqeq.gnn.neighborhood import by_species, neighborhood
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
 from openmm_pqeq.gnn.radial import RadialBasis, RadialNetwork, basis_gain
 from openmm_pqeq.gnn.spherical import SphericalHarmonics
@@ -27,8 +28,8 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 class NequIP(nn.Module):
     """Atomic energies of the short-range part.
 
-    Made in float64; cast with `.to(torch.float32)`. May be differentiated twice in the vectors (training on forces); the energy has as
-    many continuous derivatives at the cutoff as the envelope.
+    Made in float64; cast with `.to(torch.float32)`. May be differentiated any number of times in the vectors (training on forces
+    needs two); across the cutoff the energy has as many continuous derivatives as the envelope.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class NequIP(nn.Module):
         generator = torch.Generator().manual_seed(seed)
 
         n_species, n_scalars = len(self.species), plan[0].inputs[EVEN]
-        self.embedding = nn.Parameter(torch.randn(n_species, n_scalars, dtype=torch.float64, generator=generator))
+        self.embedding = normal(n_species, n_scalars, generator=generator)
         self.basis = RadialBasis(r_max, n_basis, envelope)
         self.harmonics = SphericalHarmonics(degrees)
         self.interactions = nn.ModuleList()
@@ -114,9 +115,7 @@ class NequIP(nn.Module):
         unknown = numbers[index < 0]
         if unknown.numel() > 0:
             raise ValueError(
-                "the network knows the elements {} and not atomic number {}; use a model trained for it".format(
-                    self.species, int(unknown[0])
-                )
+                f"the network knows the elements {self.species} and not atomic number {int(unknown[0])}; use a model trained for it"
             )
         return index
 
@@ -126,17 +125,18 @@ class NequIP(nn.Module):
         numbers : (n_atoms,) atomic numbers
         pairs : all pairs within the cutoff or a larger one
         """
-        species = self.species_index(numbers)
+        index = self.species_index(numbers)
+        species = by_species(index, len(self.species))
         near = within(pairs, self.cutoff)
         vectors = self.sign * near.vectors.to(self.embedding.dtype)
         distances = vectors.norm(2, dim=1)
         harmonics = self.harmonics(vectors / distances.unsqueeze(1))
-        edges = Edges(near.centers, near.neighbors, self.basis(distances), harmonics)
-        features = [self.embedding[species].unsqueeze(1)]
+        around = neighborhood(numbers.size(0), near.centers, near.neighbors, self.basis(distances), harmonics)
+        features = [self.embedding[index].unsqueeze(1)]
         for interaction in self.interactions:
-            features = interaction(features, species, edges)
+            features = interaction(features, species, around)
         energies = self.readout(features[0]).flatten()
-        return (self.scale[species] * energies + self.shift[species]).to(pairs.vectors.dtype)
+        return (self.scale[index] * energies + self.shift[index]).to(pairs.vectors.dtype)
 
 
 def _sign(edge_sign: str) -> float:
@@ -153,4 +153,6 @@ def _check(species: list[str], sh_irreps: str, nonlinearities: dict[str, str]) -
     if any(mul != 1 for mul, _ in Irreps(sh_irreps)):
         raise ValueError(f"sh_irreps must have multiplicity one throughout, such as '1x0e + 1x1o', got '{sh_irreps}'")
     if set(nonlinearities) != {"e", "o"} or nonlinearities["o"] != "tanh":
-        raise ValueError(f"nonlinearities must be {{'e': 'silu' or 'tanh', 'o': 'tanh'}} (odd scalars need an odd function), got {nonlinearities}")
+        raise ValueError(
+            f"nonlinearities must be {{'e': 'silu' or 'tanh', 'o': 'tanh'}} (odd scalars need an odd one), got {nonlinearities}"
+        )

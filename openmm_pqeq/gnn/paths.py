@@ -4,9 +4,9 @@ An interaction turns features of irreps (l, p) into others through spherical har
 
     (l1, p1) ⊗ (l2, p2) → (l, p1 p2),   |l1 − l2| ≤ l ≤ l1 + l2,
 
-keeps those asked for in `hidden_irreps`, and gates the ones with l > 0 by additional scalars. This module only counts. It leaves out
-what is zero by structure (before the first interaction only 0e features exist) and what the energy never reads (of the last layer only
-0e features matter). Features of the same irrep are one block, whether `hidden_irreps` names them once or in pieces.
+keeps those asked for in `hidden_irreps`, and gates the ones with l > 0 by additional scalars. This module only counts. It leaves
+out what is zero by structure (before the first interaction only 0e features exist) and what the energy never reads (of the last
+layer only 0e features matter). Features of the same irrep are one block, whether `hidden_irreps` names them once or in pieces.
 
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
     """The blocks of one interaction.
 
     inputs : features read
-    outputs : what convolution and self-connection make: scalars (with the gates as last channels of the block `gate`), then the gated
+    outputs : what convolution and self-connection make: scalars (the gates are the last channels of block `gate`), then the gated
     scalars, gated : the features before activation, without gates; the next layer reads them in this order
     gate : 0e, or 0o where 0e cannot be reached; a 0o gate flips the parity of what it gates
     paths : ordered by input, harmonic, l of the output
@@ -97,7 +97,8 @@ def plan_layers(hidden_irreps: str, sh_irreps: str, layers: int, self_connection
     wanted = {EVEN}
     plan: list[Layer] = []
     for inputs, live, gate in reversed(forward):
-        plan.append(_layer(inputs, {ir: mul for ir, mul in live.items() if gated_irrep(ir, gate) in wanted}, gate, harmonics, self_connection))
+        features = {ir: mul for ir, mul in live.items() if gated_irrep(ir, gate) in wanted}
+        plan.append(_layer(inputs, features, gate, harmonics, self_connection))
         wanted = set(plan[-1].inputs)
     return plan[::-1]
 

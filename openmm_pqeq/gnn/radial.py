@@ -11,6 +11,7 @@ Gasteiger et al., ICLR 2020, https://doi.org/10.48550/arXiv.2003.03123 (basis an
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ XPLOR_WIDTH = 0.5
 """Å between the onset of the xplor envelope and the cutoff."""
 
 NORMS = {"silu": 0.5964586854233045, "tanh": 0.6279282481638502}
-"""√⟨act(x)²⟩ for a normal variable x; activations are divided by it. Estimates fixed by the published ReaxNet models (exact: 0.59647, 0.62793)."""
+"""√⟨act(x)²⟩ of a normal variable x, which activations are divided by: the estimates that the published ReaxNet models were
+made with (exact: 0.596469, 0.627929)."""
 
 
 class Activation(nn.Module):
@@ -36,7 +38,7 @@ class Activation(nn.Module):
         """Elementwise."""
         if self.name == "tanh":
             return torch.tanh(x) * self.scale
-        return x * torch.sigmoid(x) * self.scale
+        return torch.nn.functional.silu(x) * self.scale
 
 
 def polynomial_envelope(x: Tensor) -> Tensor:
@@ -108,8 +110,7 @@ class RadialNetwork(nn.Module):
         self.activation = Activation(nonlinearity)
         self.gains = [gain] + [width**-0.5 for width in widths[1:-1]]
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(n_in, n_out, dtype=torch.float64, generator=generator))
-            for n_in, n_out in zip(widths[:-1], widths[1:])
+            nn.Parameter(torch.randn(n_in, n_out, dtype=torch.float64, generator=generator)) for n_in, n_out in pairwise(widths)
         )
 
     def forward(self, basis: Tensor) -> Tensor:

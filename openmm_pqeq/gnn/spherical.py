@@ -47,7 +47,7 @@ class SphericalHarmonics(nn.Module):
     def __init__(self, degrees: list[int]):
         super().__init__()
         self.degrees = list(degrees)
-        self.raise_degree = nn.ModuleList(_RaiseDegree(l) for l in range(2, max(degrees, default=0) + 1))
+        self.raise_degree = nn.ModuleList(_RaiseDegree(degree) for degree in range(2, max(degrees, default=0) + 1))
 
     def forward(self, directions: Tensor) -> Tensor:
         """Y (n_pairs, Σ(2l+1)) of unit vectors (n_pairs, 3)."""
@@ -67,12 +67,12 @@ class _RaiseDegree(ExactBuffers):
         self.register_constants()
 
     def constants(self) -> dict[str, Tensor]:
-        l = self.degree  # noqa: E741
-        product = coupling(l - 1, 1, l)
+        product = coupling(self.degree - 1, 1, self.degree)
         z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-        below, first, here = (o3.spherical_harmonics(k, z, False, normalization="component") for k in (l - 1, 1, l))
+        degrees = (self.degree - 1, 1, self.degree)
+        below, first, here = (o3.spherical_harmonics(degree, z, False, normalization="component") for degree in degrees)
         value = torch.einsum("i,j,ijk->k", below, first, product)
-        return {"product": (product * (here @ here / (here @ value))).reshape(-1, 2 * l + 1)}
+        return {"product": (product * (here @ here / (here @ value))).flatten(0, 1)}
 
     def forward(self, below: Tensor, first: Tensor) -> Tensor:
         """(n_pairs, 2l+1)."""
