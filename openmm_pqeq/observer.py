@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from openmm_pqeq.python_force import FIELD_PARAMETERS, EnergyAndForces
+from openmm_pqeq.force_module import FIELD_PARAMETERS
+from openmm_pqeq.python_force import EnergyAndForces
 from openmm_pqeq.structure import structure_of
-from openmm_pqeq.versions import import_openmmtorch
+from openmm_pqeq.torch_force import import_openmmtorch
 
 Array = NDArray[np.float64]
 

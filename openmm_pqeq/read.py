@@ -56,8 +56,7 @@ def read_structure(
         not finite, or a singular cell
     """
     name = os.fspath(path)
-    atoms = _repeated(_read(name, index), supercell)
-    _check(atoms, name)
+    atoms = read_atoms(path, index, supercell)
     pbc = np.array(atoms.pbc, dtype=bool)
     rotation, box = np.eye(3), np.zeros((3, 3))
     if pbc.any():
@@ -77,6 +76,14 @@ def read_structure(
     topology.pq_pbc = tuple(pbc.tolist())
     topology.pq_order = order
     return topology, unit.Quantity(positions[order] / ANGSTROM_PER_NM, unit.nanometer)
+
+
+def read_atoms(path: str | os.PathLike[str], index: int = -1, supercell: Sequence[int] = (1, 1, 1)) -> ase.Atoms:
+    """The structure as ASE has it, with the checks of `read_structure` and its errors."""
+    name = os.fspath(path)
+    atoms = _read(name, index)
+    _check(atoms, name)
+    return _repeated(atoms, supercell)
 
 
 def _read(name: str, index: int) -> ase.Atoms:

@@ -15,8 +15,7 @@ from typing import Any, Callable, Sequence
 
 from openmm import app, unit
 
-FIELD_PARAMETERS = ("field_x", "field_y", "field_z")
-"""Names of the Context parameters, V/Å."""
+from openmm_pqeq.force_module import FIELD_PARAMETERS
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "sin": math.sin,

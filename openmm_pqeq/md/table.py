@@ -14,9 +14,9 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from openmm_pqeq.force_module import FIELD_PARAMETERS
 from openmm_pqeq.observer import Observer
 from openmm_pqeq.reporters import PolarizationSum, open_table, positive_interval, vector_columns
-from openmm_pqeq.md.schedule import FIELD_PARAMETERS
 from openmm_pqeq.units import BOLTZMANN, KJ_PER_MOL_PER_EV
 
 
