@@ -67,6 +67,10 @@ class TensorProduct(ExactBuffers):
     paths : (block of harmonics, l of the output) of each path
     """
 
+    coefficients: Tensor
+    widths: list[int]
+    matrix_sizes: list[int]
+
     def __init__(self, l_in: int, harmonics: list[int], paths: list[tuple[int, int]]):
         super().__init__()
         self.l_in, self.harmonics, self.paths = l_in, list(harmonics), list(paths)
@@ -89,7 +93,7 @@ class TensorProduct(ExactBuffers):
         n_atoms, channels = x.size(0), x.size(2)
         neighbors = x.index_select(0, around.neighbors)
         matrices = torch.split(around.harmonics @ self.coefficients, self.matrix_sizes, dim=1)
-        radial = torch.split(weights.view(-1, 1, len(self.widths) * channels), channels, dim=2)
+        radial = torch.split(weights.unsqueeze(1), channels, dim=2)
         out: list[Tensor] = []
         for path, width in enumerate(self.widths):
             matrix = matrices[path].reshape(n_atoms, -1, width)

@@ -27,13 +27,11 @@ class Neighborhood(NamedTuple):
 class Species(NamedTuple):
     """Atoms sorted by species.
 
-    index : (n_atoms,) int64, the species of an atom
     order : (n_atoms,) int64, the atoms, species by species
     rank : (n_atoms,) int64, the place of an atom in `order`
     counts : atoms of each species
     """
 
-    index: Tensor
     order: Tensor
     rank: Tensor
     counts: list[int]
@@ -58,4 +56,4 @@ def by_species(index: Tensor, n_species: int) -> Species:
     """Sort atoms by their species `index` (n_atoms,)."""
     order = torch.argsort(index, stable=True)
     counts: list[int] = torch.bincount(index, minlength=n_species).tolist()
-    return Species(index, order, torch.argsort(order), counts)
+    return Species(order, torch.argsort(order), counts)

@@ -10,7 +10,8 @@ are labelled truly, but it does in models that label vectors '1e' (the published
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
 
-from typing import Sequence
+from collections.abc import Callable
+from typing import Self, Sequence
 
 import torch
 from e3nn.o3 import Irreps
@@ -50,6 +51,10 @@ class NequIP(nn.Module):
     scale, shift : eV, of all species or one each
     seed : of the initial weights
     """
+
+    scale: Tensor
+    shift: Tensor
+    index_of: Tensor
 
     def __init__(
         self,
@@ -102,7 +107,7 @@ class NequIP(nn.Module):
         index_of[[ATOMIC_NUMBERS[symbol] for symbol in self.species]] = torch.arange(n_species)
         self.register_buffer("index_of", index_of, persistent=False)
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Scale and shift stay float64: energies of isolated atoms have more digits than float32."""
         scale, shift = self.scale, self.shift
         super()._apply(fn, recurse)

@@ -7,6 +7,9 @@ The coupling of l1 and l2 to l is √(2l+1) times the Wigner 3j symbol of `e3nn.
 Geiger, Smidt, https://doi.org/10.48550/arXiv.2207.09453
 """
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from e3nn import o3
 from torch import Tensor, nn
@@ -29,7 +32,7 @@ class ExactBuffers(nn.Module):
         for name, value in self.constants().items():
             self.register_buffer(name, value, persistent=False)
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
         for name, value in self.constants().items():
             setattr(self, name, value.to(getattr(self, name)))
@@ -60,6 +63,8 @@ class SphericalHarmonics(nn.Module):
 
 class _RaiseDegree(ExactBuffers):
     """Y_l from Y_{l−1} and Y_1."""
+
+    product: Tensor
 
     def __init__(self, degree: int):
         super().__init__()
