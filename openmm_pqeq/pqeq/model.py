@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from openmm_pqeq.neighbors import Pairs, subset, within
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.ewald import Reciprocal, decay, reciprocal, reciprocal_energy
+from openmm_pqeq.pqeq.history import History, guess, remember
 from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
@@ -74,6 +75,7 @@ class PQEq(nn.Module):
         self.stop_gradient = bool(stop_gradient)
         self.coupling = coupling
         self.float32_kernels = False
+        self.warm_start = False
         self.species = list(parameters)
         self.symbols = list(SYMBOLS)
         rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
@@ -87,6 +89,9 @@ class PQEq(nn.Module):
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
         self.register_buffer("radius", rows[:, 3].contiguous(), persistent=False)
         self.register_buffer("spring_constant", rows[:, 4].contiguous(), persistent=False)
+        self.register_buffer("last_positions", torch.zeros(2, 0, 3, dtype=torch.float64), persistent=False)
+        self.register_buffer("last_charges", torch.zeros(2, 0, dtype=torch.float64), persistent=False)
+        self.register_buffer("last_shells", torch.zeros(2, 0, 3, dtype=torch.float64), persistent=False)
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Solution:
         """Solve every structure of a batch.
@@ -128,11 +133,30 @@ class PQEq(nn.Module):
                 charges, shells = held_fixed(charges), held_fixed(shells)
         else:
             with torch.no_grad():
-                found = minimize(problem, self.solver_tolerance(structure.positions.dtype))
+                found = self.minimum(problem, structure)
             if len(found.failure) > 0:
                 self.raise_unsolved(structure, found)
             charges, shells = found.charges, found.shells
         return self.energy(problem, charges, shells), charges, shells
+
+    def minimum(self, problem: Problem, structure: Structure) -> Minimum:
+        """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
+        tolerance = self.solver_tolerance(structure.positions.dtype)
+        if not self.warm_start:
+            return minimize(problem, tolerance)
+        positions = structure.positions.detach()
+        history = History(self.last_positions, self.last_charges, self.last_shells)
+        guess_charges: Tensor | None = None
+        guess_shells: Tensor | None = None
+        if history.charges.size(1) == positions.size(0) and history.charges.dtype == positions.dtype:
+            guess_charges, guess_shells = guess(history, positions)
+        found = minimize(problem, tolerance, guess_charges, guess_shells)
+        if len(found.failure) > 0:
+            found = minimize(problem, tolerance)
+        if len(found.failure) == 0:
+            history = remember(history, positions, found.charges, found.shells)
+            self.last_positions, self.last_charges, self.last_shells = history.positions, history.charges, history.shells
+        return found
 
     def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
         """RuntimeError with the residual, where it is worst, and what to do."""

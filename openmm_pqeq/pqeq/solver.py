@@ -82,7 +82,6 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
         local = local + reciprocal_local_hessian(space, waves, charges, z, shells)
     potential = potential + problem.electronegativity + problem.hardness * charges
     on_shell = on_shell + problem.spring_constant.unsqueeze(1) * shells + problem.pull
-    # an atom without a shell has Z = 0: no force, whatever its local curvature
     return Linearized(potential, on_shell, local, state, waves)
 
 
@@ -151,11 +150,17 @@ def solve_linear(
     return Step(x_q, x_s, products, negative)
 
 
-def minimize(problem: Problem, tolerance: float) -> Minimum:
-    """The minimum of the energy from a cold start: charges of the right sum and shells at rest."""
-    n_atoms = problem.hardness.size(0)
-    charges = torch.ones_like(problem.hardness) * (problem.total_charge / n_atoms)
-    shells = torch.zeros_like(problem.pull)
+def minimize(
+    problem: Problem, tolerance: float, guess_charges: Tensor | None = None, guess_shells: Tensor | None = None
+) -> Minimum:
+    """The minimum of the energy, from a guess or cold: charges of the right sum and shells at rest.
+
+    A guess changes the way there and nothing else: the residual that ends it is the same.
+    """
+    charges, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.pull)
+    if guess_charges is not None and guess_shells is not None:
+        charges, shells = guess_charges, guess_shells
+    charges = charges + (problem.total_charge - charges.sum()) / charges.size(0)
     products = 0
     residual = float("inf")
     failure = "did not converge"
