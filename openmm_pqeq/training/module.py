@@ -1,0 +1,241 @@
+"""The training step as a Lightning module, and the loop's callbacks.
+
+Everything that decides what comes next is in the checkpoint: weights, their running average, optimiser, steps, elapsed time, best
+validation error. The order of the frames depends on the seed and the epoch alone, so that a run which was interrupted and resumed
+is the run that was not (the schedule "cosine-time" excepted: it reads the clock).
+
+    average ← d·average + (1 − d)·weights,   d = min(ema, (1 + n)/(10 + n)) at step n
+"""
+
+import copy
+import csv
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from openmm_pqeq.training.config import TrainingSettings, seconds
+from openmm_pqeq.training.data import Edges, join
+from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
+
+CHECKPOINT = "checkpoint.ckpt"
+METRICS = "metrics.csv"
+
+
+class EpochOrder(Sampler[int]):
+    """A permutation that depends on the seed and the epoch alone; Lightning calls `set_epoch`."""
+
+    def __init__(self, n_frames: int, seed: int):
+        self.n_frames, self.seed, self.epoch = n_frames, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        return iter(torch.randperm(self.n_frames, generator=generator).tolist())
+
+
+def loader_of(frames: Sequence[Edges], batch_size: int, seed: int) -> DataLoader:
+    """Batches of frames laid end to end, in the order of EpochOrder."""
+    order = EpochOrder(len(frames), seed)
+    return DataLoader(list(frames), batch_size=batch_size, sampler=order, collate_fn=join, num_workers=0)  # type: ignore[arg-type]
+
+
+class NetworkTraining(lightning.LightningModule):
+    """A network, its running average, and one optimisation step.
+
+    Parameters
+    ----------
+    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with element shifts of zero
+    settings : [training]
+    force_scale : eV/Å, the RMS of the training labels
+    steps_per_epoch : for the schedule
+    """
+
+    def __init__(self, gnn: nn.Module, settings: TrainingSettings, force_scale: float, steps_per_epoch: int):
+        super().__init__()
+        self.gnn = gnn
+        self.average = copy.deepcopy(gnn).requires_grad_(False)
+        self.best = copy.deepcopy(gnn).requires_grad_(False)
+        self.settings = settings
+        self.weights = Weights(settings.energy_weight, settings.force_weight, settings.stress_weight, force_scale)
+        self.steps_per_epoch = steps_per_epoch
+        self.steps = 0
+        self.best_error = math.inf
+        self.best_epoch = -1
+        self.elapsed = 0.0
+        self.clock = time.monotonic()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW."""
+        settings = self.settings
+        parameters = [p for p in self.gnn.parameters() if p.requires_grad]
+        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad)
+
+    def tick(self) -> float:
+        """Seconds of training so far, those before a resume included."""
+        now = time.monotonic()
+        self.elapsed += now - self.clock
+        self.clock = now
+        return self.elapsed
+
+    def learning_rate(self) -> float:
+        """The schedule at the present step."""
+        settings = self.settings
+        if settings.schedule == "constant":
+            fraction = 0.0
+        elif settings.schedule == "cosine":
+            fraction = self.steps / (settings.epochs * self.steps_per_epoch)
+        else:
+            fraction = self.tick() / seconds(settings.max_time)
+        warmup = min(1.0, (self.steps + 1) / (settings.warmup + 1))
+        return settings.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+
+    def on_fit_start(self) -> None:
+        """Start the clock."""
+        self.clock = time.monotonic()
+
+    def on_train_batch_start(self, batch: Edges, batch_idx: int) -> None:
+        """Set the learning rate."""
+        rate = self.learning_rate()
+        optimizer = self.optimizers()
+        for group in optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
+
+    def training_step(self, batch: Edges, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        return loss_of(predict(self.gnn, batch, create_graph=True), batch, self.weights)
+
+    def on_train_batch_end(self, outputs: Any, batch: Edges, batch_idx: int) -> None:
+        """Update the running average."""
+        decay = min(self.settings.ema, (1 + self.steps) / (10 + self.steps)) if self.settings.ema > 0 else 0.0
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.gnn.parameters()):
+                mean.lerp_(value, 1 - decay)
+        self.steps += 1
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the loop needs beside weights and optimiser."""
+        progress = {"steps": self.steps, "elapsed": self.tick(), "best_error": self.best_error, "best_epoch": self.best_epoch}
+        checkpoint["openmm_pqeq"] = progress
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from there."""
+        progress = checkpoint["openmm_pqeq"]
+        self.steps, self.elapsed = progress["steps"], progress["elapsed"]
+        self.best_error, self.best_epoch = progress["best_error"], progress["best_epoch"]
+
+    def exported(self) -> nn.Module:
+        """The network to export: the best average on the validation frames, or the last one where there are none."""
+        return self.best if self.best_epoch >= 0 else self.average
+
+
+class Progress(Callback):
+    """After each epoch: measure, write a line of metrics.csv, keep the best average, decide whether to stop, save."""
+
+    def __init__(self, folder: Path, validation: Sequence[Edges], held_out: Sequence[Edges], say: Any):
+        self.folder, self.validation, self.held_out, self.say = folder, validation, held_out, say
+        self.losses: list[Tensor] = []
+        self.epoch_started = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Do nothing more where a resumed run had used its time."""
+        training = assert_training(pl_module)
+        allowed = seconds(training.settings.max_time)
+        if allowed and training.elapsed >= 0.99 * allowed:
+            trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Forget the last epoch's losses."""
+        assert_training(pl_module)
+        self.losses, self.epoch_started = [], time.monotonic()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Collect the loss."""
+        self.losses.append(outputs["loss"].detach())
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """All that happens between two epochs."""
+        training = assert_training(pl_module)
+        settings, epoch = training.settings, trainer.current_epoch
+        loss = float(torch.stack(self.losses).mean())
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"training: the loss became {loss} in epoch {epoch}; lower training.learning_rate, or set training.gradient_clip. "
+                f"{self.folder / CHECKPOINT} holds the epoch before"
+            )
+        row: dict[str, Any] = {"epoch": epoch, "seconds": round(training.tick(), 1), "learning_rate": training.learning_rate(), "loss": loss}
+        row |= _columns("validation", self._measure(training, self.validation, 1, epoch))
+        row |= _columns("held_out", self._measure(training, self.held_out, settings.measure_every, epoch))
+        if self.validation and row["validation_force_rmse"] < training.best_error:
+            training.best_error, training.best_epoch = row["validation_force_rmse"], epoch
+            training.best.load_state_dict(training.average.state_dict())
+        _append(self.folder / METRICS, row)
+        self.say(_line(row))
+        if settings.patience and epoch - training.best_epoch >= settings.patience:
+            self.say(f"no better validation error for {settings.patience} epochs")
+            trainer.should_stop = True
+        allowed = seconds(settings.max_time)
+        if allowed and training.tick() + 0.5 * (time.monotonic() - self.epoch_started) >= allowed:
+            trainer.should_stop = True
+
+    def _measure(self, training: NetworkTraining, frames: Sequence[Edges], every: int, epoch: int) -> Errors | None:
+        if not frames or epoch % every:
+            return None
+        return errors_of(predict_all(training.average, frames), frames)
+
+
+class SaveEveryEpoch(Callback):
+    """Write the checkpoint after each epoch, whole or not at all."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save under another name, then rename."""
+        unfinished = self.path.with_suffix(".unfinished")
+        trainer.save_checkpoint(unfinished)
+        os.replace(unfinished, self.path)
+
+
+def assert_training(module: lightning.LightningModule) -> NetworkTraining:
+    """`module` as what it is here."""
+    if not isinstance(module, NetworkTraining):
+        raise TypeError(f"module: expected NetworkTraining, got {type(module).__name__}")
+    return module
+
+
+def _columns(prefix: str, errors: Errors | None) -> dict[str, float | str]:
+    return {f"{prefix}_{name}": "" if errors is None else getattr(errors, name) for name in Errors._fields}
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _line(row: dict[str, Any]) -> str:
+    parts = [f"epoch {row['epoch']:4d}  {row['seconds']:7.0f} s  rate {row['learning_rate']:.2e}  loss {row['loss']:.3e}"]
+    for prefix, title in (("validation", "validation"), ("held_out", "held out")):
+        if row[f"{prefix}_force_rmse"] != "":
+            parts.append(
+                f"{title}: {row[f'{prefix}_energy_rmse']:.2f} meV/atom, {row[f'{prefix}_force_rmse']:.1f} meV/Å, "
+                f"{row[f'{prefix}_stress_rmse']:.1e} eV/Å³"
+            )
+    return "  ".join(parts)
