@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn.neighborhood import Neighborhood, Species
-from openmm_pqeq.gnn.paths import Layer
+from openmm_pqeq.gnn.paths import EVEN, Layer
 from openmm_pqeq.gnn.radial import Activation, RadialNetwork
 from openmm_pqeq.gnn.spherical import ExactBuffers, coupling
 
@@ -112,7 +112,7 @@ class Gate(nn.Module):
         scalars = [ir for ir in layer.outputs if ir.l == 0]
         self.activations = nn.ModuleList(Activation(nonlinearities["e" if ir.p == 1 else "o"]) for ir in scalars)
         self.n_scalars = [layer.scalars.get(ir, 0) for ir in scalars]
-        self.n_gates = [sum(layer.gated.values()) if ir == layer.gate else 0 for ir in scalars]
+        self.n_gates = [sum(layer.gated.values()) if ir == EVEN else 0 for ir in scalars]
         self.n_gated = list(layer.gated.values())
 
     def forward(self, blocks: list[Tensor]) -> list[Tensor]:

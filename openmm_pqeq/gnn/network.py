@@ -81,7 +81,8 @@ class NequIP(nn.Module):
         self.species = list(species)
         self.cutoff = float(r_max)
         self.sign = _sign(edge_sign)
-        _check(self.species, sh_irreps, nonlinearities)
+        sizes = {"layers": layers, "r_max": r_max, "n_basis": n_basis, "avg_neighbors": avg_neighbors}
+        _check(self.species, sh_irreps, nonlinearities, sizes)
         degrees = [ir.l for _, ir in Irreps(sh_irreps)]
         plan = plan_layers(hidden_irreps, sh_irreps, layers, self_connection)
         generator = torch.Generator().manual_seed(seed)
@@ -101,8 +102,8 @@ class NequIP(nn.Module):
         n_readout = max(n_last // 2, 1) if readout_hidden is None else readout_hidden
         self.readout = nn.Sequential(Linear(n_last, n_readout, generator), Linear(n_readout, 1, generator))
 
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64).expand(n_species).clone())
-        self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.float64).expand(n_species).clone())
+        self.register_buffer("scale", _per_species("scale", scale, self.species))
+        self.register_buffer("shift", _per_species("shift", shift, self.species))
         index_of = torch.full((len(SYMBOLS) + 1,), -1, dtype=torch.int64)  # the last entry: anything beyond the table
         index_of[[ATOMIC_NUMBERS[symbol] for symbol in self.species]] = torch.arange(n_species)
         self.register_buffer("index_of", index_of, persistent=False)
@@ -151,7 +152,7 @@ def _sign(edge_sign: str) -> float:
     return signs[edge_sign]
 
 
-def _check(species: list[str], sh_irreps: str, nonlinearities: dict[str, str]) -> None:
+def _check(species: list[str], sh_irreps: str, nonlinearities: dict[str, str], positive: dict[str, float]) -> None:
     unknown = [symbol for symbol in species if symbol not in ATOMIC_NUMBERS]
     if unknown or len(set(species)) < len(species) or not species:
         raise ValueError(f"species must be different element symbols such as ['Ba', 'Ti', 'O'], got {species}")
@@ -159,5 +160,15 @@ def _check(species: list[str], sh_irreps: str, nonlinearities: dict[str, str]) -
         raise ValueError(f"sh_irreps must have multiplicity one throughout, such as '1x0e + 1x1o', got '{sh_irreps}'")
     if set(nonlinearities) != {"e", "o"} or nonlinearities["o"] != "tanh":
         raise ValueError(
-            f"nonlinearities must be {{'e': 'silu' or 'tanh', 'o': 'tanh'}} (odd scalars need an odd one), got {nonlinearities}"
+            f"nonlinearities must be {{'e': ..., 'o': 'tanh'}} (odd scalars need an odd function), got {nonlinearities}"
         )
+    for name, value in positive.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+def _per_species(name: str, value: float | Sequence[float], species: list[str]) -> Tensor:
+    values = torch.as_tensor(value, dtype=torch.float64)
+    if values.dim() > 0 and values.shape != (len(species),):
+        raise ValueError(f"{name} must be one number or one for each of {species}, got {value}")
+    return values.expand(len(species)).clone()
