@@ -79,7 +79,7 @@ $(VENV)/operators: $(VENV)/installed $(OPERATOR_SOURCES)
 	    && $(BIN)/cmake --build build/plugin --parallel $(JOBS); } >$(VENV)/operators.log 2>&1 \
 	  || { tail -n 20 $(VENV)/operators.log; echo "The native operators did not build (log: $(VENV)/operators.log)."; }; \
 	else echo "No C++ compiler found: the native operators are not built."; fi
-	@$(BIN)/python -c "from openmm_pqeq import ops; print(ops.status())"
+	@$(BIN)/python -c "from openmm_pqeq import ops; print('Native operators:', ops.status())"
 	@touch $@
 
 $(VENV_PYTHON_ROUTE)/installed: pyproject.toml | check-python

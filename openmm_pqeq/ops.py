@@ -59,25 +59,25 @@ def built_for(directory: Path = DIRECTORY) -> dict[str, Path]:
 def load(directory: Path = DIRECTORY) -> Native:
     """Load the library of the installed torch from a folder and say what happened; never raises."""
     if os.environ.get("OPENMM_PQEQ_NATIVE") == "0":
-        return Native(False, f"Native operators: switched off by OPENMM_PQEQ_NATIVE=0. {REFERENCE}")
+        return Native(False, f"switched off by OPENMM_PQEQ_NATIVE=0. {REFERENCE}")
     libraries, wanted = built_for(directory), torch_minor()
     if not libraries:
-        return Native(False, f"Native operators: not built. {REFERENCE} To build them, {BUILD}.")
+        return Native(False, f"not built. {REFERENCE} To build them, {BUILD}.")
     if wanted not in libraries:
         mismatch = f"built for torch {', '.join(libraries)}, but torch {torch.__version__} is installed"
-        return Native(False, f"Native operators: {mismatch}. {REFERENCE} To rebuild, {BUILD}.")
+        return Native(False, f"{mismatch}. {REFERENCE} To rebuild, {BUILD}.")
     library = libraries[wanted]
     try:
         torch.ops.load_library(str(library))
     except (OSError, RuntimeError) as error:
         failure = f"{library.name} failed to load: {str(error).strip().splitlines()[0]}"
-        return Native(False, f"Native operators: {failure}. {REFERENCE} To rebuild, {BUILD}.", accident=True)
-    return Native(True, f"Native operators: loaded, built for torch {wanted}.")
+        return Native(False, f"{failure}. {REFERENCE} To rebuild, {BUILD}.", accident=True)
+    return Native(True, f"loaded, built for torch {wanted}.")
 
 
 _native = load()
 if _native.accident:
-    warnings.warn(_native.message, RuntimeWarning, stacklevel=2)
+    warnings.warn(f"native operators: {_native.message}", RuntimeWarning, stacklevel=2)
 
 
 def available() -> bool:
