@@ -19,3 +19,4 @@ MAX_SHELL_MOVE = 0.3
 """Å, the longest change of a shell in one Newton step."""
 MAX_SHELL = 2.0
 """Å, a shell farther out is a polarization catastrophe."""
+NO_MINIMUM = "met negative curvature: the energy has no minimum in the charges"

@@ -29,7 +29,7 @@ from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
 from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
-from openmm_pqeq.pqeq.solver import Minimum, Problem, minimize
+from openmm_pqeq.pqeq.solver import Minimum, Problem, check_curvature, minimize
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "direct")
@@ -82,7 +82,8 @@ class PQEq(nn.Module):
         for symbol, p in parameters.items():
             spring = spring_constant_ev(p)
             shell = [p.core_charge, spring] if spring > 0 else [0.0, 1.0]
-            rows[ATOMIC_NUMBERS[symbol]] = torch.tensor([p.electronegativity, p.hardness, shell[0], p.radius, shell[1]])
+            row = [p.electronegativity, p.hardness, shell[0], p.radius, shell[1]]
+            rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(row, dtype=torch.float64)
         # by atomic number; the rows of elements without parameters are never read, the doors see to that
         self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
         self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
@@ -143,7 +144,11 @@ class PQEq(nn.Module):
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
         tolerance = self.solver_tolerance(structure.positions.dtype)
         if not self.warm_start:
-            return minimize(problem, tolerance)
+            found = minimize(problem, tolerance)
+            # by symmetry a saddle point can pass for a minimum, where an element's hardness does not exclude one
+            if len(found.failure) == 0 and self.soft_elements(structure.numbers) != "none":
+                found = check_curvature(problem, found)
+            return found
         positions = structure.positions.detach()
         history = History(self.last_positions, self.last_charges, self.last_shells)
         guess_charges: Tensor | None = None

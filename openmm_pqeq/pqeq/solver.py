@@ -182,7 +182,7 @@ def minimize(
         step = solve_linear(problem, at, shells, -g_q, -g_s, max(0.3 * tolerance, 0.1 * residual * min(1.0, residual)))
         products += step.products
         if step.negative == 2:
-            failure = "met negative curvature: the energy has no minimum in the charges"
+            failure = constants.NO_MINIMUM
             worst = int(step.charges.abs().argmax()) if step.products == 1 else worst
             break
         longest = float(torch.sqrt((step.shells * step.shells).sum(dim=1)).max())
@@ -194,3 +194,12 @@ def minimize(
             worst = int(displacement.argmax())
             break
     return Minimum(charges, shells, residual, products, failure, worst)
+
+
+def check_curvature(problem: Problem, found: Minimum) -> Minimum:
+    """`found`, or a failure where conjugate gradients on an arbitrary right-hand side meet negative curvature in the charges there."""
+    at = linearize(problem, found.charges, found.shells)
+    right = torch.cos(torch.arange(1, found.charges.size(0) + 1, dtype=found.charges.dtype, device=found.charges.device))
+    probe = solve_linear(problem, at, found.shells, right - right.mean(), torch.zeros_like(found.shells), 1e-3)
+    failure = constants.NO_MINIMUM if probe.negative == 2 else found.failure
+    return Minimum(found.charges, found.shells, found.residual, found.products + probe.products, failure, found.worst)

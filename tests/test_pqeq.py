@@ -1,0 +1,353 @@
+"""PQEq: Coulomb sums against exact ones, the charge solution and its derivatives, fields, published numbers."""
+
+import math
+
+import pytest
+import torch
+
+from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.potential import build, deformed
+from openmm_pqeq.pqeq import PQEq, resolve_parameters
+from openmm_pqeq.pqeq.ewald import reciprocal_energy
+from openmm_pqeq.pqeq.kernels import coulomb_radial_near_zero, coulomb_radial_reference, tapered_coulomb
+from openmm_pqeq.pqeq.pairs import pair_energy
+from openmm_pqeq.pqeq.solver import linearize, product
+from openmm_pqeq.response import response
+from openmm_pqeq.structure import ATOMIC_NUMBERS, Structure, collate, structure_of
+
+def tensor(values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+TIGHT = 1e-10
+CELL = [[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]]
+FRACTIONS = [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]]
+FIELD = tensor([0.02, -0.01, 0.03])
+
+
+def perovskite(charge: float = 0.0, field: torch.Tensor | None = None) -> Structure:
+    """Five atoms, Ba Ti O O O, in a triclinic cell smaller than any cutoff."""
+    cell = tensor(CELL)
+    numbers = torch.tensor([56, 22, 8, 8, 8])
+    return structure_of(tensor(FRACTIONS) @ cell, numbers, cell, total_charge=charge, field=field)
+
+
+def water(charge: float = 0.0, field: torch.Tensor | None = None) -> Structure:
+    positions = tensor([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.1]])
+    return structure_of(positions, torch.tensor([8, 1, 1]), total_charge=charge, field=field)
+
+
+def potential_of(protocol: str, coupling: str = "shell", **settings):
+    if protocol != "reaxnet":
+        settings = {"tolerance": TIGHT, **settings}
+    return build({"pqeq": {"protocol": protocol, "coupling": coupling, **settings}})
+
+
+def energy_of(potential, structure: Structure) -> float:
+    with torch.no_grad():
+        return float(potential(structure).energy.sum())
+
+
+# --- the Coulomb sums ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cutoff", "tolerance", "error"), [(6.0, 1e-10, 1e-9), (9.0, 1e-10, 1e-9), (12.0, 1e-10, 1e-9), (6.0, 1e-5, 1e-5)])
+def test_ewald_energy_of_four_atoms_with_very_different_widths(cutoff, tolerance, error):
+    """Exact sum over all k with the true widths, −2.861134663504584 eV, computed independently of this package; the cutoff sets κ."""
+    radius = {"Cs": 2.984, "Cl": 0.994, "H": 0.371, "Na": 2.085}
+    cell = tensor([[7.0, 0.0, 0.0], [1.2, 6.5, 0.0], [0.5, -0.8, 7.3]])
+    positions = tensor(
+        [
+            [4.802962629734922, 1.7208348203162012, 0.29910672473422123],
+            [1.5479955243788914, 4.556052092979593, 6.663115714127368],
+            [5.393658799283768, 4.3068276532236505, 3.9684624376975868],
+            [7.52590048154529, 5.30085730165384, 0.01999105124208109],
+        ]
+    )
+    shells = tensor(
+        [
+            [-0.23250307746388343, -0.021879166393254573, -0.12459109472530652],
+            [-0.07322673547034517, -0.054425898285730995, -0.031630015636915455],
+            [0.04116305363741329, 0.10425133694426776, -0.012853466294403426],
+            [0.1366463470549686, -0.06651946734866136, 0.035151007009301974],
+        ]
+    )
+    charges = tensor([1.0704057182016948, 0.26094783431076074, -0.5765637128039223, -0.7547898397085333])
+    values = {"electronegativity": 0.0, "hardness": 10.0, "core_charge": 1.0, "spring_constant": 300.0}
+    parameters = resolve_parameters({symbol: {**values, "radius": r} for symbol, r in radius.items()})
+    model = PQEq(parameters, "ewald", cutoff=cutoff, tolerance=tolerance)
+    structure = structure_of(positions, torch.tensor([ATOMIC_NUMBERS[s] for s in radius]), cell)
+    problem = model.problem(structure, NeighborSearch(cutoff)(structure))
+    energy = pair_energy(problem.pairs, charges, problem.core_charge, shells)
+    energy = energy + reciprocal_energy(problem.space, charges, problem.core_charge, shells)
+    assert abs(float(energy) + 2.861134663504584) < error
+
+
+MADELUNG = {
+    # lattice vectors, ions as (fraction, charge), distance of nearest neighbours, constant for that distance; Kittel, table 3.3
+    "NaCl": ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], [((0, 0, 0), 1), ((0.5, 0.5, 0.5), -1)], 1.0, 1.7475645946),
+    "CsCl": ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [((0, 0, 0), 1), ((0.5, 0.5, 0.5), -1)], math.sqrt(3) / 2, 1.7626747731),
+    "ZnS": ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], [((0, 0, 0), 1), ((0.25, 0.25, 0.25), -1)], math.sqrt(3) / 2, 1.6380550533),
+}
+
+
+@pytest.mark.parametrize("name", MADELUNG)
+def test_madelung_constants_with_narrow_charges(name):
+    lattice, ions, neighbor, constant = MADELUNG[name]
+    values = {"electronegativity": 0.0, "hardness": 200.0, "core_charge": 0.0, "radius": 0.1, "spring_constant": 0.0}
+    model = PQEq(resolve_parameters({"Na": values}), "ewald", cutoff=8.0, tolerance=TIGHT)
+    cell = 2.0 * tensor(lattice)
+    positions = tensor([fraction for fraction, _ in ions]) @ cell
+    structure = structure_of(positions, torch.full((2,), 11), cell)
+    problem = model.problem(structure, NeighborSearch(8.0)(structure))
+    charges, none = tensor([float(q) for _, q in ions]), torch.zeros(2, 3, dtype=torch.float64)
+    energy = pair_energy(problem.pairs, charges, problem.core_charge, none)
+    energy = energy + reciprocal_energy(problem.space, charges, problem.core_charge, none)
+    assert abs(-float(energy) * 2.0 * neighbor / 14.399645 - constant) < 1e-6
+
+
+def test_radial_derivatives_are_those_of_the_value():
+    distance = torch.linspace(0.4, 12.0, 40, dtype=torch.float64).requires_grad_(True)
+    gamma = torch.linspace(0.11, 0.9, 40, dtype=torch.float64)
+    for radial in (coulomb_radial_reference(distance, gamma), tapered_coulomb(distance, gamma, 12.5)):
+        value, first = radial[0], radial[1]
+        (slope,) = torch.autograd.grad(value.sum(), distance, create_graph=True)
+        torch.testing.assert_close(first * distance, slope, atol=1e-12, rtol=1e-10)
+        if len(radial) == 3:
+            (curvature,) = torch.autograd.grad(slope.sum(), distance)
+            torch.testing.assert_close(radial[2] * distance**2, curvature - first, atol=1e-10, rtol=1e-8)
+
+
+def test_series_near_zero_meets_the_closed_form():
+    """The two branches join at γr = ½; on both sides the values agree to rounding."""
+    direction = tensor([[1.0, 0.0, 0.0]])
+    for r in (0.4999, 0.5001):
+        near = coulomb_radial_near_zero(r * direction, torch.ones(1, dtype=torch.float64))
+        far = coulomb_radial_reference(tensor([r]), torch.ones(1, dtype=torch.float64))
+        for a, b in zip(near, far):
+            assert abs(float(a - b)) < 1e-11 * (1 + abs(float(b)))
+    assert abs(float(coulomb_radial_near_zero(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)).value) - 14.399645 * 2 / math.sqrt(math.pi)) < 1e-12
+
+
+# --- the solution ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structure", [perovskite(0.7, FIELD), water(0.0, FIELD)], ids=["ewald", "direct"])
+def test_analytic_gradient_and_hessian_products_are_those_of_autograd(structure):
+    """Errors allowed: rounding of numbers of about 100 eV."""
+    model = potential_of("ewald").pqeq
+    problem = model.problem(structure, NeighborSearch(6.0)(structure))
+    generator = torch.Generator().manual_seed(1)
+    n = len(structure.numbers)
+    q, dq = torch.randn(2, n, generator=generator, dtype=torch.float64)
+    s, ds = 0.1 * torch.randn(2, n, 3, generator=generator, dtype=torch.float64)
+    q, s = q.requires_grad_(True), s.requires_grad_(True)
+    slope = torch.autograd.grad(model.energy(problem, q, s), (q, s), create_graph=True)
+    at = linearize(problem, q.detach(), s.detach())
+    torch.testing.assert_close(at.charge_gradient, slope[0], atol=1e-11, rtol=0)
+    torch.testing.assert_close(at.shell_gradient, slope[1], atol=1e-11, rtol=0)
+    turned = torch.autograd.grad((slope[0] * dq).sum() + (slope[1] * ds).sum(), (q, s))
+    mine = product(problem, at, s.detach(), dq, ds)
+    torch.testing.assert_close(mine[0], turned[0], atol=1e-11, rtol=0)
+    torch.testing.assert_close(mine[1], turned[1], atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize(("structure", "charge"), [(perovskite(0.0), 0.0), (perovskite(1.5), 1.5), (water(-1.0), -1.0)])
+def test_charges_add_up_and_their_potentials_are_equal(structure, charge):
+    model = potential_of("ewald").pqeq
+    pairs = NeighborSearch(6.0)(structure)
+    solution = model(structure, pairs, structure.positions)
+    assert abs(float(solution.charges.sum()) - charge) < 1e-12
+    problem = model.problem(structure, pairs)
+    q, s = solution.charges.clone().requires_grad_(True), solution.shells.clone().requires_grad_(True)
+    slope = torch.autograd.grad(model.energy(problem, q, s), (q, s))
+    assert float((slope[0] - slope[0].mean()).abs().max()) < TIGHT
+    assert float(slope[1].abs().max()) < TIGHT
+
+
+CASES = [
+    ("ewald", "shell", perovskite(0.0, FIELD)),
+    ("ewald", "shell", perovskite(1.5, FIELD)),
+    ("ewald", "shell", structure_of(torch.zeros(1, 3, dtype=torch.float64), torch.tensor([11]), tensor(CELL), total_charge=0.5)),
+    ("reaxnet", "shell", water(0.0, FIELD)),
+    ("reaxnet", "full", water(1.0, FIELD)),
+    ("direct", "shell", water(1.0, FIELD)),
+    ("direct", "full", water(0.0, FIELD)),
+]
+
+
+@pytest.mark.parametrize(("protocol", "coupling", "structure"), CASES)
+def test_forces_and_stress_against_finite_differences(protocol, coupling, structure):
+    """With `shell` the force is −∇E_SCF + qF (DESIGN: a force, not a gradient). 1e-5 eV/Å, 1e-6 eV/Å³; step 1e-4 Å."""
+    potential = potential_of(protocol, coupling)
+    periodic = bool(structure.pbc.all())
+    found = potential.evaluate(structure, stress=periodic)
+    expected = found.forces - (found.charges[:, None] * structure.field if coupling == "shell" else 0.0)
+    step = 1e-4
+    for atom in range(len(structure.numbers)):
+        for axis in range(3):
+            energies = []
+            for sign in (1, -1):
+                moved = structure.positions.clone()
+                moved[atom, axis] += sign * step
+                energies.append(energy_of(potential, structure._replace(positions=moved)))
+            assert abs(-(energies[0] - energies[1]) / (2 * step) - float(expected[atom, axis])) < 1e-5
+    if periodic:
+        volume = float(torch.linalg.det(structure.cell[0]).abs())
+        for a in range(3):
+            for b in range(a, 3):
+                strain = torch.zeros(1, 3, 3, dtype=torch.float64)
+                strain[0, a, b] += step / 2
+                strain[0, b, a] += step / 2
+                rise = energy_of(potential, deformed(structure, strain)) - energy_of(potential, deformed(structure, -strain))
+                assert abs(rise / (2 * step * volume) - float(found.stress[0, a, b])) < 1e-6
+
+
+def test_a_cell_and_its_supercell_have_the_same_energy_per_atom():
+    potential, one = potential_of("ewald"), perovskite(0.0, FIELD)
+    cell = one.cell[0]
+    eight = torch.cartesian_prod(*[torch.arange(2, dtype=torch.float64)] * 3)
+    positions = (one.positions[None] + (eight @ cell)[:, None]).reshape(-1, 3)
+    large = structure_of(positions, one.numbers.repeat(8), 2 * cell, field=FIELD)
+    assert abs(energy_of(potential, large) / 40 - energy_of(potential, one) / 5) < 1e-8
+
+
+@pytest.mark.parametrize("protocol", ["ewald", "reaxnet"])
+def test_any_image_of_any_atom_gives_the_same_energy_and_forces(protocol):
+    potential, one = potential_of(protocol, cutoff=6.0 if protocol == "ewald" else 8.37), perovskite(0.0, FIELD)
+    shifts = tensor([[0, 0, 0], [3, 0, -1], [0, -2, 5], [1, 1, 1], [-7, 0, 0]])
+    other = one._replace(positions=one.positions + shifts @ one.cell[0])
+    a, b = potential.evaluate(one, stress=True), potential.evaluate(other, stress=True)
+    torch.testing.assert_close(a.energy, b.energy, atol=1e-9, rtol=0)
+    torch.testing.assert_close(a.forces, b.forces, atol=1e-8, rtol=0)
+    torch.testing.assert_close(a.stress, b.stress, atol=1e-9, rtol=0)
+
+
+def test_a_batch_is_its_structures_one_by_one():
+    potential = potential_of("ewald")
+    structures = [perovskite(0.5, FIELD), water(0.0, FIELD), perovskite()]
+    together = potential.evaluate(collate(structures))
+    apart = [potential.evaluate(structure) for structure in structures]
+    torch.testing.assert_close(together.energy, torch.cat([x.energy for x in apart]), atol=1e-12, rtol=0)
+    torch.testing.assert_close(together.forces, torch.cat([x.forces for x in apart]), atol=1e-12, rtol=0)
+    torch.testing.assert_close(together.dipole, torch.cat([x.dipole for x in apart]), atol=1e-12, rtol=0)
+
+
+def test_without_a_cell_ewald_is_direct():
+    assert energy_of(potential_of("ewald"), water(1.0)) == energy_of(potential_of("direct"), water(1.0))
+
+
+def test_a_large_cell_is_like_no_cell():
+    """Water's images at 30 Å: what is left is dipole–dipole, 4π/3 μ²/(2V)·14.4 below 1e-4 eV."""
+    inside = water()._replace(cell=30.0 * torch.eye(3, dtype=torch.float64)[None], pbc=torch.ones(1, 3, dtype=torch.bool))
+    assert 0 < abs(energy_of(potential_of("ewald"), inside) - energy_of(potential_of("direct"), water())) < 5e-4
+
+
+def test_a_warm_start_changes_nothing_beyond_the_tolerance():
+    """Forward, far away, and back again: barostats, minimisers and rewinds do that. 1e-9 eV, because the error is quadratic in 1e-5."""
+    cold = potential_of("ewald", tolerance=1e-5)
+    warm = cold.compile_for_inference()
+    for shift in (0.0, 0.01, 0.02, 0.3, -0.2, 0.0, 0.01):
+        moved = perovskite()
+        moved.positions[1, 2] += shift
+        assert abs(energy_of(warm, moved) - energy_of(cold, moved)) < 1e-9
+
+
+# --- response --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("protocol", "coupling", "structure"), [CASES[1], CASES[3], CASES[5], CASES[6]])
+def test_polarizability_and_born_charges_against_finite_differences(protocol, coupling, structure):
+    """1e-5 of each unit; energy differences of 1e-3 V/Å steps carry 1e-6."""
+    potential, step = potential_of(protocol, coupling), 1e-3
+    alpha, born = response(potential, structure)
+
+    def with_field(change: torch.Tensor) -> Structure:
+        return structure._replace(field=structure.field + change)
+
+    axes = step * torch.eye(3, dtype=torch.float64)
+    for a in range(3):
+        rise = potential.evaluate(with_field(axes[a])).forces - potential.evaluate(with_field(-axes[a])).forces
+        torch.testing.assert_close(born[:, a], rise / (2 * step), atol=1e-5, rtol=0)
+        for b in range(3):
+            signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+            mixed = sum(x * y * energy_of(potential, with_field(x * axes[a] + y * axes[b])) for x, y in signs)
+            assert abs(-mixed / (4 * step**2) - float(alpha[a, b])) < 1e-5
+    charge = float(structure.total_charge)
+    torch.testing.assert_close(born.sum(0), charge * torch.eye(3, dtype=torch.float64), atol=1e-8, rtol=0)
+
+
+def test_dipole_of_full_coupling_is_the_derivative_of_the_energy():
+    potential, step = potential_of("direct", "full"), 1e-3
+    for axis, change in enumerate(step * torch.eye(3, dtype=torch.float64)):
+        rise = energy_of(potential, water(0.0, change)) - energy_of(potential, water(0.0, -change))
+        assert abs(-rise / (2 * step) - float(potential.evaluate(water()).dipole[0, axis])) < 1e-6
+
+
+# --- published numbers -----------------------------------------------------------------------------------------------------------
+
+# Na–Cl at these distances (Å), in no cell: energy (eV), charge of Na (e), force on Na along x (eV/Å), from the ReaxNet authors' code
+PUBLISHED_NACL = [
+    (1.800000000000, -2.0499554945, 0.7156981802, 0.0854904344),
+    (2.400000000000, -1.9867352174, 0.6909917664, 0.1247344568),
+    (3.400000000000, -1.8365335146, 0.6352989190, 0.1701420332),
+    (6.375000000000, -1.3551804298, 0.4701731229, 0.1218691672),
+    (12.000000000000, -1.1298772462, 0.3949929195, 0.0001209260),
+]
+
+
+@pytest.mark.parametrize(("distance", "energy", "charge", "force"), PUBLISHED_NACL)
+def test_two_sweeps_of_sodium_chloride_as_published(distance, energy, charge, force):
+    positions = tensor([[0.0, 0.0, 0.0], [distance, 0.0, 0.0]])
+    found = potential_of("reaxnet", stop_gradient=True).evaluate(structure_of(positions, torch.tensor([11, 17])))
+    assert abs(float(found.energy) - energy) < 1e-6
+    assert abs(float(found.charges[0]) - charge) < 1e-6
+    assert abs(float(found.forces[0, 0]) - force) < 1e-6
+
+
+def test_published_forces_hold_charges_fixed_and_true_ones_do_not():
+    structure = perovskite()
+    published = potential_of("reaxnet", cutoff=8.37, stop_gradient=True).evaluate(structure)
+    true = potential_of("reaxnet", cutoff=8.37).evaluate(structure)
+    assert float(published.energy) == float(true.energy)
+    assert float((published.forces - true.forces).abs().max()) > 1e-3
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_problem_without_a_minimum_is_refused_with_the_elements_named():
+    """pqeq0's hydrogen has a hardness (12.98 eV) below its Gaussian self-energy (14.9): two close atoms would charge without bound."""
+    hydrogen = structure_of(tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0]]), torch.tensor([1, 1]))
+    with pytest.raises(RuntimeError, match="negative curvature.*H"):
+        potential_of("direct", parameters="pqeq0").evaluate(hydrogen)
+
+
+def test_a_hopeless_tolerance_raises_with_the_residual():
+    with pytest.raises(RuntimeError, match="did not converge; residual"):
+        potential_of("ewald", tolerance=1e-30).evaluate(perovskite())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"protocol": "pme2"}, "protocol: expected one of"),
+        ({"coupling": "strong"}, "coupling: expected one of"),
+        ({"parameters": "pqeq9"}, "parameters: expected one of the sets"),
+        ({"parameters": {"Xx": {}}}, "expected the keys"),
+        ({"tolerance": -1.0}, "tolerance: expected a positive number"),
+        ({"protocol": "ewald", "sweeps": 3}, "sweeps: belongs to the protocol"),
+        ({"color": "red"}, "unknown key 'color'"),
+    ],
+)
+def test_bad_settings_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        build({"pqeq": settings})
+
+
+def test_protocols_refuse_the_wrong_periodicity():
+    slab = perovskite()._replace(pbc=torch.tensor([[True, True, False]]))
+    with pytest.raises(ValueError, match="three periodic directions or none"):
+        potential_of("ewald").evaluate(slab)
+    with pytest.raises(ValueError, match="has no images"):
+        potential_of("direct").evaluate(perovskite())
