@@ -25,6 +25,8 @@ from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart
 from openmm_pqeq.python_force import last_line
 
 SECONDS_BETWEEN_NEWS = 0.3
+SLOW_STEPS = 4
+"""Steps that TorchScript needs to optimise itself; they are left out of the speed."""
 RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval")
 """Settings that a resumed run may have otherwise than the run it continues."""
 
@@ -182,7 +184,9 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
 def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) -> bool:
     """Step to the end of a stage; False where the run was asked to stop before."""
     interval, chunk = work.config.restart_interval, 1
-    begin, first = time.perf_counter(), simulation.currentStep
+    begin, first, warm = time.perf_counter(), simulation.currentStep, False
+    if simulation.currentStep == 0:
+        work.save(simulation, stage)
     while simulation.currentStep < n_steps and not work.stop.requested:
         step = simulation.currentStep
         n = min(chunk, n_steps - step, interval - step % interval)
@@ -199,6 +203,8 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
             work.save(simulation, stage)
         remaining = (n_steps - simulation.currentStep) * seconds_per_step
         work.watch(Progress(stage, simulation.currentStep, n_steps, work.ns_per_day, remaining, work.row))
+        if not warm and simulation.currentStep - first >= SLOW_STEPS:
+            begin, first, warm = time.perf_counter(), simulation.currentStep, True
     if work.stop.requested or stage == "produce":
         work.save(simulation, stage)
     return simulation.currentStep >= n_steps

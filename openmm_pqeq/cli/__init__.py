@@ -1,0 +1,86 @@
+"""The command line: `openmm-pqeq run | energy | train | models | doctor`.
+
+What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on the way
+exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
+"""
+
+import argparse
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from openmm_pqeq.cli import doctor, energy, models, run, train
+
+COMMANDS = {"run": run, "energy": energy, "train": train, "models": models, "doctor": doctor}
+WRONG_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130
+
+_EPILOG = """examples:
+  openmm-pqeq run BaTiO3.cif --model batio3 --temperature 300 --time 1ps --field 0 0 0.01 --output out
+  openmm-pqeq energy BaTiO3.cif --model batio3
+  openmm-pqeq models batio3
+  openmm-pqeq doctor
+
+Each command has its own --help."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="openmm-pqeq",
+        description="Molecular dynamics with a machine-learned potential, polarizable charges and electric fields, through OpenMM.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=module.HELP, description=module.HELP, epilog=module.EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        module.add_arguments(command)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code."""
+    options = parser().parse_args(_with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    if not options.debug:
+        warnings.showwarning = _show_warning
+    try:
+        return COMMANDS[options.command].command(options)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return FAILED
+    except (ValueError, OSError, ImportError) as error:
+        return _report(error, options.debug, WRONG_INPUT)
+    except RuntimeError as error:
+        return _report(error, options.debug, FAILED)
+
+
+def _with_negative_values(arguments: Sequence[str]) -> list[str]:
+    """Arguments with a space before values such as -1e-3 or "-0.02*sin(t)", which argparse would take for flags."""
+    result: list[str] = []
+    for argument in arguments:
+        component = "--field" in result[-3:] and re.match(r"-[^-]", argument) is not None
+        result.append(f" {argument}" if component or re.match(r"-[\d.(]", argument) else argument)
+    return result
+
+
+def _report(error: Exception, debug: bool, code: int) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"openmm-pqeq: error: {error or type(error).__name__}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *others: object) -> None:
+    """Warnings of this package to people in one line; those of other packages are their developers' concern."""
+    if issubclass(category, UserWarning) and "openmm_pqeq" in filename:
+        print(f"openmm-pqeq: warning: {message}", file=sys.stderr)

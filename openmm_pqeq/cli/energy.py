@@ -1,0 +1,115 @@
+"""`openmm-pqeq energy`: one structure evaluated, as a table or as JSON."""
+
+import argparse
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from openmm_pqeq.md import values
+
+HELP = "Energy, forces, charges, dipole and stress of one structure."
+
+EPILOG = """examples:
+  openmm-pqeq energy BaTiO3.cif --model batio3
+  openmm-pqeq energy BaTiO3.cif --model batio3 --supercell 2 2 2 --field 0 0 0.01
+  openmm-pqeq energy BaTiO3.cif --model batio3 --json > BaTiO3.json
+
+JSON has energy, energy_terms (eV), forces (n, 3) eV/Å, stress (xx, yy, zz, yz, xz, xy) eV/Å³, charges (n) e, shells (n, 3) Å and
+dipole (3) e Å. Everything is in the orientation of the structure file, computed in double precision."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The structure and how to evaluate it."""
+    parser.add_argument("structure", metavar="FILE", help="structure file, anything ASE reads")
+    parser.add_argument("--model", metavar="MODEL", required=True, help="name of a model (see openmm-pqeq models) or path to a .pt file")
+    parser.add_argument("--index", metavar="I", default="-1", help="which structure of a file with several (default: -1, the last)")
+    parser.add_argument("--supercell", metavar="N", nargs=3, default=(1, 1, 1), help="repeat the cell along its three vectors")
+    parser.add_argument("--total-charge", metavar="Q", help="total charge, e (default: the file's charge, or 0)")
+    parser.add_argument("--field", metavar="F", nargs=3, default=(0, 0, 0), help="electric field, V/Å (default: 0 0 0)")
+    parser.add_argument("--coupling", metavar="{shell,full}", default="shell", help="how the field couples to the charges (default: shell)")
+    parser.add_argument("--protocol", metavar="NAME", help="protocol of the charges (default: the model's)")
+    parser.add_argument("--tolerance", metavar="TOL", default="1e-8", help="convergence of the charges, eV/e and eV/Å (default: 1e-8)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Evaluate and print."""
+    field = tuple(values.number("field", value) for value in options.field)
+    charge = None if options.total_charge is None else values.number("total_charge", options.total_charge)
+    tolerance = values.positive("tolerance", options.tolerance)
+    supercell = values.counts("supercell", options.supercell)
+    index = values.number("index", options.index)
+    if index != int(index):
+        raise ValueError(f"index: expected a whole number, got {options.index!r}")
+
+    from openmm_pqeq import checkpoint
+    from openmm_pqeq.calculator import PQEqCalculator
+    from openmm_pqeq.read import read_atoms
+
+    potential = checkpoint.load(options.model, protocol=options.protocol)
+    atoms = read_atoms(options.structure, int(index), supercell)
+    atoms.calc = PQEqCalculator(potential, total_charge=charge, field=field, coupling=options.coupling, tolerance=tolerance)
+    results: dict[str, Any] = {"model": options.model, "symbols": atoms.get_chemical_symbols(), "field": field}
+    results["energy"] = atoms.get_potential_energy()
+    results["forces"] = atoms.get_forces()
+    if atoms.pbc.all():
+        results["stress"] = atoms.get_stress()
+    for name in ("energy_terms", "charges", "shells", "dipole"):
+        if name in atoms.calc.results:
+            results[name] = atoms.calc.results[name]
+    if potential.pqeq is None:
+        for name in ("charges", "shells", "dipole"):
+            results.pop(name, None)
+    if options.json:
+        print(json.dumps({name: _plain(value) for name, value in results.items()}))
+    else:
+        _print(results, atoms.get_chemical_formula(), bool(atoms.pbc.any()))
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, for JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from openmm_pqeq.units import EV_PER_CUBIC_ANGSTROM_IN_GPA
+
+    console = Console(highlight=False)
+    n_atoms = len(results["symbols"])
+    table = Table(title=f"{formula}, model {results['model']}", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+
+    def row(name: str, value: str, unit: str) -> None:
+        table.add_row(name, value, unit)
+
+    row("energy", f"{results['energy']:.6f}", "eV")
+    row("  per atom", f"{results['energy'] / n_atoms:.6f}", "eV")
+    for name, value in results.get("energy_terms", {}).items():
+        row(f"  {name}", f"{value:.6f}", "eV")
+    forces = np.linalg.norm(results["forces"], axis=1)
+    row("largest force", f"{forces.max():.6f}", f"eV/Å, atom {int(forces.argmax())} ({results['symbols'][int(forces.argmax())]})")
+    row("RMS force component", f"{math.sqrt(float(np.mean(np.square(results['forces'])))):.6f}", "eV/Å")
+    if "stress" in results:
+        stress = results["stress"] * EV_PER_CUBIC_ANGSTROM_IN_GPA
+        row("stress xx yy zz", " ".join(f"{value:.4f}" for value in stress[:3]), "GPa")
+        row("stress yz xz xy", " ".join(f"{value:.4f}" for value in stress[3:]), "GPa")
+        row("pressure", f"{-stress[:3].mean():.4f}", "GPa")
+    if "charges" in results:
+        row("field", " ".join(f"{value:g}" for value in results["field"]), "V/Å")
+        note = "e Å, at the images in the file" if periodic else "e Å"
+        row("dipole", " ".join(f"{value:.6f}" for value in results["dipole"]), note)
+        symbols = np.array(results["symbols"])
+        for symbol in sorted(set(results["symbols"])):
+            q = results["charges"][symbols == symbol]
+            row(f"charge of {symbol}", f"{q.mean():.4f}", f"e, mean of {len(q)} ({q.min():.4f} to {q.max():.4f})")
+    console.print(table)

@@ -1,0 +1,52 @@
+"""`openmm-pqeq train`: a model from labelled structures."""
+
+import argparse
+
+HELP = "Train a model on labelled structures, as a TOML file describes it."
+
+EPILOG = """examples:
+  openmm-pqeq train batio3.toml
+  openmm-pqeq train batio3.toml --resume
+
+batio3.toml:
+  output = "batio3"
+
+  [data]
+  files = ["batio3_pbe_59.xyz"]
+  energy_key = "total_energy"
+  held_out = { seed = 0, n = 12 }
+
+  [potential.pqeq]
+  protocol = "ewald"
+
+  [potential.gnn]
+  species = ["O", "Ti", "Ba"]
+  hidden_irreps = "32x0e + 16x1o + 8x2e"
+  sh_irreps = "1x0e + 1x1o + 1x2e"
+  layers = 2
+  r_max = 5.0
+
+  [training]
+  max_time = "02:00:00"
+  seed = 0"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The training file and where to write."""
+    parser.add_argument("config", metavar="CONFIG", help="TOML file that describes data, potential and training")
+    parser.add_argument("--output", "-o", metavar="FOLDER", help="folder for everything that is written (default: the file's)")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace the training that is in the output folder")
+    existing.add_argument("--resume", action="store_true", help="continue the training that is in the output folder")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Train and write the model."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from openmm_pqeq.training import train
+
+    console = Console(highlight=False)
+    train(options.config, options.output, options.overwrite, options.resume, say=lambda line: console.print(escape(line)))
+    return 0
