@@ -123,7 +123,7 @@ def config_of(table: dict[str, Any], folder: str | os.PathLike[str] = ".", defau
     potential = table["potential"]
     _refuse_unknown(potential, TERMS, "[potential]")
     if "gnn" not in potential:
-        raise ValueError("[potential.gnn]: expected a table, got nothing; it says which network to train (an empty table is enough)")
+        raise ValueError("[potential.gnn]: expected a table, got nothing; it is the network to train (an empty table will do)")
     data = dict(table["data"])
     if isinstance(data.get("files"), str):
         data["files"] = [data["files"]]
@@ -185,7 +185,14 @@ def _settings(kind: Any, table: Any, where: str) -> Any:
             "dict[str, float]": isinstance(value, dict) and all(isinstance(v, (int, float)) for v in value.values()),
         }.get(wanted, True)
         if not fits:
-            plain = {"tuple[str, ...]": "a list of texts", "dict[str, float]": "a table of numbers"}.get(wanted, wanted)
+            plain = {
+                "<class 'int'>": "an integer",
+                "<class 'float'>": "a number",
+                "<class 'str'>": "a text",
+                "<class 'bool'>": "true or false",
+                "tuple[str, ...]": "a list of texts",
+                "dict[str, float]": "a table of numbers",
+            }.get(wanted, "a number or a text")
             raise ValueError(f"{where}.{name}: expected {plain}, got {value!r}")
         values[name] = value
     required = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
@@ -212,7 +219,8 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
     for name in ("epochs", "batch_size", "measure_every"):
         if getattr(training, name) < 1:
             refuse(f"training.{name}", "1 or more", getattr(training, name))
-    for name in ("energy_weight", "force_weight", "stress_weight", "weight_decay", "gradient_clip", "patience", "warmup", "threads"):
+    weights = ("energy_weight", "force_weight", "stress_weight", "weight_decay")
+    for name in (*weights, "gradient_clip", "patience", "warmup", "threads"):
         if getattr(training, name) < 0:
             refuse(f"training.{name}", "0 or more", getattr(training, name))
     if training.learning_rate <= 0:
@@ -223,7 +231,7 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse("training.schedule", f"one of {', '.join(SCHEDULES)}", training.schedule)
     if training.dtype not in ("float32", "float64"):
         refuse("training.dtype", "float32 or float64", training.dtype)
-    if training.schedule == "cosine-time" and seconds(training.max_time) <= 0:
+    if seconds(training.max_time) <= 0 and training.schedule == "cosine-time":
         refuse("training.max_time", 'a duration, because schedule is "cosine-time"', training.max_time)
     if training.patience and not data.validation:
         refuse("data.validation", "some frames, because training.patience is set", data.validation)

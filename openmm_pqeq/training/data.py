@@ -7,8 +7,10 @@ E_label = Σ_elements (count · shift); of minimum norm where the compositions d
 Units: eV, eV/Å, eV/Å³. Stress is σ = (1/V) ∂E/∂ε, ASE sign.
 """
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Iterable, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import ase
 import ase.io
@@ -16,9 +18,11 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 from ase.stress import voigt_6_to_full_3x3_stress
-from torch import Tensor, nn
+from rich.progress import track
+from torch import Tensor
 
 from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.potential import Potential
 from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.training.config import AUTO, NONE, DataSettings
 
@@ -128,7 +132,7 @@ def frame_of(atoms: ase.Atoms, settings: DataSettings, name: str) -> Frame:
             raise ValueError(f"{name}: stress: expected 6 or 9 numbers, got an array of shape {stress.shape}")
         full = voigt_6_to_full_3x3_stress(stress.ravel()) if stress.size == 6 else stress.reshape(3, 3)
         full = settings.stress_sign * 0.5 * (full + full.T)
-    return Frame(structure, Labels(torch.tensor(energy.item()), torch.tensor(forces), torch.tensor(full)), name)
+    return Frame(structure, Labels(torch.tensor(energy.reshape(())), torch.tensor(forces), torch.tensor(full)), name)
 
 
 def _label(atoms: ase.Atoms, what: str, key: str, name: str, required: bool = True) -> np.ndarray | None:
@@ -141,7 +145,7 @@ def _label(atoms: ase.Atoms, what: str, key: str, name: str, required: bool = Tr
         if candidate in places:
             value = np.array(places[candidate], dtype=np.float64)
             if not np.all(np.isfinite(value)):
-                raise ValueError(f"{name}: {candidate}: expected finite numbers, got NaN or infinity; remove the frame or correct it")
+                raise ValueError(f"{name}: {candidate}: expected finite numbers, got NaN or infinity; remove the frame")
             return value
     if required:
         there = ", ".join(sorted(set(places) - {"numbers", "positions"})) or "nothing"
@@ -164,22 +168,35 @@ def split_frames(n_frames: int, settings: DataSettings, n_held_out_files: int = 
     return Split(sorted(order[n + v :]), sorted(order[n : n + v]), sorted(order[:n]) + list(range(inside, n_frames)))
 
 
-def subtract_long_range(frames: Sequence[Frame], potential: nn.Module | None, progress: bool = True) -> list[Frame]:
-    """The frames with labels = reference − `potential` (PQEq and D3 as built without a network); None leaves them as they are."""
-    if potential is None:
-        return list(frames)
-    steps: Iterable[Frame] = frames
-    if progress:
-        from rich.progress import track
+def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Labels]:
+    """Energy, forces and stress of `potential` (PQEq and D3, built without a network) for every frame, with a progress bar."""
+    parts = []
+    for frame in track(frames, description="long-range part"):
+        known = potential.evaluate(frame.structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all()))
+        stress = torch.full((3, 3), torch.nan, dtype=torch.float64) if known.stress is None else known.stress[0]
+        if known.forces is None or not (torch.isfinite(known.energy).all() and torch.isfinite(known.forces).all()):
+            raise ValueError(
+                f"{frame.name}: PQEq and D3: expected finite numbers, got {known.energy.tolist()} eV; remove the frame"
+            )
+        parts.append(Labels(known.energy[0], known.forces, stress))
+    return parts
 
-        steps = track(frames, description="long-range part")
-    learned = []
-    for structure, labels, name in steps:
-        known = potential.evaluate(structure, forces=True, stress=bool(torch.isfinite(labels.stress).all()))
-        stress = labels.stress if known.stress is None else labels.stress - known.stress.reshape(-1, 3, 3)[0].cpu()
-        parts = Labels(labels.energy - known.energy.reshape(()).cpu(), labels.forces - known.forces.cpu(), stress)
-        learned.append(Frame(structure, parts, name))
-    return learned
+
+def subtract(frames: Sequence[Frame], parts: Sequence[Labels]) -> list[Frame]:
+    """The frames with labels = reference − part."""
+    return [
+        frame._replace(labels=Labels(*(reference - known for reference, known in zip(frame.labels, part))))
+        for frame, part in zip(frames, parts)
+    ]
+
+
+def fingerprint(frames: Sequence[Frame], config: Any) -> str:
+    """A hash of all structures and of the config of the long-range part: says whether kept labels may be used again."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for frame in frames:
+        for values in frame.structure:
+            digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def species_of(frames: Sequence[Frame]) -> list[str]:
@@ -193,7 +210,7 @@ def check_species(frames: Sequence[Frame], species: Sequence[str], term: str) ->
         missing = [symbol for symbol in species_of([frame]) if symbol not in species]
         if missing:
             raise ValueError(
-                f"{frame.name}: element {', '.join(missing)} is not in {term}: expected {', '.join(species)}; add it or remove the frame"
+                f"{frame.name}: {', '.join(missing)} is not in {term}: expected {', '.join(species)}; add it or remove the frame"
             )
 
 
@@ -204,7 +221,8 @@ def element_shifts(frames: Sequence[Frame], species: Sequence[str], given: dict[
     unknown = sorted(set(given) - set(species))
     if unknown:
         raise ValueError(f"data.atomic_energies: expected elements among {', '.join(species)}, got {', '.join(unknown)}")
-    counts = np.array([[int((f.structure.numbers == chemical_symbols.index(s)).sum()) for s in species] for f in frames], dtype=float)
+    numbers = [chemical_symbols.index(symbol) for symbol in species]
+    counts = np.array([[float((frame.structure.numbers == number).sum()) for number in numbers] for frame in frames])
     fixed = np.array([given.get(symbol, 0.0) for symbol in species])
     free = np.array([symbol not in given for symbol in species])
     energies = np.array([float(frame.labels.energy) for frame in frames]) - counts @ fixed

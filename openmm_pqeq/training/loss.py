@@ -21,7 +21,7 @@ from openmm_pqeq.training.data import Edges, join
 
 
 class Prediction(NamedTuple):
-    """energy (n_frames,) eV, less the elements' shifts; forces (n_atoms, 3) eV/Å; stress (n_frames, 3, 3) eV/Å³, 0 without a cell."""
+    """energy (n_frames,) eV without the shifts; forces (n_atoms, 3) eV/Å; stress (n_frames, 3, 3) eV/Å³, 0 without a cell."""
 
     energy: Tensor
     forces: Tensor
@@ -78,9 +78,10 @@ def loss_of(predicted: Prediction, edges: Edges, weights: Weights) -> Tensor:
 
 
 def predict_all(gnn: nn.Module, frames: Sequence[Edges]) -> Prediction:
-    """Predictions for many frames, one at a time, laid end to end."""
-    parts = [predict(gnn, frame) for frame in frames]
-    return Prediction(*(torch.cat([value.detach() for value in values]) for values in zip(*parts)))
+    """Predictions for many frames, one at a time on the network's device, laid end to end on the CPU."""
+    device = next(gnn.parameters()).device
+    parts = [predict(gnn, Edges(*(values.to(device) for values in frame))) for frame in frames]
+    return Prediction(*(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts)))
 
 
 def errors_of(predicted: Prediction, frames: Sequence[Edges]) -> Errors:

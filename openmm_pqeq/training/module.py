@@ -13,7 +13,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence, cast
 
 import lightning
 import torch
@@ -81,8 +81,8 @@ class NetworkTraining(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW."""
         settings = self.settings
-        parameters = [p for p in self.gnn.parameters() if p.requires_grad]
-        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad)
+        decay, amsgrad = settings.weight_decay, settings.amsgrad
+        return torch.optim.AdamW(self.gnn.parameters(), lr=settings.learning_rate, weight_decay=decay, amsgrad=amsgrad)
 
     def tick(self) -> float:
         """Seconds of training so far, those before a resume included."""
@@ -145,21 +145,22 @@ class NetworkTraining(lightning.LightningModule):
 class Progress(Callback):
     """After each epoch: measure, write a line of metrics.csv, keep the best average, decide whether to stop, save."""
 
-    def __init__(self, folder: Path, validation: Sequence[Edges], held_out: Sequence[Edges], say: Any):
+    def __init__(self, folder: Path, validation: Sequence[Edges], held_out: Sequence[Edges], say: Callable[[str], None]):
         self.folder, self.validation, self.held_out, self.say = folder, validation, held_out, say
         self.losses: list[Tensor] = []
         self.epoch_started = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Do nothing more where a resumed run had used its time."""
-        training = assert_training(pl_module)
+        """Of a resumed run: forget the lines after its checkpoint; do nothing more where its time was used up."""
+        training = _training_of(pl_module)
+        _shorten(self.folder / METRICS, trainer.current_epoch)
         allowed = seconds(training.settings.max_time)
         if allowed and training.elapsed >= 0.99 * allowed:
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Forget the last epoch's losses."""
-        assert_training(pl_module)
+        _training_of(pl_module)
         self.losses, self.epoch_started = [], time.monotonic()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -168,7 +169,7 @@ class Progress(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """All that happens between two epochs."""
-        training = assert_training(pl_module)
+        training = _training_of(pl_module)
         settings, epoch = training.settings, trainer.current_epoch
         loss = float(torch.stack(self.losses).mean())
         if not math.isfinite(loss):
@@ -176,7 +177,8 @@ class Progress(Callback):
                 f"training: the loss became {loss} in epoch {epoch}; lower training.learning_rate, or set training.gradient_clip. "
                 f"{self.folder / CHECKPOINT} holds the epoch before"
             )
-        row: dict[str, Any] = {"epoch": epoch, "seconds": round(training.tick(), 1), "learning_rate": training.learning_rate(), "loss": loss}
+        row: dict[str, Any] = {"epoch": epoch, "seconds": round(training.tick(), 1)}
+        row |= {"learning_rate": training.learning_rate(), "loss": loss}
         row |= _columns("validation", self._measure(training, self.validation, 1, epoch))
         row |= _columns("held_out", self._measure(training, self.held_out, settings.measure_every, epoch))
         if self.validation and row["validation_force_rmse"] < training.best_error:
@@ -206,15 +208,13 @@ class SaveEveryEpoch(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save under another name, then rename."""
         unfinished = self.path.with_suffix(".unfinished")
-        trainer.save_checkpoint(unfinished)
+        trainer.save_checkpoint(unfinished, weights_only=False)
         os.replace(unfinished, self.path)
 
 
-def assert_training(module: lightning.LightningModule) -> NetworkTraining:
-    """`module` as what it is here."""
-    if not isinstance(module, NetworkTraining):
-        raise TypeError(f"module: expected NetworkTraining, got {type(module).__name__}")
-    return module
+def _training_of(module: lightning.LightningModule) -> NetworkTraining:
+    """The module as what it is; the callbacks of this file serve no other."""
+    return cast(NetworkTraining, module)
 
 
 def _columns(prefix: str, errors: Errors | None) -> dict[str, float | str]:
@@ -228,6 +228,15 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def _shorten(path: Path, epochs: int) -> None:
+    """Keep the lines of the first `epochs` epochs."""
+    if path.exists():
+        with path.open(newline="") as file:
+            lines = file.readlines()
+        kept = lines[:1] + [line for line in lines[1:] if int(line.split(",")[0]) < epochs]
+        path.write_text("".join(kept), newline="")
 
 
 def _line(row: dict[str, Any]) -> str:

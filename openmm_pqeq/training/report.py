@@ -1,12 +1,12 @@
 """What a training run leaves for its reader: a table, a JSON file and a parity plot.
 
-Energies are per atom and relative to the labels' mean; everything shown is the network against its labels, which are reference − PQEq − D3,
-so that the errors are those of the whole potential.
+Energies are per atom and without the elements' shifts. Everything is the network against its labels, reference − PQEq − D3, so that
+the errors are those of the whole potential.
 """
 
 import json
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ HEADINGS = {
 }
 
 
-def report(gnn: nn.Module, parts: dict[str, Sequence[Edges]], folder: Path, facts: dict[str, Any]) -> dict[str, Errors]:
+def report(gnn: nn.Module, parts: Mapping[str, Sequence[Edges]], folder: Path, facts: dict[str, Any]) -> dict[str, Errors]:
     """Measure `gnn` on every part ("training", "held out", ...) and write errors.json, errors.txt and parity.png.
 
     `facts` (seeds, steps, seconds, ...) go into errors.json as they are.
@@ -53,7 +53,7 @@ def _rounded(errors: Errors) -> dict[str, float | None]:
     return {name: None if value != value else float(f"{value:.6g}") for name, value in errors._asdict().items()}
 
 
-def plot(predictions: dict[str, Prediction], parts: dict[str, Sequence[Edges]], path: Path) -> None:
+def plot(predictions: dict[str, Prediction], parts: Mapping[str, Sequence[Edges]], path: Path) -> None:
     """Three panels, label against network: energy per atom, force components, stress components."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -71,7 +71,8 @@ def plot(predictions: dict[str, Prediction], parts: dict[str, Sequence[Edges]], 
             (edges.stress[stress], predicted.stress[stress]),
         ]
         for panel, (label, value) in zip(panels, pairs):
-            panel.plot(label.cpu().numpy(), value.cpu().numpy(), ".", markersize=3, label=f"{name} ({len(frames)} frames)", rasterized=True)
+            style = {"markersize": 3, "rasterized": True, "label": f"{name} ({len(frames)} frames)"}
+            panel.plot(label.numpy(), value.numpy(), ".", **style)
     for panel, title in zip(panels, titles):
         low, high = panel.get_xlim()
         panel.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)

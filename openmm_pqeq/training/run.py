@@ -1,12 +1,14 @@
 """`train`: from a training file to a model file.
 
-    read frames → subtract PQEq and D3 → element shifts → fit the network → errors, plot, model.pt
+read frames → subtract PQEq and D3 → element shifts → fit the network → errors, plot, model.pt
 """
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
+import signal
 import warnings
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -16,15 +18,22 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor, nn
 
+from openmm_pqeq.checkpoint import save
+from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.training import data, report
-from openmm_pqeq.training.config import Config, read_config, seconds
-from openmm_pqeq.training.data import Edges, Frame, Split
+from openmm_pqeq.training.config import Config, read_config
+from openmm_pqeq.training.data import Edges, Frame, Labels, Split
 from openmm_pqeq.training.loss import Errors
-from openmm_pqeq.training.module import CHECKPOINT, METRICS, NetworkTraining, Progress, SaveEveryEpoch, loader_of
+from openmm_pqeq.training.module import CHECKPOINT, NetworkTraining, Progress, SaveEveryEpoch, loader_of
 
 SETTINGS = "settings.json"
 MODEL = "model.pt"
+LABELS = "long_range.pt"
+
+CHANGEABLE = ("epochs", "max_time", "threads", "patience", "measure_every", "device")
+"""Settings that a resumed run may have changed."""
 
 
 class Result(NamedTuple):
@@ -38,8 +47,7 @@ class Result(NamedTuple):
 class Prepared(NamedTuple):
     """Everything before the first step."""
 
-    gnn: nn.Module
-    long_range: nn.Module | None
+    gnn: NequIP
     gnn_config: dict[str, Any]
     shifts: Tensor
     scale: float
@@ -80,14 +88,14 @@ def _fit(config: Config, folder: Path, checkpoint: Path | None, say: Callable[[s
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    prepared = prepare(config, say)
+    prepared = prepare(config, say, folder / LABELS)
     train_, validation, held_out = ([prepared.edges[i] for i in part] for part in prepared.split)
     loader = loader_of(train_, settings.batch_size, settings.seed)
     module = NetworkTraining(prepared.gnn, settings, prepared.scale, len(loader))
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no list of the accelerators that are not there
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
-        warnings.filterwarnings("ignore", message=".*`batch_size` from an ambiguous collection.*")
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
             devices=1,
@@ -100,9 +108,15 @@ def _fit(config: Config, folder: Path, checkpoint: Path | None, say: Callable[[s
             enable_model_summary=False,
             default_root_dir=folder,
         )
-        trainer.fit(module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as leaving:  # how Lightning ends after Ctrl-C, with further ones ignored
+            signal.signal(signal.SIGINT, on_interrupt)
+            if trainer.received_sigterm:
+                raise
+            say(f"interrupted; {folder / CHECKPOINT} holds the last whole epoch, resume goes on from there")
+            raise KeyboardInterrupt from leaving
     facts = {
         "seed": settings.seed,
         "steps": module.steps,
@@ -111,7 +125,7 @@ def _fit(config: Config, folder: Path, checkpoint: Path | None, say: Callable[[s
         "parameters": sum(p.numel() for p in module.gnn.parameters()),
         "held_out_frames": prepared.split.held_out,
         "element_shifts_eV": dict(zip(prepared.gnn_config["species"], prepared.shifts.tolist())),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     parts = {"training": train_, "validation": validation, "held out": held_out}
     errors = report.report(module.exported(), parts, folder, facts)
@@ -121,10 +135,8 @@ def _fit(config: Config, folder: Path, checkpoint: Path | None, say: Callable[[s
     return Result(folder, errors, model)
 
 
-def prepare(config: Config, say: Callable[[str], None] = print) -> Prepared:
-    """Labels, split, shifts and a network with fresh weights."""
-    from openmm_pqeq.potential import build
-
+def prepare(config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None) -> Prepared:
+    """Labels, split, shifts and a network with fresh weights; the long-range labels are kept in the file `keep_labels`."""
     frames = data.read_frames(config.data.files, config.data, config.folder)
     others = data.read_frames(config.data.held_out.files, config.data, config.folder) if config.data.held_out.files else []
     split = data.split_frames(len(frames) + len(others), config.data, len(others))
@@ -134,37 +146,52 @@ def prepare(config: Config, say: Callable[[str], None] = print) -> Prepared:
     if long_range is not None:
         data.check_species(frames, long_range.species, "PQEq and D3")
     say(f"{len(split.train)} frames for training, {len(split.validation)} for validation, {len(split.held_out)} held out")
-    frames = data.subtract_long_range(frames, long_range)
+    if long_range is not None:
+        frames = data.subtract(frames, _long_range_labels(frames, long_range, keep_labels))
     training = [frames[i] for i in split.train]
-    gnn_config = {"species": data.species_of(training), "seed": config.training.seed} | config.potential["gnn"]
+    gnn_config: dict[str, Any] = {"species": data.species_of(training), "seed": config.training.seed} | config.potential["gnn"]
     shifts = data.element_shifts(training, gnn_config["species"], config.data.atomic_energies)
     data.check_species(frames, gnn_config["species"], "the network")
     scale = data.force_rms(training)
     gnn, edges, gnn_config = _network(config, gnn_config, frames, split, shifts, scale)
-    say(f"labels: force RMS {scale:.3f} eV/Å, energy spread {_spread(edges):.1f} meV/atom; {sum(p.numel() for p in gnn.parameters())} weights")
-    return Prepared(gnn, long_range, gnn_config, shifts, scale, split, edges)
+    weights = sum(p.numel() for p in gnn.parameters())
+    say(f"labels: force RMS {scale:.3f} eV/Å, energy spread {_spread(edges):.1f} meV/atom; {weights} weights")
+    return Prepared(gnn, gnn_config, shifts, scale, split, edges)
 
 
 def _network(
     config: Config, gnn_config: dict[str, Any], frames: list[Frame], split: Split, shifts: Tensor, scale: float
-) -> tuple[nn.Module, list[Edges], dict[str, Any]]:
+) -> tuple[NequIP, list[Edges], dict[str, Any]]:
     """The network with fresh weights, all frames with their pairs, and its complete config (avg_neighbors from the data)."""
-    from openmm_pqeq.potential import build
-
     dtype = getattr(torch, config.training.dtype)
     gnn = _gnn_of(build({"gnn": gnn_config}))
     by_number = dict(zip((chemical_symbols.index(s) for s in gnn_config["species"]), shifts.tolist()))
-    edges = [data.edges_of(frame, NeighborSearch(gnn.cutoff), by_number, dtype) for frame in frames]  # type: ignore[arg-type]
+    edges = [data.edges_of(frame, NeighborSearch(gnn.cutoff), by_number, dtype) for frame in frames]
     if "avg_neighbors" not in gnn_config:
         pairs = sum(len(edges[i].centers) for i in split.train) / sum(len(edges[i].numbers) for i in split.train)
         gnn_config = gnn_config | {"avg_neighbors": round(pairs, 3)}
         gnn = _gnn_of(build({"gnn": gnn_config}))
-    gnn.scale.fill_(scale)  # type: ignore[operator]
-    return gnn.to(dtype), edges, gnn_config
+    gnn.scale.fill_(scale)
+    return gnn.to(dtype).train(), edges, gnn_config
 
 
-def _gnn_of(potential: Any) -> nn.Module:
+def _gnn_of(potential: Potential) -> NequIP:
+    if potential.gnn is None:
+        raise ValueError("potential.gnn: expected a network, got none")
     return potential.gnn
+
+
+def _long_range_labels(frames: list[Frame], potential: Potential, path: Path | None) -> list[Labels]:
+    """From the file `path` where it holds those of the same structures and parameters, or else computed and kept there."""
+    same = data.fingerprint(frames, potential.config)
+    if path is not None and path.is_file():
+        kept = torch.load(path, weights_only=True)
+        if kept["fingerprint"] == same:
+            return [Labels(*values) for values in kept["labels"]]
+    labels = data.long_range_part(frames, potential)
+    if path is not None:
+        torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, path)
+    return labels
 
 
 def _spread(edges: list[Edges]) -> float:
@@ -176,14 +203,11 @@ def export(
     config: Config, prepared: Prepared, gnn: nn.Module, path: Path, facts: dict[str, Any], errors: dict[str, Errors]
 ) -> Path:
     """Write the whole potential with the trained network, its element shifts and the model card."""
-    from openmm_pqeq.checkpoint import save
-    from openmm_pqeq.potential import build
-
     potential = build(config.potential | {"gnn": prepared.gnn_config})
     target = _gnn_of(potential)
     target.load_state_dict(gnn.state_dict())
-    target.shift.copy_(prepared.shifts)  # type: ignore[operator]
-    card = dict(config.card)
+    target.shift.copy_(prepared.shifts)
+    card: dict[str, Any] = json.loads(json.dumps(config.card, default=str))  # a date, say, becomes its text
     card["errors"] = {name: {k: v for k, v in part._asdict().items() if v == v} for name, part in errors.items()}
     card["training"] = {k: v for k, v in facts.items() if k != "element_shifts_eV"} | dataclasses.asdict(config.training)
     save(potential, path, card=card)
@@ -192,19 +216,22 @@ def export(
 
 def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) -> None:
     """Make the folder, or refuse; what decides the labels and the network must not change on resuming."""
-    fixed = {"data": dataclasses.asdict(config.data), "potential": config.potential, "training": dataclasses.asdict(config.training)}
-    fixed = json.loads(json.dumps(fixed))
-    for changeable in ("epochs", "max_time", "threads", "patience", "measure_every", "device"):
-        fixed["training"].pop(changeable)
+    fixed: dict[str, dict[str, Any]] = {part: dataclasses.asdict(getattr(config, part)) for part in ("data", "training")}
+    fixed = json.loads(json.dumps({**fixed, "potential": config.potential}))
+    for name in CHANGEABLE:
+        fixed["training"].pop(name)
     if resume and overwrite:
         raise ValueError("overwrite and resume: expected one of them, got both")
     if resume:
         if not (folder / CHECKPOINT).is_file():
             raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
         before = json.loads((folder / SETTINGS).read_text())
-        changed = [f"{part}.{key}" for part in fixed for key in {**fixed[part], **before[part]} if fixed[part].get(key) != before[part].get(key)]
+        changed = [f"{part}.{key}" for part in fixed for key, value in fixed[part].items() if before[part].get(key) != value]
+        changed += [f"{part}.{key}" for part in fixed for key in before[part] if key not in fixed[part] and key not in CHANGEABLE]
         if changed:
-            raise ValueError(f"resume: expected the settings the run was started with, got others for {', '.join(changed)}; start a new folder")
+            raise ValueError(
+                f"resume: expected the settings of the run's start, got others for {', '.join(changed)}; start a new one"
+            )
         return
     if folder.exists():
         if not overwrite:

@@ -1,0 +1,374 @@
+"""Training: labels, split, shifts, one step's forces and stress, resuming, what is refused.
+
+The reference of most tests is a network with known random weights plus PQEq: energies and forces are then known exactly, and the
+network that is trained has the same form, so that the labels can be recovered.
+"""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+import openmm_pqeq as pq
+from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.structure import structure_of
+from openmm_pqeq.training import data, train
+from openmm_pqeq.training.config import DataSettings, config_of, read_config
+from openmm_pqeq.training.loss import predict
+from openmm_pqeq.training.run import prepare
+
+GNN = {"hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5}
+GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0}
+PQEQ = {"protocol": "ewald", "tolerance": 1e-9}
+SPECIES = ["O", "Na", "Mg"]
+N_FRAMES, HELD_OUT = 20, 5
+
+
+def reference() -> pq.Potential:
+    """The known potential: a network with the weights of seed 7, scale and shifts, plus PQEq."""
+    gnn = GNN | {"species": SPECIES, "seed": 7, "scale": 0.5, "shift": [-432.0, -10.0, -20.0]}
+    return pq.build({"gnn": gnn, "pqeq": PQEQ})
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Distorted MgO and NaO-like cells of two compositions with the reference's labels, as ASE reads them."""
+    path = tmp_path_factory.mktemp("data") / "frames.traj"
+    known = reference()
+    random = np.random.default_rng(3)
+    images = []
+    for index in range(N_FRAMES):
+        metals = ["Mg", "Mg"] if index % 2 else ["Mg", "Na"]
+        atoms = Atoms([metals[0], "O", metals[1], "O"], cell=[4.0, 4.0, 3.2], pbc=True)
+        atoms.set_scaled_positions([[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]])
+        atoms.set_cell(atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.positions += random.normal(scale=0.1, size=(4, 3))
+        result = known.evaluate(structure(atoms), stress=True)
+        stress = result.stress[0].numpy()[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, energy=float(result.energy[0]), forces=result.forces.numpy(), stress=stress)
+        images.append(atoms)
+    ase.io.write(path, images)  # ASE's own format keeps every digit
+    return path
+
+
+def structure(atoms: Atoms):
+    return structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(np.asarray(atoms.cell)))
+
+
+def table(file: Path, long_range: bool = False, **training) -> dict:
+    """A training file's content; without the long-range part the network learns the reference as it is, which is faster."""
+    settings = {"epochs": 3, "learning_rate": 0.02, "schedule": "constant", "warmup": 5, "ema": 0.9, "energy_weight": 10.0}
+    return {
+        "data": {"files": [str(file)], "held_out": {"seed": 0, "n": HELD_OUT}},
+        "potential": {"gnn": dict(GNN)} | ({"pqeq": dict(PQEQ)} if long_range else {}),
+        "training": settings | {"dtype": "float64", "threads": 1} | training,
+        "card": {"data": "synthetic"},
+    }
+
+
+def write(path: Path, content: dict) -> Path:
+    """A training file (JSON values are TOML values, but for tables)."""
+
+    def lines(name: str, values: dict):
+        plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
+        if name:
+            yield f"[{name}]"
+        yield from (f"{key} = {json.dumps(value)}" for key, value in plain.items())
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from lines(f"{name}.{key}" if name else key, value)
+
+    path.write_text("\n".join(lines("", content)) + "\n")
+    return path
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv."""
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def silent(line: str) -> None:
+    pass
+
+
+# --- laws ---
+
+
+def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
+    """reference = network + PQEq, so reference − PQEq = network, to the solver's tolerance (1e-9): 1e-6 eV and eV/Å, 1e-7 eV/Å³."""
+    ready = prepare(config_of(table(frames, long_range=True)), silent)
+    network = reference().select("gnn")
+    shift = dict(zip([8, 11, 12], ready.shifts.tolist()))
+    for atoms, edges in zip(ase.io.read(frames, index=":"), ready.edges):
+        known = network.evaluate(structure(atoms), stress=True)
+        energy = float(edges.energy[0]) + sum(shift[z] for z in atoms.numbers)
+        assert energy == pytest.approx(float(known.energy[0]), rel=0, abs=1e-6)
+        torch.testing.assert_close(edges.forces, known.forces, rtol=0, atol=1e-6)
+        torch.testing.assert_close(edges.stress, known.stress, rtol=0, atol=1e-7)
+
+
+def test_forces_and_stress_of_a_step_are_the_potentials(frames):
+    """One gradient in the pair vectors gives what Potential finds through positions and strain."""
+    network = reference().select("gnn")
+    shift = dict(zip([8, 11, 12], [-432.0, -10.0, -20.0]))
+    settings = config_of(table(frames)).data
+    few = data.read_frames(settings.files, settings)[:3]
+    edges = data.join([data.edges_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few])
+    predicted = predict(network.gnn, edges)
+    known = [network.evaluate(frame.structure, stress=True) for frame in few]
+    torch.testing.assert_close(predicted.energy, torch.cat([k.energy for k in known]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(predicted.forces, torch.cat([k.forces for k in known]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(predicted.stress, torch.cat([k.stress for k in known]), rtol=0, atol=1e-11)
+
+
+def test_a_known_network_is_recovered(frames, tmp_path):
+    """Held-out forces end within a tenth of their spread, and the exported model is what the report says it is."""
+    settings = table(
+        frames, long_range=True, epochs=50, batch_size=3, schedule="cosine", learning_rate=0.03, measure_every=25, dtype="float32"
+    )
+    result = train(write(tmp_path / "a.toml", settings), tmp_path / "out", say=silent)
+    losses = [float(row["loss"]) for row in rows(tmp_path / "out")]
+    assert losses[-1] < losses[0] / 100
+    spread = float(data.force_rms(_held_out_frames(frames))) * 1000
+    assert result.errors["held out"].force_rmse < 0.1 * spread
+    potential = pq.load(result.model)
+    differences, energies = [], []
+    for frame in _held_out_frames(frames, with_long_range=True):
+        value = potential.evaluate(frame.structure)
+        differences.append((value.forces - frame.labels.forces).ravel())
+        energies.append((value.energy[0] - frame.labels.energy) / 4)
+    # float32 in training, float64 in the potential: 1e-6 of forces of 1 eV/Å
+    assert 1000 * float(torch.cat(differences).square().mean().sqrt()) == pytest.approx(
+        result.errors["held out"].force_rmse, abs=0.05
+    )
+    assert 1000 * float(torch.stack(energies).square().mean().sqrt()) == pytest.approx(
+        result.errors["held out"].energy_rmse, abs=0.05
+    )
+    written = json.loads((tmp_path / "out" / "errors.json").read_text())
+    assert written["held_out_frames"] == sorted(np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT].tolist())
+    assert (tmp_path / "out" / "parity.png").stat().st_size > 10_000
+    assert "held out" in (tmp_path / "out" / "errors.txt").read_text()
+
+
+def _held_out_frames(file: Path, with_long_range: bool = False) -> list[data.Frame]:
+    config = config_of(table(file, long_range=True))
+    every = data.read_frames(config.data.files, config.data)
+    if not with_long_range:
+        every = data.subtract(every, data.long_range_part(every, reference().select("pqeq")))
+    return [every[i] for i in data.split_frames(len(every), config.data).held_out]
+
+
+def test_held_out_frames_do_not_touch_the_training(frames, tmp_path):
+    """Wrong labels on the held-out frames leave weights, shifts and scale as they are, to the last bit."""
+    images = ase.io.read(frames, index=":")
+    for index in np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT]:
+        results = images[index].calc.results
+        results["energy"], results["forces"] = results["energy"] + 50.0, 3.0 * results["forces"]
+        results["stress"] = 3.0 * results["stress"]
+    ase.io.write(tmp_path / "spoilt.traj", images)
+    one = train(write(tmp_path / "a.toml", table(frames, epochs=2)), tmp_path / "a", say=silent)
+    two = train(write(tmp_path / "b.toml", table(tmp_path / "spoilt.traj", epochs=2)), tmp_path / "b", say=silent)
+    assert two.errors["held out"].force_rmse > 1.5 * one.errors["held out"].force_rmse
+    same_weights(pq.load(one.model).gnn.state_dict(), pq.load(two.model).gnn.state_dict())
+
+
+def same_weights(one: dict, two: dict) -> None:
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+
+
+# --- split and shifts ---
+
+
+def test_split_is_the_stated_permutation():
+    settings = DataSettings(files=("x",), held_out=config_of(table(Path("x"))).data.held_out, validation=4)
+    split = data.split_frames(N_FRAMES, settings)
+    order = np.random.default_rng(0).permutation(N_FRAMES)
+    assert split.held_out == sorted(order[:HELD_OUT].tolist())
+    assert split.validation == sorted(order[HELD_OUT : HELD_OUT + 4].tolist())
+    assert sorted(split.train + split.validation + split.held_out) == list(range(N_FRAMES))
+    assert data.split_frames(10, DataSettings(files=("x",)), 3).held_out == [7, 8, 9]
+
+
+def labelled(formula: str, energy: float) -> data.Frame:
+    atoms = Atoms(formula, positions=np.arange(3 * len(Atoms(formula))).reshape(-1, 3))
+    atoms.info["energy"], atoms.arrays["forces"] = energy, np.zeros((len(atoms), 3))
+    return data.frame_of(atoms, DataSettings(files=("x",)), formula)
+
+
+def test_shifts_are_exact_where_compositions_determine_them():
+    frames_ = [labelled("H2O", -14.0), labelled("HO", -12.0), labelled("H2", -4.0), labelled("O2", -20.0)]
+    shifts = data.element_shifts(frames_, ["H", "O"])
+    torch.testing.assert_close(shifts, torch.tensor([-2.0, -10.0], dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_shifts_of_a_single_composition_are_of_minimum_norm():
+    """Ba Ti O3 with E = −22 eV: proportional to the counts, −22/11 (1, 1, 3)."""
+    shifts = data.element_shifts([labelled("BaTiO3", -22.0), labelled("Ba2Ti2O6", -44.0)], ["Ba", "Ti", "O"])
+    torch.testing.assert_close(shifts, torch.tensor([-2.0, -2.0, -6.0], dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_given_atomic_energies_are_kept():
+    shifts = data.element_shifts([labelled("BaTiO3", -22.0)], ["Ba", "Ti", "O"], {"O": -4.0})
+    torch.testing.assert_close(shifts, torch.tensor([-5.0, -5.0, -4.0], dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["nine", "matrix", "voigt", "negative"])
+def test_stress_in_every_form(form):
+    matrix = np.array([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
+    value = {"nine": matrix.ravel(), "matrix": matrix, "voigt": np.arange(1.0, 7.0), "negative": -matrix}[form]
+    atoms = Atoms("H", cell=[2, 2, 2], pbc=True, info={"REF_energy": 1.0, "my_stress": value})
+    atoms.arrays["REF_forces"] = np.zeros((1, 3))
+    settings = DataSettings(files=("x",), stress_key="my_stress", stress_sign=-1 if form == "negative" else 1)
+    assert np.array_equal(data.frame_of(atoms, settings, "one").labels.stress.numpy(), matrix)
+
+
+# --- interruption, resuming, folders ---
+
+
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_path):
+    """To the last bit on the CPU: weights, running average, optimiser; killed while epoch 2 was being measured."""
+    file = write(tmp_path / "a.toml", table(frames, epochs=4, schedule="cosine", batch_size=2))
+    train(file, tmp_path / "whole", say=silent)
+
+    def interrupt(line: str) -> None:
+        if line.startswith("epoch    2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(file, tmp_path / "parts", say=interrupt)
+    assert not (tmp_path / "parts" / "model.pt").exists()
+    train(file, tmp_path / "parts", resume=True, say=silent)
+    whole, parts = (torch.load(tmp_path / name / "checkpoint.ckpt", weights_only=True) for name in ("whole", "parts"))
+    same_weights(whole["state_dict"], parts["state_dict"])
+    for one, two in zip(whole["optimizer_states"][0]["state"].values(), parts["optimizer_states"][0]["state"].values()):
+        same_weights(one, two)
+    assert whole["openmm_pqeq"]["steps"] == parts["openmm_pqeq"]["steps"] == 4 * 8
+    for name in ("whole", "parts"):
+        assert [row["epoch"] for row in rows(tmp_path / name)] == ["0", "1", "2", "3"]
+
+
+def test_a_finished_run_can_be_resumed_for_its_report(frames, tmp_path):
+    """Nothing is trained any more where the time is used up, and the model is the same."""
+    content = table(frames, schedule="cosine-time", max_time=0.2, epochs=1000)
+    file = write(tmp_path / "a.toml", content)
+    first = train(file, tmp_path / "out", say=silent)
+    weights = pq.load(first.model).gnn.state_dict()
+    first.model.unlink()
+    again = train(file, tmp_path / "out", resume=True, say=silent)
+    same_weights(weights, pq.load(again.model).gnn.state_dict())
+
+
+def test_best_validation_weights_are_exported(frames, tmp_path):
+    content = table(frames, epochs=30, patience=3, learning_rate=0.2)
+    content["data"]["validation"] = 4
+    result = train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    errors = [float(row["validation_force_rmse"]) for row in rows(tmp_path / "out")]
+    assert result.errors["validation"].force_rmse == pytest.approx(min(errors), rel=1e-12)
+    assert len(errors) < 30, "patience should have ended the run"
+    assert len(errors) - 1 - int(np.argmin(errors)) == 3
+
+
+def test_folders_are_not_overwritten(frames, tmp_path):
+    file = write(tmp_path / "a.toml", table(frames, epochs=1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    with pytest.raises(FileExistsError, match="overwrite or resume"):
+        train(file, tmp_path / "out", say=silent)
+    with pytest.raises(FileExistsError, match="not the folder of a training run"):
+        train(file, tmp_path / "out", overwrite=True, say=silent)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        train(file, tmp_path / "out", resume=True, say=silent)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
+
+
+def test_resuming_with_other_settings_is_refused(frames, tmp_path):
+    train(write(tmp_path / "a.toml", table(frames, epochs=1)), tmp_path / "out", say=silent)
+    with pytest.raises(ValueError, match=r"training\.learning_rate"):
+        train(write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.5)), tmp_path / "out", resume=True, say=silent)
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": {"learning_rat": 1.0}}, "did you mean 'learning_rate'"),
+        ({"training": {"epochs": "many"}}, "training.epochs: expected an integer, got 'many'"),
+        ({"training": {"epochs": 0}}, "training.epochs: expected 1 or more"),
+        ({"training": {"schedule": "linear"}}, "expected one of constant, cosine, cosine-time"),
+        ({"training": {"schedule": "cosine-time"}}, "training.max_time"),
+        ({"training": {"max_time": "1h"}}, "HH:MM:SS"),
+        ({"training": {"ema": 1.0}}, "training.ema"),
+        ({"training": {"patience": 3}}, "data.validation"),
+        ({"data": {"held_out": 12}}, "data.held_out"),
+        ({"data": {"files": []}}, "data.files"),
+        ({"data": {"stress_sign": 2}}, "data.stress_sign"),
+        ({"potential": {"ewald": {}}}, r"\[potential\]: unknown key 'ewald'"),
+        ({"model": {}}, "unknown key 'model'"),
+    ],
+)
+def test_settings_that_are_refused(change, message):
+    content = table(Path("x"))
+    for part, values in change.items():
+        content[part] = content.get(part, {}) | values
+    with pytest.raises(ValueError, match=message):
+        config_of(content)
+
+
+def test_files_that_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        read_config(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[data\n")
+    with pytest.raises(ValueError, match="is not TOML"):
+        read_config(tmp_path / "bad.toml")
+    with pytest.raises(FileNotFoundError, match=r"data\.files"):
+        data.read_frames(["none.xyz"], DataSettings(files=("none.xyz",)), tmp_path)
+    (tmp_path / "bad.xyz").write_text("not a structure\n")
+    with pytest.raises(ValueError, match="ASE cannot read"):
+        data.read_frames(["bad.xyz"], DataSettings(files=("bad.xyz",)), tmp_path)
+    with pytest.raises(ValueError, match="fewer than the 5 frames"):
+        data.split_frames(5, DataSettings(files=("x",), validation=5))
+
+
+def test_labels_that_are_refused():
+    atoms = Atoms("H", cell=[2, 2, 2], pbc=True, info={"energy": 1.0})
+    settings = DataSettings(files=("x",))
+    with pytest.raises(ValueError, match=r"frame 3: no forces: expected forces or .* got energy"):
+        data.frame_of(atoms, settings, "frame 3")
+    atoms.arrays["forces"] = np.array([[0.0, math.nan, 0.0]])
+    with pytest.raises(ValueError, match="frame 3: forces: expected finite"):
+        data.frame_of(atoms, settings, "frame 3")
+    atoms.arrays["forces"] = np.zeros((1, 3))
+    with pytest.raises(ValueError, match="no stress: expected 'virial'"):
+        data.frame_of(atoms, DataSettings(files=("x",), stress_key="virial"), "frame 3")
+    atoms.info["stress"] = np.zeros(5)
+    with pytest.raises(ValueError, match="6 or 9 numbers"):
+        data.frame_of(atoms, settings, "frame 3")
+
+
+def test_elements_that_are_refused(frames):
+    content = table(frames)
+    content["potential"]["gnn"]["species"] = ["O", "Mg"]
+    with pytest.raises(ValueError, match="Na is not in the network: expected O, Mg"):
+        prepare(config_of(content), silent)
+    content = table(frames, long_range=True)
+    content["potential"]["pqeq"]["parameters"] = "pqeq1"
+    with pytest.raises(ValueError, match="Na, Mg is not in PQEq and D3"):
+        prepare(config_of(content), silent)
+
+
+def test_the_shipped_training_file_is_valid():
+    config = read_config(Path(pq.__file__).parent / "models" / "batio3.toml")
+    assert config.data.held_out.n == 12
+    assert config.potential["pqeq"]["protocol"] == "ewald"
