@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 import vesin_torch as vesin_torch  # registers the neighbour search that scripted models call
 
 from openmm_pqeq import ops as ops  # registers the native operators, where they are built
+from openmm_pqeq import versions
+
+if not versions.problems("torchscript"):
+    from openmm_pqeq import torch_force
+
+    torch_force.register()  # OpenMM's XML with a TorchForce can be read from here on
 
 if TYPE_CHECKING:
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.checkpoint import available_models, load, save
     from openmm_pqeq.force import create_force, create_system
+    from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.read import read_structure
     from openmm_pqeq.reporters import ChargeReporter, DipoleReporter
@@ -26,6 +33,7 @@ _HOMES = {
     "save": "checkpoint",
     "create_force": "force",
     "create_system": "force",
+    "FieldSchedule": "md.schedule",
     "Potential": "potential",
     "build": "potential",
     "read_structure": "read",
@@ -36,6 +44,7 @@ _HOMES = {
 __all__ = [
     "ChargeReporter",
     "DipoleReporter",
+    "FieldSchedule",
     "PQEqCalculator",
     "Potential",
     "available_models",

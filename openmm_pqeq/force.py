@@ -1,0 +1,174 @@
+"""From a potential to OpenMM: a Force, or a whole System.
+
+    E = E_pot(positions, box; Q, F) of the potential's atoms, in one openmm.Force
+
+The components of the field are global parameters `field_x`, `field_y`, `field_z` (V/Å): change them with `context.setParameter`.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import openmm
+import torch
+from openmm import app
+
+from openmm_pqeq import force_arguments as argument
+from openmm_pqeq import torch_force, versions
+from openmm_pqeq.force_module import PotentialEnergy, script_energy
+from openmm_pqeq.potential import Potential
+from openmm_pqeq.python_force import python_force
+from openmm_pqeq.system import PQEqSystem, constraint_list, masses, molecules_force, warn_about_barostat
+
+__all__ = ["create_force", "create_system", "warn_about_barostat"]
+
+
+def create_force(
+    potential: Potential | str | os.PathLike[str],
+    topology: app.Topology,
+    total_charge: float = 0,
+    field: Sequence[float] = (0, 0, 0),
+    coupling: str = "shell",
+    fragments: Sequence[Sequence[int]] | None = None,
+    periodic: Sequence[bool] | None = None,
+    atoms: Sequence[int] | None = None,
+    backend: str = "torchscript",
+    precision: str = "mixed",
+    tolerance: float | None = None,
+) -> openmm.Force:
+    """The potential as an OpenMM Force.
+
+    Parameters
+    ----------
+    potential : Potential, or the name or path of one
+    topology : of the System the force is for: its elements and whether it has a box. Particles without an element (virtual sites)
+        are refused unless `atoms` leaves them out.
+    total_charge : e, of the potential's atoms; a number or a Quantity
+    field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the parameters `field_x`, `field_y`,
+        `field_z`
+    coupling : "shell": shells answer the field and ions feel q F. "full": charges answer too; refused along periodic directions, by
+        this function and, after `context.setParameter`, by the next evaluation.
+    fragments : must be None with these couplings
+    periodic : three booleans, one for each box vector. Default: as the structure file says (`topology.pq_pbc`), else all of them if
+        the topology has a box. A slab must stay inside its box: OpenMM does not know that a direction is not periodic.
+    atoms : indices of the atoms that the potential is for; default: all. The others exert and feel nothing here.
+    backend : "torchscript": openmmtorch.TorchForce. "python": openmm.PythonForce, with any torch; it has no energy-parameter
+        derivatives and computes forces even where energies would do.
+    precision : "double" (float64), "mixed" (networks and pair kernels in float32), "single"
+    tolerance : of the charge solution; default: the potential's own
+
+    Notes
+    -----
+    With TorchForce, `getState(parameterDerivatives=True)` gives the partial derivative of the energy with respect to the field:
+    −Σ(q r − Z s) at the images given ("shell"). It costs a gradient in energy-only evaluations.
+
+    With "shell" and a field the force is −∇E + q F, not the gradient of the energy: energy is not conserved while a field does
+    work.
+
+    The force is generic after a System was read from XML; `openmmtorch.TorchForce.cast` tells more. Reading needs `import
+    openmm_pqeq` first.
+
+    Raises
+    ------
+    ValueError
+        for arguments that do not fit, naming the argument
+    RuntimeError
+        if the installed versions cannot carry the backend
+
+    Errors inside the force (positions that are not finite, charges that do not converge) become openmm.OpenMMException.
+    """
+    argument.one_of("coupling", coupling, argument.COUPLINGS)
+    argument.one_of("backend", backend, argument.BACKENDS)
+    argument.one_of("precision", precision, argument.PRECISIONS)
+    if fragments is not None:
+        raise ValueError(f'fragments: expected None with coupling="{coupling}", got {fragments!r}')
+    versions.require(backend)
+    potential = argument.loaded(potential)
+    charge = argument.charge_in_e(total_charge)
+    volt_per_angstrom = argument.field_in_volt_per_angstrom(field)
+    pbc = argument.periodic_directions(periodic, topology)
+    numbers, indices = argument.model_atoms(topology, atoms, potential)
+    argument.check_terms(potential, charge, volt_per_angstrom, pbc)
+    if coupling == "full":
+        argument.refuse_field_along_periodic(volt_per_angstrom, pbc, topology.getPeriodicBoxVectors())
+    ready = potential.configured(coupling=coupling, tolerance=argument.tolerance_of(tolerance), precision=precision)
+    energy = PotentialEnergy(
+        ready.compile_for_inference(),
+        numbers=torch.tensor(numbers),
+        atoms=None if indices is None else torch.tensor(indices),
+        n_particles=topology.getNumAtoms(),
+        pbc=torch.tensor(pbc),
+        total_charge=charge,
+        single=precision == "single",
+        refuse_periodic_field=coupling == "full",
+    )
+    module = script_energy(energy, any(pbc))
+    make = torch_force.torch_force if backend == "torchscript" else python_force
+    force = make(module, any(pbc), volt_per_angstrom)
+    force.setName("openmm_pqeq")
+    return force
+
+
+def create_system(
+    potential: Potential | str | os.PathLike[str],
+    topology: app.Topology,
+    total_charge: float = 0,
+    field: Sequence[float] = (0, 0, 0),
+    coupling: str = "shell",
+    fragments: Sequence[Sequence[int]] | None = None,
+    periodic: Sequence[bool] | None = None,
+    atoms: Sequence[int] | None = None,
+    backend: str = "torchscript",
+    precision: str = "mixed",
+    tolerance: float | None = None,
+    hydrogenMass: Any = None,
+    constraints: Any = None,
+    removeCMMotion: bool = True,
+) -> openmm.System:
+    """A System with the topology's particles and box, and the potential as its force.
+
+    The topology's bonds are listed in a force of zero energy, so that barostats move whole molecules. Without bonds they move
+    atoms, which is right for crystals; adding a barostat to molecules without bonds warns.
+
+    Parameters
+    ----------
+    potential, topology, total_charge, field, coupling, fragments, periodic, atoms, backend, precision, tolerance
+        as for `create_force`
+    hydrogenMass : amu or a Quantity; mass moved from heavy atoms to the hydrogens bonded to them, as in app.ForceField
+    constraints : None, `app.HBonds` (lengths are sums of covalent radii), or a list of (i, j, distance), distances being Quantities
+        or nm
+    removeCMMotion : add a CMMotionRemover
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        as `create_force`; also for hydrogens without bonds where `hydrogenMass` or `constraints` need them
+    """
+    force = create_force(
+        potential,
+        topology,
+        total_charge=total_charge,
+        field=field,
+        coupling=coupling,
+        fragments=fragments,
+        periodic=periodic,
+        atoms=atoms,
+        backend=backend,
+        precision=precision,
+        tolerance=tolerance,
+    )
+    system = PQEqSystem()
+    for mass in masses(topology, hydrogenMass):
+        system.addParticle(mass)
+    box = topology.getPeriodicBoxVectors()
+    if box is not None:
+        system.setDefaultPeriodicBoxVectors(*box)
+    for i, j, length in constraint_list(topology, constraints):
+        system.addConstraint(i, j, length)
+    system.addForce(force)
+    if topology.getNumBonds() > 0:
+        system.addForce(molecules_force(topology))
+    if removeCMMotion:
+        system.addForce(openmm.CMMotionRemover())
+    system.topology = topology
+    return system

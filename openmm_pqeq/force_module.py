@@ -1,0 +1,153 @@
+"""The potential as a function of what OpenMM hands over: nm and kJ/mol outside, Å and eV inside.
+
+    E(kJ/mol) = 96.485 · E_pot( 10 · positions(nm)[atoms], 10 · box(nm); F = (field_x, field_y, field_z) )
+
+TorchForce calls `forward(positions, [box,] field_x, field_y, field_z)` and differentiates the result itself. The tensors it passes
+differ from platform to platform: float64 and 0-dimensional parameters on Reference and CPU, float32 and one-dimensional ones on
+CUDA.
+
+The modules are not frozen here. TorchForce moves its copy to the device and freezes it there; tensors of a module frozen earlier
+would be constants that stay behind.
+"""
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from openmm_pqeq.structure import Structure
+from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
+
+FIELD_PARAMETERS = ("field_x", "field_y", "field_z")
+"""Names of OpenMM's global parameters for the field, V/Å, in the order of `forward`."""
+
+PERIODIC_FIELD = 1e-6
+"""A field is along a lattice vector if more than this part of it is; float32 cells are not exact."""
+
+
+class PotentialEnergy(nn.Module):
+    """Energy of the potential's atoms in OpenMM's units.
+
+    Parameters
+    ----------
+    potential : module with forward(Structure) -> Output, as `Potential.compile_for_inference` returns it
+    numbers : (n_atoms,) int64, atomic numbers of the potential's atoms
+    atoms : (n_atoms,) int64, their indices among the particles; None: all particles, in order
+    n_particles : particles of the System
+    pbc : (3,) bool
+    total_charge : e, of the potential's atoms
+    single : compute in float32 instead of float64
+    refuse_periodic_field : raise where the field has a component along a periodic direction
+    """
+
+    def __init__(
+        self,
+        potential: nn.Module,
+        numbers: Tensor,
+        atoms: Tensor | None,
+        n_particles: int,
+        pbc: Tensor,
+        total_charge: float,
+        single: bool,
+        refuse_periodic_field: bool,
+    ):
+        super().__init__()
+        self.potential = potential
+        self.total_charge = float(total_charge)
+        self.n_particles = n_particles
+        self.single = single
+        self.refuse_periodic_field = refuse_periodic_field
+        self.subset = atoms is not None
+        self.angstrom_per_nm = ANGSTROM_PER_NM
+        self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
+        self.periodic_field = PERIODIC_FIELD
+        self.register_buffer("numbers", numbers.to(torch.int64))
+        self.register_buffer("atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64))
+        self.register_buffer("pbc", pbc.reshape(1, 3))
+        self.register_buffer("batch", torch.zeros(len(numbers), dtype=torch.int64))
+
+    def forward(self, positions: Tensor, box: Tensor, field: Tensor) -> Tensor:
+        """Energy, 0-dimensional, kJ/mol; differentiable in positions and field.
+
+        Parameters
+        ----------
+        positions : (n_particles, 3) nm
+        box : (3, 3) nm, rows
+        field : (3,) V/Å
+        """
+        dtype = torch.float32 if self.single else torch.float64
+        device = self.numbers.device
+        if positions.size(0) != self.n_particles:
+            raise RuntimeError(
+                f"topology: the force was made for {self.n_particles} particles, and the System has {positions.size(0)}. "
+                "Make the force from the topology of that System."
+            )
+        positions = positions.to(device=device, dtype=dtype)
+        if self.subset:
+            positions = positions.index_select(0, self.atoms)
+        if not bool(torch.isfinite(positions).all()):
+            raise RuntimeError(
+                "positions: finite numbers are expected, and NaN or infinity came. In a starting structure: correct it. "
+                "During a run: the simulation has become unstable; start from a minimised structure or use a shorter time step."
+            )
+        cell = box.to(device=device, dtype=dtype).reshape(1, 3, 3) * self.angstrom_per_nm
+        field = field.to(device=device, dtype=dtype).reshape(1, 3)
+        if self.refuse_periodic_field and self.is_along_periodic(cell[0], field[0]):
+            raise RuntimeError(
+                'field: with coupling="full" a component along a periodic direction has no meaning, and one that is not zero came. '
+                'Set it to zero, or use coupling="shell".'
+            )
+        structure = Structure(
+            positions=positions * self.angstrom_per_nm,
+            numbers=self.numbers,
+            cell=cell,
+            pbc=self.pbc,
+            batch=self.batch,
+            total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
+            field=field,
+        )
+        energy = self.potential(structure).energy.sum()
+        # TorchForce reads the gradients of positions and field even where this potential depends on neither: let them be zero.
+        return energy * self.kj_per_mol_per_ev + 0.0 * (positions.sum() + field.sum()).to(energy.dtype)
+
+    def is_along_periodic(self, cell: Tensor, field: Tensor) -> bool:
+        """Whether the field (3,) is not perpendicular to every periodic lattice vector of the cell (3, 3)."""
+        vectors = cell[self.pbc[0]]
+        along = (vectors * field).sum(1).abs()
+        return bool((along > self.periodic_field * vectors.norm(2, dim=1) * field.norm(2)).any())
+
+
+class PeriodicEnergy(nn.Module):
+    """What TorchForce calls when the System has periodic boundary conditions."""
+
+    def __init__(self, energy: PotentialEnergy):
+        super().__init__()
+        self.energy = energy
+
+    def forward(self, positions: Tensor, box: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor) -> Tensor:
+        """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
+        field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
+        return self.energy(positions, box, field)
+
+
+class ClusterEnergy(nn.Module):
+    """What TorchForce calls when nothing is periodic."""
+
+    def __init__(self, energy: PotentialEnergy):
+        super().__init__()
+        self.energy = energy
+
+    def forward(self, positions: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor) -> Tensor:
+        """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
+        field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
+        box = torch.zeros([3, 3], dtype=positions.dtype, device=positions.device)
+        return self.energy(positions, box, field)
+
+
+def script_energy(energy: PotentialEnergy, periodic: bool) -> torch.jit.ScriptModule:
+    """The scripted module for either route, on the CPU, in evaluation mode, its parameters fixed."""
+    module = (PeriodicEnergy(energy) if periodic else ClusterEnergy(energy)).to("cpu").eval().requires_grad_(False)
+    with warnings.catch_warnings():
+        # torch 2.10 and later call TorchScript deprecated; both routes rest on it.
+        warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+        return torch.jit.script(module)
