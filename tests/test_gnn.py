@@ -119,9 +119,9 @@ def test_edges_point_from_centre_to_neighbour():
 
 def test_derivatives(energy):
     for structure in (perovskite(), cluster()):
-        laws.assert_forces(energy, structure, tolerance=1e-7)
+        laws.assert_forces(energy, structure, tolerance=2e-6)  # step² E‴/6, with E‴ up to 1000 eV/Å³
         laws.assert_second_derivatives(energy, structure)
-    laws.assert_stress(energy, perovskite(), tolerance=1e-8)
+    laws.assert_stress(energy, perovskite(), tolerance=2e-7)
 
 
 def test_gradient_of_forces_in_the_weights():
@@ -221,7 +221,7 @@ def test_casting_to_float32_and_back_keeps_constants_exact():
     laws.assert_rotation(energy_of(there_and_back), cluster())
 
 
-def test_float32_is_near_float64(energy):
+def test_float32_is_near_float64():
     for name in MODELS:
         model = network(name)
         exact, forces = energy_of(model)(cluster()), laws.forces_of(energy_of(model), cluster())
