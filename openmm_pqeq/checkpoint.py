@@ -1,11 +1,14 @@
 """Potentials in files: one format, read without running anything that the file says.
 
-A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the network, "card": the model card}. It is
+A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the network, "card": the model card}.
+It is
 read with torch's `weights_only=True`, so a pickle that would import or call anything is refused.
 """
 
 import os
 import pickle
+import re
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any, Mapping
@@ -67,18 +70,20 @@ def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
             f"model {os.fspath(name)!r}: neither a model that ships ({', '.join(available_models())}) nor the path of a file"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write; what they are is said below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).replace("\n", " ")
-        raise ValueError(
-            f"model file {path}: refused, because it is not a model of this package, is damaged, or would run code on loading ({reason[:300]})"
-        ) from error
+        called = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it would call {called[1]}" if called else "it is damaged or not a model of this package"
+        raise ValueError(f"model file {path}: refused, because {what}; load only files that this package saved") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ValueError(f"model file {path}: cannot be read ({error}); it is damaged or not a model file") from error
     if not isinstance(content, dict) or not {"format", "config", "weights", "card"} <= set(content):
         raise ValueError(f"model file {path}: not a model of this package (it has no format, config, weights and card)")
     if content["format"] > FORMAT:
         raise ValueError(
-            f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads up to {FORMAT}; upgrade openmm-pqeq"
+            f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads up to {FORMAT}; upgrade"
+            f" openmm-pqeq"
         )
     return content

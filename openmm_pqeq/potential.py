@@ -7,6 +7,7 @@
 """
 
 import copy
+import inspect
 from typing import Any, Mapping, NamedTuple
 
 import torch
@@ -36,7 +37,8 @@ class Output(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """An `Output` without derivatives attached, with forces (n_atoms, 3) eV/Å and stress (n_structures, 3, 3) eV/Å³ where asked for."""
+    """An `Output` without derivatives attached, with forces (n_atoms, 3) eV/Å and stress (n_structures, 3, 3) eV/Å³ where asked
+    for."""
 
     energy: Tensor
     terms: dict[str, Tensor]
@@ -107,7 +109,8 @@ class Potential(nn.Module):
     def evaluate(self, structure: Structure, forces: bool = True, stress: bool = False) -> Evaluation:
         """Energies with forces and stress, detached.
 
-        Raises ValueError for atoms at the same place or a structure the terms are not for, RuntimeError where charges do not converge.
+        Raises ValueError for atoms at the same place or a structure the terms are not for, RuntimeError where charges do not
+        converge.
         """
         structure = structure._replace(positions=structure.positions.detach().requires_grad_(forces or stress))
         strain = None
@@ -117,17 +120,15 @@ class Potential(nn.Module):
             output = self(structure, strain)
         force_values, stress_values = None, None
         if forces or stress:
-            wanted = [structure.positions] + ([strain] if strain is not None else [])
+            wanted = [structure.positions] if strain is None else [structure.positions, strain]
+            slopes = [torch.zeros_like(w) for w in wanted]
             if output.energy.requires_grad:
-                gradients = torch.autograd.grad(output.energy.sum(), wanted, allow_unused=True)
-            else:
-                gradients = (None,) * len(wanted)
-            gradients = [torch.zeros_like(w) if g is None else g for g, w in zip(gradients, wanted)]
-            force_values = -gradients[0]
+                found = torch.autograd.grad([output.energy.sum()], wanted, allow_unused=True)
+                slopes = [zero if slope is None else slope for slope, zero in zip(found, slopes)]
+            force_values = -slopes[0]
             if stress:
                 volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
-                symmetric = 0.5 * (gradients[1] + gradients[1].transpose(1, 2))
-                stress_values = symmetric / volume
+                stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume
         return Evaluation(
             output.energy.detach(),
             {name: value.detach() for name, value in output.terms.items()},
@@ -211,7 +212,9 @@ class Potential(nn.Module):
         if unknown:
             names = ", ".join(SYMBOLS[n] if 0 < n < len(SYMBOLS) else f"atomic number {n}" for n in unknown)
             known = ", ".join(self.species) if len(self.species) < 20 else f"{len(self.species)} others"
-            raise ValueError(f"elements: this potential does not know {names}; it knows {known}. Use a model made for these elements")
+            raise ValueError(
+                f"elements: this potential does not know {names}; it knows {known}. Use a model made for these elements"
+            )
 
 
 def deformed(structure: Structure, strain: Tensor) -> Structure:
@@ -242,7 +245,7 @@ def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
     >>> build({"pqeq": {"protocol": "ewald", "parameters": "pqeq1"}}).species
     ['H', 'C', 'N', 'O', 'F', 'Si', 'P', 'S', 'Cl']
 
-    Raises ValueError for an unknown term, key, protocol, coupling, functional or parameter set, and TypeError never.
+    Raises ValueError for an unknown term, key, protocol, coupling, functional or parameter set.
     """
     if not isinstance(config, Mapping) or not config:
         raise ValueError(f"config: expected a mapping with one or more of {', '.join(TERMS)}; got {config!r}")
@@ -268,7 +271,7 @@ def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
 
 
 def _construct(name: str, kind: type, settings: dict[str, Any]) -> Any:
-    names = [n for n in kind.__init__.__code__.co_varnames[1 : kind.__init__.__code__.co_argcount]]
+    names = list(inspect.signature(kind).parameters)
     if unknown := [key for key in settings if key not in names]:
         raise ValueError(f"config[{name!r}]: unknown key {unknown[0]!r}; the keys are {', '.join(names)}")
     return kind(**settings)

@@ -13,16 +13,17 @@ from typing import NamedTuple, Sequence
 import torch
 from torch import Tensor
 
-SYMBOLS = (
-    "X "
-    "H He "
-    "Li Be B C N O F Ne "
-    "Na Mg Al Si P S Cl Ar "
-    "K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
-    "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe "
-    "Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn "
-    "Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og "
-).split()
+SYMBOLS = [
+    "X", "H", "He",
+    "Li", "Be", "B", "C", "N", "O", "F", "Ne",
+    "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar",
+    "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr",
+    "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe",
+    "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb",
+    "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn",
+    "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No",
+    "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
+]
 """Element symbols by atomic number; SYMBOLS[0] is no element."""
 
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number > 0}
@@ -69,19 +70,21 @@ def structure_of(
     total_charge : e
     field : (3,) V/Å
     """
-    options = {"dtype": positions.dtype, "device": positions.device}
+    device = positions.device
     if cell is None:
-        cell, pbc = torch.zeros(3, 3, **options), torch.zeros(3, dtype=torch.bool)
+        cell, pbc = torch.zeros(3, 3), torch.zeros(3, dtype=torch.bool)
     if pbc is None:
         pbc = torch.ones(3, dtype=torch.bool)
+    if field is None:
+        field = torch.zeros(3)
     return Structure(
         positions=positions,
-        numbers=numbers.to(device=positions.device, dtype=torch.int64),
-        cell=cell.to(**options).reshape(1, 3, 3),
-        pbc=pbc.to(positions.device).reshape(1, 3),
-        batch=torch.zeros(len(positions), dtype=torch.int64, device=positions.device),
-        total_charge=torch.full((1,), float(total_charge), **options),
-        field=torch.zeros(1, 3, **options) if field is None else field.to(**options).reshape(1, 3),
+        numbers=numbers.to(device=device, dtype=torch.int64),
+        cell=cell.to(positions).reshape(1, 3, 3),
+        pbc=pbc.to(device).reshape(1, 3),
+        batch=torch.zeros(len(positions), dtype=torch.int64, device=device),
+        total_charge=torch.full((1,), float(total_charge), dtype=positions.dtype, device=device),
+        field=field.to(positions).reshape(1, 3),
     )
 
 

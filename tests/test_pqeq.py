@@ -15,6 +15,7 @@ from openmm_pqeq.pqeq.solver import linearize, product
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import ATOMIC_NUMBERS, Structure, collate, structure_of
 
+
 def tensor(values) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
@@ -51,9 +52,11 @@ def energy_of(potential, structure: Structure) -> float:
 # --- the Coulomb sums ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cutoff", "tolerance", "error"), [(6.0, 1e-10, 1e-9), (9.0, 1e-10, 1e-9), (12.0, 1e-10, 1e-9), (6.0, 1e-5, 1e-5)])
+@pytest.mark.parametrize(
+    ("cutoff", "tolerance", "error"), [(6.0, 1e-10, 1e-9), (9.0, 1e-10, 1e-9), (12.0, 1e-10, 1e-9), (6.0, 1e-5, 1e-5)]
+)
 def test_ewald_energy_of_four_atoms_with_very_different_widths(cutoff, tolerance, error):
-    """Exact sum over all k with the true widths, −2.861134663504584 eV, computed independently of this package; the cutoff sets κ."""
+    """The sum over all k with the true widths is −2.861134663504584 eV, computed independently; the cutoff sets κ."""
     radius = {"Cs": 2.984, "Cl": 0.994, "H": 0.371, "Na": 2.085}
     cell = tensor([[7.0, 0.0, 0.0], [1.2, 6.5, 0.0], [0.5, -0.8, 7.3]])
     positions = tensor(
@@ -126,7 +129,8 @@ def test_series_near_zero_meets_the_closed_form():
         far = coulomb_radial_reference(tensor([r]), torch.ones(1, dtype=torch.float64))
         for a, b in zip(near, far):
             assert abs(float(a - b)) < 1e-11 * (1 + abs(float(b)))
-    assert abs(float(coulomb_radial_near_zero(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)).value) - 14.399645 * 2 / math.sqrt(math.pi)) < 1e-12
+    at_zero = coulomb_radial_near_zero(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)).value
+    assert abs(float(at_zero) - 14.399645 * 2 / math.sqrt(math.pi)) < 1e-12
 
 
 # --- the solution ----------------------------------------------------------------------------------------------------------------
@@ -244,7 +248,7 @@ def test_a_large_cell_is_like_no_cell():
 
 
 def test_a_warm_start_changes_nothing_beyond_the_tolerance():
-    """Forward, far away, and back again: barostats, minimisers and rewinds do that. 1e-9 eV, because the error is quadratic in 1e-5."""
+    """Forward, far away, and back: barostats and minimisers do that. 1e-9 eV, because the error is quadratic in 1e-5."""
     cold = potential_of("ewald", tolerance=1e-5)
     warm = cold.compile_for_inference()
     for shift in (0.0, 0.01, 0.02, 0.3, -0.2, 0.0, 0.01):
@@ -286,7 +290,7 @@ def test_dipole_of_full_coupling_is_the_derivative_of_the_energy():
 
 # --- published numbers -----------------------------------------------------------------------------------------------------------
 
-# Na–Cl at these distances (Å), in no cell: energy (eV), charge of Na (e), force on Na along x (eV/Å), from the ReaxNet authors' code
+# Na–Cl without a cell, from the ReaxNet authors' code: distance (Å), energy (eV), charge of Na (e), force on Na along x (eV/Å)
 PUBLISHED_NACL = [
     (1.800000000000, -2.0499554945, 0.7156981802, 0.0854904344),
     (2.400000000000, -1.9867352174, 0.6909917664, 0.1247344568),
@@ -317,9 +321,9 @@ def test_published_forces_hold_charges_fixed_and_true_ones_do_not():
 
 
 def test_a_problem_without_a_minimum_is_refused_with_the_elements_named():
-    """pqeq0's hydrogen has a hardness (12.98 eV) below its Gaussian self-energy (14.9): two close atoms would charge without bound."""
+    """pqeq0's hydrogen: its hardness (12.98 eV) is below its Gaussian self-energy (14.9); two close atoms have no minimum."""
     hydrogen = structure_of(tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0]]), torch.tensor([1, 1]))
-    with pytest.raises(RuntimeError, match="negative curvature.*H"):
+    with pytest.raises(RuntimeError, match=r"negative curvature.*H"):
         potential_of("direct", parameters="pqeq0").evaluate(hydrogen)
 
 

@@ -2,7 +2,8 @@
 
 For each pair of elements γ'_ab = min(γ_ab, κ). Reciprocal space has one structure factor per element, cores and shells together:
 
-    E_k = (1/2V) Σ_{k≠0} (4πk_e/k²) Σ_ab exp(−k²/4γ'_ab²) ρ_a ρ_b*,    ρ_a(k) = Σ_{i∈a} (q_i + Z_i) e^{ik·r_i} − Z_i e^{ik·(r_i+s_i)}
+    E_k = (1/2V) Σ_{k≠0} (4πk_e/k²) Σ_ab exp(−k²/4γ'_ab²) ρ_a ρ_b*
+    ρ_a(k) = Σ_{i∈a} (q_i + Z_i) e^{ik·r_i} − Z_i e^{ik·(r_i+s_i)}
 
 minus what each atom's core and shell would do to themselves and to each other,
 
@@ -28,8 +29,10 @@ from openmm_pqeq.pqeq.kernels import coulomb_radial_near_zero
 class Reciprocal(NamedTuple):
     """What positions and cell fix.
 
-    k : (n_k, 3) Å⁻¹; kernel : (n_k, n_elements, n_elements) eV/e², 4πk_e exp(−k²/4γ'²)/(k²V) ; zero_kernel : (n_elements, n_elements) eV/e²
-    element : (n_atoms,) index ; members : (n_atoms, n_elements) one-hot ; core_cos, core_sin : (n_atoms, n_k) ; gamma_self : (n_atoms,) Å⁻¹
+    k : (n_k, 3) Å⁻¹; kernel : (n_k, n_elements, n_elements) eV/e², 4πk_e exp(−k²/4γ'²)/(k²V) ; zero_kernel : (n_elements,
+    n_elements) eV/e²
+    element : (n_atoms,) index ; members : (n_atoms, n_elements) one-hot ; core_cos, core_sin : (n_atoms, n_k) ; gamma_self :
+    (n_atoms,) Å⁻¹
     """
 
     k: Tensor
@@ -134,7 +137,8 @@ def reciprocal_energy(space: Reciprocal, charges: Tensor, core_charge: Tensor, s
     background = -0.5 * (on_element * (space.zero_kernel @ on_element)).sum()
     core_total = charges + core_charge
     attraction = coulomb_radial_near_zero(shells, space.gamma_self).value
-    own = constants.COULOMB / math.sqrt(math.pi) * space.gamma_self * (core_total**2 + core_charge**2) - core_total * core_charge * attraction
+    self_energy = constants.COULOMB / math.sqrt(math.pi) * space.gamma_self * (core_total**2 + core_charge**2)
+    own = self_energy - core_total * core_charge * attraction
     return waves + background - own.sum()
 
 

@@ -1,8 +1,11 @@
 """What the last two solutions say about the next one.
 
-In dynamics positions move smoothly, and charges and shells with them. If the present positions are where a straight line through the
-last two would put them, more nearly than the last alone, the guess is that line through the last two solutions, 2x₁ − x₂; else it is
-the last solution. A guess is where the solver begins and nothing else, so barostat trials, minimisers and rewinds cost iterations only.
+In dynamics positions move smoothly, and charges and shells with them. If the present positions are where a straight line through
+the
+last two would put them, more nearly than the last alone, the guess is that line through the last two solutions, 2x₁ − x₂; else it
+is
+the last solution. A guess is where the solver begins and nothing else, so barostat trials, minimisers and rewinds cost iterations
+only.
 """
 
 from typing import NamedTuple

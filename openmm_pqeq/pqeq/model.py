@@ -12,7 +12,8 @@ direct     untruncated, no images              converged to `tolerance`       He
 
 A structure without a cell turns `ewald` into `direct`.
 
-A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F. With `shell` the ions
+A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F. With `shell` the
+ions
 also feel +qF, a force that is no gradient: value zero, so that the energy does not depend on the image of an atom.
 """
 
@@ -56,6 +57,15 @@ class PQEq(nn.Module):
     tolerance : eV/e and eV/Å, of the solution and of the truncation of the Ewald sum
     sweeps, stop_gradient : `reaxnet` only
     """
+
+    electronegativity: Tensor
+    hardness: Tensor
+    core_charge: Tensor
+    radius: Tensor
+    spring_constant: Tensor
+    last_positions: Tensor
+    last_charges: Tensor
+    last_shells: Tensor
 
     def __init__(
         self,
@@ -269,7 +279,8 @@ class PQEq(nn.Module):
 
 
 def held_fixed(values: Tensor) -> Tensor:
-    """The values without their derivatives. TorchForce freezes its module, which removes every `detach` from the graph; `data` stays."""
+    """The values without their derivatives. TorchForce freezes its module, which removes every `detach` from the graph; `data`
+    stays."""
     return values.data
 
 

@@ -29,7 +29,8 @@ class PairSum(NamedTuple):
 class PairState(NamedTuple):
     """Everything of the pair sum that stays fixed while charges and shells move to first order.
 
-    core_core (n_pairs,) f(d); core_shell (n_pairs,) f(d + s_j); core_shell_gradient (n_pairs, 3); shell_shell_gradient (n_pairs, 3);
+    core_core (n_pairs,) f(d); core_shell (n_pairs,) f(d + s_j); core_shell_gradient (n_pairs, 3); shell_shell_gradient (n_pairs,
+    3);
     core_shell_hessian, shell_shell_hessian (n_pairs, 3, 3)
     """
 
@@ -43,8 +44,10 @@ class PairState(NamedTuple):
 
 def scatter(values: Tensor, index: Tensor, n: int, dtype: torch.dtype) -> Tensor:
     """Sum of values over equal indices, in `dtype`."""
-    shape = [n] + list(values.shape[1:])
-    return torch.zeros(shape, dtype=dtype, device=values.device).index_add(0, index, values.to(dtype))
+    shape = list(values.shape)
+    shape[0] = n
+    totals = torch.zeros(shape, dtype=dtype, device=values.device)
+    return totals.index_add(0, index, values.to(dtype))
 
 
 def _radial(pairs: PairSum, distance: Tensor) -> Radial:

@@ -14,7 +14,7 @@ import csv
 import math
 from importlib import resources
 from pathlib import Path
-from typing import Mapping, NamedTuple, TextIO
+from typing import IO, Mapping, NamedTuple
 
 from openmm_pqeq.structure import ATOMIC_NUMBERS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
@@ -73,7 +73,7 @@ def _from_mapping(symbol: str, values: Mapping[str, float]) -> ElementParameters
     return ElementParameters(*(float(values.get(name, 0.0)) for name in names))
 
 
-def _read_table(table: TextIO, name: str | None) -> Parameters:
+def _read_table(table: IO[str], name: str | None) -> Parameters:
     rows = list(csv.DictReader(line for line in table if not line.startswith("#")))
     resolved = {}
     for row in rows:
@@ -94,7 +94,9 @@ def _check(symbol: str, values: ElementParameters) -> None:
     if not all(map(math.isfinite, values)):
         raise ValueError(f"parameters[{symbol!r}]: expected finite numbers, got {values}")
     if values.radius <= 0 or values.hardness <= 0 or values.spring_constant < 0:
-        raise ValueError(f"parameters[{symbol!r}]: radius and hardness must be positive, spring_constant 0 or positive; got {values}")
+        raise ValueError(
+            f"parameters[{symbol!r}]: radius and hardness must be positive, spring_constant 0 or positive; got {values}"
+        )
 
 
 def spring_constant_ev(values: ElementParameters) -> float:

@@ -4,9 +4,9 @@
     Z*_i,ab = ∂(force_i,b)/∂F_a      at fixed positions;  Σ_i Z*_i = Q·1
 
 At the minimum x* = (q*, s*) of E(x; r, F): dx/dF_a = −H⁻¹ ∂²E/∂x∂F_a with Σ dq = 0, by conjugate gradients on the Hessian at the
-solution. Then α_ab = −∂E_a/∂F_b − (∂²E/∂x∂F_b)·dx/dF_a, and Born charges from −∂²E/∂r∂x·dx/dF_a − ∂²E/∂r∂F_a, plus, with the coupling
-`shell`, from the force qF on the ions: q 1 + F_b ∂q/∂F_a. The protocol `reaxnet` has no minimum; its two sweeps are differentiated as
-they stand. Only PQEq answers to a field. e²Å²/eV and e. float64.
+solution. Then α_ab = −∂E_a/∂F_b − (∂²E/∂x∂F_b)·dx/dF_a, and Born charges from −∂²E/∂r∂x·dx/dF_a − ∂²E/∂r∂F_a, plus, with
+the coupling `shell`, from the force qF on the ions: q 1 + F_b ∂q/∂F_a. The protocol `reaxnet` has no minimum; its two sweeps are
+differentiated as they stand. Only PQEq answers to a field. e²Å²/eV and e. float64.
 """
 
 import torch

@@ -197,7 +197,8 @@ def minimize(
 
 
 def check_curvature(problem: Problem, found: Minimum) -> Minimum:
-    """`found`, or a failure where conjugate gradients on an arbitrary right-hand side meet negative curvature in the charges there."""
+    """`found`, or a failure where conjugate gradients on an arbitrary right-hand side meet negative curvature in the charges
+    there."""
     at = linearize(problem, found.charges, found.shells)
     right = torch.cos(torch.arange(1, found.charges.size(0) + 1, dtype=found.charges.dtype, device=found.charges.device))
     probe = solve_linear(problem, at, found.shells, right - right.mean(), torch.zeros_like(found.shells), 1e-3)
