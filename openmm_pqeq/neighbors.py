@@ -35,9 +35,7 @@ class Pairs(NamedTuple):
 
 def subset(pairs: Pairs, rows: Tensor) -> Pairs:
     """The pairs at `rows` (n_selected,)."""
-    return Pairs(
-        pairs.centers[rows], pairs.neighbors[rows], pairs.shifts[rows], pairs.vectors[rows], pairs.distances[rows]
-    )
+    return Pairs(pairs.centers[rows], pairs.neighbors[rows], pairs.shifts[rows], pairs.vectors[rows], pairs.distances[rows])
 
 
 def within(pairs: Pairs, cutoff: float) -> Pairs:

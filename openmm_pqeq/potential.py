@@ -222,9 +222,7 @@ def deformed(structure: Structure, strain: Tensor) -> Structure:
     positions = structure.positions
     stretched = positions + torch.matmul(positions.unsqueeze(1), strain[structure.batch]).squeeze(1)
     cell = structure.cell + torch.matmul(structure.cell, strain)
-    return Structure(
-        stretched, structure.numbers, cell, structure.pbc, structure.batch, structure.total_charge, structure.field
-    )
+    return Structure(stretched, structure.numbers, cell, structure.pbc, structure.batch, structure.total_charge, structure.field)
 
 
 def check_distances(pairs: Pairs, numbers: Tensor, shortest: float = 0.05) -> None:

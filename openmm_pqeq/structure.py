@@ -13,6 +13,7 @@ from typing import NamedTuple, Sequence
 import torch
 from torch import Tensor
 
+# fmt: off
 SYMBOLS = [
     "X", "H", "He",
     "Li", "Be", "B", "C", "N", "O", "F", "Ne",
@@ -24,6 +25,7 @@ SYMBOLS = [
     "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No",
     "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 ]
+# fmt: on
 """Element symbols by atomic number; SYMBOLS[0] is no element."""
 
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number > 0}

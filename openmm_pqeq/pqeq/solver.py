@@ -112,9 +112,7 @@ class Step(NamedTuple):
     negative: int
 
 
-def solve_linear(
-    problem: Problem, at: Linearized, shells: Tensor, right_q: Tensor, right_s: Tensor, threshold: float
-) -> Step:
+def solve_linear(problem: Problem, at: Linearized, shells: Tensor, right_q: Tensor, right_s: Tensor, threshold: float) -> Step:
     """Conjugate gradients for H·x = right with Σ x_q = 0, until the residual is below `threshold` (eV/e, eV/Å)."""
     stiffness = problem.spring_constant.unsqueeze(1)
     x_q, x_s = torch.zeros_like(right_q), torch.zeros_like(right_s)
