@@ -6,6 +6,8 @@ import torch
 from openmm_pqeq import ops
 from openmm_pqeq.pqeq import kernels
 
+pytestmark = pytest.mark.python_route
+
 needs_library = pytest.mark.skipif(not ops.available(), reason=ops.status())
 
 
@@ -62,6 +64,14 @@ def test_shapes_broadcast_as_in_the_reference():
     (slope,) = torch.autograd.grad(values[0].sum(), gamma)
     (expected,) = torch.autograd.grad(kernels.coulomb_radial_reference(matrix, gamma)[0].sum(), gamma)
     torch.testing.assert_close(slope, expected, rtol=0.0, atol=1e-12)
+
+
+@needs_library
+@pytest.mark.gpu
+def test_cuda_tensors_are_taken():
+    distance, gamma = distances_and_exponents()
+    for ours, reference in zip(native(distance.cuda(), gamma.cuda()), kernels.coulomb_radial_reference(distance, gamma)):
+        torch.testing.assert_close(ours.cpu(), reference, rtol=0.0, atol=1e-12)
 
 
 @needs_library

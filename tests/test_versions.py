@@ -8,6 +8,8 @@ from packaging.requirements import Requirement
 
 from openmm_pqeq import versions
 
+pytestmark = pytest.mark.python_route
+
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TORCHFORCE = {"torch": "2.9.1+cu128", "openmm": "8.5.2", "openmmtorch": "1.5"}
 CURRENT = {"torch": "2.13.0+cpu", "openmm": "8.6.1", "openmmtorch": None}
