@@ -15,7 +15,7 @@ from ase.build import bulk, molecule
 from torch import Tensor
 
 from openmm_pqeq import d3_tables
-from openmm_pqeq.d3 import D3, reference_weights
+from openmm_pqeq.d3 import D3, reference_weights, switch
 from openmm_pqeq.neighbors import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.units import BOHR, HARTREE
@@ -84,12 +84,23 @@ def test_extensivity(energy):
 
 @pytest.mark.parametrize("distance", [8.0, 6.0, 4.0])
 def test_energy_and_forces_are_continuous_at_every_cutoff(energy, distance):
-    """Cutoffs at 8 and 6 Å; the switches begin at 6 and 4 Å. A third atom makes the coordination number matter."""
+    """Cutoffs at 8 and 6 Å; switches begin at 6 and 4 Å. Caesium counts as a neighbour at 6 Å, and a third atom sees it."""
 
     def structure_at(d: float) -> Structure:
-        return structure_from(Atoms("C3", positions=[[0, 0, 0], [d, 0, 0], [0, 1.4, 0]]))
+        return structure_from(Atoms("Cs2O", positions=[[0, 0, 0], [d, 0, 0], [0, 3.1, 0]]))
 
     laws.assert_continuous(energy, structure_at, distance)
+
+
+def test_the_switch_has_two_continuous_derivatives():
+    """At both ends value, slope and curvature are those of the constants next to it; halfway the value is a half."""
+    r = torch.tensor([6.0 + 1e-9, 8.0 - 1e-9, 7.0], dtype=torch.float64, requires_grad=True)
+    value = switch(r, 8.0, 2.0)
+    (slope,) = torch.autograd.grad(value.sum(), r, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), r)
+    laws.close(value, torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64), 1e-12, "switch")
+    laws.close(slope, torch.tensor([0.0, 0.0, -0.9375], dtype=torch.float64), 1e-12, "slope of the switch")
+    laws.close(curvature, torch.zeros(3, dtype=torch.float64), 1e-7, "curvature of the switch")
 
 
 def test_a_hard_cutoff_jumps():
@@ -310,5 +321,5 @@ def test_missing_torch_dftd_is_named_with_the_remedy(monkeypatch):
 
 
 def test_a_functional_may_be_adjusted_and_spelt_as_in_the_paper():
-    default, adjusted = D3("bj", "B97-D"), D3("bj", "b97d", s8=0.0)
+    default, adjusted = D3("bj", "B97-D"), D3("bj", "b97_d", s8=0.0)
     assert (default.s8, adjusted.s8) == (2.2609, 0.0)
