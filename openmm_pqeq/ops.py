@@ -21,7 +21,7 @@ DIRECTORY = Path(__file__).parent / "_native"
 """Where CMake puts the library."""
 
 BUILD = "run `make ops` in a checkout of openmm_pqeq (needs CMake and a C++ compiler)"
-REFERENCE = "The torch reference is used: the same numbers, slower."
+REFERENCE = "The torch reference is used, with the same numbers."
 
 
 class Native(NamedTuple):
