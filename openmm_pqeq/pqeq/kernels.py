@@ -73,13 +73,13 @@ def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:
     prefactor = (constants.COULOMB * constants.TWO_OVER_SQRT_PI) * gamma
     # f = prefactor Σ (−y)ⁿ/(n! (2n+1)); derivatives with respect to r² follow term by term
     value, first, second = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
-    for n in range(constants.SERIES_TERMS):
+    for n in range(constants.SERIES_TERMS - 1, -1, -1):
         coefficient = (-1.0) ** n / (math.factorial(n) * (2 * n + 1))
-        value = value + coefficient * y**n
+        value = coefficient + y * value
         if n >= 1:
-            first = first + coefficient * n * y ** (n - 1)
+            first = n * coefficient + y * first
         if n >= 2:
-            second = second + coefficient * n * (n - 1) * y ** (n - 2)
+            second = n * (n - 1) * coefficient + y * second
     gamma_square = gamma * gamma
     return Radial(
         torch.where(small, prefactor * value, far.value),
