@@ -108,13 +108,14 @@ def test_edge_sign_matters_only_where_vectors_are_labelled_even():
     assert difference("vectors labelled even") > 1e-3
 
 
-def test_edges_point_from_centre_to_neighbour():
-    model = network("vectors labelled even", edge_sign="training")
+@pytest.mark.parametrize(("edge_sign", "sign"), [("training", 1.0), ("notebook", -1.0)])
+def test_edges_point_from_centre_to_neighbour_or_back(edge_sign, sign):
+    model, seen = network("true parities", edge_sign=edge_sign), []
+    model.harmonics.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     pairs = NeighborSearch(R_MAX)(cluster())
-    turned = network("vectors labelled even", edge_sign="notebook")
-    laws.close(
-        model(cluster().numbers, pairs), turned(cluster().numbers, pairs._replace(vectors=-pairs.vectors)), 1e-12, "energies"
-    )
+    model(cluster().numbers, pairs)
+    towards = cluster().positions[pairs.neighbors] - cluster().positions[pairs.centers]
+    laws.close(seen[0], sign * towards / towards.norm(dim=1, keepdim=True), 1e-12, "directions")
 
 
 def test_derivatives(energy):
