@@ -17,6 +17,8 @@ from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.structure import structure_of
 
+pytestmark = pytest.mark.python_route  # needs no TorchForce, and people use it with a current torch
+
 TIGHT = 1e-10  # eV/e and eV/Å: the charge solution then adds nothing to central differences
 
 D3 = {"damping": "bj", "functional": "pbe", "cutoff": 7.0, "cn_cutoff": 6.0, "smoothing_width": 2.0}
