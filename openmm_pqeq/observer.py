@@ -8,6 +8,7 @@ read from XML. Units: Å, e, e Å, V/Å.
 import pickle
 import weakref
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import openmm
@@ -63,6 +64,8 @@ class Observer:
 
     def __init__(self, system: openmm.System):
         energy = _module_of(system).energy
+        if getattr(energy.potential, "pqeq", None) is None:
+            raise ValueError("simulation: its potential has no charges (no PQEq term), so there are none to report")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._potential = energy.potential.to(device)
         self._numbers = energy.numbers.to(device)
@@ -171,8 +174,11 @@ def _torch_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
 
 
 def _python_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
-    if isinstance(force, openmm.PythonForce):
-        function = pickle.loads(force.getPickledFunction())
-        if isinstance(function, EnergyAndForces):
-            return function.module
-    return None
+    if not isinstance(force, openmm.PythonForce):
+        return None
+    # getPickledFunction gives a C++ object that Python cannot read (OpenMM 8.5, 8.6); XML has the same bytes.
+    pickled = bytes.fromhex(ElementTree.fromstring(openmm.XmlSerializer.serialize(force)).attrib["function"])
+    if EnergyAndForces.__module__.encode() not in pickled:
+        return None
+    function = pickle.loads(pickled)
+    return function.module if isinstance(function, EnergyAndForces) else None

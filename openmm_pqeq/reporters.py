@@ -60,9 +60,9 @@ class ChargeReporter:
     def report(self, simulation: app.Simulation, state: Any) -> None:
         """Append the present charges."""
         observer = Observer.of(simulation)
-        now = observer.observe(simulation)
         if self._file is None:
             self._file = self._open(observer)
+        now = observer.observe(simulation)
         frame = len(self._file["step"])
         values = {
             "charges": now.charges,

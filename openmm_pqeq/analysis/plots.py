@@ -14,10 +14,10 @@ GREY = "#8a8a8a"
 
 
 class Curve(NamedTuple):
-    """values (n,) with the name they have in the legend ("" for none)."""
+    """values (n,) with the name they have in the legend ("" for none); None leaves the place and colour of a curve empty."""
 
     name: str
-    values: ArrayLike
+    values: ArrayLike | None
 
 
 class Panel(NamedTuple):
@@ -50,6 +50,8 @@ def plot_panels(x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str,
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for panel, ax in zip(panels, axes):
         for curve, color in zip(panel.curves, COLORS):
+            if curve.values is None:
+                continue
             ax.plot(np.asarray(x), np.asarray(curve.values), color=color, linewidth=1.4, label=curve.name or None)
         if panel.reference is not None:
             value, name = panel.reference
@@ -59,6 +61,7 @@ def plot_panels(x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str,
         if any(curve.name for curve in panel.curves) or panel.reference is not None:
             ax.legend(frameon=False, fontsize=9, labelcolor=TEXT, loc="center left", bbox_to_anchor=(1.0, 0.5))
         style(ax)
+    figure.align_ylabels(axes)
     axes[-1].set_xlabel(x_label, fontsize=10, color=TEXT)
     finish(figure, title, note)
     return figure

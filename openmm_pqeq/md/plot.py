@@ -32,8 +32,9 @@ def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology)
         panels.append(Panel("Dipole", "μ (e Å)", [Curve(f"$μ_{axis}$", columns[f"dipole_{axis}_eA"]) for axis in AXES]))
     if config.field_changes:
         curves = [Curve(f"$F_{axis}$", columns[f"field_{axis}_V_per_A"]) for axis in AXES]
+        curves = [curve._replace(values=None) if not np.any(curve.values) else curve for curve in curves]
         panels.append(Panel("Electric field", "F (V/Å)", curves))
-    target = None if config.ensemble == "NVE" else (config.temperature, f"{config.temperature:g} K")
+    target = None if config.ensemble == "NVE" else (config.temperature, f"set: {config.temperature:g} K")
     panels.append(Panel("Temperature", "T (K)", [Curve("", columns["temperature_K"])], target))
     if config.ensemble == "NPT":
         panels.append(Panel("Volume of the cell", "V (Å³)", [Curve("", columns["volume_A3"])]))

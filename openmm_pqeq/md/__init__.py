@@ -1,0 +1,1 @@
+"""Molecular dynamics described in one place: build, minimise, equilibrate, produce, resume."""
