@@ -52,6 +52,11 @@ doctests: $(VENV)/operators ## run the examples in docstrings
 examples: $(VENV)/operators ## run every example
 	set -e; for example in examples/*.py; do echo "== $$example"; MPLBACKEND=Agg $(BIN)/python $$example; done
 
+.PHONY: docs
+docs: $(VENV)/installed ## the documentation as pages, in build/site
+	$(BIN)/python $(PIP) -e ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet
+
 .PHONY: ops
 ops: $(VENV)/installed ## build the native operators for the torch in .venv
 	rm -f $(VENV)/operators
