@@ -209,7 +209,8 @@ def export(
     target.shift.copy_(prepared.shifts)
     card: dict[str, Any] = json.loads(json.dumps(config.card, default=str))  # a date, say, becomes its text
     card["errors"] = {name: {k: v for k, v in part._asdict().items() if v == v} for name, part in errors.items()}
-    card["training"] = {k: v for k, v in facts.items() if k != "element_shifts_eV"} | dataclasses.asdict(config.training)
+    done = {k: v for k, v in facts.items() if k != "element_shifts_eV"}
+    card["training"] = dataclasses.asdict(config.training) | done  # the epochs that were, not those allowed
     save(potential, path, card=card)
     return path
 
