@@ -116,8 +116,6 @@ class PQEqCalculator(Calculator):
         if "stress" in wanted and not crystal:
             raise PropertyNotImplementedError(f"stress: needs three periodic directions, atoms.pbc is {self.atoms.pbc.tolist()}")
         structure = self._structure_of(self.atoms)
-        if "numbers" in system_changes:  # another system: the solver must not start from this one's charges
-            self._compiled = self.potential.compile_for_inference()
         if wanted & set(RESPONSES):
             self._respond(structure)
         if wanted - set(RESPONSES):

@@ -1,12 +1,12 @@
 """The laws that every term of the potential obeys, as assertions.
 
-Each takes ``energy``, a function of a `Structure` that returns the energies of its structures, (n_structures,) eV, and that autograd
-can follow. For a term this is one line::
+Each takes ``energy``, a function of a `Structure` that returns the energies of its structures, (n_structures,) eV, and that
+autograd can follow. For a term this is one line::
 
     search = NeighborSearch(term.cutoff)
     energy = lambda structure: per_structure(term(structure, search(structure)), structure)
 
-Tolerances are absolute and physical: eV/atom, eV/Å, eV/Å³. The defaults suit float64. Nothing is compared relative to a total energy.
+Tolerances are absolute and physical: eV/atom, eV/Å, eV/Å³; the defaults suit float64. Nothing is relative to a total energy.
 Tests import this file as ``import laws`` (pytest puts the folder of a test file on the path).
 """
 

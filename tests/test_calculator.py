@@ -250,6 +250,7 @@ def test_single_precision_and_files(ewald, tmp_path):
     assert single.get_potential_energy() == pytest.approx(double.get_potential_energy(), abs=4e-5)
     np.testing.assert_allclose(single.get_forces(), double.get_forces(), atol=1e-4)
     assert single.get_forces().dtype == np.float64
+    assert single.calc.potential.d3.c6.dtype == torch.float32
     alpha = [atoms.calc.get_property("polarizability", atoms) for atoms in (single, double)]
     np.testing.assert_allclose(*alpha, atol=1e-5)
 
