@@ -57,7 +57,7 @@ def tolerance_of(tolerance: Any) -> float | None:
     """A positive number, or None for the potential's own tolerance."""
     if tolerance is None:
         return None
-    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < tolerance < math.inf:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 < float(tolerance) < math.inf:
         raise ValueError(f"tolerance: expected a positive number (eV/e and eV/Å) or None, got {tolerance!r}")
     return float(tolerance)
 

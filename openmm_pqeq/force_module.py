@@ -40,6 +40,11 @@ class PotentialEnergy(nn.Module):
     refuse_periodic_field : raise where the field has a component along a periodic direction
     """
 
+    numbers: Tensor
+    atoms: Tensor
+    pbc: Tensor
+    batch: Tensor
+
     def __init__(
         self,
         potential: nn.Module,

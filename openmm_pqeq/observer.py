@@ -71,7 +71,7 @@ class Observer:
         self._numbers = energy.numbers.to(device)
         self._atoms = energy.atoms.cpu().numpy()
         self._total_charge = float(energy.total_charge)
-        self._options = {"dtype": torch.float32 if energy.single else torch.float64, "device": device}
+        self._blank = torch.zeros(0, dtype=torch.float32 if energy.single else torch.float64, device=device)
         self._pbc = energy.pbc.cpu().reshape(3)
         self._latest: Observation | None = None
 
@@ -134,12 +134,12 @@ class Observer:
     def solve(self, positions: Array, cell: Array, field: Array) -> tuple[Array, Array, Array]:
         """Charges (n_atoms,) e, shells (n_atoms, 3) Å, and dipole (3,) e Å at positions and cell (Å) in a field (V/Å)."""
         structure = structure_of(
-            torch.tensor(positions, **self._options),
+            torch.as_tensor(positions).to(self._blank),
             self._numbers,
-            torch.tensor(cell, **self._options),
+            torch.as_tensor(cell).to(self._blank),
             self._pbc,
             self._total_charge,
-            torch.tensor(field, **self._options),
+            torch.as_tensor(field).to(self._blank),
         )
         with torch.no_grad():
             output = self._potential(structure)

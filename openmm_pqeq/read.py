@@ -156,5 +156,7 @@ def _repeated(atoms: ase.Atoms, supercell: Sequence[int]) -> ase.Atoms:
         raise ValueError(f"supercell: expected three whole numbers above zero, got {tuple(supercell)}")
     missing = [axis for axis in range(3) if n[axis] > 1 and not atoms.cell[axis].any()]
     if missing:
-        raise ValueError(f"supercell: the file has no cell vector along direction {missing[0] + 1}, so it cannot be repeated, got {n}")
+        raise ValueError(
+            f"supercell: the file has no cell vector along direction {missing[0] + 1}, so it cannot be repeated, got {n}"
+        )
     return atoms.repeat(n)

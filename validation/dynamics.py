@@ -66,8 +66,8 @@ def main() -> None:
             slope = np.polyfit(times, totals, 1)[0]
             rate = (time.perf_counter() - start) / ((block + 1) * every)
             print(
-                f"{times[-1]:7.2f} ps  T {np.mean(temperatures):6.1f} K  slope {slope:+.4f} meV/atom/ps  scatter {np.std(totals):.4f}"
-                f" meV/atom  largest displacement {largest:.2f} Å  {rate:.3f} s/step",
+                f"{times[-1]:7.2f} ps  T {np.mean(temperatures):6.1f} K  slope {slope:+.4f} meV/atom/ps"
+                f"  scatter {np.std(totals):.4f} meV/atom  largest displacement {largest:.2f} Å  {rate:.3f} s/step",
                 flush=True,
             )
 

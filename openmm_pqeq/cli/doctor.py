@@ -44,7 +44,8 @@ def command(options: argparse.Namespace) -> int:
     console.print(f"[bold]Native operators[/bold]   {escape(_native())}")
     gpu = _gpu()
     console.print(f"[bold]GPU[/bold]   {escape(gpu)}")
-    works, platforms, failures = False, set(), []
+    works, platforms = False, set()
+    failures: list[str] = []
     for name, route in versions.ROUTES.items():
         console.print(f'\n[bold]Route {route.title}[/bold] (backend="{name}")')
         problems = versions.problems(name)
@@ -99,7 +100,9 @@ def trial(backend: str) -> Trial:
             continue
         news: dict[str, Any] = json.loads(line)
         if "energy" in news:
-            sentence = f"{news['platform']}: works (8 atoms of NaCl: {news['energy']:.4f} eV, {1000 * news['seconds']:.0f} ms a step)"
+            sentence = (
+                f"{news['platform']}: works (8 atoms of NaCl: {news['energy']:.4f} eV, {1000 * news['seconds']:.0f} ms a step)"
+            )
             outcomes.append(Outcome(news["platform"], sentence, True))
         elif "error" in news:
             outcomes.append(Outcome(news["platform"], f"{news['platform']}: does not work: {news['error']}", False))

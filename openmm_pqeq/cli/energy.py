@@ -23,14 +23,20 @@ dipole (3) e Å. Everything is in the orientation of the structure file, compute
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The structure and how to evaluate it."""
     parser.add_argument("structure", metavar="FILE", help="structure file, anything ASE reads")
-    parser.add_argument("--model", metavar="MODEL", required=True, help="name of a model (see openmm-pqeq models) or path to a .pt file")
+    parser.add_argument(
+        "--model", metavar="MODEL", required=True, help="name of a model (see openmm-pqeq models) or path to a .pt file"
+    )
     parser.add_argument("--index", metavar="I", default="-1", help="which structure of a file with several (default: -1, the last)")
     parser.add_argument("--supercell", metavar="N", nargs=3, default=(1, 1, 1), help="repeat the cell along its three vectors")
     parser.add_argument("--total-charge", metavar="Q", help="total charge, e (default: the file's charge, or 0)")
     parser.add_argument("--field", metavar="F", nargs=3, default=(0, 0, 0), help="electric field, V/Å (default: 0 0 0)")
-    parser.add_argument("--coupling", metavar="{shell,full}", default="shell", help="how the field couples to the charges (default: shell)")
+    parser.add_argument(
+        "--coupling", metavar="{shell,full}", default="shell", help="how the field couples to the charges (default: shell)"
+    )
     parser.add_argument("--protocol", metavar="NAME", help="protocol of the charges (default: the model's)")
-    parser.add_argument("--tolerance", metavar="TOL", default="1e-8", help="convergence of the charges, eV/e and eV/Å (default: 1e-8)")
+    parser.add_argument(
+        "--tolerance", metavar="TOL", default="1e-8", help="convergence of the charges, eV/e and eV/Å (default: 1e-8)"
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 

@@ -80,7 +80,9 @@ def configuration(options: argparse.Namespace) -> RunConfig:
         return resumed_config(Path(folder), (described if _another(source, Path(folder)) else {}) | flags)
     if source is not None and not from_toml:
         if source.is_dir():
-            raise ValueError(f"input: {source} is a folder; expected a structure or TOML file, or --resume to continue the run in it")
+            raise ValueError(
+                f"input: {source} is a folder; expected a structure or TOML file, or --resume to continue the run in it"
+            )
         described = {"structure": str(source)}
     if "time" in flags or "steps" in flags:
         described = {name: value for name, value in described.items() if name not in ("time", "steps")}

@@ -1,14 +1,14 @@
 """The folder of a run: what is in it, what must not be overwritten, and the reporters that write it.
 
-    run.toml         the description, complete; repeats the run
-    input-NAME       copy of the structure file
-    topology.pdb     the starting structure, for programs that read the trajectory
-    trajectory.dcd   or .xtc: positions, not wrapped into the cell
-    table.csv        energies, temperature, volume, density, field, dipole, polarization, mean charges
-    charges.h5       charges and shells of every atom
-    restart.zip      continues the run (--resume)
-    run.log          what was done and when
-    plot.png         polarization and temperature against time
+run.toml         the description, complete; repeats the run
+input-NAME       copy of the structure file
+topology.pdb     the starting structure, for programs that read the trajectory
+trajectory.dcd   or .xtc: positions, not wrapped into the cell
+table.csv        energies, temperature, volume, density, field, dipole, polarization, mean charges
+charges.h5       charges and shells of every atom
+restart.zip      continues the run (--resume)
+run.log          what was done and when
+plot.png         polarization and temperature against time
 """
 
 import dataclasses
@@ -141,4 +141,3 @@ def sync(files: Files) -> None:
         if path.is_file():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
-
