@@ -1,8 +1,8 @@
 """Charges, shells and dipole of a running simulation.
 
-OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from Python. So the charges are solved once
-more at the State's positions, box and field, with the very module that the System's force holds; this also works for a System
-read from XML. Units: Å, e, e Å, V/Å.
+OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from Python. So the charges are
+solved once more at the State's positions, box and field, with the very module that the System's force holds; this also works for a
+System read from XML. Units: Å, e, e Å, V/Å.
 """
 
 import pickle

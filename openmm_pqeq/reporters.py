@@ -3,8 +3,8 @@
     simulation.reporters.append(ChargeReporter("charges.h5", 100))
     simulation.reporters.append(DipoleReporter("dipole.csv", 10))
 
-They find the potential in the Simulation's System and solve its charges again at the frames they write (see observer.py). After each
-frame the file is complete on disk. Units: e, Å, e Å, V/Å, ps, µC/cm².
+They find the potential in the Simulation's System and solve its charges again at the frames they write (see observer.py). After
+each frame the file is complete on disk. Units: e, Å, e Å, V/Å, ps, µC/cm².
 """
 
 import csv
@@ -124,8 +124,8 @@ class DipoleReporter:
     polarization_{x,y,z}_uC_per_cm2.
 
     The dipole is Σ (q r − Z s) at the images that OpenMM holds; in a crystal it depends on these images. The polarization
-    is its change since this reporter first saw the simulation, summed from row to row as Σ q dr − d(Σ Z s), which equals Σ Z*·dr with
-    the Born charges Z* and does not depend on images; no atom may move by half a cell vector between two rows.
+    is its change since this reporter first saw the simulation, summed from row to row as Σ q dr − d(Σ Z s), which equals Σ Z*·dr
+    with the Born charges Z* and does not depend on images; no atom may move by half a cell vector between two rows.
 
     Parameters
     ----------

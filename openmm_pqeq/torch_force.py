@@ -22,8 +22,8 @@ _loaded_late: set[str] = set()
 
 def torch_force(module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]) -> openmm.Force:
     """TorchForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters' default values."""
-    # Freezing deletes the methods that were inlined, and an error raised in one of them would look for its name there: a segmentation
-    # fault instead of the message. What is inlined before leaves nothing to delete.
+    # Freezing deletes the methods that were inlined, and an error raised in one of them would look for its name there: a
+    # segmentation fault instead of the message. What is inlined before leaves nothing to delete.
     torch._C._jit_pass_inline(module.graph)
     force = import_openmmtorch().TorchForce(module)
     force.setUsesPeriodicBoundaryConditions(periodic)

@@ -1,7 +1,7 @@
 """The command line: `openmm-pqeq run | energy | train | models | doctor`.
 
-What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on the way
-exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
+What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on
+the way exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """`openmm-pqeq doctor`: what is installed, which route works, and what to install for the others.
 
-Versions are compared with the table of versions.py, and then each route is really tried, with one step of a small crystal, in a process of
-its own: a wheel that crashes does not take the doctor with it.
+Versions are compared with the table of versions.py, and then each route is really tried, with one step of a small crystal, in a
+process of its own: a wheel that crashes does not take the doctor with it.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A whole run described in one place: the settings, their units and defaults, and what they may be.
 
-`RunConfig` is the description. The flags of `openmm-pqeq run` and the keys of its TOML file are made from it, so both always offer the
-same. A TOML file is flat; relative paths in it count from the file's folder.
+`RunConfig` is the description. The flags of `openmm-pqeq run` and the keys of its TOML file are made from it, so both always offer
+the same. A TOML file is flat; relative paths in it count from the file's folder.
 """
 
 import dataclasses
@@ -56,7 +56,7 @@ class RunConfig:
     threads: int | None = _setting("potential", values.positive_count, None, "CPU threads (default: all)", "N")
 
     field: tuple[float | str, float | str, float | str] = _setting(
-        "field", values.field, (0.0, 0.0, 0.0), 'electric field, V/Å: numbers or expressions of t in ps such as "0.02*sin(2*pi*t/10)"',
+        "field", values.field, (0.0, 0.0, 0.0), 'electric field, V/Å: numbers or expressions of t (ps) such as "0.02*sin(2*pi*t/10)"',
         "F", 3,
     )  # fmt: skip
     field_interval: int = _setting("field", values.positive_count, 1, "steps between updates of a field that changes", "N")
@@ -68,7 +68,7 @@ class RunConfig:
     time: float | None = _setting("dynamics", values.picoseconds, None, "length of the run, such as 1ps (or give --steps)", "TIME")
     minimize: bool = _setting("dynamics", values.boolean, False, "minimise the energy first")
     equilibrate: float = _setting(
-        "dynamics", values.picoseconds_or_zero, 0.0, "length of an equilibration before the run, such as 0.5ps; nothing of it is written",
+        "dynamics", values.picoseconds_or_zero, 0.0, "length of an equilibration before the run, such as 0.5ps; it writes nothing",
         "TIME",
     )  # fmt: skip
     thermostat: str = _setting("dynamics", values.choice(*THERMOSTATS), "langevin", "thermostat of NVT and NPT")

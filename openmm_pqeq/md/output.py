@@ -63,8 +63,8 @@ def refuse_existing(config: RunConfig) -> None:
     existing = [path.name for path in files_of(config) if path.exists()]
     if existing:
         raise FileExistsError(
-            f"output: {folder} already has {', '.join(existing)}. Choose another folder, continue that run with --resume, or replace it "
-            "with --overwrite"
+            f"output: {folder} already has {', '.join(existing)}. Choose another folder, continue that run with --resume, or"
+            " replace it with --overwrite"
         )
 
 

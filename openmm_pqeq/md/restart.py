@@ -101,7 +101,8 @@ def read_restart(path: Path) -> Restart:
 def apply_restart(restart: Restart, simulation: app.Simulation) -> None:
     """Put a Simulation into the moment of a restart.
 
-    With the same version and platform of OpenMM the random numbers continue too; else they start anew from the seed, with a warning.
+    With the same version and platform of OpenMM the random numbers continue too; else they start anew from the seed, with a
+    warning.
     """
     context = simulation.context
     same = restart.version == openmm.version.version and restart.platform == context.getPlatform().getName()

@@ -1,7 +1,7 @@
 """A run from beginning to end: build, minimise, equilibrate, produce, resume.
 
-A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or SIGTERM). A resumed run cuts its files
-back to that moment first; it is the unbroken run up to the tolerance of the charges, because warm starts are not kept.
+A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or SIGTERM). A resumed run cuts
+its files back to that moment first; it is the unbroken run up to the tolerance of the charges, because warm starts are not kept.
 """
 
 import dataclasses

@@ -1,10 +1,11 @@
 """The table of a run: a CSV file with energies, temperature, volume, field, dipole, polarization and mean charges.
 
-Columns: step, time_ps, potential_energy_eV, kinetic_energy_eV, total_energy_eV, temperature_K, volume_A3 and density_g_per_cm3 (where
-all directions are periodic), field_{x,y,z}_V_per_A, and for potentials with charges dipole_{x,y,z}_eA,
+Columns: step, time_ps, potential_energy_eV, kinetic_energy_eV, total_energy_eV, temperature_K, volume_A3 and density_g_per_cm3
+(where all directions are periodic), field_{x,y,z}_V_per_A, and for potentials with charges dipole_{x,y,z}_eA,
 polarization_{x,y,z}_uC_per_cm2 (periodic) and the mean charge of each element, charge_{element}_e.
 
-The energy is that of the frame's positions in the frame's field. Polarization is the change since the run began (see DipoleReporter).
+The energy is that of the frame's positions in the frame's field. Polarization is the change since the run began (see
+DipoleReporter).
 """
 
 from pathlib import Path

@@ -1,10 +1,11 @@
 """Cut the files of a run back to a step, so that a resumed run neither loses nor doubles a frame.
 
-A run may die after it has written frames that its restart file does not know. Each function keeps the frames up to and including the
-restart's step and removes the rest, half-written ones included.
+A run may die after it has written frames that its restart file does not know. Each function keeps the frames up to and including
+the restart's step and removes the rest, half-written ones included.
 
 DCD  header of 276 bytes with the number of frames at byte 8 and the last step at byte 20, then frames of equal size
-XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms, step, time, box, then coordinates, plain up to 9 atoms and
+XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms, step, time, box, then coordinates, plain up to 9 atoms
+and
      compressed with their length in bytes above
 """
 

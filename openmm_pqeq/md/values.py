@@ -1,6 +1,7 @@
 """Settings from text or TOML values: each function takes the setting's name and value and returns the value, checked.
 
-A ValueError names the setting, what is expected and what came. Flags arrive as text, TOML values with their type; both are read alike.
+A ValueError names the setting, what is expected and what came. Flags arrive as text, TOML values with their type; both are read
+alike.
 """
 
 import math
