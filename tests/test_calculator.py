@@ -252,7 +252,7 @@ def test_single_precision_and_files(ewald, tmp_path):
     assert single.get_forces().dtype == np.float64
     assert single.calc.potential.d3.c6.dtype == torch.float32
     alpha = [atoms.calc.get_property("polarizability", atoms) for atoms in (single, double)]
-    np.testing.assert_allclose(*alpha, atol=1e-5)
+    np.testing.assert_allclose(*alpha, atol=1e-6)  # solved in float64 all the same, from positions rounded to float32
 
 
 # Doors
