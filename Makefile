@@ -73,8 +73,8 @@ check-python:
 # Stamps: an environment is installed again when pyproject.toml changes, the operators when their sources do.
 $(VENV)/installed: pyproject.toml | check-python
 	@echo "Installing into $(VENV) (the first time takes minutes: torch is large)"
-	$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	$(BIN)/python $(PIP) -e ".[torchforce,train,dev]"
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
+	@$(BIN)/python $(PIP) -e ".[torchforce,train,dev]"
 	@touch $@
 
 $(VENV)/operators: $(VENV)/installed $(OPERATOR_SOURCES)
@@ -89,7 +89,7 @@ $(VENV)/operators: $(VENV)/installed $(OPERATOR_SOURCES)
 
 $(VENV_PYTHON_ROUTE)/installed: pyproject.toml | check-python
 	@echo "Installing into $(VENV_PYTHON_ROUTE)"
-	$(PYTHON) -m venv $(VENV_PYTHON_ROUTE)
-	$(BIN_PYTHON_ROUTE)/python $(PIP) "torch==2.13.0" $(TORCH_CPU)
-	$(BIN_PYTHON_ROUTE)/python $(PIP) "openmm==8.6.1" -e ".[python-route,test]"
+	@$(PYTHON) -m venv $(VENV_PYTHON_ROUTE)
+	@$(BIN_PYTHON_ROUTE)/python $(PIP) "torch==2.13.0" $(TORCH_CPU)
+	@$(BIN_PYTHON_ROUTE)/python $(PIP) "openmm==8.6.1" -e ".[python-route,test]"
 	@touch $@
