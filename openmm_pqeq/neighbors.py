@@ -70,6 +70,8 @@ class NeighborSearch(nn.Module):
             n_atoms = int((structure.batch == index).sum())
             positions = structure.positions[first : first + n_atoms].detach().to(torch.float64)
             box = structure.cell[index].detach().to(torch.float64)
+            if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
+                raise ValueError("positions and cell: expected finite numbers, got NaN or infinity; is the time step too long?")
             found = self.search.compute(positions, box, structure.pbc[index], "ijS", True)
             centers.append(found[0].to(torch.int64) + first)
             neighbors.append(found[1].to(torch.int64) + first)

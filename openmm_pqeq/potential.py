@@ -211,7 +211,7 @@ class Potential(nn.Module):
         unknown = sorted({int(n) for n in numbers} - {ATOMIC_NUMBERS[s] for s in self.species})
         if unknown:
             names = ", ".join(SYMBOLS[n] if 0 < n < len(SYMBOLS) else f"atomic number {n}" for n in unknown)
-            known = ", ".join(self.species) if len(self.species) < 20 else f"{len(self.species)} others"
+            known = ", ".join(self.species) if len(self.species) < 20 else f"{len(self.species)} other elements"
             raise ValueError(
                 f"elements: this potential does not know {names}; it knows {known}. Use a model made for these elements"
             )
@@ -264,6 +264,8 @@ def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
         settings["parameters"] = as_mapping(resolve_parameters(settings.get("parameters", "reaxnet")))
         pqeq = _build_pqeq(settings)
     if "d3" in complete:
+        if "gnn" in complete:  # tables of these elements alone: the network knows no others
+            complete["d3"].setdefault("species", list(complete["gnn"]["species"]))
         d3 = _construct("d3", D3, complete["d3"])
     return Potential(gnn, pqeq, d3, complete).eval()
 

@@ -355,3 +355,14 @@ def test_protocols_refuse_the_wrong_periodicity():
         potential_of("ewald").evaluate(slab)
     with pytest.raises(ValueError, match="has no images"):
         potential_of("direct").evaluate(perovskite())
+
+
+def test_full_coupling_refuses_a_field_along_a_periodic_direction():
+    with pytest.raises(ValueError, match="no meaning along a periodic direction"):
+        potential_of("ewald", "full").evaluate(perovskite(0.0, FIELD))
+
+
+def test_a_cell_that_is_not_finite_is_refused_before_the_search():
+    broken = perovskite()._replace(cell=torch.full((1, 3, 3), float("nan"), dtype=torch.float64))
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        potential_of("ewald").evaluate(broken)

@@ -56,7 +56,7 @@ class RunConfig:
     threads: int | None = _setting("potential", values.positive_count, None, "CPU threads (default: all)", "N")
 
     field: tuple[float | str, float | str, float | str] = _setting(
-        "field", values.field, (0.0, 0.0, 0.0), 'electric field, V/Å: numbers or expressions of t (ps) such as "0.02*sin(2*pi*t/10)"',
+        "field", values.field, (0.0, 0.0, 0.0), 'electric field, V/Å: numbers or expressions of t (ps), say "0.02*sin(2*pi*t/10)"',
         "F", 3,
     )  # fmt: skip
     field_interval: int = _setting("field", values.positive_count, 1, "steps between updates of a field that changes", "N")

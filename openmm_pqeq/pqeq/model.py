@@ -208,6 +208,16 @@ class PQEq(nn.Module):
                 " that is periodic in all three"
             )
 
+    def check_field(self, structure: Structure) -> None:
+        """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q r·F has no meaning."""
+        if self.coupling == "full" and bool(structure.pbc[0].any()):
+            vectors, field = structure.cell[0][structure.pbc[0]], structure.field[0]
+            along = (vectors @ field).abs() > 1e-6 * vectors.norm(2, dim=1) * field.norm(2)
+            if bool(along.any()):
+                raise ValueError(
+                    "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or a field across it"
+                )
+
     def pair_sum(self, structure: Structure, pairs: Pairs) -> PairSum:
         """The pairs that the protocol sums over in real space, with their exponents."""
         numbers = structure.numbers
@@ -247,6 +257,7 @@ class PQEq(nn.Module):
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
         """The charge problem of one structure: parameters per atom, the field's part in them, and the sums over pairs and waves."""
         self.check_periodicity(structure.pbc[0])
+        self.check_field(structure)
         numbers, dtype = structure.numbers, structure.positions.dtype
         field = structure.field[0]
         electronegativity = self.electronegativity.to(dtype)[numbers]
