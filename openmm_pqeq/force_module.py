@@ -6,8 +6,8 @@ TorchForce calls `forward(positions, [box,] field_x, field_y, field_z)` and diff
 differ from platform to platform: float64 and 0-dimensional parameters on Reference and CPU, float32 and one-dimensional ones on
 CUDA.
 
-The modules are not frozen here. TorchForce moves its copy to the device and freezes it there; tensors of a module frozen earlier
-would be constants that stay behind.
+TorchForce freezes its module, and freezing removes every `detach` from a TorchScript graph: what is to be held fixed in a gradient
+has to be written `data`.
 """
 
 import warnings

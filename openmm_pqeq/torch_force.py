@@ -22,15 +22,23 @@ _loaded_late: set[str] = set()
 
 def torch_force(module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]) -> openmm.Force:
     """TorchForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters' default values."""
-    # Freezing deletes the methods that were inlined, and an error raised in one of them would look for its name there: a
-    # segmentation fault instead of the message. What is inlined before leaves nothing to delete.
-    torch._C._jit_pass_inline(module.graph)
-    force = import_openmmtorch().TorchForce(module)
+    force = import_openmmtorch().TorchForce(flattened(module))
     force.setUsesPeriodicBoundaryConditions(periodic)
     for name, value in zip(FIELD_PARAMETERS, field, strict=True):
         force.addGlobalParameter(name, value)
         force.addEnergyParameterDerivative(name)
     return force
+
+
+def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """The module as one function, its settings folded in and its tensors left as they are.
+
+    TorchForce moves the tensors to its device and freezes the module there for good. Freezing deletes the methods it inlines, and
+    an error raised in one of them would then look for its name: a segmentation fault instead of a message. Nothing is left to
+    inline.
+    """
+    tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+    return torch.jit.freeze(module, preserved_attrs=tensors, optimize_numerics=False)
 
 
 def import_openmmtorch() -> ModuleType:
