@@ -266,13 +266,15 @@ def test_a_missing_setting_is_named(name):
 
 
 def test_units_and_text_are_understood():
-    config = run_config(GOOD | {"timestep": "0.5 fs", "time": "2e3fs", "pressure": "1 GPa", "equilibrate": "0.1", "ensemble": "npt", "seed": "7"})
+    config = run_config(
+        GOOD | {"timestep": "0.5 fs", "time": "2e3fs", "pressure": "1 GPa", "equilibrate": "0.1", "ensemble": "npt", "seed": "7"}
+    )
     assert (config.timestep, config.time, config.n_steps, config.equilibration_steps) == (0.5, 2.0, 4000, 200)
     assert (config.pressure, config.ensemble, config.seed) == (1e4, "NPT", 7)
 
 
 def test_the_description_survives_its_file(tmp_path):
-    settings = {"field": [0, 0.5, '0.02*sin(2*pi*t/10)'], "supercell": [2, 1, 3], "minimize": True, "periodic": [True, True, False]}
+    settings = {"field": [0, 0.5, "0.02*sin(2*pi*t/10)"], "supercell": [2, 1, 3], "minimize": True, "periodic": [True, True, False]}
     config = run_config(GOOD | settings | {"pressure": -3.5, "tolerance": 1e-7, "output": str(tmp_path)})
     (tmp_path / "run.toml").write_text(write_toml(dataclasses.replace(config, output=".")))
     again = run_config(read_toml(tmp_path / "run.toml") | {"structure": config.structure})

@@ -23,7 +23,9 @@ CHARGE = 1e-8  # e and e Å: both sides solve to 1e-10 eV/e with hardnesses of s
 FIELD = (0.01, -0.02, 0.03)
 EDGE = 4.2  # Å, MgO's cubic cell
 
-torchforce = pytest.mark.skipif(bool(versions.problems("torchscript")), reason="TorchForce needs its own versions of torch and OpenMM")
+torchforce = pytest.mark.skipif(
+    bool(versions.problems("torchscript")), reason="TorchForce needs its own versions of torch and OpenMM"
+)
 both_routes = pytest.mark.parametrize("backend", [pytest.param("torchscript", marks=torchforce), "python"])
 
 
@@ -62,7 +64,7 @@ def shared(potential):
     return simulation_of(potential)
 
 
-@pytest.fixture()
+@pytest.fixture
 def simulation(shared):
     """The same Simulation for many tests, as it was in the beginning: TorchScript takes seconds to warm up."""
     shared.reporters.clear()
@@ -174,7 +176,13 @@ def test_charge_file_has_every_frame_and_can_be_continued(simulation, potential,
         assert file["charges"].shape == (3, 8)
         assert file["shells"].shape == (3, 8, 3)
         assert file["numbers"][:].tolist() == [12, 8, 8, 12, 8, 12, 12, 8]
-        assert [file[name].attrs["units"] for name in ("time", "charges", "shells", "dipole", "field")] == ["ps", "e", "Å", "e Å", "V/Å"]
+        assert [file[name].attrs["units"] for name in ("time", "charges", "shells", "dipole", "field")] == [
+            "ps",
+            "e",
+            "Å",
+            "e Å",
+            "V/Å",
+        ]
         assert np.abs(file["charges"][2] - expected(potential)["charges"]).max() < CHARGE
 
 

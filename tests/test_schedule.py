@@ -124,7 +124,9 @@ def test_the_field_acts_from_the_first_step():
     assert z[0] == z[1] != 0
 
 
-@pytest.mark.parametrize(("field", "message"), [("0 0 1", "three"), ((0, 0), "three"), ((0, 0, None), "number"), ((0, 0, math.nan), "number")])
+@pytest.mark.parametrize(
+    ("field", "message"), [("0 0 1", "three"), ((0, 0), "three"), ((0, 0, None), "number"), ((0, 0, math.nan), "number")]
+)
 def test_a_field_without_three_components_is_refused(field, message):
     with pytest.raises(ValueError, match=message):
         FieldSchedule(field)
