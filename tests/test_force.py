@@ -134,6 +134,18 @@ def test_a_crystal_in_a_field(ewald, backend, platform):
 
 
 @both_routes
+def test_a_crystal_that_moves(sweeps, backend):
+    # TorchScript compiles again during the first calls, from what it has seen
+    context = context_of(
+        create_system(sweeps, topology_of(SALT, BOX), field=FIELD, backend=backend, precision="double"), salt_positions()
+    )
+    for move in range(4):
+        positions = salt_positions() + 0.05 * move * np.array([[1, 0, 0], [0, 1, -1], [0, 0, 1], [1, -1, 0]])
+        context.setPositions(0.1 * positions)
+        assert_same(evaluated(context), expected(sweeps, SALT, positions, BOX, field=FIELD))
+
+
+@both_routes
 @pytest.mark.parametrize("coupling", ["shell", "full"])
 def test_a_molecule_without_a_cell(direct, backend, coupling):
     system = create_system(direct, topology_of(WATER), field=FIELD, coupling=coupling, backend=backend, precision="double")

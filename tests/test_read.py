@@ -68,6 +68,14 @@ def test_a_hexagonal_cell_is_exactly_within_openmms_bounds(tmp_path):
     openmm.System().setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
 
 
+def test_a_cell_that_rounding_would_push_out_of_bounds():
+    # the quotient 2.5 + ε is rounded to 2.5 and the remainder is more than half the edge; OpenMM compares without a tolerance
+    for edge in np.linspace(2, 9, 50):
+        cell = np.array([[edge, 0, 0], [np.nextafter(2.5 * edge, 99), 5, 0], [0, 0, 5]])
+        box, _ = reduced_box(cell, np.array([True, True, True]))
+        assert 2 * abs(box[1, 0]) <= box[0, 0]
+
+
 # Periodicity
 
 
