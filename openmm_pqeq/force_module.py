@@ -11,6 +11,7 @@ has to be written `data`.
 """
 
 import warnings
+from typing import Tuple
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,7 @@ class PotentialEnergy(nn.Module):
         self.single = single
         self.refuse_periodic_field = refuse_periodic_field
         self.subset = atoms is not None
+        self.has_charges = getattr(potential, "pqeq", None) is not None
         self.angstrom_per_nm = ANGSTROM_PER_NM
         self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
         self.periodic_field = PERIODIC_FIELD
@@ -80,6 +82,18 @@ class PotentialEnergy(nn.Module):
         box : (3, 3) nm, rows
         field : (3,) V/Å
         """
+        structure = self.structure(positions, box, field)
+        energy = self.potential(structure).energy.sum()
+        # TorchForce reads the gradients of positions and field even where this potential depends on neither: let them be zero.
+        return energy * self.kj_per_mol_per_ev + 0.0 * (structure.positions.sum() + structure.field.sum()).to(energy.dtype)
+
+    def charges(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Charges (n_atoms,) e, shells (n_atoms, 3) Å and dipole (3,) e Å of what `forward` gives the energy of."""
+        output = self.potential(self.structure(positions, box, field))
+        return output.charges, output.shells, output.dipole.reshape(3)
+
+    def structure(self, positions: Tensor, box: Tensor, field: Tensor) -> Structure:
+        """The potential's atoms in Å, checked."""
         dtype = torch.float32 if self.single else torch.float64
         device = self.numbers.device
         if positions.size(0) != self.n_particles:
@@ -102,7 +116,7 @@ class PotentialEnergy(nn.Module):
                 'field: with coupling="full" a component along a periodic direction has no meaning, and one that is not zero came. '
                 'Set it to zero, or use coupling="shell".'
             )
-        structure = Structure(
+        return Structure(
             positions=positions * self.angstrom_per_nm,
             numbers=self.numbers,
             cell=cell,
@@ -111,9 +125,6 @@ class PotentialEnergy(nn.Module):
             total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
             field=field,
         )
-        energy = self.potential(structure).energy.sum()
-        # TorchForce reads the gradients of positions and field even where this potential depends on neither: let them be zero.
-        return energy * self.kj_per_mol_per_ev + 0.0 * (positions.sum() + field.sum()).to(energy.dtype)
 
     def is_along_periodic(self, cell: Tensor, field: Tensor) -> bool:
         """Whether the field (3,) is not perpendicular to every periodic lattice vector of the cell (3, 3)."""
@@ -134,6 +145,11 @@ class PeriodicEnergy(nn.Module):
         field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
         return self.energy(positions, box, field)
 
+    @torch.jit.export
+    def charges(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Charges, shells and dipole, see `PotentialEnergy.charges`; for reporters, who find the module in the System."""
+        return self.energy.charges(positions, box, field)
+
 
 class ClusterEnergy(nn.Module):
     """What TorchForce calls when nothing is periodic."""
@@ -147,6 +163,11 @@ class ClusterEnergy(nn.Module):
         field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
         box = torch.zeros([3, 3], dtype=positions.dtype, device=positions.device)
         return self.energy(positions, box, field)
+
+    @torch.jit.export
+    def charges(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Charges, shells and dipole, see `PotentialEnergy.charges`; for reporters, who find the module in the System."""
+        return self.energy.charges(positions, box, field)
 
 
 def script_energy(energy: PotentialEnergy, periodic: bool) -> torch.jit.ScriptModule:

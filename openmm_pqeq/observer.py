@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_pqeq.force_module import FIELD_PARAMETERS
-from openmm_pqeq.python_force import EnergyAndForces
-from openmm_pqeq.structure import structure_of
+from openmm_pqeq.python_force import EnergyAndForces, last_line
 from openmm_pqeq.torch_force import import_openmmtorch
+from openmm_pqeq.units import ANGSTROM_PER_NM
 
 Array = NDArray[np.float64]
 
@@ -63,16 +63,17 @@ class Observer:
     """
 
     def __init__(self, system: openmm.System):
-        energy = _module_of(system).energy
-        if getattr(energy.potential, "pqeq", None) is None:
+        module = _module_of(system)
+        if not module.energy.has_charges:
             raise ValueError("simulation: its potential has no charges (no PQEq term), so there are none to report")
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._potential = energy.potential.to(device)
-        self._numbers = energy.numbers.to(device)
-        self._atoms = energy.atoms.cpu().numpy()
-        self._total_charge = float(energy.total_charge)
-        self._blank = torch.zeros(0, dtype=torch.float32 if energy.single else torch.float64, device=device)
-        self._pbc = energy.pbc.cpu().reshape(3)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._module = module.to(self._device)
+        self.numbers: NDArray[np.int64] = module.energy.numbers.cpu().numpy()
+        """(n_atoms,) atomic numbers."""
+        self.particles: NDArray[np.int64] = module.energy.atoms.cpu().numpy()
+        """(n_atoms,) indices, among the particles of the System, of the atoms that have charges."""
+        self.periodic: NDArray[np.bool_] = module.energy.pbc.cpu().numpy().reshape(3)
+        """(3,) which cell vectors are periodic."""
         self._latest: Observation | None = None
 
     @classmethod
@@ -83,68 +84,45 @@ class Observer:
         return _observers[simulation]
 
     @property
-    def particles(self) -> NDArray[np.int64]:
-        """(n_atoms,) indices, among the particles of the System, of the atoms that have charges."""
-        return np.asarray(self._atoms, dtype=np.int64)
-
-    @property
-    def numbers(self) -> NDArray[np.int64]:
-        """(n_atoms,) atomic numbers."""
-        return np.asarray(self._numbers.cpu().numpy(), dtype=np.int64)
-
-    @property
     def symbols(self) -> list[str]:
         """(n_atoms,) element symbols."""
         return [app.Element.getByAtomicNumber(int(number)).symbol for number in self.numbers]
 
-    @property
-    def periodic(self) -> NDArray[np.bool_]:
-        """(3,) which cell vectors are periodic."""
-        return np.asarray(self._pbc.numpy(), dtype=bool)
-
     def observe(self, simulation: app.Simulation) -> Observation:
         """Charges of the Simulation as it is now; RuntimeError where they do not converge."""
         state = simulation.context.getState(positions=True, parameters=True)
-        positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)[self._atoms]
-        cell = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.angstrom) * self.periodic[:, None]
+        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
         parameters = state.getParameters()
-        field = np.array([parameters[name] for name in FIELD_PARAMETERS])
-        known = self._latest
-        if (
-            known is not None
-            and np.array_equal(known.positions, positions)
-            and np.array_equal(known.cell, cell)
-            and np.array_equal(known.field, field)
-        ):
-            return known._replace(step=simulation.currentStep, time=state.getTime().value_in_unit(unit.picosecond))
-        charges, shells, dipole = self.solve(positions, cell, field)
-        self._latest = Observation(
+        now = Observation(
             step=simulation.currentStep,
             time=state.getTime().value_in_unit(unit.picosecond),
-            field=field,
-            positions=positions,
-            cell=cell,
-            charges=charges,
-            shells=shells,
-            dipole=dipole,
-            shell_dipole=dipole - charges @ positions,
+            field=np.array([parameters[name] for name in FIELD_PARAMETERS]),
+            positions=positions[self.particles] * ANGSTROM_PER_NM,
+            cell=box * self.periodic[:, None] * ANGSTROM_PER_NM,
+            charges=np.zeros(0),
+            shells=np.zeros(0),
+            dipole=np.zeros(0),
+            shell_dipole=np.zeros(0),
         )
+        known = self._latest
+        if known is not None and all(np.array_equal(getattr(known, name), getattr(now, name)) for name in ("positions", "cell", "field")):
+            return known._replace(step=now.step, time=now.time)
+        charges, shells, dipole = self._solve(positions, box, now.field)
+        shell_dipole = dipole - charges @ now.positions
+        self._latest = now._replace(charges=charges, shells=shells, dipole=dipole, shell_dipole=shell_dipole)
         return self._latest
 
-    def solve(self, positions: Array, cell: Array, field: Array) -> tuple[Array, Array, Array]:
-        """Charges (n_atoms,) e, shells (n_atoms, 3) Å, and dipole (3,) e Å at positions and cell (Å) in a field (V/Å)."""
-        structure = structure_of(
-            torch.as_tensor(positions).to(self._blank),
-            self._numbers,
-            torch.as_tensor(cell).to(self._blank),
-            self._pbc,
-            self._total_charge,
-            torch.as_tensor(field).to(self._blank),
-        )
-        with torch.no_grad():
-            output = self._potential(structure)
-        charges, shells, dipole = (tensor.double().cpu().numpy() for tensor in (output.charges, output.shells, output.dipole))
-        return charges, shells, dipole.reshape(3)
+    def _solve(self, positions: Array, box: Array, field: Array) -> tuple[Array, Array, Array]:
+        """Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å at positions of all particles and box (nm) in a field (V/Å)."""
+        inputs = [torch.tensor(array, dtype=torch.float64, device=self._device) for array in (positions, box, field)]
+        try:
+            with torch.no_grad():
+                solution = self._module.charges(*inputs)
+        except torch.jit.Error as error:
+            raise RuntimeError(last_line(error)) from None
+        charges, shells, dipole = (tensor.double().cpu().numpy() for tensor in solution)
+        return charges, shells, dipole
 
 
 _observers: "weakref.WeakKeyDictionary[app.Simulation, Observer]" = weakref.WeakKeyDictionary()
@@ -155,7 +133,7 @@ def _module_of(system: openmm.System) -> torch.jit.ScriptModule:
     found = []
     for force in system.getForces():
         module = _torch_module(force) or _python_module(force)
-        if module is not None and hasattr(module, "energy") and hasattr(module.energy, "potential"):
+        if module is not None and hasattr(module, "energy") and hasattr(module.energy, "has_charges"):
             found.append(module)
     if len(found) != 1:
         raise ValueError(

@@ -31,14 +31,15 @@ def torch_force(module: torch.jit.ScriptModule, periodic: bool, field: Sequence[
 
 
 def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    """The module as one function, its settings folded in and its tensors left as they are.
+    """The module as one function, and one for reporters, its settings folded in and its tensors left as they are.
 
     TorchForce moves the tensors to its device and freezes the module there for good. Freezing deletes the methods it inlines, and
     an error raised in one of them would then look for its name: a segmentation fault instead of a message. Nothing is left to
     inline.
     """
     tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    return torch.jit.freeze(module, preserved_attrs=tensors, optimize_numerics=False)
+    for_reporters = ["charges", "energy.has_charges"]
+    return torch.jit.freeze(module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False)
 
 
 def import_openmmtorch() -> ModuleType:

@@ -58,7 +58,7 @@ def plot_panels(x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str,
             ax.axhline(value, color=GREY, linewidth=1.0, linestyle="--", label=name)
         ax.set_title(panel.title, loc="left", fontsize=10.5, color=TEXT)
         ax.set_ylabel(panel.label, fontsize=10, color=TEXT)
-        if any(curve.name for curve in panel.curves) or panel.reference is not None:
+        if any(curve.name for curve in panel.curves if curve.values is not None) or panel.reference is not None:
             ax.legend(frameon=False, fontsize=9, labelcolor=TEXT, loc="center left", bbox_to_anchor=(1.0, 0.5))
         style(ax)
     figure.align_ylabels(axes)

@@ -7,6 +7,7 @@ its files back to that moment first; it is the unbroken run up to the tolerance 
 import dataclasses
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -25,8 +26,8 @@ from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart
 from openmm_pqeq.python_force import last_line
 
 SECONDS_BETWEEN_NEWS = 0.3
-SLOW_STEPS = 4
-"""Steps that TorchScript needs to optimise itself; they are left out of the speed."""
+REMEMBERED_NEWS = 100
+"""The speed is that of the time since so many news: TorchScript is slow at first."""
 RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval")
 """Settings that a resumed run may have otherwise than the run it continues."""
 
@@ -184,7 +185,7 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
 def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) -> bool:
     """Step to the end of a stage; False where the run was asked to stop before."""
     interval, chunk = work.config.restart_interval, 1
-    begin, first, warm = time.perf_counter(), simulation.currentStep, False
+    news = deque([(time.perf_counter(), simulation.currentStep)], maxlen=REMEMBERED_NEWS)
     if simulation.currentStep == 0:
         work.save(simulation, stage)
     while simulation.currentStep < n_steps and not work.stop.requested:
@@ -197,14 +198,13 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
             raise RuntimeError(_failure(work, simulation, error)) from None
         now = time.perf_counter()
         chunk = max(1, min(2 * chunk, int(n * SECONDS_BETWEEN_NEWS / max(now - before, 1e-9))))
-        seconds_per_step = (now - begin) / (simulation.currentStep - first)
+        news.append((now, simulation.currentStep))
+        seconds_per_step = (now - news[0][0]) / (simulation.currentStep - news[0][1])
         work.ns_per_day = work.config.timestep * 1e-6 * 86400 / seconds_per_step
         if simulation.currentStep % interval == 0:
             work.save(simulation, stage)
         remaining = (n_steps - simulation.currentStep) * seconds_per_step
         work.watch(Progress(stage, simulation.currentStep, n_steps, work.ns_per_day, remaining, work.row))
-        if not warm and simulation.currentStep - first >= SLOW_STEPS:
-            begin, first, warm = time.perf_counter(), simulation.currentStep, True
     if work.stop.requested or stage == "produce":
         work.save(simulation, stage)
     return simulation.currentStep >= n_steps
