@@ -105,8 +105,8 @@ class Observer:
             dipole=np.zeros(0),
             shell_dipole=np.zeros(0),
         )
-        known = self._latest
-        if known is not None and all(np.array_equal(getattr(known, name), getattr(now, name)) for name in ("positions", "cell", "field")):
+        known, inputs = self._latest, ("positions", "cell", "field")
+        if known is not None and all(np.array_equal(getattr(known, name), getattr(now, name)) for name in inputs):
             return known._replace(step=now.step, time=now.time)
         charges, shells, dipole = self._solve(positions, box, now.field)
         shell_dipole = dipole - charges @ now.positions
@@ -114,7 +114,7 @@ class Observer:
         return self._latest
 
     def _solve(self, positions: Array, box: Array, field: Array) -> tuple[Array, Array, Array]:
-        """Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å at positions of all particles and box (nm) in a field (V/Å)."""
+        """Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å; positions and box in nm, of all particles, field in V/Å."""
         inputs = [torch.tensor(array, dtype=torch.float64, device=self._device) for array in (positions, box, field)]
         try:
             with torch.no_grad():
