@@ -22,10 +22,10 @@ from openmm_pqeq.structure import structure_of
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from openmm_pqeq.training import data, train  # noqa: E402
-from openmm_pqeq.training.config import DataSettings, config_of, read_config  # noqa: E402
-from openmm_pqeq.training.loss import predict  # noqa: E402
-from openmm_pqeq.training.run import prepare  # noqa: E402
+from openmm_pqeq.training import data, train
+from openmm_pqeq.training.config import DataSettings, config_of, read_config
+from openmm_pqeq.training.loss import predict
+from openmm_pqeq.training.run import prepare
 
 GNN = {"hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5}
 GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0}
