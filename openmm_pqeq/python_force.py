@@ -8,6 +8,7 @@ platform.
 """
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -83,7 +84,7 @@ def last_line(error: Exception) -> str:
     OpenMM passes on the whole text, as an OpenMMException.
     """
     lines = str(error).strip().splitlines()
-    return lines[-1].removeprefix("builtins.").removeprefix("RuntimeError: ") if lines else repr(error)
+    return re.sub(r"^(builtins\.)?(Runtime|Value)Error: ", "", lines[-1]) if lines else repr(error)
 
 
 def _device() -> str:

@@ -11,7 +11,10 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
+from openmm import OpenMMException
+
 from openmm_pqeq.cli import doctor, energy, models, run, train
+from openmm_pqeq.md import RunFailure
 
 COMMANDS = {"run": run, "energy": energy, "train": train, "models": models, "doctor": doctor}
 WRONG_INPUT = 2
@@ -62,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return FAILED
-    except (ValueError, OSError, ImportError) as error:
-        return _report(error, options.debug, WRONG_INPUT)
-    except RuntimeError as error:
+    except RunFailure as error:
         return _report(error, options.debug, FAILED)
+    except (ValueError, OSError, ImportError, RuntimeError, OpenMMException) as error:
+        return _report(error, options.debug, WRONG_INPUT)
 
 
 def _with_negative_values(arguments: Sequence[str]) -> list[str]:

@@ -91,8 +91,8 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     console = Console(highlight=False)
     n_atoms = len(results["symbols"])
     table = Table(title=f"{formula}, model {results['model']}", title_justify="left", box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     table.add_column()
 
     def row(name: str, value: str, unit: str) -> None:
@@ -107,15 +107,15 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     row("RMS force component", f"{math.sqrt(float(np.mean(np.square(results['forces'])))):.6f}", "eV/Å")
     if "stress" in results:
         stress = results["stress"] * EV_PER_CUBIC_ANGSTROM_IN_GPA
-        row("stress xx yy zz", " ".join(f"{value:.4f}" for value in stress[:3]), "GPa")
-        row("stress yz xz xy", " ".join(f"{value:.4f}" for value in stress[3:]), "GPa")
+        row("stress xx yy zz", " ".join(f"{round(value, 4) + 0.0:.4f}" for value in stress[:3]), "GPa")
+        row("stress yz xz xy", " ".join(f"{round(value, 4) + 0.0:.4f}" for value in stress[3:]), "GPa")
         row("pressure", f"{-stress[:3].mean():.4f}", "GPa")
     if "charges" in results:
         row("field", " ".join(f"{value:g}" for value in results["field"]), "V/Å")
-        note = "e Å, at the images in the file" if periodic else "e Å"
-        row("dipole", " ".join(f"{value:.6f}" for value in results["dipole"]), note)
+        note = "e Å, at the file's images" if periodic else "e Å"
+        row("dipole", " ".join(f"{value:.4f}" for value in results["dipole"]), note)
         symbols = np.array(results["symbols"])
         for symbol in sorted(set(results["symbols"])):
             q = results["charges"][symbols == symbol]
-            row(f"charge of {symbol}", f"{q.mean():.4f}", f"e, mean of {len(q)} ({q.min():.4f} to {q.max():.4f})")
+            row(f"charge of {symbol}", f"{q.mean():.4f}", f"e ({q.min():.4f} to {q.max():.4f})")
     console.print(table)

@@ -74,7 +74,7 @@ def configuration(options: argparse.Namespace) -> RunConfig:
     if options.resume:
         from openmm_pqeq.md.run import resumed_config
 
-        folder = flags.get("output") or described.get("output") or (source if source is not None and source.is_dir() else None)
+        folder = flags.get("output") or described.get("output") or (source if source is not None and not source.is_file() else None)
         if folder is None:
             raise ValueError("resume: which run? Give its folder: openmm-pqeq run out --resume")
         return resumed_config(Path(folder), (described if _another(source, Path(folder)) else {}) | flags)

@@ -45,8 +45,12 @@ def command(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
+    from openmm_pqeq.md import RunFailure
     from openmm_pqeq.training import train
 
     console = Console(highlight=False)
-    train(options.config, options.output, options.overwrite, options.resume, say=lambda line: console.print(escape(line)))
+    try:
+        train(options.config, options.output, options.overwrite, options.resume, say=lambda line: console.print(escape(line)))
+    except RuntimeError as error:
+        raise RunFailure(str(error)) from error
     return 0

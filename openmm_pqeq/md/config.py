@@ -115,7 +115,7 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
     unknown = [name for name in settings if name not in SETTINGS]
     if unknown:
         raise ValueError(f"{unknown[0]}: not a setting of a run; the settings are {', '.join(SETTINGS)}")
-    parsed = {name: SETTINGS[name].metadata["parse"](name, value) for name, value in settings.items() if value is not None}
+    parsed = {name: parsed_setting(name, value) for name, value in settings.items() if value is not None}
     config = RunConfig(**parsed)
     for name, example in (("structure", "BaTiO3.cif"), ("model", "batio3"), ("output", "out")):
         if not getattr(config, name):
@@ -131,8 +131,19 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
     return config
 
 
+def parsed_setting(name: str, value: Any) -> Any:
+    """One setting, from text or typed, as `RunConfig` has it."""
+    if isinstance(value, str):
+        value = value.strip()
+    elif isinstance(value, (list, tuple)):
+        value = [item.strip() if isinstance(item, str) else item for item in value]
+    return SETTINGS[name].metadata["parse"](name, value)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, as written there, with paths relative to the file's folder."""
+    if not path.is_file():
+        raise FileNotFoundError(f"input: there is no file {path}")
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

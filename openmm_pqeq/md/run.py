@@ -18,9 +18,9 @@ import openmm
 import torch
 from openmm import app, unit
 
-from openmm_pqeq.md import output
+from openmm_pqeq.md import RunFailure, output
 from openmm_pqeq.md.build import Parts, build_simulation, check_start, read_parts, seed_of, with_seed
-from openmm_pqeq.md.config import SETTINGS, RunConfig, read_toml, run_config
+from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
 from openmm_pqeq.python_force import last_line
@@ -85,6 +85,8 @@ def run(config: RunConfig, overwrite: bool = False, resume: bool = False, watch:
     ValueError, FileNotFoundError, FileExistsError
         before anything is written, naming the setting and what to do
     RuntimeError
+        where the installed versions cannot carry the backend
+    RunFailure
         if the simulation fails on the way; the latest restart file stays
     """
     config = with_seed(config)
@@ -126,7 +128,7 @@ def resumed_config(folder: Path, settings: dict[str, Any]) -> RunConfig:
     for name, value in settings.items():
         if value is None or name in ("structure", "output"):
             continue
-        parsed = SETTINGS[name].metadata["parse"](name, value)
+        parsed = parsed_setting(name, value)
         if name in RESUME_MAY_CHANGE:
             changes[name] = parsed
         elif parsed != getattr(before, name) and not (name == "model" and Path(str(parsed)).name == Path(before.model).name):
@@ -195,7 +197,7 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
         try:
             simulation.step(n)
         except openmm.OpenMMException as error:
-            raise RuntimeError(_failure(work, simulation, error)) from None
+            raise RunFailure(_failure(work, simulation, error)) from None
         now = time.perf_counter()
         chunk = max(1, min(2 * chunk, int(n * SECONDS_BETWEEN_NEWS / max(now - before, 1e-9))))
         news.append((now, simulation.currentStep))
@@ -215,7 +217,7 @@ def _minimize(work: _Work, simulation: app.Simulation) -> None:
     try:
         simulation.minimizeEnergy()
     except openmm.OpenMMException as error:
-        raise RuntimeError(f"the minimisation failed: {last_line(error)}") from None
+        raise RunFailure(f"the minimisation failed: {last_line(error)}") from None
     work.log(f"minimised to {check_start(simulation):.6f} eV")
 
 

@@ -39,6 +39,7 @@ def choice(*choices: str) -> Callable[[str, Any], str]:
 
 def number(name: str, value: Any) -> float:
     """A finite number."""
+    value = value.strip() if isinstance(value, str) else value
     try:
         result = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
