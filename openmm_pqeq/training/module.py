@@ -75,6 +75,7 @@ class NetworkTraining(lightning.LightningModule):
         self.steps = 0
         self.best_error = math.inf
         self.best_epoch = -1
+        self.time_used_up = 0.0
         self.elapsed = 0.0
         self.clock = time.monotonic()
 
@@ -128,7 +129,13 @@ class NetworkTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the loop needs beside weights and optimiser."""
-        progress = {"steps": self.steps, "elapsed": self.tick(), "best_error": self.best_error, "best_epoch": self.best_epoch}
+        progress = {
+            "steps": self.steps,
+            "elapsed": self.tick(),
+            "best_error": self.best_error,
+            "best_epoch": self.best_epoch,
+            "time_used_up": self.time_used_up,
+        }
         checkpoint["openmm_pqeq"] = progress
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -136,6 +143,7 @@ class NetworkTraining(lightning.LightningModule):
         progress = checkpoint["openmm_pqeq"]
         self.steps, self.elapsed = progress["steps"], progress["elapsed"]
         self.best_error, self.best_epoch = progress["best_error"], progress["best_epoch"]
+        self.time_used_up = progress["time_used_up"]
 
     def exported(self) -> nn.Module:
         """The network to export: the best average on the validation frames, or the last one where there are none."""
@@ -155,7 +163,7 @@ class Progress(Callback):
         training = _training_of(pl_module)
         _shorten(self.folder / METRICS, trainer.current_epoch)
         allowed = seconds(training.settings.max_time)
-        if allowed and training.elapsed >= 0.99 * allowed:
+        if allowed and (training.elapsed >= allowed or training.time_used_up >= allowed):
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -191,6 +199,7 @@ class Progress(Callback):
             trainer.should_stop = True
         allowed = seconds(settings.max_time)
         if allowed and training.tick() + 0.5 * (time.monotonic() - self.epoch_started) >= allowed:
+            training.time_used_up = allowed  # the next epoch would have gone beyond it
             trainer.should_stop = True
 
     def _measure(self, training: NetworkTraining, frames: Sequence[Edges], every: int, epoch: int) -> Errors | None:
