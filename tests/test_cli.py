@@ -123,7 +123,7 @@ WRONG = {
     "nothing to resume": (["run", "new", "--resume"], r"resume: there is no run in new"),
     "folder without --resume": (["run", ".", "--output", "new"], r"--resume"),
     "tolerance": (["energy", "MgO.extxyz", "--model", "model.pt", "--tolerance", "x"], r"tolerance: expected a number, got 'x'"),
-    "training file missing": (["train", "missing.toml"], r"missing.toml"),
+    "training file missing": (["train", "missing.toml"], r"missing.toml|lightning is not installed.*\[train\]"),
     "card of no model": (["models", "missing"], r"model 'missing'"),
 }
 

@@ -46,7 +46,13 @@ def command(options: argparse.Namespace) -> int:
     from rich.markup import escape
 
     from openmm_pqeq.md import RunFailure
-    from openmm_pqeq.training import train
+
+    try:
+        from openmm_pqeq.training import train
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'train: {error.name} is not installed, and training needs it: pip install "openmm-pqeq[train]"'
+        ) from None
 
     console = Console(highlight=False)
     try:
