@@ -116,7 +116,7 @@ def test_forces_are_those_of_the_potential_and_charges_keep_their_sum():
     potential = build({"pqeq": {"protocol": "ewald", "tolerance": 1e-11}})
     expected = potential.evaluate(structure, forces=True).forces
     assert (observed(potential.pqeq, structure, "forces") - expected).abs().max() < 1e-9
-    assert abs(float(observed(potential.pqeq, structure, "charges").sum()) - 0.3) < 1e-12
+    assert abs(observed(potential.pqeq, structure, "charges").sum().item() - 0.3) < 1e-12
 
 
 def test_parameters_return_after_the_block_even_after_an_error():

@@ -85,7 +85,7 @@ def reciprocal(positions: Tensor, cell: Tensor, element: Tensor, gamma: Tensor, 
     positions (n_atoms, 3) Å, cell (3, 3) Å, element (n_atoms,) index into gamma (n_elements, n_elements) Å⁻¹, kappa Å⁻¹
     """
     gamma_split = torch.clamp(gamma, max=kappa)
-    k_max = 2.0 * float(gamma_split.max()) * decay(tolerance)
+    k_max = 2.0 * float(gamma_split.detach().max()) * decay(tolerance)
     triples = half_space(cell.detach(), k_max).to(cell.dtype)
     k = triples @ (2.0 * math.pi * torch.linalg.inv(cell).t())
     k_square = (k * k).sum(dim=1)
