@@ -21,7 +21,7 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 
 TERMS = ("gnn", "pqeq", "d3")
 PRECISIONS = ("double", "mixed", "single")
-CONVERGED_PROTOCOLS = ("ewald", "direct")
+CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 
 
 class Output(NamedTuple):

@@ -20,3 +20,7 @@ MAX_SHELL_MOVE = 0.3
 MAX_SHELL = 2.0
 """Å, a shell farther out is a polarization catastrophe."""
 NO_MINIMUM = "met negative curvature: the energy has no minimum in the charges"
+PLANNED_ROOM = 1.1
+"""A mesh is planned for lengths a tenth longer than those it was planned at."""
+MESH_BLOCK = 2048
+"""Points that are spread or read at once."""

@@ -8,9 +8,10 @@ Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao 
 protocol   kernel                              solution                       gradient
 reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
 ewald      untruncated, all images             converged to `tolerance`       Hellmann–Feynman
+pme        the same on a mesh, O(N log N)      converged to `tolerance`       Hellmann–Feynman
 direct     untruncated, no images              converged to `tolerance`       Hellmann–Feynman
 
-A structure without a cell turns `ewald` into `direct`.
+A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along their periodic directions alone.
 
 A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F. With `shell` the
 ions
@@ -24,16 +25,19 @@ from torch import Tensor, nn
 
 from openmm_pqeq.neighbors import Pairs, subset, within
 from openmm_pqeq.pqeq import constants
+from openmm_pqeq.pqeq.boundary import free_width, summation_box
 from openmm_pqeq.pqeq.ewald import Reciprocal, decay, reciprocal, reciprocal_energy
 from openmm_pqeq.pqeq.history import History, guess, remember
 from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.mesh import Mesh, make_mesh, mesh_energy, mesh_energy_once, mesh_spacing, smooth_size, spline_order
 from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
 from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
+from openmm_pqeq.pqeq.self_interaction import SelfInteraction, self_energy, self_interaction
 from openmm_pqeq.pqeq.solver import Minimum, Problem, check_curvature, minimize
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
-PROTOCOLS = ("reaxnet", "ewald", "direct")
+PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
 COUPLINGS = ("shell", "full")
 
 
@@ -66,6 +70,8 @@ class PQEq(nn.Module):
     last_positions: Tensor
     last_charges: Tensor
     last_shells: Tensor
+    planned_size: Tensor
+    planned_width: Tensor
 
     def __init__(
         self,
@@ -103,6 +109,8 @@ class PQEq(nn.Module):
         self.register_buffer("last_positions", torch.zeros(2, 0, 3, dtype=torch.float64), persistent=False)
         self.register_buffer("last_charges", torch.zeros(2, 0, dtype=torch.float64), persistent=False)
         self.register_buffer("last_shells", torch.zeros(2, 0, 3, dtype=torch.float64), persistent=False)
+        self.register_buffer("planned_size", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("planned_width", torch.zeros((), dtype=torch.float64), persistent=False)
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Solution:
         """Solve every structure of a batch.
@@ -202,11 +210,6 @@ class PQEq(nn.Module):
         periodic = bool(pbc.any())
         if self.protocol == "direct" and periodic:
             raise ValueError("protocol 'direct' has no images; this structure is periodic: use 'ewald', or give no cell")
-        if self.protocol == "ewald" and periodic and not bool(pbc.all()):
-            raise ValueError(
-                "protocol 'ewald' needs three periodic directions or none; got one or two: use 'reaxnet', or a cell with vacuum"
-                " that is periodic in all three"
-            )
 
     def check_field(self, structure: Structure) -> None:
         """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q r·F has no meaning."""
@@ -222,7 +225,7 @@ class PQEq(nn.Module):
         """The pairs that the protocol sums over in real space, with their exponents."""
         numbers = structure.numbers
         exponent = gaussian_exponents(self.radius)
-        split = self.protocol == "ewald" and bool(structure.pbc.any())
+        split = self.sums_waves(structure)
         if split or self.protocol == "reaxnet":
             near = within(pairs, self.cutoff)
             if split:
@@ -244,15 +247,59 @@ class PQEq(nn.Module):
         """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance. It does not depend on the cell."""
         return decay(self.tolerance) / self.cutoff
 
-    def reciprocal_space(self, structure: Structure) -> Reciprocal | None:
-        """Reciprocal space of a periodic structure, or nothing."""
+    def sums_waves(self, structure: Structure) -> bool:
+        """Whether part of the electrostatics is summed in reciprocal space."""
+        return (self.protocol == "ewald" or self.protocol == "pme") and bool(structure.pbc.any())
+
+    def waves(self, structure: Structure) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None]:
+        """Reciprocal space of a periodic structure, by waves or on a mesh, and what it has too much."""
+        own: SelfInteraction | None = None
         space: Reciprocal | None = None
-        if self.protocol == "ewald" and bool(structure.pbc.any()):
+        mesh: Mesh | None = None
+        if self.sums_waves(structure):
+            positions, periodic = structure.positions, structure.pbc[0]
             present, element = torch.unique(structure.numbers, return_inverse=True)
-            exponent = gaussian_exponents(self.radius)[present].to(structure.positions.dtype)
+            exponent = gaussian_exponents(self.radius)[present].to(positions.dtype)
             gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
-            space = reciprocal(structure.positions, structure.cell[0], element, gamma, self.kappa(), self.tolerance)
-        return space
+            kappa = self.kappa()
+            narrowest, widest = float(gamma.detach().max()), float(gamma.detach().min())
+            size, width = self.plan(structure, min(narrowest, kappa), min(widest, kappa))
+            box = summation_box(structure.cell[0], periodic, width)
+            own = self_interaction(element, gamma, kappa, box, bool(periodic.all()))
+            if self.protocol == "ewald":
+                space = reciprocal(positions, box, periodic, element, gamma, kappa, self.tolerance)
+            else:
+                mesh = make_mesh(positions, box, periodic, element, exponent, kappa, size, spline_order(self.tolerance))
+        return own, space, mesh
+
+    def plan(self, structure: Structure, narrowest: float, widest: float) -> tuple[list[int], float]:
+        """Points of the mesh along each direction, and the length (Å) of the sum's box across the periodic directions.
+
+        A plan leaves room for a tenth in every length. While a module runs with `warm_start` it is kept until that is used up, so
+        that the energy is continuous when a barostat changes the volume.
+        """
+        periodic = structure.pbc[0]
+        bulk = bool(periodic.all())
+        reach = 0.0
+        if not bulk:
+            reach = 2.0 * (free_width(structure.positions, structure.cell[0], periodic) + decay(self.tolerance) / widest + 1.0)
+        spacing = mesh_spacing(narrowest, self.tolerance)
+        lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1))
+        keep = self.warm_start and self.planned_size.size(0) == 3
+        if keep:
+            width = float(self.planned_width)
+            lengths = lengths if bulk else torch.where(periodic, lengths, torch.full_like(lengths, width))
+            need = lengths.to(torch.float64) / spacing
+            keep = reach <= width and bool((need <= self.planned_size).all()) and bool((need > 0.5 * self.planned_size - 4.0).all())
+        if not keep:
+            width = constants.PLANNED_ROOM * reach
+            lengths = lengths if bulk else torch.where(periodic, lengths, torch.full_like(lengths, width))
+            room = constants.PLANNED_ROOM * lengths / spacing
+            size = [smooth_size(float(room[0])), smooth_size(float(room[1])), smooth_size(float(room[2]))]
+            self.planned_size = torch.tensor(size, dtype=torch.int64)
+            self.planned_width = torch.tensor(width, dtype=torch.float64)
+        n = self.planned_size
+        return [int(n[0]), int(n[1]), int(n[2])], float(self.planned_width)
 
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
         """The charge problem of one structure: parameters per atom, the field's part in them, and the sums over pairs and waves."""
@@ -264,6 +311,7 @@ class PQEq(nn.Module):
         if self.coupling == "full":
             electronegativity = electronegativity - structure.positions @ field
         z = self.core_charge.to(dtype)[numbers]
+        own, space, mesh = self.waves(structure)
         return Problem(
             electronegativity,
             self.hardness.to(dtype)[numbers],
@@ -272,20 +320,32 @@ class PQEq(nn.Module):
             z.unsqueeze(1) * field,
             structure.total_charge[0],
             self.pair_sum(structure, pairs),
-            self.reciprocal_space(structure),
+            own,
+            space,
+            mesh,
         )
 
     def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has it."""
         energy = (problem.electronegativity * charges + 0.5 * problem.hardness * charges**2).sum()
         energy = energy + 0.5 * (problem.spring_constant.unsqueeze(1) * shells**2).sum() + (problem.pull * shells).sum()
+        return energy + self.coulomb_energy(problem, charges, shells)
+
+    def coulomb_energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
+        """The four Gaussian interactions of all pairs and images, a scalar in eV."""
         if self.protocol == "reaxnet":
-            energy = energy + tapered_pair_energy(problem.pairs, self.cutoff, charges, problem.core_charge, shells)
-        else:
-            energy = energy + pair_energy(problem.pairs, charges, problem.core_charge, shells)
-            space = problem.space
-            if space is not None:
-                energy = energy + reciprocal_energy(space, charges, problem.core_charge, shells)
+            return tapered_pair_energy(problem.pairs, self.cutoff, charges, problem.core_charge, shells)
+        energy = pair_energy(problem.pairs, charges, problem.core_charge, shells)
+        own, space, mesh = problem.own, problem.space, problem.mesh
+        if own is not None:
+            energy = energy - self_energy(own, charges, problem.core_charge, shells)
+        if space is not None:
+            energy = energy + reciprocal_energy(space, charges, problem.core_charge, shells)
+        if mesh is not None:
+            if self.warm_start:
+                energy = energy + mesh_energy_once(mesh, charges, problem.core_charge, shells)
+            else:
+                energy = energy + mesh_energy(mesh, charges, problem.core_charge, shells)
         return energy
 
 
@@ -297,4 +357,4 @@ def held_fixed(values: Tensor) -> Tensor:
 
 def default_cutoff(protocol: str) -> float:
     """Å"""
-    return 12.5 if protocol == "reaxnet" else 6.0
+    return 12.5 if protocol == "reaxnet" else (4.0 if protocol == "pme" else 6.0)

@@ -23,14 +23,24 @@ from openmm_pqeq.pqeq.ewald import (
     reciprocal_product,
     reciprocal_state,
 )
+from openmm_pqeq.pqeq.kernels import Radial
+from openmm_pqeq.pqeq.mesh import Mesh, MeshState, mesh_gradient, mesh_local_hessian, mesh_product, mesh_state
 from openmm_pqeq.pqeq.pairs import PairState, PairSum, pair_gradient, pair_local_hessian, pair_product, pair_state
+from openmm_pqeq.pqeq.self_interaction import (
+    SelfInteraction,
+    self_attraction,
+    self_gradient,
+    self_local_hessian,
+    self_product,
+)
 
 
 class Problem(NamedTuple):
     """The charge problem of one structure.
 
     electronegativity (n_atoms,) eV, with −r·F added where cores see the field; hardness (n_atoms,) eV; core_charge (n_atoms,) e;
-    spring_constant (n_atoms,) eV/Å²; pull (n_atoms, 3) eV/Å, Z F; pairs, and reciprocal space where the structure is periodic
+    spring_constant (n_atoms,) eV/Å²; pull (n_atoms, 3) eV/Å, Z F; pairs; and where the structure is periodic, reciprocal space as
+    waves or as a mesh, with what it has too much
     """
 
     electronegativity: Tensor
@@ -40,7 +50,9 @@ class Problem(NamedTuple):
     pull: Tensor
     total_charge: Tensor
     pairs: PairSum
+    own: SelfInteraction | None
     space: Reciprocal | None
+    mesh: Mesh | None
 
 
 class Linearized(NamedTuple):
@@ -50,7 +62,9 @@ class Linearized(NamedTuple):
     shell_gradient: Tensor
     local: Tensor
     pairs: PairState
+    attraction: Radial | None
     waves: ReciprocalState | None
+    on_mesh: MeshState | None
 
 
 class Minimum(NamedTuple):
@@ -73,25 +87,46 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
     state = pair_state(problem.pairs, shells)
     potential, on_shell = pair_gradient(problem.pairs, state, charges, z)
     local = pair_local_hessian(problem.pairs, state, charges, z)
+    attraction: Radial | None = None
     waves: ReciprocalState | None = None
-    space = problem.space
+    on_mesh: MeshState | None = None
+    own, space, mesh = problem.own, problem.space, problem.mesh
+    if own is not None:
+        attraction = self_attraction(own, shells)
+        self_q, self_s = self_gradient(own, attraction, charges, z, shells)
+        potential, on_shell = potential - self_q, on_shell - self_s
+        local = local - self_local_hessian(attraction, charges, z, shells)
     if space is not None:
         waves = reciprocal_state(space, charges, z, shells)
-        smooth_potential, smooth_on_shell = reciprocal_gradient(space, waves, charges, z, shells)
-        potential, on_shell = potential + smooth_potential, on_shell + smooth_on_shell
-        local = local + reciprocal_local_hessian(space, waves, charges, z, shells)
+        smooth_q, smooth_s = reciprocal_gradient(space, waves, z)
+        potential, on_shell = potential + smooth_q, on_shell + smooth_s
+        local = local + reciprocal_local_hessian(space, waves, z)
+    if mesh is not None:
+        on_mesh = mesh_state(mesh, charges, z, shells)
+        smooth_q, smooth_s = mesh_gradient(mesh, on_mesh, z)
+        potential, on_shell = potential + smooth_q, on_shell + smooth_s
+        local = local + mesh_local_hessian(mesh, on_mesh, z)
     potential = potential + problem.electronegativity + problem.hardness * charges
     on_shell = on_shell + problem.spring_constant.unsqueeze(1) * shells + problem.pull
-    return Linearized(potential, on_shell, local, state, waves)
+    return Linearized(potential, on_shell, local, state, attraction, waves, on_mesh)
 
 
 def product(problem: Problem, at: Linearized, shells: Tensor, dq: Tensor, ds: Tensor) -> tuple[Tensor, Tensor]:
     """Hessian of the energy at `at` times (dq, ds)."""
     potential, on_shell = pair_product(problem.pairs, at.pairs, problem.core_charge, dq, ds)
+    z = problem.core_charge
+    own, attraction = problem.own, at.attraction
+    if own is not None and attraction is not None:
+        self_q, self_s = self_product(own, attraction, z, shells, dq, ds)
+        potential, on_shell = potential - self_q, on_shell - self_s
     space, waves = problem.space, at.waves
     if space is not None and waves is not None:
-        smooth_potential, smooth_on_shell = reciprocal_product(space, waves, problem.core_charge, shells, dq, ds)
-        potential, on_shell = potential + smooth_potential, on_shell + smooth_on_shell
+        smooth_q, smooth_s = reciprocal_product(space, waves, z, dq, ds)
+        potential, on_shell = potential + smooth_q, on_shell + smooth_s
+    mesh, on_mesh = problem.mesh, at.on_mesh
+    if mesh is not None and on_mesh is not None:
+        smooth_q, smooth_s = mesh_product(mesh, on_mesh, z, dq, ds)
+        potential, on_shell = potential + smooth_q, on_shell + smooth_s
     potential = potential + problem.hardness * dq
     on_shell = on_shell + problem.spring_constant.unsqueeze(1) * ds + torch.matmul(at.local, ds.unsqueeze(2)).squeeze(2)
     return potential, on_shell
