@@ -9,7 +9,7 @@ from pqeq_structures import FIELD, TIGHT, periodic_along, perovskite, potential_
 from openmm_pqeq.neighbors import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters
 from openmm_pqeq.pqeq.kernels import coulomb_radial_near_zero, coulomb_radial_reference, tapered_coulomb
-from openmm_pqeq.pqeq.solver import linearize, product
+from openmm_pqeq.pqeq.problem import linearize, product
 from openmm_pqeq.structure import ATOMIC_NUMBERS, structure_of
 
 

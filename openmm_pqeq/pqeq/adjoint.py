@@ -28,7 +28,8 @@ from torch.autograd.function import once_differentiable
 
 from openmm_pqeq.neighbors import Pairs
 from openmm_pqeq.pqeq.model import PQEq
-from openmm_pqeq.pqeq.solver import Problem, linearize, solve_linear
+from openmm_pqeq.pqeq.problem import Problem, group_means, linearize
+from openmm_pqeq.pqeq.solver import solve_linear
 from openmm_pqeq.structure import Structure
 
 PARAMETERS = ("electronegativity", "hardness", "core_charge", "radius", "spring_constant")
@@ -90,7 +91,7 @@ def solve_with_gradient(pqeq: PQEq, structure: Structure, pairs: Pairs, geometry
         structure, pairs = _numbers(structure), _numbers(pairs)
     with torch.no_grad():
         problem = pqeq.problem(structure, pairs)
-        found = pqeq.minimum(problem, structure)
+        found = pqeq.minimum(problem, structure, pairs)
     if found.failure:
         pqeq.raise_unsolved(structure, found)
     charges, shells = found.charges.detach().requires_grad_(True), found.shells.detach().requires_grad_(True)
@@ -105,7 +106,7 @@ def solve_hessian(problem: Problem, charges: Tensor, shells: Tensor, right_q: Te
 
     RuntimeError where the Hessian is not positive definite.
     """
-    right_q = right_q - right_q.mean()
+    right_q = right_q - group_means(problem, right_q)
     size = max(float(right_q.abs().max()), float(right_s.abs().max()))
     if size == 0.0:
         return torch.zeros_like(right_q), torch.zeros_like(right_s)

@@ -9,7 +9,8 @@ images of the box: with L/2 no shorter than the structure and its Gaussians' tai
             v(k) = 4π/k² [1 − k_⊥R J₁(k_⊥R) ln R − J₀(k_⊥R)] at k_x = 0,               v(0) = −πR²(2 ln R − 1)
 
 A slab that carries a charge has the potential −2π|z| of its mean charge density, a wire −2 ln r, and no background; in bulk
-k = 0 is left out, which is a uniform background. Sohier, Calandra, Mauri, Phys. Rev. B 96, 075448 (2017), doi:10.1103/PhysRevB.96.075448;
+k = 0 is left out, which is a uniform background. Sohier, Calandra, Mauri, Phys. Rev. B 96, 075448 (2017),
+doi:10.1103/PhysRevB.96.075448;
 Rozzi et al., Phys. Rev. B 73, 205119 (2006), doi:10.1103/PhysRevB.73.205119. Å, eV, e.
 """
 

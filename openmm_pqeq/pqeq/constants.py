@@ -24,3 +24,20 @@ PLANNED_ROOM = 1.1
 """A mesh is planned for lengths a tenth longer than those it was planned at."""
 MESH_BLOCK = 2048
 """Points that are spread or read at once."""
+HISTORY_LENGTH = 6
+"""Solutions that a guess is made from."""
+HISTORY_RIDGE = 1e-10
+"""Relative to the squared displacements."""
+CLUSTER_CUTOFF = 3.5
+"""Å, the neighbours that an atom's rows of the preconditioner take into account."""
+CLUSTER_COUPLING = 0.85
+"""How much of the coupling within a cluster is kept, so that soft clusters stay positive definite."""
+CLUSTER_BLOCK = 512
+"""Clusters that are inverted at once."""
+CLUSTER_AGE = 100
+"""Solutions that a preconditioner is kept for."""
+NEWTON_DEPTH = 0.03
+"""A Newton step's linear solution goes as deep as this times the square of the residual: what is neglected in shells is
+quadratic."""
+ROUGH_TOLERANCE = 0.3
+"""eV/e, eV/Å: a first solution, good enough to make a preconditioner at it."""

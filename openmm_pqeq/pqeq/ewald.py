@@ -7,7 +7,8 @@ For each pair of elements γ'_ab = min(γ_ab, κ). Reciprocal space has one stru
 
 minus what each atom does to itself and the k = 0 remainder (self_interaction.py). Real space adds
 k_e [erf(γ_ab r) − erf(γ'_ab r)]/r, which is zero for wide pairs and short for narrow ones (pairs.py). The k = 0 term of the true
-kernel is dropped: the average potential is zero, and a net charge has a uniform background. Slabs and wires have another kernel in place of 4π/k² (boundary.py). Å, eV, e.
+kernel is dropped: the average potential is zero, and a net charge has a uniform background. Slabs and wires have another
+kernel in place of 4π/k² (boundary.py). Å, eV, e.
 
 The sum over k runs over half of reciprocal space; factors of two are written where they belong.
 """

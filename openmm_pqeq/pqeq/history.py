@@ -1,11 +1,13 @@
-"""What the last two solutions say about the next one.
+"""What earlier solutions say about the next one.
 
-In dynamics positions move smoothly, and charges and shells with them. If the present positions are where a straight line through
-the
-last two would put them, more nearly than the last alone, the guess is that line through the last two solutions, 2x₁ − x₂; else it
-is
-the last solution. A guess is where the solver begins and nothing else, so barostat trials, minimisers and rewinds cost iterations
-only.
+The present positions are written as the combination of the last few that comes nearest to them,
+
+    r ≈ Σ_k c_k r_k,   Σ_k c_k = 1,   least squares,
+
+and the same combination of the charges and shells that belonged to them is the guess. In dynamics this is an extrapolation whose
+order grows with the history; where a barostat, a minimiser or a rewind has gone back to earlier positions, it finds them.
+A guess is
+where the solver begins and nothing else, so it costs iterations when it is bad, and never accuracy.
 """
 
 from typing import NamedTuple
@@ -13,31 +15,54 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq.pqeq import constants
+
 
 class History(NamedTuple):
-    """The last two solutions, newest first: positions (2, n_atoms, 3) Å, charges (2, n_atoms) e, shells (2, n_atoms, 3) Å."""
+    """The last solutions, newest first: positions (n_kept, n_atoms, 3) Å, charges (n_kept, n_atoms) e, shells (n_kept,
+    n_atoms, 3) Å.
+
+    Positions are unwrapped: each lies at the image nearest to its predecessor.
+    """
 
     positions: Tensor
     charges: Tensor
     shells: Tensor
 
 
+def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tensor) -> Tensor:
+    """Positions (n_atoms, 3) Å at the images nearest to `reference` (n_atoms, 3) Å, for a cell (3, 3) with periodic (3,)."""
+    if not bool(periodic.any()):
+        return positions
+    rows = torch.where(periodic.unsqueeze(1), cell, torch.zeros_like(cell))
+    turns = torch.round((positions - reference) @ torch.linalg.pinv(rows))
+    return positions - turns @ rows
+
+
 def guess(history: History, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at `positions` (n_atoms, 3) Å."""
-    moved = (positions - history.positions[0]).abs().max()
-    off_line = (positions - 2.0 * history.positions[0] + history.positions[1]).abs().max()
-    step = 1.0 if bool(off_line < moved) else 0.0
-    charges = history.charges[0] + step * (history.charges[0] - history.charges[1])
-    shells = history.shells[0] + step * (history.shells[0] - history.shells[1])
-    return charges, shells
+    """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at unwrapped positions (n_atoms, 3) Å."""
+    latest = history.positions[0]
+    charges, shells = history.charges[0], history.shells[0]
+    if history.positions.size(0) == 1:
+        return charges, shells
+    steps = (history.positions[1:] - latest).flatten(1)
+    gram = steps @ steps.t()
+    ridge = constants.HISTORY_RIDGE * torch.diagonal(gram).sum() + 1e-24
+    gram = gram + ridge * torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
+    weights = torch.linalg.solve(gram, steps @ (positions - latest).flatten())
+    charges = charges + weights @ (history.charges[1:] - charges)
+    return charges, shells + torch.tensordot(weights, history.shells[1:] - shells, dims=1)
 
 
 def remember(history: History, positions: Tensor, charges: Tensor, shells: Tensor) -> History:
-    """The history after one more solution; the first one stands for both."""
-    if history.charges.size(1) != charges.size(0):
-        return History(torch.stack([positions, positions]), torch.stack([charges, charges]), torch.stack([shells, shells]))
+    """The history after one more solution; a solution at the newest positions takes their place."""
+    known = history.charges.size(0) > 0 and history.charges.size(1) == charges.size(0) and history.charges.dtype == charges.dtype
+    if not known:
+        return History(positions.unsqueeze(0), charges.unsqueeze(0), shells.unsqueeze(0))
+    first = 1 if bool((positions == history.positions[0]).all()) else 0
+    last = first + constants.HISTORY_LENGTH - 1
     return History(
-        torch.stack([positions, history.positions[0]]),
-        torch.stack([charges, history.charges[0]]),
-        torch.stack([shells, history.shells[0]]),
+        torch.cat([positions.unsqueeze(0), history.positions[first:last]]),
+        torch.cat([charges.unsqueeze(0), history.charges[first:last]]),
+        torch.cat([shells.unsqueeze(0), history.shells[first:last]]),
     )

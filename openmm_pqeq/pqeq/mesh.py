@@ -10,7 +10,8 @@ with fast Fourier transforms between the two. The widths of two elements combine
 is a product of one factor for each element; pairs narrower than κ, whose γ' = κ is no such product, have a correction of their
 own. D(k) undoes what spreading did to the waves in the sense of the least mean square error (Hockney and Eastwood; Ballenegger et
 al., J. Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792); splines: Essmann et al., J. Chem. Phys. 103, 8577 (1995),
-doi:10.1063/1.470117. The energy is quadratic in what is on the mesh, and gradients, Hessian–vector products and forces are the exact
+doi:10.1063/1.470117. The energy is quadratic in what is on the mesh, and gradients, Hessian–vector products and forces are
+the exact
 derivatives of that energy. Å, eV, e.
 """
 

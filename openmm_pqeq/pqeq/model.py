@@ -27,14 +27,16 @@ from openmm_pqeq.neighbors import Pairs, subset, within
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.boundary import free_width, summation_box
 from openmm_pqeq.pqeq.ewald import Reciprocal, decay, reciprocal, reciprocal_energy
-from openmm_pqeq.pqeq.history import History, guess, remember
+from openmm_pqeq.pqeq.history import History, guess, remember, unwrapped
 from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.mesh import Mesh, make_mesh, mesh_energy, mesh_energy_once, mesh_spacing, smooth_size, spline_order
 from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
+from openmm_pqeq.pqeq.preconditioner import Preconditioner, clusters
+from openmm_pqeq.pqeq.problem import Problem, linearize
 from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
 from openmm_pqeq.pqeq.self_interaction import SelfInteraction, self_energy, self_interaction
-from openmm_pqeq.pqeq.solver import Minimum, Problem, check_curvature, minimize
+from openmm_pqeq.pqeq.solver import Minimum, check_curvature, minimize
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
@@ -70,6 +72,11 @@ class PQEq(nn.Module):
     last_positions: Tensor
     last_charges: Tensor
     last_shells: Tensor
+    kept_centers: Tensor
+    kept_neighbors: Tensor
+    kept_blocks: Tensor
+    kept_solutions: Tensor
+    products: Tensor
     planned_size: Tensor
     planned_width: Tensor
 
@@ -106,9 +113,16 @@ class PQEq(nn.Module):
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
         self.register_buffer("radius", rows[:, 3].contiguous(), persistent=False)
         self.register_buffer("spring_constant", rows[:, 4].contiguous(), persistent=False)
-        self.register_buffer("last_positions", torch.zeros(2, 0, 3, dtype=torch.float64), persistent=False)
-        self.register_buffer("last_charges", torch.zeros(2, 0, dtype=torch.float64), persistent=False)
-        self.register_buffer("last_shells", torch.zeros(2, 0, 3, dtype=torch.float64), persistent=False)
+        # what a Context remembers: solutions, the preconditioner and how long it is to be kept, the mesh, products of the
+        # last solution
+        self.register_buffer("last_positions", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
+        self.register_buffer("last_charges", torch.zeros(0, 0, dtype=torch.float64), persistent=False)
+        self.register_buffer("last_shells", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
+        self.register_buffer("kept_centers", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("kept_neighbors", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("kept_blocks", torch.zeros(0, 4, 4, dtype=torch.float32), persistent=False)
+        self.register_buffer("kept_solutions", torch.tensor(0), persistent=False)
+        self.register_buffer("products", torch.tensor(0), persistent=False)
         self.register_buffer("planned_size", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("planned_width", torch.zeros((), dtype=torch.float64), persistent=False)
 
@@ -152,34 +166,62 @@ class PQEq(nn.Module):
                 charges, shells = held_fixed(charges), held_fixed(shells)
         else:
             with torch.no_grad():
-                found = self.minimum(problem, structure)
+                found = self.minimum(problem, structure, pairs)
             if len(found.failure) > 0:
                 self.raise_unsolved(structure, found)
             charges, shells = found.charges, found.shells
         return self.energy(problem, charges, shells), charges, shells
 
-    def minimum(self, problem: Problem, structure: Structure) -> Minimum:
+    def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
         tolerance = self.solver_tolerance(structure.positions.dtype)
         if not self.warm_start:
-            found = minimize(problem, tolerance)
+            found = self.cold_minimum(problem, pairs, tolerance)
             # by symmetry a saddle point can pass for a minimum, where an element's hardness does not exclude one
             if len(found.failure) == 0 and self.soft_elements(structure.numbers) != "none":
                 found = check_curvature(problem, found)
             return found
         positions = structure.positions.detach()
+        n = positions.size(0)
         history = History(self.last_positions, self.last_charges, self.last_shells)
-        guess_charges: Tensor | None = None
-        guess_shells: Tensor | None = None
-        if history.charges.size(1) == positions.size(0) and history.charges.dtype == positions.dtype:
-            guess_charges, guess_shells = guess(history, positions)
-        found = minimize(problem, tolerance, guess_charges, guess_shells)
-        if len(found.failure) > 0:
-            found = minimize(problem, tolerance)
+        kept = int(self.kept_solutions)
+        if history.charges.size(0) > 0 and history.charges.size(1) == n and history.charges.dtype == positions.dtype:
+            positions = unwrapped(positions, structure.cell[0].detach(), structure.pbc[0], history.positions[0])
+            charges, shells = guess(history, positions)
+            if kept <= 0:
+                fresh = self.neighborhoods(problem, pairs, charges, shells)
+                self.kept_centers, self.kept_neighbors, self.kept_blocks = fresh.centers, fresh.neighbors, fresh.blocks
+                kept = constants.CLUSTER_AGE
+            inverse = Preconditioner(self.kept_centers, self.kept_neighbors, self.kept_blocks)
+            found = minimize(problem, tolerance, charges, shells, inverse)
+            if len(found.failure) > 0:
+                kept = 0
+                found = self.cold_minimum(problem, pairs, tolerance)
+        else:
+            kept = 0
+            found = self.cold_minimum(problem, pairs, tolerance)
+        self.kept_solutions = torch.tensor(kept - 1)
+        self.products = torch.tensor(found.products)
         if len(found.failure) == 0:
             history = remember(history, positions, found.charges, found.shells)
             self.last_positions, self.last_charges, self.last_shells = history.positions, history.charges, history.shells
         return found
+
+    def cold_minimum(self, problem: Problem, pairs: Pairs, tolerance: float) -> Minimum:
+        """The minimum from scratch: roughly first, so that the preconditioner can be made at charges and shells that are
+        nearly right."""
+        rough = minimize(problem, max(tolerance, constants.ROUGH_TOLERANCE))
+        if len(rough.failure) > 0 or rough.residual < tolerance:
+            return rough
+        inverse = self.neighborhoods(problem, pairs, rough.charges, rough.shells)
+        found = minimize(problem, tolerance, rough.charges, rough.shells, inverse)
+        return Minimum(found.charges, found.shells, found.residual, rough.products + found.products, found.failure, found.worst)
+
+    def neighborhoods(self, problem: Problem, pairs: Pairs, charges: Tensor, shells: Tensor) -> Preconditioner:
+        """The solver's preconditioner at these positions, charges and shells."""
+        near = within(pairs, constants.CLUSTER_CUTOFF)
+        local = linearize(problem, charges, shells).local
+        return clusters(problem, local, near.centers, near.neighbors, near.vectors)
 
     def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
         """RuntimeError with the residual, where it is worst, and what to do."""
@@ -318,7 +360,9 @@ class PQEq(nn.Module):
             z,
             self.spring_constant.to(dtype)[numbers],
             z.unsqueeze(1) * field,
-            structure.total_charge[0],
+            torch.zeros_like(numbers),
+            structure.total_charge,
+            gaussian_exponents(self.radius).to(dtype)[numbers],
             self.pair_sum(structure, pairs),
             own,
             space,

@@ -14,7 +14,7 @@ from torch import Tensor
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.kernels import coulomb, taper, tapered_coulomb
 from openmm_pqeq.pqeq.pairs import PairSum, scatter
-from openmm_pqeq.pqeq.solver import Problem
+from openmm_pqeq.pqeq.problem import Problem
 
 
 def _length(vectors: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]
         with_neighbor_shell = pairs.vectors + s[j]
         core_shell = _value(pairs, with_neighbor_shell, cutoff).to(dtype)
         shells_of_others = scatter(z[j] * core_shell, i, n, dtype)
-        charges = solve_charges(matrix, shells_of_others - cores_of_others - problem.electronegativity, problem.total_charge)
+        charges = solve_charges(matrix, shells_of_others - cores_of_others - problem.electronegativity, problem.group_charge)
         core_shell_slope = _gradient(pairs, with_neighbor_shell, cutoff).to(dtype)
         shell_shell_slope = _gradient(pairs, with_neighbor_shell - s[i], cutoff).to(dtype)
         slope = scatter(-(z[j] * (charges + z)[i]).unsqueeze(1) * core_shell_slope, j, n, dtype)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from openmm_pqeq.neighbors import Pairs
 from openmm_pqeq.pqeq.model import PQEq
-from openmm_pqeq.pqeq.solver import linearize, minimize, solve_linear
+from openmm_pqeq.pqeq.problem import linearize
+from openmm_pqeq.pqeq.solver import minimize, solve_linear
 from openmm_pqeq.structure import Structure
 
 
@@ -48,7 +49,7 @@ def _through_minimum(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Te
     for a in range(3):
         mixed_q, mixed_s, mixed_r, explicit = _gradients(slope_f[0, a], (charges, shells, positions, field))
         with torch.no_grad():
-            step = solve_linear(problem, at, shells, -mixed_q + mixed_q.mean(), -mixed_s, 1e-11)
+            step = solve_linear(problem, at, shells, -mixed_q, -mixed_s, 1e-11)
         # one derivative of x-slopes along dx gives both ∂²E/∂r∂x·dx and ∂²E/∂F∂x·dx
         along = (slope_q * step.charges).sum() + (slope_s * step.shells).sum()
         turned_r, turned_f = _gradients(along, (positions, field))
