@@ -21,9 +21,11 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from openmm_pqeq.training.config import TrainingSettings, seconds
+from openmm_pqeq.training.config import seconds
 from openmm_pqeq.training.data import Edges, join
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
+from openmm_pqeq.training.pqeq import Polarizable
+from openmm_pqeq.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.ckpt"
 METRICS = "metrics.csv"
@@ -58,14 +60,24 @@ class NetworkTraining(lightning.LightningModule):
 
     Parameters
     ----------
-    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with element shifts of zero
+    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with element shifts of zero; or a
+        `Polarizable`; weights without requires_grad stay as they are
     settings : [training]
     force_scale : eV/Å, the RMS of the training labels
     steps_per_epoch : for the schedule
+    pqeq_learning_rate : of the parameters of a `Polarizable`
     """
 
-    def __init__(self, gnn: nn.Module, settings: TrainingSettings, force_scale: float, steps_per_epoch: int):
+    def __init__(
+        self,
+        gnn: nn.Module,
+        settings: TrainingSettings,
+        force_scale: float,
+        steps_per_epoch: int,
+        pqeq_learning_rate: float = 0.02,
+    ):
         super().__init__()
+        self.pqeq_learning_rate = pqeq_learning_rate
         self.gnn = gnn
         self.average = copy.deepcopy(gnn).requires_grad_(False)
         self.best = copy.deepcopy(gnn).requires_grad_(False)
@@ -80,10 +92,15 @@ class NetworkTraining(lightning.LightningModule):
         self.clock = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW."""
+        """AdamW on the weights that are trained, those of PQEq with a rate of their own."""
         settings = self.settings
-        decay, amsgrad = settings.weight_decay, settings.amsgrad
-        return torch.optim.AdamW(self.gnn.parameters(), lr=settings.learning_rate, weight_decay=decay, amsgrad=amsgrad)
+        charges = list(self.gnn.pqeq.moves.parameters()) if isinstance(self.gnn, Polarizable) else []
+        own = {id(parameter) for parameter in charges}
+        network = [p for p in self.gnn.parameters() if p.requires_grad and id(p) not in own]
+        groups: list[dict[str, Any]] = [{"params": network, "factor": 1.0}] if network else []
+        if charges:
+            groups.append({"params": charges, "factor": self.pqeq_learning_rate / settings.learning_rate, "weight_decay": 0.0})
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad)
 
     def tick(self) -> float:
         """Seconds of training so far, those before a resume included."""
@@ -113,7 +130,7 @@ class NetworkTraining(lightning.LightningModule):
         rate = self.learning_rate()
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     def training_step(self, batch: Edges, batch_idx: int) -> Tensor:
         """The loss of one batch."""
