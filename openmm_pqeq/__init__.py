@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.read import read_structure
+    from openmm_pqeq.reaxnet import convert_reaxnet
     from openmm_pqeq.reporters import ChargeReporter, DipoleReporter
 
 _HOMES = {
     "PQEqCalculator": "calculator",
     "available_models": "checkpoint",
+    "convert_reaxnet": "reaxnet",
     "load": "checkpoint",
     "save": "checkpoint",
     "create_force": "force",
@@ -49,6 +51,7 @@ __all__ = [
     "Potential",
     "available_models",
     "build",
+    "convert_reaxnet",
     "create_force",
     "create_system",
     "load",
