@@ -1,4 +1,4 @@
-"""The command line: `openmm-pqeq run | energy | train | import-reaxnet | analyze | models | doctor`.
+"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | analyze | models | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on
 the way exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
@@ -13,10 +13,19 @@ from collections.abc import Sequence
 
 from openmm import OpenMMException
 
-from openmm_pqeq.cli import analyze, doctor, energy, import_reaxnet, models, run, train
+from openmm_pqeq.cli import analyze, doctor, energy, fit_pqeq, import_reaxnet, models, run, train
 from openmm_pqeq.md import RunFailure
 
-COMMANDS = {"run": run, "energy": energy, "train": train, "import-reaxnet": import_reaxnet, "analyze": analyze, "models": models, "doctor": doctor}
+COMMANDS = {
+    "run": run,
+    "energy": energy,
+    "train": train,
+    "fit-pqeq": fit_pqeq,
+    "import-reaxnet": import_reaxnet,
+    "analyze": analyze,
+    "models": models,
+    "doctor": doctor,
+}
 WRONG_INPUT = 2
 FAILED = 1
 INTERRUPTED = 130
