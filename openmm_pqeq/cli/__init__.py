@@ -1,4 +1,4 @@
-"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | analyze | models | doctor`.
+"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune | analyze | models | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on
 the way exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from openmm import OpenMMException
 
-from openmm_pqeq.cli import analyze, doctor, energy, fit_pqeq, import_reaxnet, models, run, train
+from openmm_pqeq.cli import analyze, doctor, energy, finetune, fit_pqeq, import_reaxnet, models, run, train
 from openmm_pqeq.md import RunFailure
 
 COMMANDS = {
@@ -22,6 +22,7 @@ COMMANDS = {
     "train": train,
     "fit-pqeq": fit_pqeq,
     "import-reaxnet": import_reaxnet,
+    "finetune": finetune,
     "analyze": analyze,
     "models": models,
     "doctor": doctor,

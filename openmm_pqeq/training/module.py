@@ -210,7 +210,7 @@ class Progress(Callback):
             training.best_error, training.best_epoch = row["validation_force_rmse"], epoch
             training.best.load_state_dict(training.average.state_dict())
         _append(self.folder / METRICS, row)
-        self.say(_line(row))
+        self.say(_line(row, energies=settings.energy_weight > 0))
         if settings.patience and epoch - training.best_epoch >= settings.patience:
             self.say(f"no better validation error for {settings.patience} epochs")
             trainer.should_stop = True
@@ -265,12 +265,14 @@ def _shorten(path: Path, epochs: int) -> None:
         path.write_text("".join(kept), newline="")
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], energies: bool) -> str:
+    """A line of progress; energies where they are fitted: else their shifts are found at the end."""
     parts = [f"epoch {row['epoch']:4d}  {row['seconds']:7.0f} s  rate {row['learning_rate']:.2e}  loss {row['loss']:.3e}"]
     for prefix, title in (("validation", "validation"), ("held_out", "held out")):
         if row[f"{prefix}_force_rmse"] != "":
-            parts.append(
-                f"{title}: {row[f'{prefix}_energy_rmse']:.2f} meV/atom, {row[f'{prefix}_force_rmse']:.1f} meV/Å, "
-                f"{row[f'{prefix}_stress_rmse']:.1e} eV/Å³"
-            )
+            energy, stress = row[f"{prefix}_energy_rmse"], row[f"{prefix}_stress_rmse"]
+            found = [f"{energy:.2f} meV/atom"] if energies else []
+            found += [f"{row[f'{prefix}_force_rmse']:.1f} meV/Å"]
+            found += [f"{stress:.1e} eV/Å³"] if stress == stress else []
+            parts.append(f"{title}: {', '.join(found)}")
     return "  ".join(parts)

@@ -65,9 +65,11 @@ def _examples(gnn: nn.Module) -> str:
 
 
 def freeze(gnn: nn.Module, trained: list[str]) -> int:
-    """Let only the named weights have gradients; returns how many numbers that are."""
+    """Let only the named weights have gradients, and modules without any be in evaluation mode; returns how many are trained."""
     count = 0
     for name, weight in gnn.named_parameters():
         weight.requires_grad_(name in trained)
         count += weight.numel() if name in trained else 0
+    for module in gnn.modules():
+        module.training = any(weight.requires_grad for weight in module.parameters())
     return count

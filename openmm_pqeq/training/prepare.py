@@ -122,12 +122,13 @@ def _continued(config: Config, start: Potential, frames: dict[int, Frame], split
     data.check_species(list(frames.values()), table["species"], f"the model {settings.model}")
     training = [frames[i] for i in split.train]
     trained = parts.select(gnn, settings.train)
+    gnn.to(getattr(torch, config.training.dtype))
     count = parts.freeze(gnn, trained)
     total = sum(p.numel() for p in gnn.parameters())
     say(f"start: {settings.model}; {count} of {total} weights are trained: {_shortly(trained)}")
     shifts = gnn.shift.clone()
     gnn.shift.zero_()
-    model: nn.Module = gnn.to(getattr(torch, config.training.dtype)).train()
+    model: nn.Module = gnn
     if settings.train_pqeq and start.pqeq is not None:
         numbers = [chemical_symbols.index(symbol) for symbol in data.species_of(training)]
         model = Polarizable(gnn, TrainedPQEq(start.pqeq, settings.train_pqeq, settings.bounds, numbers))

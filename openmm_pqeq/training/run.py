@@ -79,7 +79,12 @@ def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callab
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    prepared = prepare(config, say, folder / LABELS)
+    try:
+        prepared = prepare(config, say, folder / LABELS)
+    except (ValueError, OSError):
+        if not resume:
+            shutil.rmtree(folder)  # this run's own, with nothing in it but settings and labels
+        raise
     before = _measure(prepared.model, prepared) if config.start is not None else None
     module, epochs = _trained(config, prepared, folder, folder / CHECKPOINT if resume else None, say)
     model = module.exported()
@@ -133,6 +138,7 @@ def _trained(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode.*")  # what is not trained is meant to be
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
             devices=1,
