@@ -41,7 +41,7 @@ def check_arrays(arrays: Arrays, settings: Settings) -> Arrays:
 
     Raises ValueError that names an array which is missing, is not expected, or has another shape than the config says.
     """
-    named = {name.removeprefix("params/"): array for name, array in arrays.items()}
+    named = {name.removeprefix("params/").removeprefix("params/"): array for name, array in arrays.items()}
     expected = expected_shapes(settings)
     missing, unknown = [n for n in expected if n not in named], [n for n in named if n not in expected]
     if missing:
