@@ -128,6 +128,14 @@ def test_the_new_model_has_the_errors_of_its_report(files, tmp_path):
     assert 1000 * np.sqrt(np.mean(np.square(energies))) == pytest.approx(errors.energy_rmse, abs=1e-3)
 
 
+def test_what_is_not_trained_keeps_every_digit(files, tmp_path):
+    """In float32 as well: only the readout of a model in float64 is rounded."""
+    result = finetune(config(files, epochs=1, dtype="float32"), tmp_path / "new.pt", say=silent)
+    old, new = (pq.load(path).gnn.state_dict() for path in (files / "model.pt", result.model))
+    for name in old:
+        assert torch.equal(old[name], new[name]) == (not name.startswith("readout") and name != "shift"), name
+
+
 def test_energies_of_reference_are_fitted(tmp_path):
     """Labels of the model itself with other element energies: 3, −2, 1 eV are found to 1e-6, and no error is left."""
     shifted = model()

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from openmm_pqeq.checkpoint import card as read_card
-from openmm_pqeq.checkpoint import save
+from openmm_pqeq.checkpoint import load, save
 from openmm_pqeq.potential import build
-from openmm_pqeq.training import report
+from openmm_pqeq.training import parts, report
 from openmm_pqeq.training.config import Config, read_config
 from openmm_pqeq.training.data import Edges, Split
 from openmm_pqeq.training.loss import Errors
@@ -114,8 +114,8 @@ def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callab
 
 
 def _measure(model: nn.Module, prepared: Prepared) -> dict[str, report.Measured]:
-    parts = {"training": "train", "validation": "validation", "held out": "held_out"}
-    return report.measure(model, {title: prepared.part(name) for title, name in parts.items()})
+    titles = {"training": "train", "validation": "validation", "held out": "held_out"}
+    return report.measure(model, {title: prepared.part(name) for title, name in titles.items()})
 
 
 def _parameters_moved(pqeq: TrainedPQEq) -> str:
@@ -178,7 +178,12 @@ def export(
         table = table | {"pqeq": table["pqeq"] | {"parameters": model.pqeq.config(table["pqeq"]["parameters"])}}
     potential = build(table)
     target = network_of(potential)
-    target.load_state_dict((model.gnn if isinstance(model, Polarizable) else model).state_dict())
+    state = (model.gnn if isinstance(model, Polarizable) else model).state_dict()
+    if config.start is not None:  # what was not trained has all its digits, whatever the dtype of training
+        trained = parts.select(target, config.start.train)
+        before = network_of(load(config.start.model)).state_dict()
+        state = {name: value if name in trained else before[name] for name, value in state.items()}
+    target.load_state_dict(state)
     target.shift.copy_(prepared.shifts)
     card: dict[str, Any] = json.loads(json.dumps(config.card, default=str))  # a date, say, becomes its text
     if config.start is not None:
