@@ -34,7 +34,10 @@ def ablate(config: Config, folder: Path, overwrite: bool, resume: bool, say: Cal
         begun = resume and (folder / name / CHECKPOINT).is_file()
         results[name] = fit(variant, folder / name, overwrite or (resume and not begun), begun, say)
     parts = [part for part in ("held out", "validation", "training") if part in results[WITH].errors]
-    text = report.comparison(parts[0], {name.replace("-", " "): results[name].errors[parts[0]] for name in (WITHOUT, WITH)})
+    text = report.comparison(
+        f"{parts[0]}, with and without PQEq and D3",
+        {name.replace("-", " "): results[name].errors[parts[0]] for name in (WITHOUT, WITH)},
+    )
     (folder / "ablation.txt").write_text(text + "\n")
     content = {name: {part: errors._asdict() for part, errors in result.errors.items()} for name, result in results.items()}
     (folder / "ablation.json").write_text(json.dumps(content, indent=1) + "\n")

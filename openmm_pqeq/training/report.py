@@ -58,7 +58,7 @@ def report(after: Mapping[str, Measured], folder: Path, facts: dict[str, Any], b
     if before is not None:
         content["errors_before"] = _errors(before)
         name = next(part for part in ("held out", "validation", "training") if part in after)
-        text += "\n" + comparison(name, {"before": before[name].errors, "after": after[name].errors})
+        text += "\n" + comparison(f"{name}, before and after", {"before": before[name].errors, "after": after[name].errors})
         shown = {f"{name}, before": before[name], f"{name}, after": after[name]}
     (folder / "errors.json").write_text(json.dumps(content, indent=1) + "\n")
     (folder / "errors.txt").write_text(text + "\n")
@@ -75,7 +75,8 @@ def comparison(title: str, errors: Mapping[str, Errors]) -> str:
     """The errors of two models on the same frames, and how many per cent the second one has more or less."""
     one, two = errors.values()
     columns: dict[str, list[Any]] = {name: list(part) for name, part in errors.items()}
-    columns["change"] = [f"{100 * (b / a - 1):+.0f} %" if a > 0 and b == b else "" for a, b in zip(one, two)]
+    percent = [round(100 * (b / a - 1)) if a > 0 and b == b else None for a, b in zip(one, two)]
+    columns["change"] = ["" if p is None else f"{p:+d} %" if p else "0 %" for p in percent]
     return _text(title, columns, [HEADINGS[name] for name in Errors._fields])
 
 
@@ -103,28 +104,36 @@ def _errors(parts: Mapping[str, Measured]) -> dict[str, dict[str, float | None]]
 
 
 def plot(parts: Mapping[str, Measured], path: Path) -> None:
-    """Three panels, label against network: energy per atom, force components, stress components."""
+    """Label against network, a panel for each of energy per atom (less the mean label), force and stress that there is."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.3), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
     titles = ("energy per atom (eV)", "force components (eV/Å)", "stress components (eV/Å³)")
-    for name, part in parts.items():
-        edges, predicted = join(part.frames), part.predicted
-        stress, energy = torch.isfinite(edges.stress), torch.isfinite(edges.energy)
-        pairs: list[tuple[Tensor, Tensor]] = [
-            ((edges.energy / edges.counts)[energy], (predicted.energy / edges.counts)[energy]),
-            (edges.forces.ravel(), predicted.forces.ravel()),
-            (edges.stress[stress], predicted.stress[stress]),
-        ]
-        for panel, (label, value) in zip(panels, pairs):
-            style = {"markersize": 3, "rasterized": True, "label": f"{name} ({len(part.frames)} frames)"}
+    points = {name: _points(part) for name, part in parts.items()}
+    shown = [index for index in range(3) if any(len(own[index][0]) for own in points.values())]
+    figure = Figure(figsize=(0.4 + 4.2 * len(shown), 4.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for panel, index in zip(panels, shown):
+        for name, own in points.items():
+            label, value = own[index]
+            style = {"markersize": 3, "rasterized": True, "label": f"{name} ({len(parts[name].frames)} frames)"}
             panel.plot(label.numpy(), value.numpy(), ".", **style)
-    for panel, title in zip(panels, titles):
         low, high = panel.get_xlim()
         panel.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-        panel.set(title=title, xlabel="label: reference − long-range part", ylabel="network")
+        panel.set(title=titles[index], xlabel="label: reference − long-range part", ylabel="network")
     panels[0].legend()
     figure.savefig(path, dpi=130)
+
+
+def _points(part: Measured) -> list[tuple[Tensor, Tensor]]:
+    """Labels and predictions of energies, forces, and stress, as far as there are labels."""
+    edges, predicted = join(part.frames), part.predicted
+    stress, known = torch.isfinite(edges.stress), torch.isfinite(edges.energy)
+    energy, found = (edges.energy / edges.counts)[known], (predicted.energy / edges.counts)[known]
+    mean = energy.mean() if len(energy) else 0.0
+    return [
+        (energy - mean, found - mean),
+        (edges.forces.ravel(), predicted.forces.ravel()),
+        (edges.stress[stress], predicted.stress[stress]),
+    ]

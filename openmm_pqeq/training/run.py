@@ -99,6 +99,7 @@ def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callab
         "trained_parameters": sum(p.numel() for p in module.gnn.parameters() if p.requires_grad),
         "training_frames": prepared.split.train,
         "held_out_frames": prepared.split.held_out,
+        "force_rms_eV_per_A": prepared.scale,
         "element_shifts_eV": dict(zip(prepared.species, prepared.shifts.tolist())),
         "torch": str(torch.__version__),
     }
