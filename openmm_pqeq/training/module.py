@@ -29,6 +29,8 @@ from openmm_pqeq.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.ckpt"
 METRICS = "metrics.csv"
+LONG = 600.0
+"""Seconds from which on a run without a limit says how long it will take."""
 
 
 class EpochOrder(Sampler[int]):
@@ -215,6 +217,9 @@ class Progress(Callback):
             self.say(f"no better validation error for {settings.patience} epochs")
             trainer.should_stop = True
         allowed = seconds(settings.max_time)
+        if not allowed and not epoch and settings.epochs * (time.monotonic() - self.epoch_started) > LONG:
+            minutes = settings.epochs * (time.monotonic() - self.epoch_started) / 60
+            self.say(f"{settings.epochs} epochs like this one take {minutes:.0f} minutes; max_time (--time) would limit them")
         if allowed and training.tick() + 0.5 * (time.monotonic() - self.epoch_started) >= allowed:
             training.time_used_up = allowed  # the next epoch would have gone beyond it
             trainer.should_stop = True

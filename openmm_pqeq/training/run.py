@@ -29,6 +29,7 @@ from openmm_pqeq.training.loss import Errors
 from openmm_pqeq.training.module import CHECKPOINT, NetworkTraining, Progress, SaveEveryEpoch, loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
+from openmm_pqeq.training.settings import StartSettings
 
 SETTINGS = "settings.json"
 MODEL = "model.pt"
@@ -188,13 +189,21 @@ def export(
     target.shift.copy_(prepared.shifts)
     card: dict[str, Any] = json.loads(json.dumps(config.card, default=str))  # a date, say, becomes its text
     if config.start is not None:
-        card = {"fine_tuned_from": {"model": config.start.model, "card": read_card(config.start.model)}} | card
-        card["fine_tuning"] = dataclasses.asdict(config.start)
+        card = _origin(config.start) | card
     card["errors"] = {name: {k: v for k, v in part._asdict().items() if v == v} for name, part in errors.items()}
     done = {k: v for k, v in facts.items() if k not in ("element_shifts_eV", "training_frames")}
     card["training"] = dataclasses.asdict(config.training) | done  # the epochs that were, not those allowed
     save(potential, path, card=card)
     return path
+
+
+def _origin(start: StartSettings) -> dict[str, Any]:
+    """For the card: the model it comes from, with its own card but for how that was trained, and what was trained since."""
+    card = {key: value for key, value in read_card(start.model).items() if key not in ("errors", "training")}
+    done: dict[str, Any] = {"train": start.train, "shifts": start.shifts, "long_range": start.long_range}
+    if start.train_pqeq:
+        done |= {"train_pqeq": list(start.train_pqeq), "bounds": start.bounds}
+    return {"fine_tuned_from": {"model": Path(start.model).name, "card": card}, "fine_tuning": done}
 
 
 def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) -> None:
