@@ -44,7 +44,11 @@ MODELS = {
     },
     "one layer": {"graph_net_steps": 1},
     "six layers": {"graph_net_steps": 6, "hidden_irreps": "6x0e + 3x1e + 2x2e"},
-    "irreps in pieces": {"hidden_irreps": "5x0e + 3x1o + 4x0e + 2x1o + 3x0o + 2x1e", "sh_irreps": "1x0e + 1x1o + 1x2e"},
+    "irreps in pieces": {
+        "hidden_irreps": "5x0e + 3x1o + 4x0e + 2x1o + 3x0o + 2x1e",
+        "sh_irreps": "1x0e + 1x1o + 1x2e",
+        "graph_net_steps": 3,
+    },
     "harmonics in another order": {"hidden_irreps": "2x2e + 3x1o + 6x0e + 2x1e", "sh_irreps": "1x2e + 1x1o + 1x0e", "r_max": 4.0},
     "linear radial networks": {"radial_net_n_layers": 0, "nonlinearities": {"e": "tanh", "o": "tanh"}},
 }

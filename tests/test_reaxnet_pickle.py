@@ -189,15 +189,15 @@ GREEDY = {
     "integer of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
     "array larger than its bytes": pickle.dumps(np.zeros(3)).replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85"),
     "dictionary in itself": b"}q\x00X\x01\x00\x00\x00ah\x00s.",
-    "dictionaries of dictionaries": b"}q\x00"
+    "dictionaries of dictionaries": b"}q\x000"
     + b"".join(
-        b"}q" + bytes([k + 1]) + b"(" + b"".join(b"X\x02\x00\x00\x00%02dh%c" % (i, k) for i in range(60)) + b"u" for k in range(7)
+        b"}q" + bytes([k + 1]) + b"(" + b"".join(b"X\x02\x00\x00\x00%02dh%c" % (i, k) for i in range(60)) + b"u0" for k in range(7)
     )
-    + b".",
-    "text encoded again and again": b"X\x00\x10\x00\x00"
-    + b"a" * 4096
-    + b"q\x000c_codecs\nencode\nq\x010"
-    + b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R0" * 2000
+    + b"h\x07.",
+    "text encoded again and again": b"X\x00\x00\x01\x00"
+    + b"a" * 65536
+    + b"q\x000c_codecs\nencode\nq\x010X\x06\x00\x00\x00latin1q\x020"
+    + b"h\x01h\x00h\x02\x86R" * 10000
     + b"N.",
     "shape of shapes": b"I1\n"
     + b"2\x86" * 60
