@@ -77,21 +77,22 @@ def test_response_is_that_of_the_potential(case, coupling):
     potential = pq.build({"pqeq": {"protocol": protocol, "tolerance": 1e-10, "coupling": coupling, "parameters": config}})
     structure = make()
     alpha, born = response(potential, structure)
-    answer = Respondent(potential.pqeq, structure, NeighborSearch(6.0)(structure), True).answer([], tensor([]))
+    answer = Respondent(potential.pqeq, structure, NeighborSearch(6.0)(structure), True, True).answer([], tensor([]))
     assert (answer.polarizability - alpha).abs().max() < 1e-9
     assert (answer.born - born).abs().max() < 1e-9
+    assert (answer.forces - potential.evaluate(structure, forces=True).forces).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_derivatives_of_the_response_in_every_parameter(case):
-    """Charges, shells, dipole, polarizability, Born charges, smallest eigenvalue and longest shell against central differences: to
+    """Charges, shells, dipole, polarizability, Born charges, forces, smallest eigenvalue, longest shell against central differences: to
     1e-6 of the largest derivative, the error of a difference over 1e-4 of the parameter."""
     make, protocol, parameters = CASES[case]
     structure = make()
     pqeq = PQEq(parameters(), protocol, tolerance=1e-9)
     places = [Place(name, int(z)) for name in PARAMETERS for z in torch.unique(structure.numbers)]
     values = torch.stack([getattr(pqeq, place.name)[place.number] for place in places])
-    respondent = Respondent(pqeq, structure, NeighborSearch(6.0)(structure), True)
+    respondent = Respondent(pqeq, structure, NeighborSearch(6.0)(structure), True, True)
     _, slopes = respondent.answer_with_slopes(places, values)
     for m in range(len(places)):
         step = torch.zeros_like(values)
@@ -257,6 +258,8 @@ def test_labels_and_their_units(data):
     assert not frames[0].structure.pbc.any()
     # water, all of its polarizability from shells: between 1 and 30 bohr³
     assert 1.0 < np.trace(frames[0].labels["polarizability"]) / 3 * 14.399645 / 0.529177210903**3 < 30.0
+    isotropic = read_response_frames([data], ["isotropic=pol:bohr3"], cluster=True)[0].labels["isotropic"]
+    assert float(isotropic) == pytest.approx(np.trace(frames[0].labels["polarizability"]) / 3, abs=1e-12)
     periodic = read_response_frames([data], ["polarizability=pol:bohr3"])[0]
     volume = 50.0**3
     expected = np.eye(3) + 4 * np.pi * 14.399645 / volume * frames[0].labels["polarizability"]
@@ -283,7 +286,7 @@ def test_choice_of_frames_is_that_of_the_seed():
 def test_the_command_writes_what_build_reads(data, capsys):
     """From file to folder: a spring found again to 1 %, held-out frames measured, a second run refused, resumed, replaced."""
     folder = data.parent / "fitted"
-    arguments = ["fit-pqeq", str(data), "--cluster", "--target", "polarizability=pol:bohr3", "--fit", "O:spring_constant"]
+    arguments = ["fit-pqeq", str(data), "--cluster", "--target", "isotropic=pol:bohr3", "--fit", "O:spring_constant"]
     arguments += ["--held-out", "3", "--frames", "4", "--prior", "1e-4", "--output", str(folder)]
     assert main(arguments) == 0
     card = json.loads((folder / "card.json").read_text())

@@ -2,12 +2,13 @@
 
     born_charge      (n_atoms, 3, 3) e, [atom, field, force]
     dielectric       (3, 3) ε∞ = 1 + 4π k_e α/V of a crystal; given as such, or as a polarizability α (e²Å²/eV) in a periodic cell
-    polarizability   (3, 3) e²Å²/eV, without a cell
+    polarizability   (3, 3) e²Å²/eV, without a cell; isotropic: a third of its trace
     dipole           (3,) e Å, of a neutral structure without a cell
     charge           (n_atoms,) e
+    forces           (n_atoms, 3) eV/Å of the whole energy, PQEq's being a part of it
 
-`born_charge`, `polarizability`, `dielectric` and `charge` are found in the data by name; other keys and units, and dipoles always,
-are named by the user.
+`born_charge`, `polarizability`, `dielectric` and `charge` are found in the data by name; other keys and units, dipoles and forces
+are named by the user. Forces with a large scale keep PQEq's part from growing beyond what a network has to take back.
 """
 
 import math
@@ -28,8 +29,10 @@ UNITS: dict[str, dict[str, float]] = {
     "born_charge": {"e": 1.0},
     "dielectric": {"1": 1.0},
     "polarizability": {"e2A2/eV": 1.0, "bohr3": BOHR**3 / COULOMB, "A3": 1.0 / COULOMB},
+    "isotropic": {"e2A2/eV": 1.0, "bohr3": BOHR**3 / COULOMB, "A3": 1.0 / COULOMB},
     "dipole": {"eA": 1.0, "debye": 0.20819433, "au": BOHR},
     "charge": {"e": 1.0},
+    "forces": {"eV/A": 1.0},
 }
 """Targets, and factors to e, e²Å²/eV, e Å."""
 USUAL_KEYS = {
@@ -38,16 +41,34 @@ USUAL_KEYS = {
     "polarizability": ("polarizability",),
     "charge": ("charge_per_atom", "charges", "initial_charges"),
 }
-SCALES = {"born_charge": 0.1, "dielectric": 0.1, "polarizability": 0.01, "dipole": 0.05, "charge": 0.05}
-"""Errors that count as one in the loss: e, 1, e²Å²/eV (about 1 bohr³), e Å, e."""
-SHAPES = {"born_charge": (3, 3), "dielectric": (3, 3), "polarizability": (3, 3), "dipole": (3,), "charge": ()}
-PER_ATOM = ("born_charge", "charge")
+SCALES = {
+    "born_charge": 0.1,
+    "dielectric": 0.1,
+    "polarizability": 0.01,
+    "isotropic": 0.01,
+    "dipole": 0.05,
+    "charge": 0.05,
+    "forces": 1.0,
+}
+"""Errors that count as one in the loss: e, 1, e²Å²/eV (about 1 bohr³), e Å, e, eV/Å."""
+SHAPES = {
+    "born_charge": (3, 3),
+    "dielectric": (3, 3),
+    "polarizability": (3, 3),
+    "isotropic": (),
+    "dipole": (3,),
+    "charge": (),
+    "forces": (3,),
+}
+PER_ATOM = ("born_charge", "charge", "forces")
 HEADINGS = {
     "born_charge": "Born charges, e",
     "dielectric": "ε∞",
     "polarizability": "polarizability, e²Å²/eV",
+    "isotropic": "isotropic polarizability, e²Å²/eV",
     "dipole": "dipole, e Å",
     "charge": "charges, e",
+    "forces": "forces, eV/Å",
 }
 
 
@@ -80,7 +101,7 @@ def parse_target(text: str) -> list[Target]:
             f"target: dipoles need their key and unit, such as dipole=mu:debye; units are {', '.join(UNITS['dipole'])}"
         )
     factor = UNITS[name][unit] if unit else 1.0
-    return [Target(name, candidate, factor) for candidate in ([key] if key else USUAL_KEYS[name])]
+    return [Target(name, candidate, factor) for candidate in ([key] if key else USUAL_KEYS.get(name, (name,)))]
 
 
 def read_response_frames(files: Sequence[str | Path], targets: Sequence[str] = (), cluster: bool = False) -> list[ResponseFrame]:
@@ -137,6 +158,8 @@ def _frame(atoms: ase.Atoms, targets: Sequence[Target], cluster: bool, name: str
     for target in targets:
         if target.key in places and target.name not in labels:
             value = np.asarray(places[target.key], dtype=np.float64)
+            if target.name == "isotropic" and value.size == 9:
+                value = np.array(np.trace(value.reshape(3, 3)) / 3.0)
             shape = ((len(atoms),) if target.name in PER_ATOM else ()) + SHAPES[target.name]
             if value.size != math.prod(shape):
                 raise ValueError(f"{name}: {target.key}: expected shape {shape}, got {value.shape}")
@@ -145,6 +168,7 @@ def _frame(atoms: ase.Atoms, targets: Sequence[Target], cluster: bool, name: str
             labels[target.name] = target.factor * value.reshape(shape)
     if pbc.all():
         labels.pop("dipole", None)
+        labels.pop("isotropic", None)
         if "polarizability" in labels:
             alpha = labels.pop("polarizability")
             labels.setdefault("dielectric", np.eye(3) + _four_pi(structure) * alpha)
@@ -172,11 +196,15 @@ def predicted_slopes(frame: ResponseFrame, slopes: Answer) -> dict[str, np.ndarr
 
 
 def _quantities(frame: ResponseFrame, answer: Answer) -> dict[str, np.ndarray]:
-    values = {"polarizability": answer.polarizability, "dipole": answer.dipole, "charge": answer.charges}
+    alpha = answer.polarizability
+    values = {"polarizability": alpha, "dipole": answer.dipole, "charge": answer.charges}
+    values["isotropic"] = alpha.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
     if answer.born is not None:
         values["born_charge"] = answer.born
+    if answer.forces is not None:
+        values["forces"] = answer.forces
     if "dielectric" in frame.labels:
-        values["dielectric"] = answer.polarizability * _four_pi(frame.structure)
+        values["dielectric"] = alpha * _four_pi(frame.structure)
     return {name: values[name].detach().numpy() for name in frame.labels}
 
 

@@ -85,7 +85,9 @@ def respondents(
     found = []
     for frame in frames:
         pqeq = solvers["ewald" if bool(frame.structure.pbc.any()) else "direct"]
-        found.append(Respondent(pqeq, frame.structure, search(frame.structure), "born_charge" in frame.labels))
+        found.append(
+            Respondent(pqeq, frame.structure, search(frame.structure), "born_charge" in frame.labels, "forces" in frame.labels)
+        )
     return found
 
 
@@ -272,7 +274,7 @@ def fit(residuals: Residuals, state: Path | None = None, say: Callable[[str], No
             jac=jacobian,
             bounds=(residuals.low, residuals.high),
             method="trf",
-            x_scale=0.1 * (residuals.high - residuals.low),
+            x_scale="jac",
             ftol=residuals.settings.ftol,
             xtol=1e-5,
             gtol=1e-8,

@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     """The response of one structure.
 
     charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (3,) e Å; polarizability (3, 3) e²Å²/eV;
-    born (n_atoms, 3, 3) e, [atom, field, force], or nothing where it is not wanted;
+    born (n_atoms, 3, 3) e, [atom, field, force], or nothing where it is not wanted; forces (n_atoms, 3) eV/Å;
     softest () smallest eigenvalue of the (q, s) Hessian on Σ dq = 0, eV/e² and eV/Å²; longest () Å, the longest shell
     """
 
@@ -49,6 +49,7 @@ class Answer(NamedTuple):
     dipole: Tensor
     polarizability: Tensor
     born: Tensor | None
+    forces: Tensor | None
     softest: Tensor
     longest: Tensor
 
@@ -104,11 +105,11 @@ class Respondent:
     pqeq : of protocol `ewald`, `pme` or `direct`; its own parameters hold where `places` says nothing
     structure : one structure at zero field
     pairs : within the model's cutoff
-    born : whether Born charges are wanted
+    born, forces : whether Born charges and forces are wanted
     """
 
-    def __init__(self, pqeq: PQEq, structure: Structure, pairs: Pairs, born: bool):
-        self.pqeq, self.structure, self.pairs, self.born = pqeq, structure, pairs, born
+    def __init__(self, pqeq: PQEq, structure: Structure, pairs: Pairs, born: bool, forces: bool = False):
+        self.pqeq, self.structure, self.pairs, self.wanted = pqeq, structure, pairs, (born, forces)
         self.last: tuple[Tensor, Tensor] | None = None
         # the slopes are asked for where the response has just been found
         self._kept: tuple[list[float], Tensor, Tensor, _Hessian] | None = None
@@ -136,7 +137,7 @@ class Respondent:
             x = torch.cat([charges, shells.flatten()]).requires_grad_(True)
             n = charges.size(0)
             energy = pqeq.energy(problem, x[:n], x[n:].view(n, 3))
-        return _differentiate(pqeq, problem, energy, x, (positions, field, p), hessian, self.born, want_slopes)
+        return _differentiate(pqeq, problem, energy, x, (positions, field, p), hessian, self.wanted, want_slopes)
 
     def _solve(self, problem: Problem, values: list[float]) -> tuple[Tensor, Tensor, _Hessian]:
         if self._kept is not None and self._kept[0] == values:
@@ -177,14 +178,15 @@ def _differentiate(
     x: Tensor,
     others: tuple[Tensor, Tensor, Tensor],
     hessian: _Hessian,
-    want_born: bool,
+    wanted: tuple[bool, bool],
     want_slopes: bool,
 ) -> tuple[Answer, Answer | None]:
     positions, field, p = others
+    want_born, want_forces = wanted
     n = positions.size(0)
     shell_coupling = pqeq.coupling == "shell"
     identity = torch.eye(3, dtype=x.dtype)
-    on_x, on_f, on_p = _gradients(energy, (x, field, p), graph=True)
+    on_x, on_r, on_f, on_p = _gradients(energy, (x, positions, field, p), graph=True)
     mixed = torch.stack([_gradients(on_f[0, a], (x,))[0] for a in range(3)], dim=1)
     to_field = -hessian.solve(mixed)  # (4n, 3), D_F
     turned = [
@@ -200,7 +202,8 @@ def _differentiate(
     z = problem.core_charge
     moment = charges.unsqueeze(1) * positions.detach() - z.unsqueeze(1) * shells
     longest = shells.norm(dim=1).max()
-    answer = Answer(charges, shells, moment.sum(dim=0).detach(), alpha, born, hessian.values[0], longest)
+    forces = -on_r.detach() if want_forces else None
+    answer = Answer(charges, shells, moment.sum(dim=0).detach(), alpha, born, forces, hessian.values[0], longest)
     if not want_slopes:
         return answer, None
 
@@ -218,6 +221,10 @@ def _differentiate(
         d_born = -_third_with_positions(turned, on_x, x, positions, to_p, hessian)
         if shell_coupling:
             d_born = d_born + dq.view(n_parameters, n, 1, 1) * identity
+    d_forces: Tensor | None = None
+    if want_forces:
+        moving = [on_p[m] + on_x @ to_p[:, m] for m in range(n_parameters)]
+        d_forces = -torch.stack([_gradients(slope, (positions,))[0] for slope in moving])
     direct = torch.stack([_gradients((z * axis).sum(), (p,))[0] for axis in shells.t()], dim=1)  # dZ/dp·s, (m, 3)
     d_dipole = dq @ positions.detach() - (z.detach().unsqueeze(1) * ds).sum(dim=1) - direct
     far = int(shells.norm(dim=1).argmax())
@@ -226,7 +233,7 @@ def _differentiate(
     (curved,) = _gradients(on_x @ soft, (x,), graph=True)
     g_x, g_p = _gradients(curved @ soft, (x, p))
     d_softest = g_p + to_p.t() @ g_x
-    return answer, Answer(dq, ds, d_dipole.detach(), d_alpha, d_born, d_softest, d_longest)
+    return answer, Answer(dq, ds, d_dipole.detach(), d_alpha, d_born, d_forces, d_softest, d_longest)
 
 
 def _third_with_positions(

@@ -40,30 +40,33 @@ Column = tuple[Sequence[ResponseFrame], Sequence[Measured | None]]
 
 
 def collected(column: Column, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions of all frames with a solution, flat; `isotropic` is a third of the polarizability's trace in bohr³."""
+    """Labels and predictions of all frames with a solution, flat; `isotropic`, a third of the polarizability's trace, in bohr³."""
     labels, values = [], []
     for frame, measured in zip(*column):
-        name = "polarizability" if target == "isotropic" else target
-        if measured is not None and name in frame.labels:
-            pair = frame.labels[name], measured.values[name]
-            if target == "isotropic":
-                pair = tuple(np.array([np.trace(matrix) / 3.0 * TO_BOHR3]) for matrix in pair)  # type: ignore[assignment]
-            labels.append(pair[0].ravel())
-            values.append(pair[1].ravel())
+        if measured is not None:
+            pair = _labelled(frame.labels, target), _labelled(measured.values, target)
+            if pair[0] is not None and pair[1] is not None:
+                labels.append(pair[0].ravel())
+                values.append(pair[1].ravel())
     empty = np.zeros(0)
     return np.concatenate(labels or [empty]), np.concatenate(values or [empty])
 
 
+def _labelled(labels: Mapping[str, np.ndarray], target: str) -> np.ndarray | None:
+    if target != "isotropic":
+        return labels.get(target)
+    if target in labels:
+        return labels[target] * TO_BOHR3
+    return np.array(np.trace(labels["polarizability"]) / 3.0 * TO_BOHR3) if "polarizability" in labels else None
+
+
 def errors_of(column: Column) -> dict[str, Errors]:
     """Errors by target."""
-    targets = [target for target in HEADINGS if any(target in frame.labels for frame in column[0])]
-    if "polarizability" in targets:
-        targets.append("isotropic")
+    targets = [target for target in HEADINGS if any(_labelled(frame.labels, target) is not None for frame in column[0])]
     result = {}
     for target in targets:
         label, value = collected(column, target)
-        name = "polarizability" if target == "isotropic" else target
-        there = [measured is not None for frame, measured in zip(*column) if name in frame.labels]
+        there = [measured is not None for frame, measured in zip(*column) if _labelled(frame.labels, target) is not None]
         if not label.size:
             result[target] = Errors(np.nan, np.nan, np.nan, np.nan, 0, len(there))
             continue
