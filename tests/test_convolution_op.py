@@ -16,7 +16,7 @@ from openmm_pqeq.gnn.equivariant_convolution import (
     plan_convolution,
 )
 from openmm_pqeq.gnn.paths import Layer, plan_layers
-from openmm_pqeq.gnn.radial_table import tabulated
+from openmm_pqeq.gnn.radial_table import blocks, grid_of
 
 pytestmark = [
     pytest.mark.python_route,
@@ -50,7 +50,8 @@ class Convolution:
         def radial(r):
             return torch.cos(r.unsqueeze(1) * waves) * (1.0 - (r / CUTOFF) ** 2).unsqueeze(1) ** 3
 
-        self.grid, coefficients = tabulated(radial, CUTOFF, 24, 2 if dtype == torch.float32 else 3)
+        self.grid = grid_of(CUTOFF, 24)
+        coefficients = torch.cat([block for _, block in blocks(radial, self.grid, 2 if dtype == torch.float32 else 3)])
         self.table = packed(coefficients, n_weights).to(device, dtype)
         self.couplings = self.plan.couplings.to(device, dtype)
         generator = torch.Generator().manual_seed(3)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_gnn import MODELS, network
 
-from openmm_pqeq.gnn.radial_table import FIRST_KNOT, RadialTable, locate, tabulated, taylor
+from openmm_pqeq.gnn.radial_table import FIRST_KNOT, RadialTable, blocks, grid_of, locate, taylor
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-6}  # of a weight of order one
 
@@ -40,7 +40,8 @@ def test_value_and_slope_are_those_of_the_network(model, dtype):
 @pytest.mark.parametrize("n_derivatives", [1, 2, 3])
 def test_derivatives_at_the_knots_are_exact_even_with_few(model, n_derivatives):
     radial = radial_of(model)
-    grid, coefficients = tabulated(radial, model.cutoff, 20, n_derivatives)
+    grid = grid_of(model.cutoff, 20)
+    coefficients = torch.cat([block for _, block in blocks(radial, grid, n_derivatives)])
     u = grid[0] + torch.arange(2, 12, dtype=torch.float64) / grid[1]
     r = grid[7] * u / (1.0 - u)
     row, place = locate(r + 1e-9, grid)
@@ -55,7 +56,8 @@ def test_derivatives_at_the_knots_are_exact_even_with_few(model, n_derivatives):
 
 def test_polynomials_meet_with_their_derivatives(model):
     """Two continuous derivatives in float32, three in float64; the onset of the xplor envelope keeps one."""
-    grid, coefficients = tabulated(radial_of(model), model.cutoff, 40, 2)
+    grid = grid_of(model.cutoff, 150)
+    coefficients = torch.cat([block for _, block in blocks(radial_of(model), grid, 2)])
     k = torch.arange(6, dtype=torch.float64)
     ends = [(coefficients * falling[None, :, None]).sum(1) for falling in (torch.ones_like(k), k, k * (k - 1))]
     starts = [coefficients[:, 0], coefficients[:, 1], 2 * coefficients[:, 2]]

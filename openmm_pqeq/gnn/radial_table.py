@@ -13,7 +13,7 @@ once, give slopes as exact as values. Distances in Å.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,9 @@ FEWEST = {torch.float32: 256, torch.float64: 512}
 MOST = 16384
 """Intervals at which the doubling ends; `RadialTable.error` tells what was reached."""
 
+BLOCK = 64
+"""Intervals made at a time, which bounds the memory that takes."""
+
 SAMPLES = 401
 """Distances at which a table is compared with its network."""
 
@@ -62,15 +65,16 @@ class RadialTable(nn.Module):
     def __init__(self, radial: Callable[[Tensor], Tensor], cutoff: float, dtype: torch.dtype):
         super().__init__()
         self.cutoff = float(cutoff)
-        n_intervals, error = FEWEST[dtype], math.inf
+        n_intervals, self.error = FEWEST[dtype], math.inf
         exact = _Exact(radial, self.cutoff)
-        while error > TOLERANCES[dtype] and n_intervals <= MOST:
-            grid, coefficients = tabulated(radial, self.cutoff, n_intervals, DERIVATIVES[dtype])
-            error = exact.error_of(grid, coefficients)
+        while self.error > TOLERANCES[dtype] and n_intervals <= MOST:
+            self.grid = grid_of(self.cutoff, n_intervals)
+            rows, self.error = [], 0.0
+            for first, block in blocks(radial, self.grid, DERIVATIVES[dtype]):
+                self.error = max(self.error, exact.error_of(self.grid, first, block))
+                rows.append(block.to(dtype))
             n_intervals *= 2
-        self.error = error
-        self.grid = grid
-        self.register_buffer("coefficients", coefficients.to(dtype), persistent=False)
+        self.register_buffer("coefficients", torch.cat(rows), persistent=False)
 
     def forward(self, distances: Tensor) -> Tensor:
         """Weights (n_pairs, n_weights) at distances (n_pairs,) Å; zero from the cutoff on."""
@@ -103,25 +107,27 @@ def evaluated(coefficients: Tensor, t: Tensor) -> Tensor:
     return value
 
 
-def tabulated(
-    radial: Callable[[Tensor], Tensor], cutoff: float, n_intervals: int, n_derivatives: int
-) -> tuple[list[float], Tensor]:
-    """Grid (as in `locate`) and coefficients (n_rows, 2·(n_derivatives + 1), n_weights) of about `n_intervals` polynomials."""
-    first, onset, end = (_coordinate(r) for r in (FIRST_KNOT, cutoff - XPLOR_WIDTH, cutoff))
+def grid_of(cutoff: float, n_intervals: int) -> list[float]:
+    """The grid, as in `locate`, of about `n_intervals` intervals."""
+    first, onset, end = (r / (r + SOFTENING) for r in (FIRST_KNOT, cutoff - XPLOR_WIDTH, cutoff))
     step = (end - first) / n_intervals
     n_inner, n_outer = math.ceil((onset - first) / step), math.ceil((end - onset) / step)
-    below = math.nextafter(onset, 0.0)  # the inner side of the kink
-    zones = [_zone(radial, first, below, n_inner, n_derivatives), _zone(radial, onset, end, n_outer, n_derivatives)]
-    grid = [first, n_inner / (onset - first), float(n_inner), onset, n_outer / (end - onset), float(n_outer), cutoff, SOFTENING]
-    return grid, torch.cat(zones)
+    return [first, n_inner / (onset - first), float(n_inner), onset, n_outer / (end - onset), float(n_outer), cutoff, SOFTENING]
 
 
-def _zone(radial: Callable[[Tensor], Tensor], first: float, last: float, n: int, n_derivatives: int) -> Tensor:
-    """Coefficients of n even intervals of u."""
-    knots = torch.linspace(first, last, n + 1, dtype=torch.float64)
-    derivatives = taylor(lambda u: radial(SOFTENING * u / (1.0 - u)), knots, n_derivatives)
-    scaled = torch.stack([value * ((last - first) / n) ** d for d, value in enumerate(derivatives)])
-    return torch.einsum("kd,dnw->nkw", _hermite(n_derivatives), torch.cat([scaled[:, :-1], scaled[:, 1:]]))
+def blocks(radial: Callable[[Tensor], Tensor], grid: list[float], n_derivatives: int) -> Iterator[tuple[int, Tensor]]:
+    """First row and coefficients (n_rows, 2·(n_derivatives + 1), n_weights) of `BLOCK` intervals after the other."""
+    hermite = _hermite(n_derivatives)
+    for zone, before in ((0, 0), (3, int(grid[2]))):
+        start, scale, n = grid[zone], grid[zone + 1], int(grid[zone + 2])
+        for low in range(0, n, BLOCK):
+            high = min(low + BLOCK, n)
+            knots = start + torch.arange(low, high + 1, dtype=torch.float64) / scale
+            if zone == 0 and high == n:
+                knots[-1] = math.nextafter(grid[3], 0.0)  # the inner side of the kink
+            derivatives = taylor(lambda u: radial(SOFTENING * u / (1.0 - u)), knots, n_derivatives)
+            scaled = torch.stack([value / scale**d for d, value in enumerate(derivatives)])
+            yield before + low, torch.einsum("kd,dnw->nkw", hermite, torch.cat([scaled[:, :-1], scaled[:, 1:]]))
 
 
 def taylor(function: Callable[[Tensor], Tensor], x: Tensor, n: int) -> list[Tensor]:
@@ -146,31 +152,27 @@ def _hermite(n_derivatives: int) -> Tensor:
     return torch.linalg.inv(conditions)
 
 
-def _coordinate(r: float) -> float:
-    return r / (r + SOFTENING)
-
-
 class _Exact:
     """The network between the knots, to compare tables with."""
 
     def __init__(self, radial: Callable[[Tensor], Tensor], cutoff: float):
-        u = torch.linspace(_coordinate(SHORTEST), _coordinate(cutoff), SAMPLES + 2, dtype=torch.float64)[1:-1]
+        first, last = (r / (r + SOFTENING) for r in (SHORTEST, cutoff))
+        u = torch.linspace(first, last, SAMPLES + 2, dtype=torch.float64)[1:-1]
         self.distances = SOFTENING * u / (1.0 - u)
-        self.value, self.slope = taylor(radial, self.distances, 1)
+        self.exact = taylor(radial, self.distances, 1)
+        self.scales = [value.abs().amax(0).clamp(min=torch.finfo(torch.float64).tiny) for value in self.exact]
 
-    def error_of(self, grid: list[float], coefficients: Tensor) -> float:
-        """Largest relative error of value and slope, as in `TOLERANCES`."""
+    def error_of(self, grid: list[float], first: int, coefficients: Tensor) -> float:
+        """Largest relative error of value and slope, as in `TOLERANCES`, in the rows from `first` on."""
+        row = locate(self.distances, grid)[0] - first
+        here = torch.nonzero((row >= 0) & (row < len(coefficients))).squeeze(1)
+        if len(here) == 0:
+            return 0.0
+        rows = coefficients[row[here]]
 
         def table(r: Tensor) -> Tensor:
-            _, place = locate(r, grid)
-            return evaluated(rows, place.unsqueeze(1))
+            return evaluated(rows, locate(r, grid)[1].unsqueeze(1))
 
-        rows = coefficients[locate(self.distances, grid)[0]]
-        value, slope = taylor(table, self.distances, 1)
-        errors = [_relative(value, self.value), _relative(slope, self.slope)]
+        found = taylor(table, self.distances[here], 1)
+        errors = [(value - exact[here]).abs() / scale for value, exact, scale in zip(found, self.exact, self.scales)]
         return float(torch.stack(errors).max())
-
-
-def _relative(value: Tensor, exact: Tensor) -> Tensor:
-    scale = exact.abs().amax(0).clamp(min=torch.finfo(exact.dtype).tiny)
-    return ((value - exact).abs().amax(0) / scale).amax()
