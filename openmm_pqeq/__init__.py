@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.read import read_structure
     from openmm_pqeq.reaxnet import convert_reaxnet
-    from openmm_pqeq.reporters import ChargeReporter, DipoleReporter
+    from openmm_pqeq.reporters import ChargeReporter, ChargeStatisticsReporter, DipoleReporter, EnergyReporter, ProfileReporter
 
 _HOMES = {
     "PQEqCalculator": "calculator",
@@ -40,15 +40,21 @@ _HOMES = {
     "build": "potential",
     "read_structure": "read",
     "ChargeReporter": "reporters",
+    "ChargeStatisticsReporter": "reporters",
     "DipoleReporter": "reporters",
+    "EnergyReporter": "reporters",
+    "ProfileReporter": "reporters",
 }
 
 __all__ = [
     "ChargeReporter",
+    "ChargeStatisticsReporter",
     "DipoleReporter",
+    "EnergyReporter",
     "FieldSchedule",
     "PQEqCalculator",
     "Potential",
+    "ProfileReporter",
     "available_models",
     "build",
     "convert_reaxnet",
