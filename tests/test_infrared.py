@@ -103,6 +103,19 @@ def test_where_the_dipole_is_counted_from_and_how_the_axes_lie_does_not_matter()
     assert np.abs(one.isotropic - two.isotropic).max() < 1e-9 * one.isotropic.max()
 
 
+def test_a_steady_current_is_no_absorption():
+    _, current = oscillator(1000.0, duration=2.0)
+    one, two = (spectrum_from_current(current + drift, 0.001, TEMPERATURE) for drift in (0.0, 10.0 * current.max()))
+    assert np.abs(one.components - two.components).max() < 1e-6 * one.components.max()
+
+
+def test_correlations_are_those_of_an_endless_series():
+    times = np.arange(0, 5.0, 0.001)
+    series = np.cos(2 * np.pi * 7.0 * times)[:, None] * np.ones(3)
+    found = infrared.autocorrelation(series, 4000)
+    assert np.abs(found[:, 0] - 0.5 * np.cos(2 * np.pi * 7.0 * times[:4000])).max() < 0.02  # 7 periods are left at the longest lag
+
+
 def test_a_current_comes_from_born_charges_and_velocities():
     rng = np.random.default_rng(0)
     born, velocities = rng.normal(size=(7, 4, 3, 3)), rng.normal(size=(7, 4, 3))
