@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.read import read_structure
-    from openmm_pqeq.reporters import ChargeReporter, DipoleReporter
+    from openmm_pqeq.reaxnet import convert_reaxnet
+    from openmm_pqeq.reporters import ChargeReporter, ChargeStatisticsReporter, DipoleReporter, EnergyReporter, ProfileReporter
 
 _HOMES = {
     "PQEqCalculator": "calculator",
     "available_models": "checkpoint",
+    "convert_reaxnet": "reaxnet",
     "load": "checkpoint",
     "save": "checkpoint",
     "create_force": "force",
@@ -38,17 +40,24 @@ _HOMES = {
     "build": "potential",
     "read_structure": "read",
     "ChargeReporter": "reporters",
+    "ChargeStatisticsReporter": "reporters",
     "DipoleReporter": "reporters",
+    "EnergyReporter": "reporters",
+    "ProfileReporter": "reporters",
 }
 
 __all__ = [
     "ChargeReporter",
+    "ChargeStatisticsReporter",
     "DipoleReporter",
+    "EnergyReporter",
     "FieldSchedule",
     "PQEqCalculator",
     "Potential",
+    "ProfileReporter",
     "available_models",
     "build",
+    "convert_reaxnet",
     "create_force",
     "create_system",
     "load",

@@ -45,6 +45,7 @@ class PotentialEnergy(nn.Module):
     atoms: Tensor
     pbc: Tensor
     batch: Tensor
+    core_charges: Tensor
 
     def __init__(
         self,
@@ -71,6 +72,9 @@ class PotentialEnergy(nn.Module):
         self.register_buffer("numbers", numbers.to(torch.int64))
         self.register_buffer("atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64))
         self.register_buffer("pbc", pbc.reshape(1, 3))
+        present = getattr(potential, "pqeq", None)
+        cores = torch.zeros(len(numbers)) if present is None else present.core_charge[numbers.to(torch.int64)].clone()
+        self.register_buffer("core_charges", cores.to(torch.float64))
         self.register_buffer("batch", torch.zeros(len(numbers), dtype=torch.int64))
 
     def forward(self, positions: Tensor, box: Tensor, field: Tensor) -> Tensor:
@@ -87,10 +91,17 @@ class PotentialEnergy(nn.Module):
         # TorchForce reads the gradients of positions and field even where this potential depends on neither: let them be zero.
         return energy * self.kj_per_mol_per_ev + 0.0 * (structure.positions.sum() + structure.field.sum()).to(energy.dtype)
 
-    def charges(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Charges (n_atoms,) e, shells (n_atoms, 3) Å and dipole (3,) e Å of what `forward` gives the energy of."""
+    def report(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `forward` gives the energy of, for reporters.
+
+        Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and energies (3,) eV of gnn, pqeq and d3, NaN where absent.
+        """
         output = self.potential(self.structure(positions, box, field))
-        return output.charges, output.shells, output.dipole.reshape(3)
+        energies = torch.full([3], float("nan"), dtype=torch.float64, device=output.energy.device)
+        for index, name in enumerate(["gnn", "pqeq", "d3"]):
+            if name in output.terms:
+                energies[index] = output.terms[name][0].to(torch.float64)
+        return output.charges, output.shells, output.dipole.reshape(3), energies
 
     def structure(self, positions: Tensor, box: Tensor, field: Tensor) -> Structure:
         """The potential's atoms in Å, checked."""
@@ -146,9 +157,9 @@ class PeriodicEnergy(nn.Module):
         return self.energy(positions, box, field)
 
     @torch.jit.export
-    def charges(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Charges, shells and dipole, see `PotentialEnergy.charges`; for reporters, who find the module in the System."""
-        return self.energy.charges(positions, box, field)
+    def report(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who find the module in the System."""
+        return self.energy.report(positions, box, field)
 
 
 class ClusterEnergy(nn.Module):
@@ -165,9 +176,9 @@ class ClusterEnergy(nn.Module):
         return self.energy(positions, box, field)
 
     @torch.jit.export
-    def charges(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Charges, shells and dipole, see `PotentialEnergy.charges`; for reporters, who find the module in the System."""
-        return self.energy.charges(positions, box, field)
+    def report(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who find the module in the System."""
+        return self.energy.report(positions, box, field)
 
 
 def script_energy(energy: PotentialEnergy, periodic: bool) -> torch.jit.ScriptModule:

@@ -1,8 +1,8 @@
-"""Charges, shells and dipole of a running simulation.
+"""Charges, shells, dipole and energies of a running simulation.
 
-OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from Python. So the charges are
-solved once more at the State's positions, box and field, with the very module that the System's force holds; this also works for a
-System read from XML. Units: Å, e, e Å, V/Å.
+OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from Python. So the potential is
+evaluated once more at the State's positions, box and field, with the very module that the System's force holds; this also works
+for a System read from XML. Units: Å, e, e Å, V/Å.
 """
 
 import pickle
@@ -24,8 +24,12 @@ from openmm_pqeq.units import ANGSTROM_PER_NM
 Array = NDArray[np.float64]
 
 
+TERMS = ("gnn", "pqeq", "d3")
+"""Order of the energies that the module reports."""
+
+
 class Observation(NamedTuple):
-    """The charges of one moment.
+    """The charges and energies of one moment.
 
     step : steps done
     time : ps
@@ -36,6 +40,7 @@ class Observation(NamedTuple):
     shells : (n_atoms, 3) Å
     dipole : (3,) e Å, Σ (q r − Z s) at these images
     shell_dipole : (3,) e Å, −Σ Z s, the part that does not depend on images
+    energies : term → eV, of the terms that the potential has
     """
 
     step: int
@@ -47,6 +52,7 @@ class Observation(NamedTuple):
     shells: Array
     dipole: Array
     shell_dipole: Array
+    energies: dict[str, float]
 
     @property
     def volume(self) -> float:
@@ -55,7 +61,7 @@ class Observation(NamedTuple):
 
 
 class Observer:
-    """Solves the charges of a System's potential again.
+    """Evaluates a System's potential again.
 
     Parameters
     ----------
@@ -64,12 +70,13 @@ class Observer:
 
     def __init__(self, system: openmm.System):
         module = _module_of(system)
-        if not module.energy.has_charges:
-            raise ValueError("simulation: its potential has no charges (no PQEq term), so there are none to report")
+        self.has_charges = bool(module.energy.has_charges)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._module = module.to(self._device)
         self.numbers: NDArray[np.int64] = module.energy.numbers.cpu().numpy()
         """(n_atoms,) atomic numbers."""
+        self.core_charges: Array = module.energy.core_charges.double().cpu().numpy()
+        """(n_atoms,) e: a core has q + Z and its shell −Z."""
         self.particles: NDArray[np.int64] = module.energy.atoms.cpu().numpy()
         """(n_atoms,) indices, among the particles of the System, of the atoms that have charges."""
         self.periodic: NDArray[np.bool_] = module.energy.pbc.cpu().numpy().reshape(3)
@@ -88,8 +95,18 @@ class Observer:
         """(n_atoms,) element symbols."""
         return [app.Element.getByAtomicNumber(int(number)).symbol for number in self.numbers]
 
-    def observe(self, simulation: app.Simulation) -> Observation:
-        """Charges of the Simulation as it is now; RuntimeError where they do not converge."""
+    def require_charges(self) -> None:
+        """ValueError for a potential without charges."""
+        if not self.has_charges:
+            raise ValueError("simulation: its potential has no charges (no PQEq term), so there are none to report")
+
+    def observe(self, simulation: app.Simulation, charges: bool = True) -> Observation:
+        """The Simulation as it is now.
+
+        Raises ValueError for a potential without charges, unless `charges` is False; RuntimeError where they do not converge.
+        """
+        if charges:
+            self.require_charges()
         state = simulation.context.getState(positions=True, parameters=True)
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
@@ -104,25 +121,36 @@ class Observer:
             shells=np.zeros(0),
             dipole=np.zeros(0),
             shell_dipole=np.zeros(0),
+            energies={},
         )
         known, inputs = self._latest, ("positions", "cell", "field")
         if known is not None and all(np.array_equal(getattr(known, name), getattr(now, name)) for name in inputs):
             return known._replace(step=now.step, time=now.time)
-        charges, shells, dipole = self._solve(positions, box, now.field)
-        shell_dipole = dipole - charges @ now.positions
-        self._latest = now._replace(charges=charges, shells=shells, dipole=dipole, shell_dipole=shell_dipole)
+        found = self._evaluate(positions, box, now.field)
+        shell_dipole = found.dipole - found.charges @ now.positions
+        self._latest = now._replace(
+            charges=found.charges, shells=found.shells, dipole=found.dipole, shell_dipole=shell_dipole, energies=found.energies
+        )
         return self._latest
 
-    def _solve(self, positions: Array, box: Array, field: Array) -> tuple[Array, Array, Array]:
-        """Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å; positions and box in nm, of all particles, field in V/Å."""
+    def _evaluate(self, positions: Array, box: Array, field: Array) -> "_Found":
+        """Of positions and box in nm, of all particles, and a field in V/Å."""
         inputs = [torch.tensor(array, dtype=torch.float64, device=self._device) for array in (positions, box, field)]
         try:
             with torch.no_grad():
-                solution = self._module.charges(*inputs)
+                output = self._module.report(*inputs)
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None
-        charges, shells, dipole = (tensor.double().cpu().numpy() for tensor in solution)
-        return charges, shells, dipole
+        charges, shells, dipole, energies = (tensor.double().cpu().numpy() for tensor in output)
+        terms = {name: float(value) for name, value in zip(TERMS, energies) if not np.isnan(value)}
+        return _Found(charges, shells, dipole, terms)
+
+
+class _Found(NamedTuple):
+    charges: Array
+    shells: Array
+    dipole: Array
+    energies: dict[str, float]
 
 
 _observers: "weakref.WeakKeyDictionary[app.Simulation, Observer]" = weakref.WeakKeyDictionary()

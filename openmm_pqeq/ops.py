@@ -80,9 +80,19 @@ if _native.accident:
     warnings.warn(f"native operators: {_native.message}", RuntimeWarning, stacklevel=2)
 
 
-def available() -> bool:
-    """Whether the native operators are loaded."""
-    return _native.loaded
+def available(operator: str | None = None) -> bool:
+    """Whether the native operators are loaded; of one of them, whether the library has it.
+
+    >>> available("an operator of the future")
+    False
+    """
+    return _native.loaded and (operator is None or operator in operators())
+
+
+def operators() -> list[str]:
+    """Names of the operators in the library that is loaded; one built from older sources may lack some."""
+    names = torch._C._dispatch_get_all_op_names() if _native.loaded else []
+    return sorted({name.split("::")[1].split(".")[0] for name in names if name.startswith("openmm_pqeq::")})
 
 
 def status() -> str:

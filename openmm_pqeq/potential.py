@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.d3 import D3
-from openmm_pqeq.gnn import NequIP
+from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
 from openmm_pqeq.neighbors import NeighborSearch, Pairs
 from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, PQEq, as_mapping, resolve_parameters
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
@@ -199,8 +199,14 @@ class Potential(nn.Module):
 
     @torch.jit.unused
     def compile_for_inference(self) -> "Potential":
-        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions."""
+        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions.
+
+        Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now. It may be
+        differentiated once, and it cannot be saved as a model: save the original.
+        """
         compiled = copy.deepcopy(self).eval().requires_grad_(False)
+        if isinstance(compiled.gnn, NequIP) and can_be_fused(compiled.gnn):
+            compiled.add_module("gnn", InferenceNequIP(compiled.gnn))
         if compiled.pqeq is not None:
             compiled.pqeq.warm_start = True
         return compiled

@@ -38,7 +38,7 @@ def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     inline.
     """
     tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    for_reporters = ["charges", "energy.has_charges"]
+    for_reporters = ["report", "energy.has_charges"]
     return torch.jit.freeze(module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False)
 
 

@@ -37,3 +37,15 @@ EV_PER_CUBIC_ANGSTROM_IN_GPA = 160.21766208
 
 E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM = 1602.176634
 """1 e/Å² in µC/cm², the customary unit of a polarization."""
+
+SPEED_OF_LIGHT = 2.99792458e6
+"""Speed of light, Å/ps (exact)."""
+
+AVOGADRO = 6.02214076e23
+"""Entities in a mole (exact)."""
+
+PER_ANGSTROM_IN_PER_CM = 1e8
+"""1/Å in cm⁻¹, of wavenumbers and absorption coefficients."""
+
+SQUARE_ANGSTROM_IN_KM_PER_MOL_PER_CM = 1e-16 * AVOGADRO * 1e-5
+"""A cross-section of 1 Å² (of one molecule) as a molar absorption coefficient, km/mol per cm⁻¹."""

@@ -6,7 +6,6 @@ network that is trained has the same form, so that the labels can be recovered.
 
 import csv
 import json
-import math
 from pathlib import Path
 
 import ase.io
@@ -23,9 +22,10 @@ from openmm_pqeq.structure import structure_of
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 from openmm_pqeq.training import data, train
-from openmm_pqeq.training.config import DataSettings, config_of, read_config
+from openmm_pqeq.training.config import config_of
+from openmm_pqeq.training.frames import Frame, read_frames
 from openmm_pqeq.training.loss import predict
-from openmm_pqeq.training.run import prepare
+from openmm_pqeq.training.prepare import prepare
 
 GNN = {"hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5}
 GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0}
@@ -110,7 +110,7 @@ def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
     ready = prepare(config_of(table(frames, long_range=True)), silent)
     network = reference().select("gnn")
     shift = dict(zip([8, 11, 12], ready.shifts.tolist()))
-    for atoms, edges in zip(ase.io.read(frames, index=":"), ready.edges):
+    for atoms, edges in zip(ase.io.read(frames, index=":"), ready.edges.values()):
         known = network.evaluate(structure(atoms), stress=True)
         energy = float(edges.energy[0]) + sum(shift[z] for z in atoms.numbers)
         assert energy == pytest.approx(float(known.energy[0]), rel=0, abs=1e-6)
@@ -123,7 +123,7 @@ def test_forces_and_stress_of_a_step_are_the_potentials(frames):
     network = reference().select("gnn")
     shift = dict(zip([8, 11, 12], [-432.0, -10.0, -20.0]))
     settings = config_of(table(frames)).data
-    few = data.read_frames(settings.files, settings)[:3]
+    few = read_frames(settings.files, settings)[:3]
     edges = data.join([data.edges_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few])
     predicted = predict(network.gnn, edges)
     known = [network.evaluate(frame.structure, stress=True) for frame in few]
@@ -161,9 +161,9 @@ def test_a_known_network_is_recovered(frames, tmp_path):
     assert "held out" in (tmp_path / "out" / "errors.txt").read_text()
 
 
-def _held_out_frames(file: Path, with_long_range: bool = False) -> list[data.Frame]:
+def _held_out_frames(file: Path, with_long_range: bool = False) -> list[Frame]:
     config = config_of(table(file, long_range=True))
-    every = data.read_frames(config.data.files, config.data)
+    every = read_frames(config.data.files, config.data)
     if not with_long_range:
         every = data.subtract(every, data.long_range_part(every, reference().select("pqeq")))
     return [every[i] for i in data.split_frames(len(every), config.data).held_out]
@@ -187,52 +187,6 @@ def same_weights(one: dict, two: dict) -> None:
     assert one.keys() == two.keys()
     for name in one:
         assert torch.equal(one[name], two[name]), name
-
-
-# --- split and shifts ---
-
-
-def test_split_is_the_stated_permutation():
-    settings = DataSettings(files=("x",), held_out=config_of(table(Path("x"))).data.held_out, validation=4)
-    split = data.split_frames(N_FRAMES, settings)
-    order = np.random.default_rng(0).permutation(N_FRAMES)
-    assert split.held_out == sorted(order[:HELD_OUT].tolist())
-    assert split.validation == sorted(order[HELD_OUT : HELD_OUT + 4].tolist())
-    assert sorted(split.train + split.validation + split.held_out) == list(range(N_FRAMES))
-    assert data.split_frames(10, DataSettings(files=("x",)), 3).held_out == [7, 8, 9]
-
-
-def labelled(formula: str, energy: float) -> data.Frame:
-    atoms = Atoms(formula, positions=np.arange(3 * len(Atoms(formula))).reshape(-1, 3))
-    atoms.info["energy"], atoms.arrays["forces"] = energy, np.zeros((len(atoms), 3))
-    return data.frame_of(atoms, DataSettings(files=("x",)), formula)
-
-
-def test_shifts_are_exact_where_compositions_determine_them():
-    frames_ = [labelled("H2O", -14.0), labelled("HO", -12.0), labelled("H2", -4.0), labelled("O2", -20.0)]
-    shifts = data.element_shifts(frames_, ["H", "O"])
-    torch.testing.assert_close(shifts, torch.tensor([-2.0, -10.0], dtype=torch.float64), rtol=0, atol=1e-12)
-
-
-def test_shifts_of_a_single_composition_are_of_minimum_norm():
-    """Ba Ti O3 with E = −22 eV: proportional to the counts, −22/11 (1, 1, 3)."""
-    shifts = data.element_shifts([labelled("BaTiO3", -22.0), labelled("Ba2Ti2O6", -44.0)], ["Ba", "Ti", "O"])
-    torch.testing.assert_close(shifts, torch.tensor([-2.0, -2.0, -6.0], dtype=torch.float64), rtol=0, atol=1e-12)
-
-
-def test_given_atomic_energies_are_kept():
-    shifts = data.element_shifts([labelled("BaTiO3", -22.0)], ["Ba", "Ti", "O"], {"O": -4.0})
-    torch.testing.assert_close(shifts, torch.tensor([-5.0, -5.0, -4.0], dtype=torch.float64), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("form", ["nine", "matrix", "voigt", "negative"])
-def test_stress_in_every_form(form):
-    matrix = np.array([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
-    value = {"nine": matrix.ravel(), "matrix": matrix, "voigt": np.arange(1.0, 7.0), "negative": -matrix}[form]
-    atoms = Atoms("H", cell=[2, 2, 2], pbc=True, info={"REF_energy": 1.0, "my_stress": value})
-    atoms.arrays["REF_forces"] = np.zeros((1, 3))
-    settings = DataSettings(files=("x",), stress_key="my_stress", stress_sign=-1 if form == "negative" else 1)
-    assert np.array_equal(data.frame_of(atoms, settings, "one").labels.stress.numpy(), matrix)
 
 
 # --- interruption, resuming, folders ---
@@ -303,63 +257,6 @@ def test_resuming_with_other_settings_is_refused(frames, tmp_path):
 # --- bad input ---
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"training": {"learning_rat": 1.0}}, "did you mean 'learning_rate'"),
-        ({"training": {"epochs": "many"}}, "training.epochs: expected an integer, got 'many'"),
-        ({"training": {"epochs": 0}}, "training.epochs: expected 1 or more"),
-        ({"training": {"schedule": "linear"}}, "expected one of constant, cosine, cosine-time"),
-        ({"training": {"schedule": "cosine-time"}}, "training.max_time"),
-        ({"training": {"max_time": "1h"}}, "HH:MM:SS"),
-        ({"training": {"ema": 1.0}}, "training.ema"),
-        ({"training": {"patience": 3}}, "data.validation"),
-        ({"data": {"held_out": 12}}, "data.held_out"),
-        ({"data": {"files": []}}, "data.files"),
-        ({"data": {"stress_sign": 2}}, "data.stress_sign"),
-        ({"potential": {"ewald": {}}}, r"\[potential\]: unknown key 'ewald'"),
-        ({"model": {}}, "unknown key 'model'"),
-    ],
-)
-def test_settings_that_are_refused(change, message):
-    content = table(Path("x"))
-    for part, values in change.items():
-        content[part] = content.get(part, {}) | values
-    with pytest.raises(ValueError, match=message):
-        config_of(content)
-
-
-def test_files_that_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file"):
-        read_config(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_text("[data\n")
-    with pytest.raises(ValueError, match="is not TOML"):
-        read_config(tmp_path / "bad.toml")
-    with pytest.raises(FileNotFoundError, match=r"data\.files"):
-        data.read_frames(["none.xyz"], DataSettings(files=("none.xyz",)), tmp_path)
-    (tmp_path / "bad.xyz").write_text("not a structure\n")
-    with pytest.raises(ValueError, match="ASE cannot read"):
-        data.read_frames(["bad.xyz"], DataSettings(files=("bad.xyz",)), tmp_path)
-    with pytest.raises(ValueError, match="fewer than the 5 frames"):
-        data.split_frames(5, DataSettings(files=("x",), validation=5))
-
-
-def test_labels_that_are_refused():
-    atoms = Atoms("H", cell=[2, 2, 2], pbc=True, info={"energy": 1.0})
-    settings = DataSettings(files=("x",))
-    with pytest.raises(ValueError, match=r"frame 3: no forces: expected forces or .* got energy"):
-        data.frame_of(atoms, settings, "frame 3")
-    atoms.arrays["forces"] = np.array([[0.0, math.nan, 0.0]])
-    with pytest.raises(ValueError, match="frame 3: forces: expected finite"):
-        data.frame_of(atoms, settings, "frame 3")
-    atoms.arrays["forces"] = np.zeros((1, 3))
-    with pytest.raises(ValueError, match="no stress: expected 'virial'"):
-        data.frame_of(atoms, DataSettings(files=("x",), stress_key="virial"), "frame 3")
-    atoms.info["stress"] = np.zeros(5)
-    with pytest.raises(ValueError, match="6 or 9 numbers"):
-        data.frame_of(atoms, settings, "frame 3")
-
-
 def test_elements_that_are_refused(frames):
     content = table(frames)
     content["potential"]["gnn"]["species"] = ["O", "Mg"]
@@ -369,9 +266,3 @@ def test_elements_that_are_refused(frames):
     content["potential"]["pqeq"]["parameters"] = "pqeq1"
     with pytest.raises(ValueError, match="Na, Mg is not in PQEq and D3"):
         prepare(config_of(content), silent)
-
-
-def test_the_shipped_training_file_is_valid():
-    config = read_config(Path(pq.__file__).parent / "models" / "batio3.toml")
-    assert config.data.held_out.n == 12
-    assert config.potential["pqeq"]["protocol"] == "ewald"

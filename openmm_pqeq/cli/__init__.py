@@ -1,4 +1,4 @@
-"""The command line: `openmm-pqeq run | energy | train | models | doctor`.
+"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune | analyze | models | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on
 the way exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
@@ -13,10 +13,20 @@ from collections.abc import Sequence
 
 from openmm import OpenMMException
 
-from openmm_pqeq.cli import doctor, energy, models, run, train
+from openmm_pqeq.cli import analyze, doctor, energy, finetune, fit_pqeq, import_reaxnet, models, run, train
 from openmm_pqeq.md import RunFailure
 
-COMMANDS = {"run": run, "energy": energy, "train": train, "models": models, "doctor": doctor}
+COMMANDS = {
+    "run": run,
+    "energy": energy,
+    "train": train,
+    "fit-pqeq": fit_pqeq,
+    "import-reaxnet": import_reaxnet,
+    "finetune": finetune,
+    "analyze": analyze,
+    "models": models,
+    "doctor": doctor,
+}
 WRONG_INPUT = 2
 FAILED = 1
 INTERRUPTED = 130
@@ -24,6 +34,7 @@ INTERRUPTED = 130
 _EPILOG = """examples:
   openmm-pqeq run BaTiO3.cif --model batio3 --temperature 300 --time 1ps --field 0 0 0.01 --output out
   openmm-pqeq energy BaTiO3.cif --model batio3
+  openmm-pqeq analyze infrared out
   openmm-pqeq models batio3
   openmm-pqeq doctor
 

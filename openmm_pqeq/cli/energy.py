@@ -14,10 +14,13 @@ HELP = "Energy, forces, charges, dipole and stress of one structure."
 EPILOG = """examples:
   openmm-pqeq energy BaTiO3.cif --model batio3
   openmm-pqeq energy BaTiO3.cif --model batio3 --supercell 2 2 2 --field 0 0 0.01
+  openmm-pqeq energy BaTiO3.cif --model batio3 --response --born-file BORN
   openmm-pqeq energy BaTiO3.cif --model batio3 --json > BaTiO3.json
 
 JSON has energy, energy_terms (eV), forces (n, 3) eV/Å, stress (xx, yy, zz, yz, xz, xy) eV/Å³, charges (n) e, shells (n, 3) Å and
-dipole (3) e Å. Everything is in the orientation of the structure file, computed in double precision."""
+dipole (3) e Å; with --response also polarizability (3, 3) e²Å²/eV, born_charges (n, 3, 3) e [atom, field, force] and, in a
+crystal, dielectric_constant (3, 3), the electrons' own ε∞. Everything is in the orientation of the structure file, computed in
+double precision."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", metavar="TOL", default="1e-8", help="convergence of the charges, eV/e and eV/Å (default: 1e-8)"
     )
+    parser.add_argument("--response", action="store_true", help="polarizability, ε∞ and Born charges as well")
+    parser.add_argument(
+        "--born-file",
+        metavar="BORN",
+        help="write ε∞ and Born charges for phonopy, their sum set to zero; implies --response",
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
@@ -52,6 +61,7 @@ def command(options: argparse.Namespace) -> int:
 
     from openmm_pqeq import checkpoint
     from openmm_pqeq.calculator import PQEqCalculator
+    from openmm_pqeq.cli import responses
     from openmm_pqeq.read import read_atoms
 
     potential = checkpoint.load(options.model, protocol=options.protocol)
@@ -68,6 +78,10 @@ def command(options: argparse.Namespace) -> int:
     if potential.pqeq is None:
         for name in ("charges", "shells", "dipole"):
             results.pop(name, None)
+    if options.response or options.born_file:
+        results |= responses.of(atoms)
+        if options.born_file:
+            responses.write_born_file(options.born_file, atoms, results)
     if options.json:
         print(json.dumps({name: _plain(value) for name, value in results.items()}))
     else:
@@ -86,6 +100,7 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from openmm_pqeq.cli import responses
     from openmm_pqeq.units import EV_PER_CUBIC_ANGSTROM_IN_GPA
 
     console = Console(highlight=False)
@@ -118,4 +133,7 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
         for symbol in sorted(set(results["symbols"])):
             q = results["charges"][symbols == symbol]
             row(f"charge of {symbol}", f"{q.mean():.4f}", f"e ({q.min():.4f} to {q.max():.4f})")
+    if "born_charges" in results:
+        for name, value, unit in responses.rows(results):
+            row(name, value, unit)
     console.print(table)

@@ -1,23 +1,103 @@
-"""`openmm-pqeq models`: the models that ship, and their cards."""
+"""`openmm-pqeq models`: the models that ship, their cards, and published models to download."""
 
 import argparse
 from typing import Any
 
-HELP = "List the models that ship with the package, or show the card of one."
+from openmm_pqeq.cli import import_reaxnet
+
+HELP = "List the models that ship with the package, show the card of one, or download a published one."
 
 EPILOG = """examples:
-  openmm-pqeq models              list
-  openmm-pqeq models batio3       data, licence, level of theory, errors, and what it must not be used for
-  openmm-pqeq models my-model.pt  the card of a file"""
+  openmm-pqeq models                        list
+  openmm-pqeq models batio3                 data, licence, level of theory, errors, and what it must not be used for
+  openmm-pqeq models my-model.pt            the card of a file
+  openmm-pqeq models download reaxnet-mp    fetch ReaxNet-MP (doi 10.6084/m9.figshare.28407524) and write reaxnet-mp.pt
+
+A download goes into the user's cache, with the SHA-256 of each file beside it; a file that is not the same later is an error. The
+downloaded files are converted as by openmm-pqeq import-reaxnet."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The name of a model."""
-    parser.add_argument("name", nargs="?", metavar="MODEL", help="name of a model that ships, or path to a .pt file")
+    """The name of a model, and how to download one."""
+    parser.add_argument("name", nargs="?", metavar="MODEL", help="name of a model that ships, or path to a .pt file; or: download")
+    parser.add_argument("published", nargs="?", metavar="NAME", help="after download: the published model, reaxnet-mp")
+    group = parser.add_argument_group("download")
+    group.add_argument("--output", "-o", metavar="FILE", help="model file to write (default: NAME.pt)")
+    group.add_argument("--cache", metavar="FOLDER", help="where downloaded files are kept (default: the user's cache)")
+    group.add_argument("--base-url", metavar="URL", help="address of the figshare interface, or of a mirror that speaks it")
+    group.add_argument("--select", metavar="TEXT", default="", help="a part of the file's name, where there are several models")
+    import_reaxnet.add_choices(group)
 
 
 def command(options: argparse.Namespace) -> int:
-    """Print the list or a card."""
+    """Print the list or a card, or download."""
+    if options.name == "download":
+        return _download(options)
+    if options.published is not None:
+        raise ValueError(f"models: expected one model or 'download NAME', got {options.name!r} and {options.published!r}")
+    return _show(options)
+
+
+def _download(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from openmm_pqeq import download
+
+    if options.published is None:
+        raise ValueError(f"models download: which one? There is {', '.join(download.ARTICLES)}")
+    output = options.output or f"{options.published}.pt"
+    import_reaxnet.check_output(output, options.overwrite)
+    console = Console(highlight=False)
+    files = download.download(
+        options.published,
+        options.cache,
+        options.base_url or download.API,
+        options.select,
+        say=lambda line: console.print(escape(line), soft_wrap=True),
+        progress=_Bar(console),
+    )
+    import_reaxnet.convert(options, files.parameters, files.config, files.mapping, output)
+    return 0
+
+
+class _Bar:
+    """A progress bar as pooch drives it: `total`, `update`, `reset`, `close`."""
+
+    def __init__(self, console: Any):
+        self.console = console
+        self.bar: Any = None
+        self._total = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes to come."""
+        return self._total
+
+    @total.setter
+    def total(self, n_bytes: int) -> None:
+        from rich import progress
+
+        self._total = n_bytes
+        columns = (progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn(), progress.TimeRemainingColumn())
+        self.bar = progress.Progress(*columns, console=self.console, transient=True)
+        self.task = self.bar.add_task("", total=n_bytes or None)
+        self.bar.start()
+
+    def update(self, n_bytes: int) -> None:
+        """More have come."""
+        self.bar.advance(self.task, n_bytes)
+
+    def reset(self) -> None:
+        """Begin again."""
+        self.bar.update(self.task, completed=0)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+
+def _show(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
@@ -29,7 +109,9 @@ def command(options: argparse.Namespace) -> int:
         for name in checkpoint.available_models():
             table.add_row(name, " ".join(checkpoint.load(name).species), str(checkpoint.card(name).get("title", "")))
         console.print(table)
-        console.print("openmm-pqeq models MODEL shows the card of a model.")
+        console.print(
+            "openmm-pqeq models MODEL shows the card of a model; openmm-pqeq models download reaxnet-mp fetches a published one."
+        )
         return 0
     potential, card = checkpoint.load(options.name), checkpoint.card(options.name)
     table = Table(box=None, show_header=False, pad_edge=False)

@@ -1,12 +1,14 @@
 """`openmm-pqeq train`: a model from labelled structures."""
 
 import argparse
+from pathlib import Path
 
 HELP = "Train a model on labelled structures, as a TOML file describes it."
 
 EPILOG = """examples:
   openmm-pqeq train batio3.toml
   openmm-pqeq train batio3.toml --resume
+  openmm-pqeq train batio3.toml --ablate-long-range
 
 batio3.toml:
   output = "batio3"
@@ -35,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The training file and where to write."""
     parser.add_argument("config", metavar="CONFIG", help="TOML file that describes data, potential and training")
     parser.add_argument("--output", "-o", metavar="FOLDER", help="folder for everything that is written (default: the file's)")
+    parser.add_argument(
+        "--ablate-long-range", action="store_true", help="the same once more without PQEq and D3, and a table of both"
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace the training that is in the output folder")
     existing.add_argument("--resume", action="store_true", help="continue the training that is in the output folder")
@@ -48,15 +53,23 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq.md import RunFailure
 
     try:
-        from openmm_pqeq.training import train
+        from openmm_pqeq.training import ablate, read_config, train
     except ModuleNotFoundError as error:
         raise ImportError(
             f'train: {error.name} is not installed, and training needs it: pip install "openmm-pqeq[train]"'
         ) from None
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
+
+    def say(line: str) -> None:
+        console.print(escape(line))
+
     try:
-        train(options.config, options.output, options.overwrite, options.resume, say=lambda line: console.print(escape(line)))
+        if options.ablate_long_range:
+            config = read_config(options.config)
+            ablate(config, Path(options.output or config.output), options.overwrite, options.resume, say)
+        else:
+            train(options.config, options.output, options.overwrite, options.resume, say)
     except RuntimeError as error:
         raise RunFailure(str(error)) from error
     return 0

@@ -144,6 +144,8 @@ class Interaction(nn.Module):
     nonlinearities : of even and odd scalars, {"e": ..., "o": ...}
     """
 
+    __jit_ignored_attributes__ = ("layer",)
+
     slots: list[list[int]]
     own_inputs: list[int]
     own_outputs: list[int]
@@ -160,6 +162,7 @@ class Interaction(nn.Module):
     ):
         super().__init__()
         inputs, outputs, paths = list(layer.inputs.items()), list(layer.outputs.items()), layer.paths
+        self.layer = layer
         self.avg_neighbors = float(avg_neighbors)
         self.radial = radial
         self.up = nn.ModuleList(Linear(mul, mul, generator) for _, mul in inputs)

@@ -57,3 +57,17 @@ def by_species(index: Tensor, n_species: int) -> Species:
     order = torch.argsort(index, stable=True)
     counts: list[int] = torch.bincount(index, minlength=n_species).tolist()
     return Species(order, torch.argsort(order), counts)
+
+
+def species_index(numbers: Tensor, index_of: Tensor, species: list[str]) -> Tensor:
+    """Position in `species` of each atomic number (n_atoms,); raises for one that is not there.
+
+    index_of : position by atomic number, −1 for an unknown element; the last entry is for numbers beyond the table
+    """
+    index = index_of[numbers.clamp(0, index_of.size(0) - 1)]
+    unknown = numbers[index < 0]
+    if unknown.numel() > 0:
+        raise ValueError(
+            f"the network knows the elements {species} and not atomic number {int(unknown[0])}; use a model trained for it"
+        )
+    return index

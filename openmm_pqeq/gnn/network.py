@@ -18,7 +18,7 @@ from e3nn.o3 import Irreps
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn.convolution import Interaction, Linear, normal
-from openmm_pqeq.gnn.neighborhood import by_species, neighborhood
+from openmm_pqeq.gnn.neighborhood import by_species, neighborhood, species_index
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
 from openmm_pqeq.gnn.radial import RadialBasis, RadialNetwork, basis_gain
 from openmm_pqeq.gnn.spherical import SphericalHarmonics
@@ -117,13 +117,7 @@ class NequIP(nn.Module):
 
     def species_index(self, numbers: Tensor) -> Tensor:
         """Position in `species` of each atomic number (n_atoms,); raises for one that is not there."""
-        index = self.index_of[numbers.clamp(0, self.index_of.size(0) - 1)]
-        unknown = numbers[index < 0]
-        if unknown.numel() > 0:
-            raise ValueError(
-                f"the network knows the elements {self.species} and not atomic number {int(unknown[0])}; use a model trained for it"
-            )
-        return index
+        return species_index(numbers, self.index_of, self.species)
 
     def forward(self, numbers: Tensor, pairs: Pairs) -> Tensor:
         """Atomic energies (n_atoms,) eV, in the dtype of the pair vectors; computed in the module's own.

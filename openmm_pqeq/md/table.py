@@ -17,7 +17,7 @@ from openmm import app, unit
 
 from openmm_pqeq.force_module import FIELD_PARAMETERS
 from openmm_pqeq.observer import Observer
-from openmm_pqeq.reporters import PolarizationSum, open_table, positive_interval, vector_columns
+from openmm_pqeq.reporters import PolarizationSum, Table, positive_interval, vector_columns
 from openmm_pqeq.units import BOLTZMANN, KJ_PER_MOL_PER_EV
 
 
@@ -38,8 +38,7 @@ class TableReporter:
         self.latest: dict[str, float] = {}
         self._charges = charges
         self._constants: tuple[unit.Quantity, int] | None = None
-        self._out, header = open_table(file, append)
-        self._header_written = header is not None
+        self._table = Table(file, append)
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
         """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference of the polarization."""
@@ -61,20 +60,12 @@ class TableReporter:
                 row |= vector_columns("polarization", self.polarization.microcoulomb_per_square_cm(now), "uC_per_cm2")
             symbols = np.array(observer.symbols)
             row |= {f"charge_{symbol}_e": float(now.charges[symbols == symbol].mean()) for symbol in sorted(set(symbols))}
-        if not self._header_written:
-            self._out.write(",".join(row) + "\n")
-            self._header_written = True
-        self._out.write(",".join(f"{value:.10g}" for value in row.values()) + "\n")
-        self._out.flush()
+        self._table.write(row)
         self.latest = row
 
     def close(self) -> None:
         """Close the file."""
-        self._out.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_out"):
-            self._out.close()
+        self._table.close()
 
 
 def state_columns(simulation: app.Simulation, mass: unit.Quantity, degrees: int) -> dict[str, float]:

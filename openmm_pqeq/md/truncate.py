@@ -16,6 +16,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from openmm_pqeq.reporters.frames import cut_back_frames
+
 _DCD_HEADER = 276
 _XTC_MAGIC = 1995
 
@@ -85,14 +87,11 @@ def truncate_table(path: Path, step: int) -> int:
 def truncate_charges(path: Path, step: int) -> int:
     """Keep the frames of charges.h5 up to `step`; returns their number."""
     try:
-        with h5py.File(path, "a") as file:
+        with h5py.File(path, "r") as file:
             if "step" not in file:
                 return 0
             n_frames = int(np.searchsorted(file["step"][:], step, side="right"))
-            per_frame = [name for name, dataset in file.items() if dataset.maxshape[0] is None]
-            for name in per_frame:
-                file[name].resize(n_frames, axis=0)
-            return n_frames
+        return cut_back_frames(path, n_frames)
     except OSError as error:
         raise ValueError(
             f"resume: {path} was damaged when the run died ({error}); move it away, and the run continues with a new one"

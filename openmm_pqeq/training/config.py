@@ -1,98 +1,38 @@
 """The training file: what may stand in it, what it means, and what is refused.
 
-A TOML file with the tables [data], [potential.gnn], [potential.pqeq], [potential.d3], [training] and [card]. The potential's
-tables are handed to `potential.build` as they are; everything else is one of the fields below. Nothing is guessed: an unknown key
-is an error that names the nearest known one. `openmm_pqeq/models/batio3.toml` is a complete example.
+A TOML file with the tables [data], [potential.gnn], [potential.pqeq], [potential.d3], [training] and [card]; or with [start], a
+model to go on from, instead of [potential]. The potential's tables are handed to `potential.build` as they are; everything else is
+one of the fields of settings.py. Nothing is guessed: an unknown key is an error that names the nearest known one.
+`openmm_pqeq/models/batio3.toml` is a complete example.
 """
 
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-AUTO = "auto"
-NONE = "none"
-SCHEDULES = ("constant", "cosine", "cosine-time")
+from openmm_pqeq.training.settings import (
+    LABELS,
+    NONE,
+    SCHEDULES,
+    TRAINED_WITH_PQEQ,
+    DataSettings,
+    HeldOut,
+    StartSettings,
+    TrainingSettings,
+)
+
 TERMS = ("gnn", "pqeq", "d3")
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Frames kept away from training: `numpy.random.default_rng(seed).permutation(n_frames)[:n]`, or the files named instead."""
-
-    seed: int = 0
-    n: int = 0
-    files: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """[data]: where the labels are.
-
-    files : anything ASE reads, all its frames; relative to the training file or else to the working directory
-    energy_key, forces_key, stress_key : name in `atoms.info`, `atoms.arrays` or the frame's calculator; "auto" tries the usual
-        ones. `stress_key = "none"` trains without stress.
-    stress_sign : 1 where stress is (1/V) ∂E/∂ε as in ASE, −1 where it is its negative (a pressure-like tensor). eV/Å³: nine
-        numbers, 3×3, or six in ASE's Voigt order xx yy zz yz xz xy.
-    charge_key : total charge in `atoms.info`; 0 where a frame has none
-    held_out : see HeldOut; these frames are measured, never trained on, never used to choose anything
-    validation : this many of the remaining frames are for early stopping and for choosing the exported weights (0: none)
-    atomic_energies : eV per element, where they should not come from least squares
-    """
-
-    files: tuple[str, ...]
-    energy_key: str = AUTO
-    forces_key: str = AUTO
-    stress_key: str = AUTO
-    stress_sign: int = 1
-    charge_key: str = "charge"
-    held_out: HeldOut = field(default_factory=HeldOut)
-    validation: int = 0
-    atomic_energies: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """[training]: how the network is fitted.
-
-    schedule : "constant", "cosine" (to zero over `epochs`) or "cosine-time" (to zero over `max_time`, which then has to be given;
-        for a fixed allowance of machine time, at the price that a repetition on another machine is not the same run)
-    warmup : steps over which the learning rate grows from zero
-    energy_weight, force_weight, stress_weight : of the loss in loss.py, where all three parts are in units of the labels' scale
-    ema : decay of the running average of the weights, which is what is validated and exported; 0 exports the last weights
-    patience : stop after so many epochs without a better validation force error (0: never; needs `validation`)
-    max_time : "HH:MM:SS" or seconds; the run ends with the epoch nearest to it; 0: no limit
-    measure_every : epochs between measurements of the held-out errors
-    threads : torch threads; 0 leaves torch's choice
-    """
-
-    epochs: int = 1000
-    batch_size: int = 1
-    learning_rate: float = 0.005
-    schedule: str = "cosine"
-    warmup: int = 20
-    energy_weight: float = 1.0
-    force_weight: float = 1.0
-    stress_weight: float = 1.0
-    weight_decay: float = 0.0
-    amsgrad: bool = True
-    gradient_clip: float = 0.0
-    ema: float = 0.99
-    seed: int = 0
-    patience: int = 0
-    max_time: float | str = 0.0
-    measure_every: int = 5
-    threads: int = 0
-    dtype: str = "float32"
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
 class Config:
-    """A whole training file; `potential` is what `potential.build` takes, `folder` what relative paths are relative to."""
+    """A whole training file; `potential` is what `potential.build` takes (empty with `start`), `folder` what relative paths are
+    relative to."""
 
     data: DataSettings
     potential: dict[str, dict[str, Any]]
@@ -100,6 +40,7 @@ class Config:
     card: dict[str, Any]
     output: str
     folder: Path
+    start: StartSettings | None = None
 
 
 def read_config(path: str | os.PathLike[str]) -> Config:
@@ -116,13 +57,16 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 def config_of(table: dict[str, Any], folder: str | os.PathLike[str] = ".", default_output: str = "training") -> Config:
     """The same from a parsed table."""
-    _refuse_unknown(table, ("data", "potential", "training", "card", "output"), "the training file")
-    for name in ("data", "potential"):
+    _refuse_unknown(table, ("data", "potential", "start", "training", "card", "output"), "the training file")
+    for name in ("data", "start" if "start" in table else "potential"):
         if not isinstance(table.get(name), dict):
             raise ValueError(f"[{name}]: expected a table, got {table.get(name)!r}; add [{name}] to the training file")
-    potential = table["potential"]
+    if "start" in table and "potential" in table:
+        raise ValueError("[start] and [potential]: expected one of them, got both; the potential is that of the model in [start]")
+    start = _settings(StartSettings, table["start"], "start") if "start" in table else None
+    potential = table.get("potential", {})
     _refuse_unknown(potential, TERMS, "[potential]")
-    if "gnn" not in potential:
+    if start is None and "gnn" not in potential:
         raise ValueError("[potential.gnn]: expected a table, got nothing; it is the network to train (an empty table will do)")
     data = dict(table["data"])
     if isinstance(data.get("files"), str):
@@ -133,26 +77,45 @@ def config_of(table: dict[str, Any], folder: str | os.PathLike[str] = ".", defau
     data_settings = _settings(DataSettings, data | {"held_out": _settings(HeldOut, held_out, "data.held_out")}, "data")
     training = _settings(TrainingSettings, table.get("training", {}), "training")
     _check(data_settings, training)
+    if start is not None:
+        _check_start(start, data_settings)
     card = table.get("card", {})
     if not isinstance(card, dict):
         raise ValueError(f"[card]: expected a table of texts, got {card!r}")
     output = table.get("output", default_output)
     if not isinstance(output, str):
         raise ValueError(f"output: expected the name of a folder, got {output!r}")
-    return Config(data_settings, potential, training, card, output, Path(folder))
+    return Config(data_settings, potential, training, card, output, Path(folder), start)
 
 
 def seconds(duration: float | str) -> float:
-    """A duration given as seconds or as "HH:MM:SS", in seconds."""
+    """A duration given as seconds, as "HH:MM:SS", or as "90s", "10min", "2h", in seconds."""
     if not isinstance(duration, str):
         return float(duration)
+    with_unit = re.fullmatch(r"([\d.]+) *(s|min|h)", duration.strip())
     try:
+        if with_unit:
+            return float(with_unit[1]) * {"s": 1, "min": 60, "h": 3600}[with_unit[2]]
         parts = [float(part) for part in duration.split(":")]
     except ValueError:
         parts = []
     if len(parts) != 3:
-        raise ValueError(f'training.max_time: expected seconds or "HH:MM:SS", got {duration!r}')
+        raise ValueError(f'training.max_time: expected seconds, "HH:MM:SS" or such as "10min", got {duration!r}')
     return parts[0] * 3600 + parts[1] * 60 + parts[2]
+
+
+def share(name: str, value: int | str, total: int) -> int:
+    """A number of frames, given as such or as a percentage of `total`, in which case it is one frame at least."""
+    if not isinstance(value, str):
+        return value
+    percent = re.fullmatch(r"([\d.]+) *%", value.strip())
+    try:
+        fraction = float(percent[1]) / 100 if percent else -1.0
+    except ValueError:
+        fraction = -1.0
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"{name}: expected a number of frames or a share such as '20%', got {value!r}")
+    return max(1, round(fraction * total)) if fraction > 0 else 0
 
 
 def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
@@ -181,6 +144,7 @@ def _settings(kind: Any, table: Any, where: str) -> Any:
             "<class 'float'>": number,
             "<class 'str'>": isinstance(value, str),
             "float | str": number or isinstance(value, str),
+            "int | str": (isinstance(value, int) and number) or isinstance(value, str),
             "tuple[str, ...]": isinstance(value, tuple),
             "dict[str, float]": isinstance(value, dict) and all(isinstance(v, (int, float)) for v in value.values()),
         }.get(wanted, True)
@@ -192,6 +156,7 @@ def _settings(kind: Any, table: Any, where: str) -> Any:
                 "<class 'bool'>": "true or false",
                 "tuple[str, ...]": "a list of texts",
                 "dict[str, float]": "a table of numbers",
+                "int | str": "a number of frames or a share such as '20%'",
             }.get(wanted, "a number or a text")
             raise ValueError(f"{where}.{name}: expected {plain}, got {value!r}")
         values[name] = value
@@ -212,15 +177,20 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse("data.files", "at least one file", data.files)
     if data.stress_sign not in (1, -1):
         refuse("data.stress_sign", "1 or -1", data.stress_sign)
-    if min(data.held_out.n, data.validation) < 0:
-        refuse("data.held_out.n and data.validation", "0 or more", (data.held_out.n, data.validation))
+    for name, frames in (("held_out.n", data.held_out.n), ("validation", data.validation), ("subset", data.subset)):
+        if share(f"data.{name}", frames, 100) < 0:
+            refuse(f"data.{name}", "0 or more", frames)
+    if data.labels not in LABELS:
+        refuse("data.labels", f"one of {', '.join(LABELS)}", data.labels)
+    if data.energy_key == NONE and training.energy_weight:
+        refuse("training.energy_weight", f"0, because data.energy_key is {NONE!r}", training.energy_weight)
     if data.held_out.files and data.held_out.n:
         refuse("data.held_out", "either n or files", (data.held_out.n, data.held_out.files))
-    for name in ("epochs", "batch_size", "measure_every"):
+    for name in ("epochs", "measure_every"):
         if getattr(training, name) < 1:
             refuse(f"training.{name}", "1 or more", getattr(training, name))
     weights = ("energy_weight", "force_weight", "stress_weight", "weight_decay")
-    for name in (*weights, "gradient_clip", "patience", "warmup", "threads"):
+    for name in (*weights, "gradient_clip", "patience", "warmup", "threads", "batch_size"):
         if getattr(training, name) < 0:
             refuse(f"training.{name}", "0 or more", getattr(training, name))
     if training.learning_rate <= 0:
@@ -235,3 +205,19 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse("training.max_time", 'a duration, because schedule is "cosine-time"', training.max_time)
     if training.patience and not data.validation:
         refuse("data.validation", "some frames, because training.patience is set", data.validation)
+
+
+def _check_start(start: StartSettings, data: DataSettings) -> None:
+    unknown = [name for name in start.train_pqeq if name not in TRAINED_WITH_PQEQ]
+    if unknown:
+        raise ValueError(f"start.train_pqeq: expected some of {', '.join(TRAINED_WITH_PQEQ)}, got {', '.join(unknown)}")
+    if not 0 < start.bounds < 1:
+        raise ValueError(f"start.bounds: expected a fraction between 0 and 1, got {start.bounds!r}")
+    if start.pqeq_learning_rate <= 0:
+        raise ValueError(f"start.pqeq_learning_rate: expected a positive number, got {start.pqeq_learning_rate!r}")
+    if start.shifts not in ("fit", "keep"):
+        raise ValueError(f"start.shifts: expected 'fit' or 'keep', got {start.shifts!r}")
+    if start.train_pqeq and not start.long_range:
+        raise ValueError("start.train_pqeq: expected none, because start.long_range is false")
+    if start.train_pqeq and data.labels != LABELS[0]:
+        raise ValueError(f"data.labels: expected {LABELS[0]!r}, because start.train_pqeq is set, got {data.labels!r}")

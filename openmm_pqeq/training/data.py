@@ -1,4 +1,4 @@
-"""Labels: from files that ASE reads to what the network has to learn.
+"""Labels: from the reference of each frame to what the network has to learn.
 
     label = reference − PQEq − D3        (energy, forces, stress)
 
@@ -9,53 +9,23 @@ Units: eV, eV/Å, eV/Å³. Stress is σ = (1/V) ∂E/∂ε, ASE sign.
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
-import ase
-import ase.io
 import numpy as np
 import torch
 from ase.data import chemical_symbols
-from ase.stress import voigt_6_to_full_3x3_stress
 from rich.progress import track
 from torch import Tensor
 
 from openmm_pqeq.neighbors import NeighborSearch
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.structure import Structure, structure_of
-from openmm_pqeq.training.config import AUTO, NONE, DataSettings
-
-USUAL = {
-    "energy": ("energy", "total_energy", "REF_energy", "dft_energy", "free_energy"),
-    "forces": ("forces", "REF_forces", "dft_forces", "force"),
-    "stress": ("stress", "REF_stress", "dft_stress"),
-}
-
-
-class Labels(NamedTuple):
-    """What is known or to be learned about one structure (float64).
-
-    energy : () eV
-    forces : (n_atoms, 3) eV/Å
-    stress : (3, 3) eV/Å³, NaN where there is none
-    """
-
-    energy: Tensor
-    forces: Tensor
-    stress: Tensor
-
-
-class Frame(NamedTuple):
-    """One structure of the data and its labels."""
-
-    structure: Structure
-    labels: Labels
-    name: str
+from openmm_pqeq.training.config import share
+from openmm_pqeq.training.frames import Frame, Labels
+from openmm_pqeq.training.settings import DataSettings
 
 
 class Split(NamedTuple):
-    """Indices of frames: disjoint, and together all of them."""
+    """Indices of frames: disjoint, and together all of them unless a subset was asked for."""
 
     train: list[int]
     validation: list[int]
@@ -71,9 +41,13 @@ class Edges(NamedTuple):
     vectors : (n_pairs, 3) Å
     counts : (n_frames,) atoms per frame
     volume : (n_frames,) Å³, 0 without a cell
-    energy : (n_frames,) eV, less the elements' shifts
+    energy : (n_frames,) eV, less the elements' shifts; NaN where there is none
     forces : (n_atoms, 3) eV/Å
     stress : (n_frames, 3, 3) eV/Å³, NaN where there is none
+    positions : (n_atoms, 3) Å, float64 as the cell and the charge: read where PQEq is trained too
+    cell : (n_frames, 3, 3) Å
+    pbc : (n_frames, 3) bool
+    total_charge : (n_frames,) e
     """
 
     numbers: Tensor
@@ -86,86 +60,29 @@ class Edges(NamedTuple):
     energy: Tensor
     forces: Tensor
     stress: Tensor
-
-
-def read_frames(files: Sequence[str], settings: DataSettings, folder: str | Path = ".") -> list[Frame]:
-    """All frames of all files with their reference labels; raises FileNotFoundError or ValueError."""
-    frames = []
-    for file in files:
-        path = Path(folder) / file
-        if not path.exists():
-            path = Path(file)
-        if not path.exists():
-            raise FileNotFoundError(f"data.files: no file {file}, neither in {Path(folder).resolve()} nor in the working directory")
-        try:
-            images = ase.io.read(path, index=":")
-        except Exception as error:
-            raise ValueError(f"data.files: ASE cannot read {path}: {error}") from error
-        frames += [frame_of(atoms, settings, f"{path.name} frame {index}") for index, atoms in enumerate(images)]
-    if not frames:
-        raise ValueError(f"data.files: expected at least one frame, got none from {', '.join(files)}")
-    return frames
-
-
-def frame_of(atoms: ase.Atoms, settings: DataSettings, name: str) -> Frame:
-    """A frame from ASE's atoms."""
-    periodic = bool(np.any(atoms.pbc))
-    structure = structure_of(
-        torch.tensor(atoms.positions, dtype=torch.float64),
-        torch.tensor(atoms.numbers),
-        torch.tensor(np.asarray(atoms.cell), dtype=torch.float64) if periodic else None,
-        torch.tensor(np.asarray(atoms.pbc)) if periodic else None,
-        total_charge=float(atoms.info.get(settings.charge_key, 0.0)),
-    )
-    energy = _label(atoms, "energy", settings.energy_key, name)
-    forces = _label(atoms, "forces", settings.forces_key, name)
-    stress = _label(atoms, "stress", settings.stress_key, name, required=settings.stress_key != AUTO)
-    if energy is None or forces is None:
-        raise ValueError(f"{name}: energy and forces are needed; their keys cannot be {NONE!r}")
-    if energy.size != 1:
-        raise ValueError(f"{name}: energy: expected one number, got an array of shape {energy.shape}")
-    if forces.shape != (len(atoms), 3):
-        raise ValueError(f"{name}: forces: expected shape ({len(atoms)}, 3), got {forces.shape}")
-    full = np.full((3, 3), np.nan)
-    if stress is not None and np.all(atoms.pbc):
-        if stress.size not in (6, 9):
-            raise ValueError(f"{name}: stress: expected 6 or 9 numbers, got an array of shape {stress.shape}")
-        full = voigt_6_to_full_3x3_stress(stress.ravel()) if stress.size == 6 else stress.reshape(3, 3)
-        full = settings.stress_sign * 0.5 * (full + full.T)
-    return Frame(structure, Labels(torch.tensor(energy.reshape(())), torch.tensor(forces), torch.tensor(full)), name)
-
-
-def _label(atoms: ase.Atoms, what: str, key: str, name: str, required: bool = True) -> np.ndarray | None:
-    """The label `what` from info, arrays or the calculator, float64; None where it is not wanted or not there."""
-    if key == NONE:
-        return None
-    results = atoms.calc.results if atoms.calc is not None else {}
-    places = {**atoms.arrays, **atoms.info, **results}
-    for candidate in USUAL[what] if key == AUTO else (key,):
-        if candidate in places:
-            value = np.array(places[candidate], dtype=np.float64)
-            if not np.all(np.isfinite(value)):
-                raise ValueError(f"{name}: {candidate}: expected finite numbers, got NaN or infinity; remove the frame")
-            return value
-    if required:
-        there = ", ".join(sorted(set(places) - {"numbers", "positions"})) or "nothing"
-        wanted = " or ".join(USUAL[what]) if key == AUTO else repr(key)
-        raise ValueError(f"{name}: no {what}: expected {wanted}, got {there}; name it with {what}_key in [data]")
-    return None
+    positions: Tensor
+    cell: Tensor
+    pbc: Tensor
+    total_charge: Tensor
 
 
 def split_frames(n_frames: int, settings: DataSettings, n_held_out_files: int = 0) -> Split:
     """Which frames are for what.
 
     Held out are the first `n` of `numpy.random.default_rng(seed).permutation(n_frames)`, or the `n_held_out_files` frames that
-    come last (those of the files of their own). Validation frames are the next of that permutation.
+    come last (those of the files of their own). Validation frames are the next of that permutation, and of the others the first
+    `subset` are for training, so that a smaller subset is part of a larger one and measured on the same frames.
     """
     inside = n_frames - n_held_out_files
     order = np.random.default_rng(settings.held_out.seed).permutation(inside).tolist()
-    n, v = settings.held_out.n, settings.validation
+    n, v = share("data.held_out.n", settings.held_out.n, inside), share("data.validation", settings.validation, inside)
     if n + v >= inside:
         raise ValueError(f"data.held_out.n + data.validation: expected fewer than the {inside} frames, got {n} + {v}")
-    return Split(sorted(order[n + v :]), sorted(order[n : n + v]), sorted(order[:n]) + list(range(inside, n_frames)))
+    used = share("data.subset", settings.subset, inside - n - v)
+    if not 0 < used <= inside - n - v:
+        raise ValueError(f"data.subset: expected 1 to {inside - n - v}, the frames that are left for training, got {used}")
+    train = order[n + v : n + v + used]
+    return Split(sorted(train), sorted(order[n : n + v]), sorted(order[:n]) + list(range(inside, n_frames)))
 
 
 def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Labels]:
@@ -215,20 +132,35 @@ def check_species(frames: Sequence[Frame], species: Sequence[str], term: str) ->
 
 
 def element_shifts(frames: Sequence[Frame], species: Sequence[str], given: dict[str, float] | None = None) -> Tensor:
-    """(n_species,) eV: least squares of the labels' energies on the compositions, minimum norm; `given` elements are kept fixed."""
+    """(n_species,) eV: least squares of the labels' energies on the compositions, minimum norm; `given` elements are kept fixed.
+
+    Frames without an energy are passed over.
+    """
     given = given or {}
     check_species(frames, species, "the network")
     unknown = sorted(set(given) - set(species))
     if unknown:
         raise ValueError(f"data.atomic_energies: expected elements among {', '.join(species)}, got {', '.join(unknown)}")
-    numbers = [chemical_symbols.index(symbol) for symbol in species]
-    counts = np.array([[float((frame.structure.numbers == number).sum()) for number in numbers] for frame in frames])
     fixed = np.array([given.get(symbol, 0.0) for symbol in species])
     free = np.array([symbol not in given for symbol in species])
+    counts = compositions([frame.structure.numbers for frame in frames], species)
     energies = np.array([float(frame.labels.energy) for frame in frames]) - counts @ fixed
     shifts = fixed
-    shifts[free] = np.linalg.lstsq(counts[:, free], energies, rcond=1e-10)[0]
+    shifts[free] = least_squares(counts[:, free], energies)
     return torch.tensor(shifts)
+
+
+def compositions(numbers: Sequence[Tensor], species: Sequence[str]) -> np.ndarray:
+    """(n_frames, n_species): atoms of each element in frames with these atomic numbers."""
+    return np.array([[float((z == chemical_symbols.index(symbol)).sum()) for symbol in species] for z in numbers])
+
+
+def least_squares(counts: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    """(n_species,) eV: the energies (n_frames,) on the compositions, of minimum norm; zero where there are no energies."""
+    known = np.isfinite(energies)
+    if not known.any():
+        return np.zeros(counts.shape[1])
+    return np.linalg.lstsq(counts[known], energies[known], rcond=1e-10)[0]
 
 
 def force_rms(frames: Sequence[Frame]) -> float:
@@ -254,6 +186,10 @@ def edges_of(frame: Frame, search: NeighborSearch, shifts: dict[int, float], dty
         energy=(labels.energy - shift).reshape(1).to(dtype),
         forces=labels.forces.to(dtype),
         stress=labels.stress.reshape(1, 3, 3).to(dtype),
+        positions=structure.positions,
+        cell=structure.cell,
+        pbc=structure.pbc,
+        total_charge=structure.total_charge,
     )
 
 

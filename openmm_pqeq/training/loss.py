@@ -1,14 +1,10 @@
 """What is minimised, and what is reported.
 
-From one derivative of the network's energy with respect to the pair vectors r_ij = r_j − r_i + S·cell, g_ij = ∂E/∂r_ij:
-
-    F_i = Σ_j g_ij − Σ_j g_ji          σ_ab = (1/V) Σ_ij ½ (r_ij,a g_ij,b + r_ij,b g_ij,a)
-
-so that training needs one double backward for forces and stress together. With the force scale f = RMS of the training labels,
+With the force scale f = RMS of the training labels,
 
     L = w_E ⟨(ΔE/N)²⟩ / f² + w_F ⟨ΔF²⟩ / f² + w_S ⟨(V Δσ/N)²⟩ / f²         (lengths in Å)
 
-in which ⟨⟩ runs over frames, force components, and stress components of the frames that have stress.
+in which ⟨⟩ runs over frames that have an energy, force components, and stress components of the frames that have stress.
 """
 
 from typing import NamedTuple, Sequence
@@ -16,16 +12,9 @@ from typing import NamedTuple, Sequence
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.neighbors import Pairs
 from openmm_pqeq.training.data import Edges, join
-
-
-class Prediction(NamedTuple):
-    """energy (n_frames,) eV without the shifts; forces (n_atoms, 3) eV/Å; stress (n_frames, 3, 3) eV/Å³, 0 without a cell."""
-
-    energy: Tensor
-    forces: Tensor
-    stress: Tensor
+from openmm_pqeq.training.pqeq import Polarizable
+from openmm_pqeq.training.prediction import Prediction, network_prediction
 
 
 class Weights(NamedTuple):
@@ -48,27 +37,22 @@ class Errors(NamedTuple):
     stress_rmse: float
 
 
-def predict(gnn: nn.Module, edges: Edges, create_graph: bool = False) -> Prediction:
-    """Energy, forces and stress of the network alone; `create_graph` where a loss of them will be differentiated."""
-    with torch.enable_grad():
-        vectors = edges.vectors.detach().requires_grad_(True)
-        shifts = torch.zeros_like(vectors)  # the network reads vectors and distances only
-        pairs = Pairs(edges.centers, edges.neighbors, shifts, vectors, vectors.norm(2, dim=1))
-        atomic = gnn(edges.numbers, pairs).reshape(-1)
-        (gradient,) = torch.autograd.grad([atomic.sum()], [vectors], create_graph=create_graph)
-        n_frames = len(edges.counts)
-        energy = atomic.new_zeros(n_frames).index_add(0, edges.batch, atomic)
-        forces = gradient.new_zeros(len(edges.numbers), 3).index_add(0, edges.centers, gradient)
-        forces = forces.index_add(0, edges.neighbors, -gradient)
-        outer = edges.vectors.unsqueeze(2) * gradient.unsqueeze(1)
-        virial = outer.new_zeros(n_frames, 3, 3).index_add(0, edges.batch[edges.centers], 0.5 * (outer + outer.transpose(1, 2)))
-        per_volume = torch.where(edges.volume > 0, 1 / edges.volume.clamp(min=1e-12), torch.zeros_like(edges.volume))
-        return Prediction(energy, forces, virial * per_volume[:, None, None])
+def predict(model: nn.Module, edges: Edges, create_graph: bool = False) -> Prediction:
+    """Energy, forces and stress of a network, or of a network and its PQEq, in the network's dtype."""
+    if not isinstance(model, Polarizable):
+        return network_prediction(model, edges, create_graph)
+    network = network_prediction(model.gnn, edges, create_graph)
+    charges = model.pqeq.predict(edges, create_graph)
+    return Prediction(*(one + two.to(one.dtype) for one, two in zip(network, charges)))
 
 
 def loss_of(predicted: Prediction, edges: Edges, weights: Weights) -> Tensor:
     """The loss L of a batch; unitless."""
-    energy = ((predicted.energy - edges.energy) / edges.counts).square().mean()
+    known = torch.isfinite(edges.energy)
+    per_frame = torch.where(
+        known, (predicted.energy - torch.nan_to_num(edges.energy)) / edges.counts, torch.zeros_like(edges.energy)
+    )
+    energy = per_frame.square().sum() / known.sum().clamp(min=1)
     forces = (predicted.forces - edges.forces).square().mean()
     per_atom = (edges.volume / edges.counts)[:, None, None]
     labelled = torch.isfinite(edges.stress)
@@ -77,17 +61,17 @@ def loss_of(predicted: Prediction, edges: Edges, weights: Weights) -> Tensor:
     return (weights.energy * energy + weights.force * forces + weights.stress * stress) / weights.scale**2
 
 
-def predict_all(gnn: nn.Module, frames: Sequence[Edges]) -> Prediction:
+def predict_all(model: nn.Module, frames: Sequence[Edges]) -> Prediction:
     """Predictions for many frames, one at a time on the network's device, laid end to end on the CPU."""
-    device = next(gnn.parameters()).device
-    parts = [predict(gnn, Edges(*(values.to(device) for values in frame))) for frame in frames]
+    device = next(model.parameters()).device
+    parts = [predict(model, Edges(*(values.to(device) for values in frame))) for frame in frames]
     return Prediction(*(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts)))
 
 
 def errors_of(predicted: Prediction, frames: Sequence[Edges]) -> Errors:
-    """Errors of predictions of `frames`."""
+    """Errors of predictions of `frames`, over the labels that there are."""
     edges = join(frames)
-    energy = 1000 * (predicted.energy - edges.energy) / edges.counts
+    energy = (1000 * (predicted.energy - edges.energy) / edges.counts)[torch.isfinite(edges.energy)]
     forces = 1000 * (predicted.forces - edges.forces).ravel()
     stress = (predicted.stress - edges.stress)[torch.isfinite(edges.stress)]
 

@@ -21,12 +21,16 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from openmm_pqeq.training.config import TrainingSettings, seconds
+from openmm_pqeq.training.config import seconds
 from openmm_pqeq.training.data import Edges, join
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
+from openmm_pqeq.training.pqeq import Polarizable
+from openmm_pqeq.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.ckpt"
 METRICS = "metrics.csv"
+LONG = 600.0
+"""Seconds from which on a run without a limit says how long it will take."""
 
 
 class EpochOrder(Sampler[int]):
@@ -58,14 +62,24 @@ class NetworkTraining(lightning.LightningModule):
 
     Parameters
     ----------
-    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with element shifts of zero
+    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with element shifts of zero; or a
+        `Polarizable`; weights without requires_grad stay as they are
     settings : [training]
     force_scale : eV/Å, the RMS of the training labels
     steps_per_epoch : for the schedule
+    pqeq_learning_rate : of the parameters of a `Polarizable`
     """
 
-    def __init__(self, gnn: nn.Module, settings: TrainingSettings, force_scale: float, steps_per_epoch: int):
+    def __init__(
+        self,
+        gnn: nn.Module,
+        settings: TrainingSettings,
+        force_scale: float,
+        steps_per_epoch: int,
+        pqeq_learning_rate: float = 0.02,
+    ):
         super().__init__()
+        self.pqeq_learning_rate = pqeq_learning_rate
         self.gnn = gnn
         self.average = copy.deepcopy(gnn).requires_grad_(False)
         self.best = copy.deepcopy(gnn).requires_grad_(False)
@@ -80,10 +94,15 @@ class NetworkTraining(lightning.LightningModule):
         self.clock = time.monotonic()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW."""
+        """AdamW on the weights that are trained, those of PQEq with a rate of their own."""
         settings = self.settings
-        decay, amsgrad = settings.weight_decay, settings.amsgrad
-        return torch.optim.AdamW(self.gnn.parameters(), lr=settings.learning_rate, weight_decay=decay, amsgrad=amsgrad)
+        charges = list(self.gnn.pqeq.moves.parameters()) if isinstance(self.gnn, Polarizable) else []
+        own = {id(parameter) for parameter in charges}
+        network = [p for p in self.gnn.parameters() if p.requires_grad and id(p) not in own]
+        groups: list[dict[str, Any]] = [{"params": network, "factor": 1.0}] if network else []
+        if charges:
+            groups.append({"params": charges, "factor": self.pqeq_learning_rate / settings.learning_rate, "weight_decay": 0.0})
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad)
 
     def tick(self) -> float:
         """Seconds of training so far, those before a resume included."""
@@ -113,7 +132,7 @@ class NetworkTraining(lightning.LightningModule):
         rate = self.learning_rate()
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     def training_step(self, batch: Edges, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -193,11 +212,14 @@ class Progress(Callback):
             training.best_error, training.best_epoch = row["validation_force_rmse"], epoch
             training.best.load_state_dict(training.average.state_dict())
         _append(self.folder / METRICS, row)
-        self.say(_line(row))
+        self.say(_line(row, energies=settings.energy_weight > 0))
         if settings.patience and epoch - training.best_epoch >= settings.patience:
             self.say(f"no better validation error for {settings.patience} epochs")
             trainer.should_stop = True
         allowed = seconds(settings.max_time)
+        if not allowed and not epoch and settings.epochs * (time.monotonic() - self.epoch_started) > LONG:
+            minutes = settings.epochs * (time.monotonic() - self.epoch_started) / 60
+            self.say(f"{settings.epochs} epochs like this one take {minutes:.0f} minutes; max_time (--time) would limit them")
         if allowed and training.tick() + 0.5 * (time.monotonic() - self.epoch_started) >= allowed:
             training.time_used_up = allowed  # the next epoch would have gone beyond it
             trainer.should_stop = True
@@ -248,12 +270,14 @@ def _shorten(path: Path, epochs: int) -> None:
         path.write_text("".join(kept), newline="")
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], energies: bool) -> str:
+    """A line of progress; energies where they are fitted: else their shifts are found at the end."""
     parts = [f"epoch {row['epoch']:4d}  {row['seconds']:7.0f} s  rate {row['learning_rate']:.2e}  loss {row['loss']:.3e}"]
     for prefix, title in (("validation", "validation"), ("held_out", "held out")):
         if row[f"{prefix}_force_rmse"] != "":
-            parts.append(
-                f"{title}: {row[f'{prefix}_energy_rmse']:.2f} meV/atom, {row[f'{prefix}_force_rmse']:.1f} meV/Å, "
-                f"{row[f'{prefix}_stress_rmse']:.1e} eV/Å³"
-            )
+            energy, stress = row[f"{prefix}_energy_rmse"], row[f"{prefix}_stress_rmse"]
+            found = [f"{energy:.2f} meV/atom"] if energies else []
+            found += [f"{row[f'{prefix}_force_rmse']:.1f} meV/Å"]
+            found += [f"{stress:.1e} eV/Å³"] if stress == stress else []
+            parts.append(f"{title}: {', '.join(found)}")
     return "  ".join(parts)

@@ -4,11 +4,15 @@ Energies are per atom and without the elements' shifts. Everything is the networ
 the errors are those of the whole potential.
 """
 
+import io
 import json
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 
 from openmm_pqeq.training.data import Edges, join
@@ -24,58 +28,112 @@ HEADINGS = {
 }
 
 
-def report(gnn: nn.Module, parts: Mapping[str, Sequence[Edges]], folder: Path, facts: dict[str, Any]) -> dict[str, Errors]:
-    """Measure `gnn` on every part ("training", "held out", ...) and write errors.json, errors.txt and parity.png.
+class Measured(NamedTuple):
+    """Some frames, what a network says of them, and how wrong it is."""
 
-    `facts` (seeds, steps, seconds, ...) go into errors.json as they are.
+    frames: Sequence[Edges]
+    predicted: Prediction
+    errors: Errors
+
+
+def measure(model: nn.Module, parts: Mapping[str, Sequence[Edges]]) -> dict[str, Measured]:
+    """`model` on every part ("training", "held out", ...) that has frames."""
+    result = {}
+    for name, frames in parts.items():
+        if frames:
+            predicted = predict_all(model, frames)
+            result[name] = Measured(frames, predicted, errors_of(predicted, frames))
+    return result
+
+
+def report(after: Mapping[str, Measured], folder: Path, facts: dict[str, Any], before: Mapping[str, Measured] | None = None) -> str:
+    """Write errors.json, errors.txt and parity.png into `folder`, and return the table.
+
+    `facts` (seeds, steps, seconds, ...) go into errors.json as they are. Where there is a `before`, the plot shows the frames that
+    were not trained on, before and after.
     """
-    parts = {name: frames for name, frames in parts.items() if frames}
-    predictions = {name: predict_all(gnn, frames) for name, frames in parts.items()}
-    errors = {name: errors_of(predictions[name], frames) for name, frames in parts.items()}
-    content = {**facts, "frames": {k: len(v) for k, v in parts.items()}, "errors": {k: _rounded(v) for k, v in errors.items()}}
+    content = {**facts, "frames": {k: len(v.frames) for k, v in after.items()}, "errors": _errors(after)}
+    text = table({name: part.errors for name, part in after.items()})
+    shown = dict(after)
+    if before is not None:
+        content["errors_before"] = _errors(before)
+        name = next(part for part in ("held out", "validation", "training") if part in after)
+        text += "\n" + comparison(f"{name}, before and after", {"before": before[name].errors, "after": after[name].errors})
+        shown = {f"{name}, before": before[name], f"{name}, after": after[name]}
     (folder / "errors.json").write_text(json.dumps(content, indent=1) + "\n")
-    (folder / "errors.txt").write_text(table(errors) + "\n")
-    plot(predictions, parts, folder / "parity.png")
-    return errors
+    (folder / "errors.txt").write_text(text + "\n")
+    plot(shown, folder / "parity.png")
+    return text
 
 
-def table(errors: dict[str, Errors]) -> str:
-    """The errors as plain text."""
-    width = 15
-    lines = [" " * 24 + "".join(f"{name:>{width}}" for name in errors)]
-    for name, heading in HEADINGS.items():
-        lines.append(f"{heading:<24}" + "".join(f"{getattr(part, name):>{width}.4g}" for part in errors.values()))
-    return "\n".join(lines)
+def table(errors: Mapping[str, Errors]) -> str:
+    """The errors as plain text, a column for each part of the data."""
+    return _text("", {name: list(part) for name, part in errors.items()}, [HEADINGS[name] for name in Errors._fields])
 
 
-def _rounded(errors: Errors) -> dict[str, float | None]:
+def comparison(title: str, errors: Mapping[str, Errors]) -> str:
+    """The errors of two models on the same frames, and how many per cent the second one has more or less."""
+    one, two = errors.values()
+    columns: dict[str, list[Any]] = {name: list(part) for name, part in errors.items()}
+    percent = [round(100 * (b / a - 1)) if a > 0 and b == b else None for a, b in zip(one, two)]
+    columns["change"] = ["" if p is None else f"{p:+d} %" if p else "0 %" for p in percent]
+    return _text(title, columns, [HEADINGS[name] for name in Errors._fields])
+
+
+def _text(title: str, columns: Mapping[str, Sequence[Any]], rows: Sequence[str]) -> str:
+    """A rich table as plain text; quantities without a value in any column are left out."""
+    grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    grid.add_column("")
+    for name in columns:
+        grid.add_column(name, justify="right")
+    for index, row in enumerate(rows):
+        values = [column[index] for column in columns.values()]
+        if any(isinstance(value, float) and value == value for value in values):
+            grid.add_row(row, *(value if isinstance(value, str) else f"{value:.4g}" for value in values))
+    sheet = io.StringIO()
+    Console(file=sheet, width=120, color_system=None).print(grid)
+    return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()).strip("\n")
+
+
+def _errors(parts: Mapping[str, Measured]) -> dict[str, dict[str, float | None]]:
     """With six digits, and null where there was nothing to compare."""
-    return {name: None if value != value else float(f"{value:.6g}") for name, value in errors._asdict().items()}
+    return {
+        name: {key: None if value != value else float(f"{value:.6g}") for key, value in part.errors._asdict().items()}
+        for name, part in parts.items()
+    }
 
 
-def plot(predictions: dict[str, Prediction], parts: Mapping[str, Sequence[Edges]], path: Path) -> None:
-    """Three panels, label against network: energy per atom, force components, stress components."""
+def plot(parts: Mapping[str, Measured], path: Path) -> None:
+    """Label against network, a panel for each of energy per atom (less the mean label), force and stress that there is."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.3), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3)
     titles = ("energy per atom (eV)", "force components (eV/Å)", "stress components (eV/Å³)")
-    for name, frames in parts.items():
-        edges, predicted = join(frames), predictions[name]
-        stress = torch.isfinite(edges.stress)
-        pairs: list[tuple[Tensor, Tensor]] = [
-            (edges.energy / edges.counts, predicted.energy / edges.counts),
-            (edges.forces.ravel(), predicted.forces.ravel()),
-            (edges.stress[stress], predicted.stress[stress]),
-        ]
-        for panel, (label, value) in zip(panels, pairs):
-            style = {"markersize": 3, "rasterized": True, "label": f"{name} ({len(frames)} frames)"}
+    points = {name: _points(part) for name, part in parts.items()}
+    shown = [index for index in range(3) if any(len(own[index][0]) for own in points.values())]
+    figure = Figure(figsize=(0.4 + 4.2 * len(shown), 4.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for panel, index in zip(panels, shown):
+        for name, own in points.items():
+            label, value = own[index]
+            style = {"markersize": 3, "rasterized": True, "label": f"{name} ({len(parts[name].frames)} frames)"}
             panel.plot(label.numpy(), value.numpy(), ".", **style)
-    for panel, title in zip(panels, titles):
         low, high = panel.get_xlim()
         panel.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-        panel.set(title=title, xlabel="label: reference − long-range part", ylabel="network")
+        panel.set(title=titles[index], xlabel="label: reference − long-range part", ylabel="network")
     panels[0].legend()
     figure.savefig(path, dpi=130)
+
+
+def _points(part: Measured) -> list[tuple[Tensor, Tensor]]:
+    """Labels and predictions of energies, forces, and stress, as far as there are labels."""
+    edges, predicted = join(part.frames), part.predicted
+    stress, known = torch.isfinite(edges.stress), torch.isfinite(edges.energy)
+    energy, found = (edges.energy / edges.counts)[known], (predicted.energy / edges.counts)[known]
+    mean = energy.mean() if len(energy) else 0.0
+    return [
+        (energy - mean, found - mean),
+        (edges.forces.ravel(), predicted.forces.ravel()),
+        (edges.stress[stress], predicted.stress[stress]),
+    ]

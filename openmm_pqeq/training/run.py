@@ -1,6 +1,8 @@
 """`train`: from a training file to a model file.
 
 read frames → subtract PQEq and D3 → element shifts → fit the network → errors, plot, model.pt
+
+With a model to start from, this is fine-tuning: chosen weights of that model, and a table of before and after.
 """
 
 import dataclasses
@@ -15,18 +17,19 @@ from typing import Any, Callable, NamedTuple
 
 import lightning
 import torch
-from ase.data import chemical_symbols
-from torch import Tensor, nn
+from torch import nn
 
-from openmm_pqeq.checkpoint import save
-from openmm_pqeq.gnn import NequIP
-from openmm_pqeq.neighbors import NeighborSearch
-from openmm_pqeq.potential import Potential, build
-from openmm_pqeq.training import data, report
+from openmm_pqeq.checkpoint import card as read_card
+from openmm_pqeq.checkpoint import load, save
+from openmm_pqeq.potential import build
+from openmm_pqeq.training import parts, report
 from openmm_pqeq.training.config import Config, read_config
-from openmm_pqeq.training.data import Edges, Frame, Labels, Split
+from openmm_pqeq.training.data import Edges, Split
 from openmm_pqeq.training.loss import Errors
 from openmm_pqeq.training.module import CHECKPOINT, NetworkTraining, Progress, SaveEveryEpoch, loader_of
+from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
+from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
+from openmm_pqeq.training.settings import StartSettings
 
 SETTINGS = "settings.json"
 MODEL = "model.pt"
@@ -42,17 +45,6 @@ class Result(NamedTuple):
     folder: Path
     errors: dict[str, Errors]
     model: Path
-
-
-class Prepared(NamedTuple):
-    """Everything before the first step."""
-
-    gnn: NequIP
-    gnn_config: dict[str, Any]
-    shifts: Tensor
-    scale: float
-    split: Split
-    edges: list[Edges]
 
 
 def train(
@@ -78,24 +70,77 @@ def train(
     RuntimeError : the loss is no longer finite
     """
     config = read_config(config_path)
-    folder = Path(output) if output is not None else Path(config.output)
+    return fit(config, Path(output) if output is not None else Path(config.output), overwrite, resume, say)
+
+
+def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]) -> Result:
+    """The same from settings that have been read."""
     _open_folder(folder, config, overwrite, resume)
-    return _fit(config, folder, folder / CHECKPOINT if resume else None, say)
-
-
-def _fit(config: Config, folder: Path, checkpoint: Path | None, say: Callable[[str], None]) -> Result:
     settings = config.training
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    prepared = prepare(config, say, folder / LABELS)
-    train_, validation, held_out = ([prepared.edges[i] for i in part] for part in prepared.split)
-    loader = loader_of(train_, settings.batch_size, settings.seed)
-    module = NetworkTraining(prepared.gnn, settings, prepared.scale, len(loader))
+    try:
+        prepared = prepare(config, say, folder / LABELS)
+    except (ValueError, OSError):
+        if not resume:
+            shutil.rmtree(folder)  # this run's own, with nothing in it but settings and labels
+        raise
+    before = _measure(prepared.model, prepared) if config.start is not None else None
+    module, epochs = _trained(config, prepared, folder, folder / CHECKPOINT if resume else None, say)
+    model = module.exported()
+    if settings.energy_weight == 0 and (config.start is None or config.start.shifts == "fit"):
+        prepared = fit_shifts(prepared, model, say)
+    facts = {
+        "seed": settings.seed,
+        "steps": module.steps,
+        "epochs": epochs,
+        "seconds": round(module.elapsed, 1),
+        "parameters": sum(p.numel() for p in module.gnn.parameters()),
+        "trained_parameters": sum(p.numel() for p in module.gnn.parameters() if p.requires_grad),
+        "training_frames": prepared.split.train,
+        "held_out_frames": prepared.split.held_out,
+        "force_rms_eV_per_A": prepared.scale,
+        "element_shifts_eV": dict(zip(prepared.species, prepared.shifts.tolist())),
+        "torch": str(torch.__version__),
+    }
+    if isinstance(model, Polarizable):
+        facts["pqeq_parameters"] = model.pqeq.table()
+        say(_parameters_moved(model.pqeq))
+    after = _measure(model, prepared)
+    say(report.report(after, folder, facts, before))
+    errors = {name: part.errors for name, part in after.items()}
+    path = export(config, prepared, model, folder / MODEL, facts, errors)
+    say(f"model: {path}")
+    return Result(folder, errors, path)
+
+
+def _measure(model: nn.Module, prepared: Prepared) -> dict[str, report.Measured]:
+    titles = {"training": "train", "validation": "validation", "held out": "held_out"}
+    return report.measure(model, {title: prepared.part(name) for title, name in titles.items()})
+
+
+def _parameters_moved(pqeq: TrainedPQEq) -> str:
+    lines = ["PQEq parameters, start → now (eV, eV, Å, eV/Å²):"]
+    for symbol, values in pqeq.table().items():
+        lines.append(f"  {symbol:<3}" + "  ".join(f"{name} {start:.4f} → {now:.4f}" for name, (start, now) in values.items()))
+    return "\n".join(lines)
+
+
+def _trained(
+    config: Config, prepared: Prepared, folder: Path, checkpoint: Path | None, say: Callable[[str], None]
+) -> tuple[NetworkTraining, int]:
+    """The loop itself: the module after the last epoch, and how many there were."""
+    settings = config.training
+    train_, validation, held_out = (prepared.part(name) for name in Split._fields)
+    loader = loader_of(train_, settings.batch_size or _batch_size(train_), settings.seed)
+    rate = config.start.pqeq_learning_rate if config.start is not None else settings.learning_rate
+    module = NetworkTraining(prepared.model, settings, prepared.scale, len(loader), rate)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no list of the accelerators that are not there
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode.*")  # what is not trained is meant to be
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
             devices=1,
@@ -117,108 +162,55 @@ def _fit(config: Config, folder: Path, checkpoint: Path | None, say: Callable[[s
                 raise
             say(f"interrupted; {folder / CHECKPOINT} holds the last whole epoch, resume goes on from there")
             raise KeyboardInterrupt from leaving
-    facts = {
-        "seed": settings.seed,
-        "steps": module.steps,
-        "epochs": trainer.current_epoch,
-        "seconds": round(module.elapsed, 1),
-        "parameters": sum(p.numel() for p in module.gnn.parameters()),
-        "held_out_frames": prepared.split.held_out,
-        "element_shifts_eV": dict(zip(prepared.gnn_config["species"], prepared.shifts.tolist())),
-        "torch": str(torch.__version__),
-    }
-    parts = {"training": train_, "validation": validation, "held out": held_out}
-    errors = report.report(module.exported(), parts, folder, facts)
-    say(report.table(errors))
-    model = export(config, prepared, module.exported(), folder / MODEL, facts, errors)
-    say(f"model: {model}")
-    return Result(folder, errors, model)
+    return module, trainer.current_epoch
 
 
-def prepare(config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None) -> Prepared:
-    """Labels, split, shifts and a network with fresh weights; the long-range labels are kept in the file `keep_labels`."""
-    frames = data.read_frames(config.data.files, config.data, config.folder)
-    others = data.read_frames(config.data.held_out.files, config.data, config.folder) if config.data.held_out.files else []
-    split = data.split_frames(len(frames) + len(others), config.data, len(others))
-    frames += others
-    terms = {name: dict(table) for name, table in config.potential.items() if name != "gnn"}
-    long_range = build(terms) if terms else None
-    if long_range is not None:
-        data.check_species(frames, long_range.species, "PQEq and D3")
-    say(f"{len(split.train)} frames for training, {len(split.validation)} for validation, {len(split.held_out)} held out")
-    if long_range is not None:
-        frames = data.subtract(frames, _long_range_labels(frames, long_range, keep_labels))
-    training = [frames[i] for i in split.train]
-    gnn_config: dict[str, Any] = {"species": data.species_of(training), "seed": config.training.seed} | config.potential["gnn"]
-    shifts = data.element_shifts(training, gnn_config["species"], config.data.atomic_energies)
-    data.check_species(frames, gnn_config["species"], "the network")
-    scale = data.force_rms(training)
-    gnn, edges, gnn_config = _network(config, gnn_config, frames, split, shifts, scale)
-    weights = sum(p.numel() for p in gnn.parameters())
-    say(f"labels: force RMS {scale:.3f} eV/Å, energy spread {_spread(edges):.1f} meV/atom; {weights} weights")
-    return Prepared(gnn, gnn_config, shifts, scale, split, edges)
-
-
-def _network(
-    config: Config, gnn_config: dict[str, Any], frames: list[Frame], split: Split, shifts: Tensor, scale: float
-) -> tuple[NequIP, list[Edges], dict[str, Any]]:
-    """The network with fresh weights, all frames with their pairs, and its complete config (avg_neighbors from the data)."""
-    dtype = getattr(torch, config.training.dtype)
-    gnn = _gnn_of(build({"gnn": gnn_config}))
-    by_number = dict(zip((chemical_symbols.index(s) for s in gnn_config["species"]), shifts.tolist()))
-    edges = [data.edges_of(frame, NeighborSearch(gnn.cutoff), by_number, dtype) for frame in frames]
-    if "avg_neighbors" not in gnn_config:
-        pairs = sum(len(edges[i].centers) for i in split.train) / sum(len(edges[i].numbers) for i in split.train)
-        gnn_config = gnn_config | {"avg_neighbors": round(pairs, 3)}
-        gnn = _gnn_of(build({"gnn": gnn_config}))
-    gnn.scale.fill_(scale)
-    return gnn.to(dtype).train(), edges, gnn_config
-
-
-def _gnn_of(potential: Potential) -> NequIP:
-    if potential.gnn is None:
-        raise ValueError("potential.gnn: expected a network, got none")
-    return potential.gnn
-
-
-def _long_range_labels(frames: list[Frame], potential: Potential, path: Path | None) -> list[Labels]:
-    """From the file `path` where it holds those of the same structures and parameters, or else computed and kept there."""
-    same = data.fingerprint(frames, potential.config)
-    if path is not None and path.is_file():
-        kept = torch.load(path, weights_only=True)
-        if kept["fingerprint"] == same:
-            return [Labels(*values) for values in kept["labels"]]
-    labels = data.long_range_part(frames, potential)
-    if path is not None:
-        torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, path)
-    return labels
-
-
-def _spread(edges: list[Edges]) -> float:
-    """Standard deviation of the energies per atom that are left to learn, meV."""
-    return 1000 * float(torch.cat([e.energy / e.counts for e in edges]).std(correction=0))
+def _batch_size(frames: list[Edges]) -> int:
+    """As many frames as have about 64 atoms together."""
+    atoms = sum(len(edges.numbers) for edges in frames) / len(frames)
+    return max(1, round(64 / atoms))
 
 
 def export(
-    config: Config, prepared: Prepared, gnn: nn.Module, path: Path, facts: dict[str, Any], errors: dict[str, Errors]
+    config: Config, prepared: Prepared, model: nn.Module, path: Path, facts: dict[str, Any], errors: dict[str, Errors]
 ) -> Path:
     """Write the whole potential with the trained network, its element shifts and the model card."""
-    potential = build(config.potential | {"gnn": prepared.gnn_config})
-    target = _gnn_of(potential)
-    target.load_state_dict(gnn.state_dict())
+    table = prepared.config
+    if isinstance(model, Polarizable):
+        table = table | {"pqeq": table["pqeq"] | {"parameters": model.pqeq.config(table["pqeq"]["parameters"])}}
+    potential = build(table)
+    target = network_of(potential)
+    state = (model.gnn if isinstance(model, Polarizable) else model).state_dict()
+    if config.start is not None:  # what was not trained has all its digits, whatever the dtype of training
+        trained = parts.select(target, config.start.train)
+        before = network_of(load(config.start.model)).state_dict()
+        state = {name: value if name in trained else before[name] for name, value in state.items()}
+    target.load_state_dict(state)
     target.shift.copy_(prepared.shifts)
     card: dict[str, Any] = json.loads(json.dumps(config.card, default=str))  # a date, say, becomes its text
+    if config.start is not None:
+        card = _origin(config.start) | card
     card["errors"] = {name: {k: v for k, v in part._asdict().items() if v == v} for name, part in errors.items()}
-    done = {k: v for k, v in facts.items() if k != "element_shifts_eV"}
+    done = {k: v for k, v in facts.items() if k not in ("element_shifts_eV", "training_frames")}
     card["training"] = dataclasses.asdict(config.training) | done  # the epochs that were, not those allowed
     save(potential, path, card=card)
     return path
 
 
+def _origin(start: StartSettings) -> dict[str, Any]:
+    """For the card: the model it comes from, with its own card but for how that was trained, and what was trained since."""
+    card = {key: value for key, value in read_card(start.model).items() if key not in ("errors", "training")}
+    done: dict[str, Any] = {"train": start.train, "shifts": start.shifts, "long_range": start.long_range}
+    if start.train_pqeq:
+        done |= {"train_pqeq": list(start.train_pqeq), "bounds": start.bounds}
+    return {"fine_tuned_from": {"model": Path(start.model).name, "card": card}, "fine_tuning": done}
+
+
 def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) -> None:
     """Make the folder, or refuse; what decides the labels and the network must not change on resuming."""
     fixed: dict[str, dict[str, Any]] = {part: dataclasses.asdict(getattr(config, part)) for part in ("data", "training")}
-    fixed = json.loads(json.dumps({**fixed, "potential": config.potential}))
+    start = {} if config.start is None else dataclasses.asdict(config.start)
+    fixed = json.loads(json.dumps({**fixed, "potential": config.potential, "start": start}))
     for name in CHANGEABLE:
         fixed["training"].pop(name)
     if resume and overwrite:
@@ -227,6 +219,7 @@ def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) ->
         if not (folder / CHECKPOINT).is_file():
             raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
         before = json.loads((folder / SETTINGS).read_text())
+        before = {part: before.get(part, {}) for part in fixed}
         changed = [f"{part}.{key}" for part in fixed for key, value in fixed[part].items() if before[part].get(key) != value]
         changed += [f"{part}.{key}" for part in fixed for key in before[part] if key not in fixed[part] and key not in CHANGEABLE]
         if changed:

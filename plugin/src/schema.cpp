@@ -1,8 +1,19 @@
 // The operators of openmm_pqeq: names and signatures only. Every operator has a torch reference of the same signature in the
-// Python package, derivatives in a file of its own name beside this one, and one kernel file per device (cpu/).
+// Python package, derivatives in a file of its own name beside this one, and one kernel file per device (cpu/, cuda/).
 #include <torch/library.h>
 
 TORCH_LIBRARY(openmm_pqeq, library) {
   // openmm_pqeq.pqeq.kernels.coulomb_radial
   library.def("coulomb_radial(Tensor distance, Tensor gamma) -> (Tensor value, Tensor first, Tensor second)");
+
+  // openmm_pqeq.gnn.equivariant_convolution.equivariant_convolution_reference, where every argument is explained
+  library.def(
+      "equivariant_convolution(Tensor[] features, Tensor distances, Tensor harmonics, Tensor rows, Tensor centers, Tensor neighbors,"
+      " Tensor neighbor_rows, Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths, int[] outputs, float[] grid)"
+      " -> Tensor[]");
+  // Its derivatives: with respect to each of the features (none of them where with_features is false), distances and harmonics
+  library.def(
+      "equivariant_convolution_backward(Tensor[] gradients, Tensor[] features, Tensor distances, Tensor harmonics, Tensor rows,"
+      " Tensor centers, Tensor neighbors, Tensor neighbor_rows, Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths,"
+      " int[] outputs, float[] grid, bool with_features) -> (Tensor[], Tensor, Tensor)");
 }

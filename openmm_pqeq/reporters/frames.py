@@ -1,0 +1,133 @@
+"""HDF5 files that grow by whole frames.
+
+A frame is written and flushed before its step is: as many frames are whole as there are steps, whenever the process is killed, even
+where some dataset is longer by one. A file that is continued is first cut back to them.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Quantity(NamedTuple):
+    """What a dataset holds in each frame: its shape, HDF5 type and unit."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    unit: str
+
+
+class FrameFile:
+    """An HDF5 file with datasets (n_frames, ...) and datasets that do not change.
+
+    Parameters
+    ----------
+    file : path; an existing file is replaced unless `append`
+    append : continue an existing file
+    """
+
+    def __init__(self, file: str | os.PathLike[str], append: bool = False):
+        self.path = Path(file)
+        self._file: h5py.File | None = None
+        if append and not self.path.is_file():
+            raise FileNotFoundError(f"file: {self.path} does not exist and so cannot be appended to; use append=False")
+        if not append:
+            h5py.File(self.path, "w").close()
+
+    def open(self, quantities: dict[str, Quantity], fixed: dict[str, NDArray[Any]]) -> None:
+        """Open the file, once; ValueError where it has other atoms or settings.
+
+        Parameters
+        ----------
+        quantities : of each dataset that has a value in every frame
+        fixed : datasets that belong to all frames
+        """
+        if self._file is None:
+            self._file = self._opened(quantities, fixed)
+
+    def write(self, frame: dict[str, Any]) -> None:
+        """Append a frame, a value for each quantity; on disk when this returns."""
+        if self._file is None:
+            raise ValueError(f"file: {self.path} has not been opened")
+        index = len(self._file["step"])
+        for names in (set(frame) - {"step"}, {"step"}):
+            for name in names:
+                dataset = self._file[name]
+                dataset.resize(index + 1, axis=0)
+                dataset[index] = frame[name]
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if getattr(self, "_file", None) is not None:
+            self._file.close()  # type: ignore[union-attr]
+            self._file = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _opened(self, quantities: dict[str, Quantity], fixed: dict[str, NDArray[Any]]) -> h5py.File:
+        cut_back_frames(self.path)
+        file = h5py.File(self.path, "a")
+        if "step" not in file:
+            for name, quantity in quantities.items():
+                _create(file, name, quantity)
+            for name, values in fixed.items():
+                file[name] = values
+            return file
+        for name, values in fixed.items():
+            if name not in file or not np.array_equal(file[name][()], values):
+                what = f"{len(file[name]) if name in file else 'no'} other {'atoms' if name == 'numbers' else name}"
+                file.close()
+                raise ValueError(f"file: {self.path} has {what} than this simulation; use another file or append=False")
+        return file
+
+
+def cut_back_frames(path: Path, n_frames: int | None = None) -> int:
+    """Keep the first `n_frames` frames of a file, by default all that are whole; returns how many are kept.
+
+    Where a process was killed while it wrote a frame, the whole frames are copied into a new file: the old one may refer to what
+    was never written.
+    """
+    with h5py.File(path, "r") as file:
+        if "step" not in file:
+            return 0
+        growing = {name: len(dataset) for name, dataset in file.items() if dataset.maxshape[:1] == (None,)}
+        kept = growing["step"] if n_frames is None else min(n_frames, growing["step"])
+        if set(growing.values()) == {kept}:
+            return kept
+        if len(set(growing.values())) > 1:
+            part = path.with_name(path.name + ".part")
+            with h5py.File(part, "w") as new:
+                for name, dataset in file.items():
+                    _copy(dataset, new, name, kept if name in growing else None)
+            os.replace(part, path)
+            return kept
+    with h5py.File(path, "a") as file:
+        for name in growing:
+            file[name].resize(kept, axis=0)
+    return kept
+
+
+def _create(file: h5py.File, name: str, quantity: Quantity) -> h5py.Dataset:
+    shape, dtype, unit = quantity
+    frames = max(1, 65536 // (8 * max(1, int(np.prod(shape)))))
+    dataset = file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(min(frames, 1024), *shape))
+    dataset.attrs["units"] = unit
+    return dataset
+
+
+def _copy(old: h5py.Dataset, file: h5py.File, name: str, n_frames: int | None) -> None:
+    """Copy a dataset, the first frames alone where it has one for each."""
+    if n_frames is None:
+        file[name] = old[()]
+        return
+    new = _create(file, name, Quantity(old.shape[1:], old.dtype.str, old.attrs.get("units", "1")))
+    new.resize(n_frames, axis=0)
+    for start in range(0, n_frames, old.chunks[0]):
+        frames = slice(start, min(start + old.chunks[0], n_frames))
+        new[frames] = old[frames]

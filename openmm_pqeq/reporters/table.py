@@ -1,0 +1,92 @@
+"""CSV files that grow by whole rows, and what every reporter does with its interval.
+
+A row is one write to a file without a buffer of its own: it is there, or (where the process was killed in that very moment) it is
+cut off and has no line end. A file that is continued is first cut back to its last whole row.
+"""
+
+import csv
+import io
+import os
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from openmm import app
+
+Array = NDArray[np.float64]
+
+
+class Table:
+    """A CSV file whose columns are those of its first row.
+
+    Parameters
+    ----------
+    file : path; an existing file is replaced unless `append`
+    append : continue an existing file
+    """
+
+    def __init__(self, file: str | os.PathLike[str], append: bool = False):
+        self.path = Path(file)
+        self.header: list[str] | None = None
+        if append:
+            if not self.path.is_file():
+                raise FileNotFoundError(f"file: {self.path} does not exist and so cannot be appended to; use append=False")
+            self.header = cut_back(self.path)
+        self._out = unbuffered(self.path, append)
+
+    def write(self, row: dict[str, float]) -> None:
+        """Append a row; ValueError where the file has other columns."""
+        text = ",".join(f"{value:.10g}" for value in row.values()) + "\n"
+        if self.header is None:
+            self.header = list(row)
+            text = ",".join(row) + "\n" + text
+        elif self.header != list(row):
+            raise ValueError(
+                f"file: {self.path} has columns {', '.join(self.header)}, and these rows have {', '.join(row)}; use another file"
+            )
+        self._out.write(text.encode("utf-8"))
+
+    def last_row(self) -> dict[str, str]:
+        """The last row as text; empty where there is none."""
+        rows = list(csv.DictReader(self.path.read_text(encoding="utf-8").splitlines()))
+        return rows[-1] if rows else {}
+
+    def close(self) -> None:
+        """Close the file."""
+        if hasattr(self, "_out"):
+            self._out.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def unbuffered(path: Path, append: bool) -> FileIO:
+    """A file to write to, each write being one of the operating system's."""
+    return open(path, "ab" if append else "wb", buffering=0)
+
+
+def cut_back(path: Path) -> list[str] | None:
+    """Remove a last line without an end from a CSV file; its header, None where it has none yet."""
+    text = path.read_bytes()
+    with open(path, "r+b") as file:
+        file.truncate(text.rfind(b"\n") + 1)
+    return next(csv.reader(io.StringIO(text[: text.rfind(b"\n") + 1].decode("utf-8"))), None)
+
+
+def vector_columns(name: str, values: Array, units: str) -> dict[str, float]:
+    """Three columns of a table: name_x_units, name_y_units, name_z_units."""
+    return {f"{name}_{axis}_{units}": float(value) for axis, value in zip("xyz", values)}
+
+
+def positive_interval(interval: int) -> int:
+    """The interval, or ValueError where it is not a positive whole number of steps."""
+    if isinstance(interval, bool) or int(interval) != interval or interval < 1:
+        raise ValueError(f"interval: expected a positive number of steps, got {interval!r}")
+    return int(interval)
+
+
+def next_report(simulation: app.Simulation, interval: int) -> dict[str, Any]:
+    """Steps to the next multiple of the interval, as OpenMM asks its reporters; its DCD and XTC reporters have the same frames."""
+    return {"steps": interval - simulation.currentStep % interval, "periodic": False, "include": []}

@@ -1,0 +1,200 @@
+"""Everything before the first step: frames, their labels without the long-range part, and the network to train.
+
+A network with fresh weights gets element shifts from least squares of the labels' energies on the compositions. One that goes on
+from a model keeps the model's scale, and its shifts are corrected by least squares of what the model leaves over: a foundation
+model and new data have different energies of reference, and no network should spend itself on learning those.
+"""
+
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor, nn
+
+from openmm_pqeq.checkpoint import load
+from openmm_pqeq.gnn import NequIP
+from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.potential import Potential, build
+from openmm_pqeq.training import data, parts
+from openmm_pqeq.training.config import Config
+from openmm_pqeq.training.data import Edges, Split
+from openmm_pqeq.training.frames import Frame, Labels, read_frames
+from openmm_pqeq.training.loss import predict_all
+from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
+from openmm_pqeq.training.settings import StartSettings
+
+
+class Prepared(NamedTuple):
+    """What a training starts from.
+
+    model : the network in the dtype of training, with element shifts of zero; or a `Polarizable`
+    config : what `build` takes for the whole potential
+    shifts : (n_species,) eV
+    scale : eV/Å, the force scale of the loss
+    split : indices of the frames read
+    edges : the frames in use, by index
+    """
+
+    model: nn.Module
+    config: dict[str, dict[str, Any]]
+    shifts: Tensor
+    scale: float
+    split: Split
+    edges: dict[int, Edges]
+
+    @property
+    def species(self) -> list[str]:
+        """Element symbols in the order of the shifts."""
+        return list(self.config["gnn"]["species"])
+
+    def part(self, name: str) -> list[Edges]:
+        """The frames of "train", "validation" or "held_out"."""
+        return [self.edges[index] for index in getattr(self.split, name)]
+
+
+def prepare(config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None) -> Prepared:
+    """Frames, labels and network; the long-range labels are kept in the file `keep_labels`."""
+    frames = read_frames(config.data.files, config.data, config.folder)
+    others = read_frames(config.data.held_out.files, config.data, config.folder) if config.data.held_out.files else []
+    split = data.split_frames(len(frames) + len(others), config.data, len(others))
+    frames += others
+    say(f"{len(split.train)} frames for training, {len(split.validation)} for validation, {len(split.held_out)} held out")
+    used = sorted(index for part in split for index in part)
+    start = None if config.start is None else model_to_start(config.start)
+    known = start.config if start is not None else {name: dict(table) for name, table in config.potential.items()}
+    subtracted = {name: values for name, values in known.items() if name != "gnn"}
+    if config.start is not None and config.start.train_pqeq:
+        subtracted.pop("pqeq")
+    if subtracted:
+        long_range = build(subtracted)
+        data.check_species([frames[i] for i in used], long_range.species, "PQEq and D3")
+        if config.data.labels == "reference":
+            wanted = [frames[i] for i in used]
+            for index, frame in zip(used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))):
+                frames[index] = frame
+    in_use = {index: frames[index] for index in used}
+    if start is None:
+        return _fresh(config, in_use, split, say)
+    return _continued(config, start, in_use, split, say)
+
+
+def model_to_start(start: StartSettings) -> Potential:
+    """The model of [start], with the terms that are asked for; raises ValueError where there is nothing to train."""
+    potential = load(start.model)
+    if potential.gnn is None:
+        raise ValueError(f"start.model: {start.model} has no network; expected a model with one")
+    if start.train_pqeq and potential.pqeq is None:
+        raise ValueError(f"start.train_pqeq: {start.model} has no PQEq; expected none of its parameters")
+    if not parts.select(potential.gnn, start.train) and not start.train_pqeq:
+        raise ValueError("start.train: expected some part of the network, or parameters of PQEq in start.train_pqeq, got neither")
+    return potential if start.long_range else potential.select("gnn")
+
+
+def _fresh(config: Config, frames: dict[int, Frame], split: Split, say: Callable[[str], None]) -> Prepared:
+    """A network with the weights of the seed; avg_neighbors from the data."""
+    training = [frames[i] for i in split.train]
+    table: dict[str, Any] = {"species": data.species_of(training), "seed": config.training.seed} | config.potential["gnn"]
+    shifts = data.element_shifts(training, table["species"], config.data.atomic_energies)
+    data.check_species(list(frames.values()), table["species"], "the network")
+    scale = data.force_rms(training)
+    gnn = network_of(build({"gnn": table}))
+    edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
+    if "avg_neighbors" not in table:
+        pairs = sum(len(edges[i].centers) for i in split.train) / sum(len(edges[i].numbers) for i in split.train)
+        table = table | {"avg_neighbors": round(pairs, 3)}
+        gnn = network_of(build({"gnn": table}))
+    gnn.scale.fill_(scale)
+    weights = sum(p.numel() for p in gnn.parameters())
+    spread = _spread([edges[i] for i in split.train])
+    say(f"labels: force RMS {scale:.3f} eV/Å, energy spread {spread:.1f} meV/atom; {weights} weights")
+    gnn = gnn.to(getattr(torch, config.training.dtype)).train()
+    return Prepared(gnn, config.potential | {"gnn": table}, shifts, scale, split, edges)
+
+
+def _continued(config: Config, start: Potential, frames: dict[int, Frame], split: Split, say: Callable[[str], None]) -> Prepared:
+    """The network of a model, with only the chosen weights free, and shifts that fit the data's energies."""
+    settings = config.start
+    if settings is None:
+        raise ValueError("start: expected the table [start], got nothing")
+    gnn, table = network_of(start), start.config["gnn"]
+    data.check_species(list(frames.values()), table["species"], f"the model {settings.model}")
+    training = [frames[i] for i in split.train]
+    trained = parts.select(gnn, settings.train)
+    gnn.to(getattr(torch, config.training.dtype))
+    count = parts.freeze(gnn, trained)
+    total = sum(p.numel() for p in gnn.parameters())
+    say(f"start: {settings.model}; {count} of {total} weights are trained: {_shortly(trained)}")
+    shifts = gnn.shift.clone()
+    gnn.shift.zero_()
+    model: nn.Module = gnn
+    if settings.train_pqeq and start.pqeq is not None:
+        numbers = [chemical_symbols.index(symbol) for symbol in data.species_of(training)]
+        model = Polarizable(gnn, TrainedPQEq(start.pqeq, settings.train_pqeq, settings.bounds, numbers))
+        say(f"PQEq: {', '.join(settings.train_pqeq)} of {len(numbers)} elements within ±{100 * settings.bounds:g} %")
+    edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
+    prepared = Prepared(model, start.config, shifts, data.force_rms(training), split, edges)
+    say(f"labels: force RMS {prepared.scale:.3f} eV/Å")
+    return fit_shifts(prepared, model, say) if settings.shifts == "fit" else prepared
+
+
+def fit_shifts(prepared: Prepared, model: nn.Module, say: Callable[[str], None]) -> Prepared:
+    """The same with element shifts that are the best for `model` on the training frames; forces do not change."""
+    training = prepared.part("train")
+    left_over = data.join(training).energy - predict_all(model, training).energy
+    if not bool(torch.isfinite(left_over).any()):
+        return prepared
+    counts = data.compositions([edges.numbers for edges in training], prepared.species)
+    atoms = counts.sum(1)
+    correction = data.least_squares(counts, left_over.double().numpy())
+    before, after = left_over.numpy() / atoms, (left_over.double().numpy() - counts @ correction) / atoms
+    moved = ", ".join(f"{s} {c:+.3f}" for s, c in zip(prepared.species, correction) if abs(c) > 5e-4)
+    say(
+        f"element shifts, fitted to the data's energies of reference (eV): {moved or 'none'}; the energies of the training frames"
+        f" were {1000 * _rms(before):.1f} meV/atom off, and are {1000 * _rms(after):.1f}"
+    )
+    edges = {
+        index: one._replace(energy=one.energy - float(data.compositions([one.numbers], prepared.species)[0] @ correction))
+        for index, one in prepared.edges.items()
+    }
+    return prepared._replace(shifts=prepared.shifts + torch.tensor(correction), edges=edges)
+
+
+def _edges(config: Config, frames: dict[int, Frame], cutoff: float, species: list[str], shifts: Tensor) -> dict[int, Edges]:
+    search, dtype = NeighborSearch(cutoff), getattr(torch, config.training.dtype)
+    by_number = dict(zip((chemical_symbols.index(s) for s in species), shifts.tolist()))
+    return {index: data.edges_of(frame, search, by_number, dtype) for index, frame in frames.items()}
+
+
+def network_of(potential: Potential) -> NequIP:
+    """The network of a potential that has one."""
+    if potential.gnn is None:
+        raise ValueError("potential.gnn: expected a network, got none")
+    return potential.gnn
+
+
+def _long_range_labels(frames: list[Frame], potential: Potential, path: Path | None) -> list[Labels]:
+    """From the file `path` where it holds those of the same structures and parameters, or else computed and kept there."""
+    same = data.fingerprint(frames, potential.config)
+    if path is not None and path.is_file():
+        kept = torch.load(path, weights_only=True)
+        if kept["fingerprint"] == same:
+            return [Labels(*values) for values in kept["labels"]]
+    labels = data.long_range_part(frames, potential)
+    if path is not None:
+        torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, path)
+    return labels
+
+
+def _shortly(names: list[str]) -> str:
+    return ", ".join(names) if len(names) < 6 else f"{', '.join(names[:3])}, … {names[-1]}" if names else "none"
+
+
+def _spread(edges: list[Edges]) -> float:
+    """Standard deviation of the energies per atom that are left to learn, meV."""
+    return 1000 * float(torch.cat([e.energy / e.counts for e in edges]).std(correction=0))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.nanmean(np.square(values))))
