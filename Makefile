@@ -18,7 +18,7 @@ BIN_PYTHON_ROUTE := $(VENV_PYTHON_ROUTE)/bin
 # The build of torch without CUDA where it can be had; elsewhere pip takes the one on PyPI.
 TORCH_CPU := --extra-index-url https://download.pytorch.org/whl/cpu --retries 2 --timeout 30
 
-OPERATOR_SOURCES := plugin/CMakeLists.txt $(wildcard plugin/src/*.cpp plugin/src/*.h plugin/src/*/*.cpp)
+OPERATOR_SOURCES := plugin/CMakeLists.txt $(wildcard plugin/src/*.* plugin/src/*/*.*)
 
 .PHONY: help
 help: ## show this
@@ -61,6 +61,16 @@ docs: $(VENV)/installed ## the documentation as pages, in build/site
 ops: $(VENV)/installed ## build the native operators for the torch in .venv
 	rm -f $(VENV)/operators
 	$(MAKE) $(VENV)/operators
+
+SANITIZED_TESTS := tests/test_convolution_op.py tests/test_mesh_ops.py tests/test_ops.py
+
+.PHONY: sanitize
+sanitize: $(VENV)/installed ## build the native operators with address and undefined-behaviour sanitizers, and run their tests
+	$(BIN)/cmake -S plugin -B build/sanitize -DPQEQ_SANITIZE=ON -DPQEQ_CUDA=OFF -DPython3_EXECUTABLE="$(abspath $(BIN)/python)" \
+	  -DPQEQ_OUTPUT_DIRECTORY="$(abspath build/sanitize/library)"
+	$(BIN)/cmake --build build/sanitize --parallel $(JOBS)
+	LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  OPENMM_PQEQ_NATIVE="$(abspath build/sanitize/library)" OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(SANITIZED_TESTS) -q -p no:cacheprovider
 
 .PHONY: clean
 clean: ## remove what make built, the environments included

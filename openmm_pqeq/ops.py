@@ -6,7 +6,7 @@ last is an accident, and it warns; `status` describes all of them, and ``openmm-
 
 Where the library loads, ``torch.ops.openmm_pqeq`` has its operators, in eager torch and in TorchScript, and the package uses
 them. A scripted module that was saved with them needs them again where it is loaded; set the environment variable
-``OPENMM_PQEQ_NATIVE=0`` before the import to do without.
+``OPENMM_PQEQ_NATIVE=0`` before the import to do without, or to a folder to take the library from there.
 """
 
 import os
@@ -75,7 +75,7 @@ def load(directory: Path = DIRECTORY) -> Native:
     return Native(True, f"loaded, built for torch {wanted}.")
 
 
-_native = load()
+_native = load(Path(os.environ.get("OPENMM_PQEQ_NATIVE", "") or DIRECTORY))
 if _native.accident:
     warnings.warn(f"native operators: {_native.message}", RuntimeWarning, stacklevel=2)
 

@@ -6,6 +6,7 @@ from ase import Atoms
 
 from openmm_pqeq.analysis import dielectric
 from openmm_pqeq.calculator import PQEqCalculator
+from openmm_pqeq.cli import main
 from openmm_pqeq.potential import build
 from openmm_pqeq.units import BOHR, BOLTZMANN, COULOMB, HARTREE
 
@@ -100,6 +101,47 @@ def test_high_frequency_of_barium_titanate_from_its_atomic_units():
     alpha = np.eye(3) * 3.84 * volume / (4 * np.pi)  # Å³
     in_package_units = alpha / BOHR**3 * BOHR**2 / HARTREE  # a.u. of polarizability: bohr³ = e² bohr²/hartree
     assert np.abs(dielectric.high_frequency(in_package_units, volume) - 4.84 * np.eye(3)).max() < 1e-6
+
+
+# Command line
+
+
+def write_table(path, polarization, field):
+    """A table of a run: polarization (n, 3) µC/cm², field (3,) V/Å, 300 K, 1000 Å³."""
+    n = len(polarization)
+    named = {"time_ps": np.arange(n) * 0.01, "temperature_K": np.full(n, TEMPERATURE), "volume_A3": np.full(n, VOLUME)}
+    for i, axis in enumerate("xyz"):
+        named |= {f"field_{axis}_V_per_A": np.full(n, field[i]), f"dipole_{axis}_eA": np.zeros(n)}
+        named |= {f"polarization_{axis}_uC_per_cm2": polarization[:, i]}
+    np.savetxt(path, np.column_stack(list(named.values())), delimiter=",", header=",".join(named), comments="")
+
+
+def test_two_runs_in_opposite_fields_give_epsilon_along_the_field(tmp_path, capsys):
+    """ΔP of ±1 µC/cm² in ±0.01 V/Å: ε = ε∞ + 4π · 14.399645 · (1/1602.18)/0.01 = ε∞ + 11.294."""
+    for name, sign in (("up", 1), ("down", -1)):
+        (tmp_path / name).mkdir()
+        write_table(tmp_path / name / "table.csv", np.full((20, 3), [0, 0, sign * 1.0]), [0, 0, sign * 0.01])
+    up, down = str(tmp_path / "up"), str(tmp_path / "down")
+    assert main(["analyze", "dielectric", up, down, "--eps-inf", "4.67", "--output", str(tmp_path)]) == 0
+    assert "ε along z      15.964 ± 0.000" in capsys.readouterr().out
+    assert main(["analyze", "dielectric", up, up]) == 2
+    assert "opposite fields" in capsys.readouterr().err
+
+
+def test_a_field_that_changes_is_refused(tmp_path, capsys):
+    write_table(tmp_path / "table.csv", np.zeros((20, 3)), [0, 0, 0.01])
+    rows = (tmp_path / "table.csv").read_text().replace("1.000000000000000021e-02", "0.02", 1)
+    (tmp_path / "table.csv").write_text(rows)
+    assert main(["analyze", "dielectric", str(tmp_path)]) == 2
+    assert "changes with time" in capsys.readouterr().err
+
+
+def test_the_dipole_of_a_crystal_is_volume_times_polarization(tmp_path, capsys):
+    polarization = gaussian_dipole(1000, 1.0)  # µC/cm²
+    write_table(tmp_path / "table.csv", polarization, [0, 0, 0])
+    assert main(["analyze", "dielectric", str(tmp_path)]) == 0
+    expected = dielectric.static_from_fluctuations(polarization * VOLUME / 1602.176634, VOLUME, TEMPERATURE).isotropic
+    assert f"static dielectric constant  {expected:.3f}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from openmm_pqeq.training.response_run import RunSettings, choose
 WATER = [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.1]]
 CELL = [[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]]
 FRACTIONS = [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]]
-# of the response fit in ../shared/data/batio3: Ti with a negative electronegativity gives O its anisotropic Born charges
+# an earlier fit to response (2 PBE frames): Ti with a negative electronegativity gives O its anisotropic Born charges
 BATIO3 = {
     "Ba": [2.75877709, 6.589, 1.0, 0.933, 222.165],
     "O": [8.30811, 8.63, 1.0, 0.829, 37.773],

@@ -1,4 +1,4 @@
-"""Fine-tuning against training from scratch: held-out force errors of three sets of DFT data, with equal allowances of time.
+"""Fine-tuning against training from scratch: held-out force errors of three sets of DFT data, after equal numbers of steps.
 
     python validation/finetune.py --data DATA --work WORK
 
@@ -14,6 +14,7 @@ import datetime
 import json
 import platform
 import sys
+import time
 from pathlib import Path
 
 import ase.io
@@ -30,9 +31,10 @@ GNN = {
     "radial_hidden": [64, 64],
 }
 PQEQ = {"protocol": "reaxnet"}
-TRAINING = {"schedule": "cosine-time", "epochs": 100000, "amsgrad": False, "measure_every": 1000, "dtype": "float32"}
+TRAINING = {"amsgrad": False, "measure_every": 1000, "dtype": "float32"}
 FORCE_ONLY = {"energy_weight": 0.0, "stress_weight": 0.0, "force_weight": 1.0, "batch_size": 0, "warmup": 20}
-RATES = {"readout": 0.02, "all": 0.005, "scratch": 0.01}
+RATES = {"readout": 0.02, "all": 0.005, "scratch": 0.005}
+EPOCHS = {"Carbon chains": 60, "Li3PS4": 30, "LLZO (20 % subset)": 16}
 WAYS = {"readout": "fine-tuned, readout", "all": "fine-tuned, all weights", "scratch": "from scratch"}
 
 
@@ -53,8 +55,11 @@ def run(table: dict, folder: Path) -> dict:
     """The facts of a training, done now or before."""
     if not (folder / "model.pt").is_file():
         print(f"--- {folder}", flush=True)
+        start = time.process_time()
         fit(config_of(table), folder, False, (folder / CHECKPOINT).is_file(), lambda line: print(line, flush=True))
-    return json.loads((folder / "errors.json").read_text())
+        (folder / "cpu_seconds.txt").write_text(f"{time.process_time() - start:.0f}\n")
+    cpu = folder / "cpu_seconds.txt"
+    return json.loads((folder / "errors.json").read_text()) | {"cpu": cpu.read_text().strip() if cpu.exists() else "–"}
 
 
 def pretrain(data: Path, folder: Path, minutes: float, threads: int) -> None:
@@ -66,7 +71,7 @@ def pretrain(data: Path, folder: Path, minutes: float, threads: int) -> None:
         "training": TRAINING
         | {"batch_size": 4, "learning_rate": 0.005, "max_time": 60 * minutes, "warmup": 50, "threads": threads},
     }
-    table["training"] |= {"energy_weight": 10.0, "measure_every": 5}
+    table["training"] |= {"schedule": "cosine-time", "epochs": 100000, "energy_weight": 10.0, "measure_every": 5}
     run(table, folder)
 
 
@@ -74,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--work", required=True, type=Path, help="folder for everything that is trained")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of each training (default: 5)")
+    parser.add_argument("--sets", nargs="+", choices=list(EPOCHS), default=list(EPOCHS))
     parser.add_argument("--pretraining-minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -83,8 +88,9 @@ def main() -> None:
     universal = options.work / "universal"
     pretrain(options.data, universal, options.pretraining_minutes, options.threads)
     rows = []
-    for name, data in sets(options.data, options.seed).items():
-        training = TRAINING | FORCE_ONLY | {"max_time": 60 * options.minutes, "seed": options.seed, "threads": options.threads}
+    for name in options.sets:
+        data = sets(options.data, options.seed)[name]
+        training = TRAINING | FORCE_ONLY | {"epochs": EPOCHS[name], "seed": options.seed, "threads": options.threads}
         for way, title in WAYS.items():
             table: dict = {"data": data, "training": training | {"learning_rate": RATES[way]}}
             if way == "scratch":
@@ -105,26 +111,27 @@ def markdown(rows: list, universal: Path, options: argparse.Namespace) -> str:
     lines = [
         "# Fine-tuning against training from scratch",
         "",
-        f"    python validation/finetune.py --data DATA --work WORK --minutes {options.minutes:g} --seed {options.seed}",
+        f"    python validation/finetune.py --data DATA --work WORK --threads {options.threads} --seed {options.seed}",
         "",
         f"{datetime.date.today()}, {options.threads} thread(s) of a shared machine with 2 cores ({platform.machine()}), Python"
         f" {sys.version.split()[0]}, torch {pre['torch']}. Universal network: {pre['seconds']:.0f} s on {pre['frames']['training']}"
         f" frames of 79 elements (seed {pre['seed']}), held-out force RMSE {pre['errors']['held out']['force_rmse']:.0f} meV/Å.",
-        "Force-only loss; RMSE of held-out frames that neither training nor the choice of weights has seen.",
+        "Force-only loss, the same number of steps for each way; RMSE of held-out frames that neither training nor the choice of"
+        " weights has seen.",
         "",
-        "| data | frames: training / held out | way | weights trained | force RMSE before, meV/Å | after | change"
-        " | energy RMSE after, meV/atom | steps | time, s |",
+        "| data (force RMS of the labels) | frames: training / held out | way | weights trained | force RMSE before, meV/Å | after"
+        " | change | energy RMSE after, meV/atom | steps | time, s (processor, s) |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, title, facts in rows:
         after = facts["errors"]["held out"]
         before = facts.get("errors_before", {}).get("held out", {}).get("force_rmse")
         change = f"{100 * (after['force_rmse'] / before - 1):+.0f} %" if before else "–"
-        lines.append(
-            f"| {name} | {facts['frames']['training']} / {facts['frames']['held out']} | {title} | {facts['trained_parameters']} |"
-            f" {f'{before:.0f}' if before else '–'} | {after['force_rmse']:.0f} | {change} | {after['energy_rmse']:.1f} |"
-            f" {facts['steps']} | {facts['seconds']:.0f} |"
-        )
+        frames, labels = facts["frames"], 1000 * facts["force_rms_eV_per_A"]
+        cells = [f"{name} ({labels:.0f} meV/Å)", f"{frames['training']} / {frames['held out']}", title, facts["trained_parameters"]]
+        cells += [f"{before:.0f}" if before else "–", f"{after['force_rmse']:.0f}", change, f"{after['energy_rmse']:.1f}"]
+        cells += [facts["steps"], f"{facts['seconds']:.0f} ({facts['cpu']})"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, ""])
 
 

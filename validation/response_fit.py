@@ -85,7 +85,7 @@ def field_response(name: str, parameters: Parameters, file: Path) -> None:
     for field, atoms in zip(fields, frames):
         size = np.linalg.norm(field)
         if size > 0:
-            reference = (atoms.arrays["forces"] - frames[zero].arrays["forces"]) / size
+            reference = (atoms.get_forces() - frames[zero].get_forces()) / size
             predicted = np.einsum("a,iab->ib", field / size, born.numpy())
             forces = potential.evaluate(structure(frames[zero], field), forces=True).forces.numpy()
             r = np.corrcoef(predicted.ravel(), reference.ravel())[0, 1]

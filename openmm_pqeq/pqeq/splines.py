@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq import ops
 from openmm_pqeq.pqeq import constants
 
 
@@ -139,6 +140,36 @@ def read_bend_reference(grid: Grid, points: Points, field: Tensor) -> Tensor:
     return torch.cat(bends)
 
 
-put = put_reference
-read = read_reference
-read_bend = read_bend_reference
+def needs_reference(u: Tensor, other: Tensor) -> bool:
+    """Whether the native operators, which have no derivatives and no kernel but for the CPU, are to be passed by."""
+    return u.device.type != "cpu" or (torch.is_grad_enabled() and (u.requires_grad or other.requires_grad))
+
+
+def put_native(grid: Grid, points: Points, values: Tensor, moved: Tensor | None) -> Tensor:
+    """`put_reference` by the native operator, unless it is to be differentiated."""
+    dipoles = values if moved is None else moved
+    if needs_reference(points.u, values) or needs_reference(points.u, dipoles):
+        return put_reference(grid, points, values, moved)
+    mesh: Tensor = torch.ops.openmm_pqeq.mesh_put(points.u, points.channel, values, moved, grid.channels, grid.size, grid.order)
+    return mesh
+
+
+def read_native(grid: Grid, points: Points, field: Tensor) -> tuple[Tensor, Tensor]:
+    """`read_reference` by the native operator, unless it is to be differentiated."""
+    if needs_reference(points.u, field):
+        return read_reference(grid, points, field)
+    values, slopes = torch.ops.openmm_pqeq.mesh_read(field, points.u, points.channel, grid.order)
+    return values, slopes
+
+
+def read_bend_native(grid: Grid, points: Points, field: Tensor) -> Tensor:
+    """`read_bend_reference` by the native operator, unless it is to be differentiated."""
+    if needs_reference(points.u, field):
+        return read_bend_reference(grid, points, field)
+    bend: Tensor = torch.ops.openmm_pqeq.mesh_read_bend(field, points.u, points.channel, grid.order)
+    return bend
+
+
+put = put_native if ops.available("mesh_put") else put_reference
+read = read_native if ops.available("mesh_read") else read_reference
+read_bend = read_bend_native if ops.available("mesh_read_bend") else read_bend_reference

@@ -32,6 +32,8 @@ GUARD_ZONE = 1.1
 """The guard's residual begins at this multiple of a margin (at the inverse for the shells)."""
 GUARD_WEIGHT = 10.0
 """The guard's residual per relative violation."""
+GUARD_SOFTNESS = 0.03
+"""How softly that residual begins, relative to the limit: a step has to see it coming."""
 
 
 class Guard(NamedTuple):
@@ -183,7 +185,7 @@ class Residuals:
                 (float(answer.longest), guard.shell, 1.0, None if slopes is None else slopes.longest),
             ):
                 violations.append(sign * (value - limit) / limit)
-                push, rate = _hinge(value, limit, sign)
+                push, rate = _barrier(value, limit, sign)
                 parts.append(np.array([push]))
                 if slope is not None:
                     rows.append(_spread((rate * slope.numpy() * chain[own])[None], own, len(u)))
@@ -203,7 +205,7 @@ class Residuals:
         limit = self.settings.guard.hardness
         current = choice.with_values(self.start, self.free, [float(value) for value in table])
         for symbol, margin in choice.hardness_margins(current, self.elements).items():
-            push, rate = _hinge(margin, limit, -1.0)
+            push, rate = _barrier(margin, limit, -1.0)
             violations.append((limit - margin) / limit)
             parts.append(np.array([push]))
             row = np.zeros((1, len(u)))
@@ -222,11 +224,12 @@ def _spread(columns: np.ndarray, own: list[int], size: int) -> np.ndarray:
     return full
 
 
-def _hinge(value: float, limit: float, sign: float) -> tuple[float, float]:
+def _barrier(value: float, limit: float, sign: float) -> tuple[float, float]:
     """Residual that rises where `value` comes close to its limit (from below for sign 1, from above for −1), and its derivative."""
     edge = limit * GUARD_ZONE if sign < 0 else limit / GUARD_ZONE
-    beyond = sign * (value - edge) / limit
-    return (GUARD_WEIGHT * beyond, GUARD_WEIGHT * sign / limit) if beyond > 0.0 else (0.0, 0.0)
+    beyond = sign * (value - edge) / (limit * GUARD_SOFTNESS)
+    rate = GUARD_WEIGHT / (1.0 + math.exp(-min(max(beyond, -60.0), 60.0)))
+    return GUARD_WEIGHT * GUARD_SOFTNESS * float(np.logaddexp(0.0, beyond)), rate * sign / limit
 
 
 def fit(residuals: Residuals, state: Path | None = None, say: Callable[[str], None] = lambda _line: None) -> Fitted:

@@ -22,7 +22,7 @@ from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 Limits = tuple[float, float]
 
 FACTORS: dict[str, Limits] = {
-    "hardness": (0.5, 2.5),
+    "hardness": (0.5, 4.0),
     "core_charge": (0.2, 8.0),
     "radius": (0.5, 2.0),
     "spring_constant": (0.02, 50.0),

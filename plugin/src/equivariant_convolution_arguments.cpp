@@ -55,11 +55,15 @@ Checked check(
     TORCH_CHECK_VALUE(tensor.scalar_type() == at::kLong && tensor.dim() == 1 && tensor.size(0) == n_edges,
                       "centers, neighbors, by_neighbor: expected int64 of ", n_edges, " pairs, got ", tensor.scalar_type(), " ",
                       tensor.sizes());
+    TORCH_CHECK_VALUE(tensor.device() == table.device(), "centers, neighbors, by_neighbor: expected them on ", table.device(),
+                      " with the table, got ", tensor.device());
   }
   for (const Tensor& tensor : {geometry.rows, geometry.neighbor_rows}) {
     TORCH_CHECK_VALUE(tensor.scalar_type() == at::kLong && tensor.dim() == 1 && tensor.size(0) == checked.n_atoms + 1,
                       "rows, neighbor_rows: expected int64 of ", checked.n_atoms + 1, " values, got ", tensor.scalar_type(), " ",
                       tensor.sizes());
+    TORCH_CHECK_VALUE(tensor.device() == table.device(), "rows, neighbor_rows: expected them on ", table.device(),
+                      " with the table, got ", tensor.device());
   }
   std::vector<Tensor> numbers{geometry.distances, geometry.harmonics, couplings};
   for (const Tensor& feature : features) {

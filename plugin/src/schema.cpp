@@ -16,4 +16,10 @@ TORCH_LIBRARY(openmm_pqeq, library) {
       "equivariant_convolution_backward(Tensor[] gradients, Tensor[] features, Tensor distances, Tensor harmonics, Tensor rows,"
       " Tensor centers, Tensor neighbors, Tensor neighbor_rows, Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths,"
       " int[] outputs, float[] grid, bool with_features) -> (Tensor[], Tensor, Tensor)");
+
+  // openmm_pqeq.pqeq.splines: put_reference, read_reference, read_bend_reference; values alone, they refuse to be differentiated
+  library.def(
+      "mesh_put(Tensor u, Tensor channel, Tensor values, Tensor? moved, int channels, int[] size, int order) -> Tensor");
+  library.def("mesh_read(Tensor field, Tensor u, Tensor channel, int order) -> (Tensor values, Tensor slopes)");
+  library.def("mesh_read_bend(Tensor field, Tensor u, Tensor channel, int order) -> Tensor");
 }

@@ -1,0 +1,60 @@
+"""Energy and forces of the foundation-size network: this package against itself in plain torch, plain e3nn and nequip.
+
+    python benchmarks/network.py                                      # 432 and 1,000 atoms
+    python benchmarks/network.py --data FOLDER                        # the real LiPON, from LiPON_Li2PO2N.cif in that folder
+    python benchmarks/network.py --systems lipon2160 --only fused reference
+
+The network: 128x0e + 64x1e + 4x2e, l up to 2, 5 layers, 5 Å, 8 radial functions, radial networks 64-64, random weights, float32.
+"-1o" is the same with vectors labelled odd (11 paths instead of 15), which nequip asks for; it takes part where it is installed. Pairs
+are given: no search is timed. "fused" is what OpenMM runs.
+"""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from contestants import contestants
+from harness import Timing, compare, save
+from systems import SYSTEMS
+
+
+def table(timings: list[Timing]) -> str:
+    """The timings, with ratios to the first and to the contestant of the same irreps that is fused."""
+    best = {t.name.partition("-")[2]: t for t in timings if t.name.startswith("fused")}
+    lines = [
+        f"{'':14}{'wall s':>9}{'cpu s':>9}{'fastest':>9}{'ratio wall':>12}{'ratio cpu':>11}{'peak MiB':>10}{'own MiB':>9}{'ratio':>7}"
+    ]
+    for t in timings:
+        fused = best.get(t.name.partition("-")[2], t)
+        lines.append(
+            f"{t.name:14}{t.wall:9.3f}{t.processor:9.3f}{t.fastest:9.3f}{t.wall / fused.wall:12.1f}{t.processor / fused.processor:11.1f}"
+            f"{t.peak:10.0f}{t.peak - t.before:9.0f}{t.peak / fused.peak:7.1f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--systems", nargs="+", default=["lipon", "nacl"], choices=SYSTEMS)
+    parser.add_argument("--only", nargs="+", choices=contestants(), help="contestants; default all that are installed")
+    parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--save", default="network", help="name of the JSON file in benchmarks/results")
+    arguments = parser.parse_args()
+    nequip = importlib.util.find_spec("nequip") is not None
+    default = ["fused", "reference", "e3nn", *(["fused-1o", "e3nn-1o", "nequip-1o"] if nequip else [])]
+    results = {}
+    for system in arguments.systems:
+        given = [system, *(["--data", str(arguments.data)] if arguments.data else [])]
+        timings = compare(arguments.only or default, given, arguments.threads, arguments.warmup, arguments.rounds)
+        print(f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs, {arguments.threads} threads")
+        print(table(timings), flush=True)
+        results[system] = [t._asdict() for t in timings]
+    path = save(arguments.save, {"threads": arguments.threads, "rounds": arguments.rounds, "float32": results})
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
