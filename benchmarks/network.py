@@ -5,7 +5,8 @@
     python benchmarks/network.py --systems lipon2160 --only fused reference
 
 The network: 128x0e + 64x1e + 4x2e, l up to 2, 5 layers, 5 Å, 8 radial functions, radial networks 64-64, random weights, float32.
-"-1o" is the same with vectors labelled odd (11 paths instead of 15), which nequip asks for; it takes part where it is installed. Pairs
+"-1o" is the same with vectors labelled odd (11 paths instead of 15), which nequip asks for; it takes part where it is
+installed. Pairs
 are given: no search is timed. "fused" is what OpenMM runs.
 """
 

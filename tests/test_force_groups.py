@@ -39,7 +39,10 @@ def test_molecules_of_the_topology_are_fragments_and_ions_have_the_charges_of_th
     topology, positions = salt_water()
     charges = {"NA": 1, "CL": -1}
     energies = []
-    for fragments in ({"fragment_charges": charges}, {"fragments": [[0, 1, 2], [3, 4, 5], [6], [7]], "fragment_charges": [0, 0, 1, -1]}):
+    for fragments in (
+        {"fragment_charges": charges},
+        {"fragments": [[0, 1, 2], [3, 4, 5], [6], [7]], "fragment_charges": [0, 0, 1, -1]},
+    ):
         context = context_of(topology, positions, coupling="fragment", backend="python", field=(0, 0, 0.05), **fragments)
         state = context.getState(energy=True, forces=True)
         energies.append(state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
@@ -101,3 +104,35 @@ def test_wrong_fragments_are_named(settings, words):
     topology, positions = salt_water()
     with pytest.raises(ValueError, match=words):
         context_of(topology, positions, backend="python", **settings)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "python",
+        pytest.param(
+            "torchscript", marks=pytest.mark.skipif(bool(versions.problems("torchscript")), reason="TorchForce is not installed")
+        ),
+    ],
+)
+def test_a_slab_needs_room_in_its_box(backend):
+    topology, positions = salt_water()
+    periodic = {
+        "periodic": (True, True, False),
+        "backend": backend,
+        "coupling": "fragment",
+        "fragment_charges": {"NA": 1, "CL": -1},
+    }
+    potential = pq.build({"pqeq": {"protocol": "pme"}})
+    energies = []
+    for height in (3.0, 4.0, 0.42):
+        topology.setUnitCellDimensions((2.0, 2.0, height))
+        system = pq.create_system(potential, topology, precision="double", **periodic)
+        context = mm.Context(system, mm.VerletIntegrator(0.001), mm.Platform.getPlatformByName("Reference"))
+        context.setPositions(positions + 0.05)
+        if height < 1.0:
+            with pytest.raises(mm.OpenMMException, match="Leave at least 1.0 Å of vacuum"):
+                context.getState(energy=True)
+        else:
+            energies.append(context.getState(energy=True).getPotentialEnergy()._value)
+    assert abs(energies[0] - energies[1]) < 1e-6

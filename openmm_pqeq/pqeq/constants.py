@@ -44,3 +44,5 @@ quadratic."""
 ROUGH_RESIDUAL = 0.3
 """eV/e, eV/Å: charges and shells good enough to make a preconditioner at."""
 PROBE_DEPTH = 1e-3
+DIRECT_ERROR = 1e-3
+"""eV/e for each e, of the direct solution in `reaxnet`; rounding gives 1e-12, in float32 1e-4."""

@@ -40,7 +40,14 @@ def solve_charges(matrix: Tensor, right: Tensor, group: Tensor, group_charge: Te
     members = torch.zeros(n, n_groups, dtype=right.dtype, device=right.device).scatter(1, group.unsqueeze(1), 1.0)
     top = torch.cat([matrix, -members], dim=1)
     bottom = torch.cat([members.t(), torch.zeros(n_groups, n_groups, dtype=right.dtype, device=right.device)], dim=1)
-    solution = torch.linalg.solve(torch.cat([top, bottom]), torch.cat([right, group_charge]))
+    matrix, right = torch.cat([top, bottom]), torch.cat([right, group_charge])
+    solution = torch.linalg.solve(matrix, right)
+    error = float((matrix.detach() @ solution.detach() - right.detach()).abs().max())
+    if not error < constants.DIRECT_ERROR * (1.0 + float(solution.detach().abs().max())):
+        raise RuntimeError(
+            f"PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual {error} eV/e): their matrix is"
+            " singular. Look for atoms that are too close, or use protocol 'pme' with a model made for it"
+        )
     return solution[:n]
 
 
