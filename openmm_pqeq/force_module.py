@@ -153,8 +153,8 @@ class PotentialEnergy(nn.Module):
             axis = int(torch.argmax(thin.to(torch.int64)))
             raise RuntimeError(
                 f"periodic: along box vector {axis}, which is not periodic, the atoms reach over {float(extent[axis])} Å of a box"
-                f" of {float(cell[axis].norm(2))} Å, and OpenMM may wrap atoms there. Leave at least {self.least_vacuum} Å of vacuum:"
-                " make the box longer (the result does not depend on it), and keep the atoms in it"
+                f" of {float(cell[axis].norm(2))} Å, and OpenMM may wrap atoms there. Leave at least {self.least_vacuum} Å of"
+                " vacuum: make the box longer (the result does not depend on it), and keep the atoms in it"
             )
 
     def is_along_periodic(self, cell: Tensor, field: Tensor) -> bool:
