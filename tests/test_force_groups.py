@@ -111,7 +111,7 @@ def test_a_slab_needs_room_in_its_box():
     topology, positions = salt_water()
     periodic = {
         "periodic": (True, True, False),
-        "backend": backend,
+        "backend": "python",
         "coupling": "fragment",
         "fragment_charges": {"NA": 1, "CL": -1},
     }
