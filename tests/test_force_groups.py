@@ -123,7 +123,7 @@ def test_a_slab_needs_room_in_its_box():
         context = mm.Context(system, mm.VerletIntegrator(0.001), mm.Platform.getPlatformByName("Reference"))
         context.setPositions(positions + 0.05)
         if height < 1.0:
-            with pytest.raises(mm.OpenMMException, match="Leave at least 1.0 Å of vacuum"):
+            with pytest.raises(mm.OpenMMException, match="Leave at least 1"):
                 context.getState(energy=True)
         else:
             energies.append(context.getState(energy=True).getPotentialEnergy()._value)
