@@ -70,6 +70,11 @@ def test_madelung_constants_with_narrow_charges(name, protocol):
     assert abs(-float(energy) * 2.0 * neighbor / 14.399645 - constant) < 1e-6
 
 
+def test_fitted_sets_have_names():
+    assert [sorted(resolve_parameters(name)) for name in ("batio3", "sio2")] == [["Ba", "O", "Ti"], ["O", "Si"]]
+    assert resolve_parameters("qm7b")["O"].hardness > 0
+
+
 def test_radial_derivatives_are_those_of_the_value():
     distance = torch.linspace(0.4, 12.0, 40, dtype=torch.float64).requires_grad_(True)
     gamma = torch.linspace(0.11, 0.9, 40, dtype=torch.float64)

@@ -305,11 +305,9 @@ class PQEq(nn.Module):
             others = torch.nonzero(torch.eye(n, device=numbers.device) < 0.5)
             i, j = others[:, 0], others[:, 1]
             vectors = structure.positions[j] - structure.positions[i]
-        if self.float32_kernels:
-            vectors = vectors.to(torch.float32)
         gamma = pair_exponents(exponent[numbers[i]], exponent[numbers[j]]).to(vectors.dtype)
         gamma_split = torch.clamp(gamma, max=self.kappa()) if split else torch.zeros_like(gamma)
-        return PairSum(i, j, vectors, gamma, gamma_split, split)
+        return PairSum(i, j, vectors, gamma, gamma_split, split, self.float32_kernels)
 
     def kappa(self) -> float:
         """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance. It does not depend on the cell."""

@@ -16,7 +16,8 @@ from openmm_pqeq.pqeq.kernels import Radial, coulomb, coulomb_radial
 
 
 class PairSum(NamedTuple):
-    """Pairs with their exponents: centers, neighbors (n_pairs,), vectors (n_pairs, 3) Å, gamma and gamma_split (n_pairs,) Å⁻¹."""
+    """Pairs with their exponents: centers, neighbors (n_pairs,), vectors (n_pairs, 3) Å, gamma and gamma_split (n_pairs,)
+    Å⁻¹; whether reciprocal space has a part of it, and whether Hessian–vector products may be in float32."""
 
     centers: Tensor
     neighbors: Tensor
@@ -24,6 +25,7 @@ class PairSum(NamedTuple):
     gamma: Tensor
     gamma_split: Tensor
     split: bool
+    float32_products: bool
 
 
 class PairState(NamedTuple):
@@ -108,6 +110,21 @@ def pair_state(pairs: PairSum, shells: Tensor) -> PairState:
     )
 
 
+def for_products(pairs: PairSum, state: PairState) -> PairState:
+    """The state as products want it: in float32 where that is enough, because a solver's steps need few digits."""
+    if not pairs.float32_products:
+        return state
+    single = torch.float32
+    return PairState(
+        state.core_core.to(single),
+        state.core_shell.to(single),
+        state.core_shell_gradient.to(single),
+        state.shell_shell_gradient.to(single),
+        state.core_shell_hessian.to(single),
+        state.shell_shell_hessian.to(single),
+    )
+
+
 def pair_gradient(pairs: PairSum, state: PairState, charges: Tensor, core_charge: Tensor) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of the pair sum."""
     n, dtype = charges.size(0), charges.dtype
@@ -134,8 +151,8 @@ def pair_product(pairs: PairSum, state: PairState, core_charge: Tensor, dq: Tens
     """Hessian of the pair sum times (dq, ds), without the part of `pair_local_hessian`."""
     n, dtype = dq.size(0), dq.dtype
     i, j = pairs.centers, pairs.neighbors
-    z = core_charge.to(pairs.vectors.dtype)
-    dq, ds = dq.to(pairs.vectors.dtype), ds.to(pairs.vectors.dtype)
+    z = core_charge.to(state.core_core.dtype)
+    dq, ds = dq.to(state.core_core.dtype), ds.to(state.core_core.dtype)
     potential = scatter(dq[j] * state.core_core - z[j] * (state.core_shell_gradient * ds[j]).sum(dim=1), i, n, dtype)
     on_shell = scatter(-(z[j] * dq[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype)
     moved = torch.matmul(state.shell_shell_hessian, ds[j].unsqueeze(2)).squeeze(2)

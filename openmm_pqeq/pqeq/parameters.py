@@ -7,7 +7,9 @@ An element without a shell (K absent or 0) is a plain Gaussian charge: its Z is 
 
 Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C N O F Si P S Cl), `pqeq3`
 [Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
-[Gao et al., Nat. Commun. 16, 10484 (2025)], the default.
+[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to response, each for one kind of structure
+(docs/fitting.md): `batio3`,
+`sio2` (α-quartz), `qm7b` (molecules of H C N O S Cl).
 """
 
 import csv
@@ -20,6 +22,7 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 PUBLISHED_SETS = ("pqeq0", "pqeq1", "pqeq3", "reaxnet")
+FITTED_SETS = ("batio3", "sio2", "qm7b")
 COLUMNS = {"chi": "electronegativity", "eta": "hardness", "Z": "core_charge", "R_core": "radius", "K2": "spring_constant"}
 
 
@@ -47,13 +50,16 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
     elif parameters in PUBLISHED_SETS:
         with resources.files("openmm_pqeq.data").joinpath("pqeq_parameters.csv").open(encoding="utf-8") as table:
             resolved = _read_table(table, parameters)
+    elif parameters in FITTED_SETS:
+        with resources.files("openmm_pqeq.data").joinpath(f"pqeq_{parameters}.csv").open(encoding="utf-8") as table:
+            resolved = _read_table(table, None)
     elif isinstance(parameters, (str, Path)) and Path(parameters).is_file():
         with open(parameters, encoding="utf-8") as table:
             resolved = _read_table(table, None)
     else:
         raise ValueError(
-            f"parameters: expected one of the sets {', '.join(PUBLISHED_SETS)}, the path of a table, or a mapping of elements;"
-            f" got {parameters!r}, which is neither a set nor a file"
+            f"parameters: expected one of the sets {', '.join(PUBLISHED_SETS + FITTED_SETS)}, the path of a table, or a mapping of"
+            f" elements; got {parameters!r}, which is neither a set nor a file"
         )
     if not resolved:
         raise ValueError(f"parameters: no element in {parameters!r}; give at least one")

@@ -21,7 +21,7 @@ from openmm_pqeq.pqeq.ewald import (
 )
 from openmm_pqeq.pqeq.kernels import Radial
 from openmm_pqeq.pqeq.mesh import Mesh, MeshState, mesh_gradient, mesh_local_hessian, mesh_product, mesh_state
-from openmm_pqeq.pqeq.pairs import PairState, PairSum, pair_gradient, pair_local_hessian, pair_product, pair_state
+from openmm_pqeq.pqeq.pairs import PairState, PairSum, for_products, pair_gradient, pair_local_hessian, pair_product, pair_state
 from openmm_pqeq.pqeq.self_interaction import (
     SelfInteraction,
     self_attraction,
@@ -112,6 +112,7 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
         local = local + mesh_local_hessian(mesh, on_mesh, z)
     potential = potential + problem.electronegativity + problem.hardness * charges
     on_shell = on_shell + problem.spring_constant.unsqueeze(1) * shells + problem.pull
+    state = for_products(problem.pairs, state)
     return Linearized(potential, on_shell, local, state, attraction, waves, on_mesh)
 
 
