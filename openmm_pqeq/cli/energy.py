@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--total-charge", metavar="Q", help="total charge, e (default: the file's charge, or 0)")
     parser.add_argument("--field", metavar="F", nargs=3, default=(0, 0, 0), help="electric field, V/Å (default: 0 0 0)")
     parser.add_argument(
-        "--coupling", metavar="{shell,full}", default="shell", help="how the field couples to the charges (default: shell)"
+        "--coupling", metavar="{shell,full,fragment}", default="shell", help="how the field couples to the charges (default: shell)"
     )
     parser.add_argument("--protocol", metavar="NAME", help="protocol of the charges (default: the model's)")
     parser.add_argument(
