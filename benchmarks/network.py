@@ -5,8 +5,8 @@
     python benchmarks/network.py --systems lipon2160 --only fused reference
 
 The network: 128x0e + 64x1e + 4x2e, l up to 2, 5 layers, 5 Å, 8 radial functions, radial networks 64-64, random weights, float32.
-"-1o" is the same with vectors labelled odd (11 paths instead of 15), which nequip asks for; it takes part where it is installed. Pairs
-are given: no search is timed. "fused" is what OpenMM runs.
+"-1o" is the same with vectors labelled odd (11 paths instead of 15), which nequip asks for; it takes part where it is installed.
+Pairs are given: no search is timed. "fused" is what OpenMM runs.
 """
 
 import argparse
@@ -21,15 +21,13 @@ from systems import SYSTEMS
 def table(timings: list[Timing]) -> str:
     """The timings, with ratios to the first and to the contestant of the same irreps that is fused."""
     best = {t.name.partition("-")[2]: t for t in timings if t.name.startswith("fused")}
-    lines = [
-        f"{'':14}{'wall s':>9}{'cpu s':>9}{'fastest':>9}{'ratio wall':>12}{'ratio cpu':>11}{'peak MiB':>10}{'own MiB':>9}{'ratio':>7}"
-    ]
+    names = ("wall s", "cpu s", "fastest", "ratio wall", "ratio cpu", "peak MiB", "own MiB", "ratio peak")
+    lines = [" " * 14 + "".join(f"{name:>11}" for name in names)]
     for t in timings:
         fused = best.get(t.name.partition("-")[2], t)
-        lines.append(
-            f"{t.name:14}{t.wall:9.3f}{t.processor:9.3f}{t.fastest:9.3f}{t.wall / fused.wall:12.1f}{t.processor / fused.processor:11.1f}"
-            f"{t.peak:10.0f}{t.peak - t.before:9.0f}{t.peak / fused.peak:7.1f}"
-        )
+        ratios = f"{t.wall / fused.wall:11.1f}{t.processor / fused.processor:11.1f}"
+        memory = f"{t.peak:11.0f}{t.peak - t.before:11.0f}{t.peak / fused.peak:11.1f}"
+        lines.append(f"{t.name:14}{t.wall:11.3f}{t.processor:11.3f}{t.fastest:11.3f}{ratios}{memory}")
     return "\n".join(lines)
 
 

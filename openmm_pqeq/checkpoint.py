@@ -55,6 +55,8 @@ def card(name: str | os.PathLike[str]) -> dict[str, Any]:
 def save(potential: Potential, path: str | os.PathLike[str], card: Mapping[str, Any] | None = None) -> None:
     """Write a potential to a file that `load` reads. The file is whole or not there at all."""
     weights = {} if potential.gnn is None else {k: v.detach().cpu() for k, v in potential.gnn.state_dict().items()}
+    if potential.gnn is not None and not weights:
+        raise ValueError("potential: expected one that can be trained, got one from compile_for_inference(); save the original")
     content = {"format": FORMAT, "config": potential.config, "weights": weights, "card": dict(card or {})}
     part = Path(f"{os.fspath(path)}.part")
     torch.save(content, part)

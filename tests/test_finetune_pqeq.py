@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 import openmm_pqeq as pq
 from openmm_pqeq.potential import Potential
+from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.structure import structure_of
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
@@ -114,22 +115,38 @@ def test_derivatives_of_a_force_error_in_the_parameters(protocol):
             assert float(slope[element]) == pytest.approx((values[0] - values[1]) / 2e-4, abs=1e-6), (name, element)
 
 
-def test_parameters_stay_within_bounds_and_hardness_above_the_self_energy():
-    """However far the moves go: 20 % of the start, and η above 2k_e γ_ii/√π where the bound would let it fall below."""
+def at_the_lower_bounds(names: list[str], bounds: float) -> tuple[Potential, TrainedPQEq]:
+    """The potential with every parameter moved as far down as it goes."""
     known = potential("ewald")
-    trained = TrainedPQEq(known.pqeq, NAMES, 0.2, NUMBERS)
+    trained = TrainedPQEq(known.pqeq, names, bounds, NUMBERS)
     with torch.no_grad():
         for move in trained.moves.values():
             move.fill_(-50.0)
-    for values in trained.table().values():
+    parameters = trained.config(known.config["pqeq"]["parameters"])
+    return pq.build(known.config | {"pqeq": known.config["pqeq"] | {"parameters": parameters}}), trained
+
+
+def test_parameters_stay_within_bounds():
+    """However far the moves go: 20 % of the start, in the exported table as well (K in the table's unit)."""
+    made, trained = at_the_lower_bounds(NAMES, 0.2)
+    for symbol, values in trained.table().items():
         for name, (start, now) in values.items():
-            fraction = now / start
-            assert fraction == pytest.approx(0.8, abs=1e-9) if name != "hardness" else 0.8 - 1e-9 <= fraction <= 1.0
-    at_bounds = pq.build(
-        known.config | {"pqeq": known.config["pqeq"] | {"parameters": trained.config(known.config["pqeq"]["parameters"])}}
-    )
-    assert at_bounds.pqeq.soft_elements(torch.tensor(NUMBERS)) == "none"
-    assert MARGIN > 0
+            assert name == "hardness" or now / start == pytest.approx(0.8, abs=1e-9)
+            original = potential("ewald").config["pqeq"]["parameters"][symbol][name]
+            assert made.config["pqeq"]["parameters"][symbol][name] == pytest.approx(original * now / start, rel=1e-12)
+
+
+@pytest.mark.parametrize("names", [["hardness"], ["hardness", "radius"]])
+def test_the_hardness_stays_above_the_self_energy_of_the_gaussian(names):
+    """Bounds of 60 % would let η fall below 2k_e γ_ii/√π, where charges have no minimum: it ends `MARGIN` above, or where it was."""
+    made, trained = at_the_lower_bounds(names, 0.6)
+    fractions = [values["hardness"][1] / values["hardness"][0] for values in trained.table().values()]
+    assert all(0.4 < fraction <= 1.0 for fraction in fractions)
+    if names == ["hardness"]:
+        assert made.pqeq.soft_elements(torch.tensor(NUMBERS)) == "none"
+        exponent = gaussian_exponents(made.pqeq.radius[NUMBERS])
+        self_energy = 14.399645 * 2 / np.sqrt(np.pi) * pair_exponents(exponent, exponent)
+        torch.testing.assert_close(made.pqeq.hardness[NUMBERS], self_energy + MARGIN, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_gnn import MODELS, cluster, energy_of, network, perovskite
 
-from openmm_pqeq import build, ops
+from openmm_pqeq import build, ops, save
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
 from openmm_pqeq.structure import structure_of
 
@@ -110,6 +110,13 @@ def test_compiling_a_potential_leaves_it_as_it_is():
     laws.close(ours.energy, expected.energy, 1e-9, "energy")
     laws.close(ours.forces, expected.forces, 1e-9, "forces")
     laws.close(ours.stress, expected.stress, 1e-10, "stress")
+
+
+def test_a_compiled_potential_is_not_saved(tmp_path):
+    potential = build({"gnn": {"species": ["O"], "hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 1}})
+    with pytest.raises(ValueError, match="save the original"):
+        save(potential.compile_for_inference(), tmp_path / "model.pt")
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_without_the_operators_the_network_stays(monkeypatch):
