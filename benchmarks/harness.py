@@ -41,7 +41,8 @@ class Contestant:
 
     def __init__(self, name: str, arguments: list[str], threads: int):
         self.name, self.rounds = name, []
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        # PASSIVE: a thread that waits for another does not take the processor from it, where there are fewer than threads
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
         command = [sys.executable, str(FOLDER / "contestants.py"), name, *arguments, "--threads", str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 

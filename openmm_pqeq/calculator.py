@@ -18,11 +18,13 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from openmm_pqeq.force_arguments import charge_in_e, field_in_volt_per_angstrom, loaded, one_of, tolerance_of
+from openmm_pqeq.molecules import find_molecules
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.pqeq import COUPLINGS
+from openmm_pqeq.pqeq import COUPLINGS, groups_of
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import Structure, structure_of
 
+SETTINGS = ("total_charge", "field", "coupling", "tolerance", "fragments", "fragment_charges", "electrodes")
 PRECISIONS = {"float64": "double", "float32": "single"}
 RESPONSES = ("polarizability", "born_charges")
 CHARGE_PROPERTIES = ("charges", "shells", "dipole", *RESPONSES)
@@ -37,10 +39,13 @@ class PQEqCalculator(Calculator):
     potential : a Potential, or the name or path of one that `load` finds
     total_charge : e; None reads ``atoms.info["charge"]`` (0 without one)
     field : (3,) V/Å, or None for no field
-    coupling : how the charges see the field: "shell" or "full"
+    coupling : how the charges see the field: "shell", "full", or "fragment", with the charge of every fragment fixed
     device : "cpu", "cuda", "cuda:1"
     dtype : "float64" or "float32"
     tolerance : of the charge solution, eV/e and eV/Å; None keeps the potential's
+    fragments : for "fragment": lists of atoms; None: molecules, from covalent radii
+    fragment_charges : e, one for each fragment; None: neutral
+    electrodes : (atoms, voltage in V) of each electrode; other atoms need fragments
 
     ``calc.results`` holds energy, free_energy, energy_terms ({"gnn": eV, "pqeq": eV, "d3": eV}, those that there are), forces
     (n, 3) eV/Å, stress (6,) eV/Å³ of cells periodic in three directions; charges (n,) e, shells (n, 3) Å and dipole (3,) e Å of
@@ -63,19 +68,33 @@ class PQEqCalculator(Calculator):
         device: str | torch.device = "cpu",
         dtype: str = "float64",
         tolerance: float | None = None,
+        fragments: Sequence[Sequence[int]] | None = None,
+        fragment_charges: Sequence[float] | None = None,
+        electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
     ):
         self._given = loaded(potential)
         self._device = usable_device(device)
         self._dtype = one_of("dtype", str(dtype).removeprefix("torch."), tuple(PRECISIONS))
         absent = ("energies",) if self._given.pqeq is not None else CHARGE_PROPERTIES
         self.implemented_properties = [name for name in PROPERTIES if name not in absent]
-        super().__init__(total_charge=total_charge, field=field, coupling=coupling, tolerance=tolerance)
+        super().__init__(
+            total_charge=total_charge,
+            field=field,
+            coupling=coupling,
+            tolerance=tolerance,
+            fragments=fragments,
+            fragment_charges=fragment_charges,
+            electrodes=electrodes,
+        )
 
     def set(self, **changes: Any) -> dict[str, Any]:
-        """Change total_charge, field, coupling or tolerance; results are forgotten. Returns what changed."""
-        settings = {"total_charge": None, "field": None, "coupling": "shell", "tolerance": None, **self.parameters, **changes}
-        if unknown := [name for name in changes if name not in ("total_charge", "field", "coupling", "tolerance")]:
-            raise ValueError(f"{unknown[0]}: not a setting; those are total_charge, field, coupling and tolerance")
+        """Change any argument from total_charge to electrodes; results are forgotten. Returns what changed."""
+        settings = {**dict.fromkeys(SETTINGS), "coupling": "shell", **self.parameters, **changes}
+        if unknown := [name for name in changes if name not in SETTINGS]:
+            raise ValueError(f"{unknown[0]}: not a setting; those are {', '.join(SETTINGS)}")
+        for name in ("fragments", "fragment_charges"):
+            if settings[name] is not None and settings["coupling"] != "fragment":
+                raise ValueError(f'{name}: expected None with coupling="{settings["coupling"]}"; coupling="fragment" takes them')
         if settings["total_charge"] is not None:
             settings["total_charge"] = charge_in_e(settings["total_charge"])
         if settings["field"] is not None:
@@ -91,6 +110,7 @@ class PQEqCalculator(Calculator):
             coupling=settings["coupling"], tolerance=settings["tolerance"], precision=PRECISIONS[self._dtype]
         ).to(self._device)
         self._compiled = self.potential.compile_for_inference()
+        self._grouped: tuple[Any, ...] | None = None
         self.reset()
         return changed
 
@@ -116,10 +136,29 @@ class PQEqCalculator(Calculator):
         if "stress" in wanted and not crystal:
             raise PropertyNotImplementedError(f"stress: needs three periodic directions, atoms.pbc is {self.atoms.pbc.tolist()}")
         structure = self._structure_of(self.atoms)
+        self._group(self.atoms)
         if wanted & set(RESPONSES):
             self._respond(structure)
         if wanted - set(RESPONSES):
             self._evaluate(structure, forces=bool(wanted & {"forces", "stress"}), stress="stress" in wanted)
+
+    def _group(self, atoms: Atoms) -> None:
+        """Fragments and electrodes of these atoms, found anew when the atoms are others."""
+        fragments, electrodes = self.parameters["fragments"], self.parameters["electrodes"]
+        if self.parameters["coupling"] != "fragment" and not electrodes:
+            return
+        atoms_and_charge = (tuple(atoms.numbers), self._charge_of(atoms))
+        if self._grouped == atoms_and_charge:
+            return
+        if self.parameters["coupling"] == "fragment" and fragments is None:
+            held = {int(atom) for plate, _ in electrodes or [] for atom in plate}
+            molecules, _ = find_molecules(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc)
+            fragments = [group for members in molecules.members if (group := [int(a) for a in members if int(a) not in held])]
+        charges = self.parameters["fragment_charges"]
+        groups = groups_of(len(atoms), fragments, charges, electrodes, atoms_and_charge[1])
+        self.potential = self.potential.configured(groups=groups)
+        self._compiled = self.potential.compile_for_inference()
+        self._grouped = atoms_and_charge
 
     def _evaluate(self, structure: Structure, forces: bool, stress: bool) -> None:
         found = self._compiled.evaluate(structure, forces=forces, stress=stress)

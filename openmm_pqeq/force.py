@@ -6,7 +6,7 @@ The components of the field are global parameters `field_x`, `field_y`, `field_z
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import openmm
@@ -19,6 +19,7 @@ from openmm_pqeq.force_module import PotentialEnergy, script_energy
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.python_force import python_force
 from openmm_pqeq.system import PQEqSystem, constraint_list, masses, molecules_force, warn_about_barostat
+from openmm_pqeq.topology_groups import topology_groups
 
 __all__ = ["create_force", "create_system", "warn_about_barostat"]
 
@@ -35,6 +36,8 @@ def create_force(
     backend: str = "torchscript",
     precision: str = "mixed",
     tolerance: float | None = None,
+    fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
+    electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
 ) -> openmm.Force:
     """The potential as an OpenMM Force.
 
@@ -47,8 +50,14 @@ def create_force(
     field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the parameters `field_x`, `field_y`,
         `field_z`
     coupling : "shell": shells answer the field and ions feel q F. "full": charges answer too; refused along periodic directions, by
-        this function and, after `context.setParameter`, by the next evaluation.
-    fragments : must be None with these couplings
+        this function and, after `context.setParameter`, by the next evaluation. "fragment": charges answer within each
+        fragment, whose
+        own charge is fixed, with or without a field.
+    fragments : for the coupling "fragment": lists of atoms whose charge stays what it is; default: the topology's molecules
+    fragment_charges : e, one for each fragment, or for the topology's molecules a mapping from residue names, such as
+        {"NA": 1, "CL": -1}; default: neutral
+    electrodes : (atoms, voltage in V) of each electrode; charge flows between them until each has its potential. Other atoms need
+        fragments. The energy is the electric enthalpy E − Σ V Q
     periodic : three booleans, one for each box vector. Default: as the structure file says (`topology.pq_pbc`), else all of them if
         the topology has a box. A slab must stay inside its box: OpenMM does not know that a direction is not periodic.
     atoms : indices of the atoms that the potential is for; default: all. The others exert and feel nothing here.
@@ -80,8 +89,6 @@ def create_force(
     argument.one_of("coupling", coupling, argument.COUPLINGS)
     argument.one_of("backend", backend, argument.BACKENDS)
     argument.one_of("precision", precision, argument.PRECISIONS)
-    if fragments is not None:
-        raise ValueError(f'fragments: expected None with coupling="{coupling}", got {fragments!r}')
     versions.require(backend)
     potential = argument.loaded(potential)
     charge = argument.charge_in_e(total_charge)
@@ -89,9 +96,10 @@ def create_force(
     pbc = argument.periodic_directions(periodic, topology)
     numbers, indices = argument.model_atoms(topology, atoms, potential)
     argument.check_terms(potential, charge, volt_per_angstrom, pbc)
+    groups = topology_groups(topology, indices, coupling, fragments, fragment_charges, electrodes, charge)
     if coupling == "full":
         argument.refuse_field_along_periodic(volt_per_angstrom, pbc, topology.getPeriodicBoxVectors())
-    ready = potential.configured(coupling=coupling, tolerance=argument.tolerance_of(tolerance), precision=precision)
+    ready = potential.configured(coupling=coupling, tolerance=argument.tolerance_of(tolerance), precision=precision, groups=groups)
     energy = PotentialEnergy(
         ready.compile_for_inference(),
         numbers=torch.tensor(numbers),
@@ -124,6 +132,8 @@ def create_system(
     hydrogenMass: Any = None,
     constraints: Any = None,
     removeCMMotion: bool = True,
+    fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
+    electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
 ) -> openmm.System:
     """A System with the topology's particles and box, and the potential as its force.
 
@@ -132,7 +142,8 @@ def create_system(
 
     Parameters
     ----------
-    potential, topology, total_charge, field, coupling, fragments, periodic, atoms, backend, precision, tolerance
+    potential, topology, total_charge, field, coupling, fragments, periodic, atoms, backend, precision, tolerance,
+    fragment_charges, electrodes
         as for `create_force`
     hydrogenMass : amu or a Quantity; mass moved from heavy atoms to the hydrogens bonded to them, as in app.ForceField
     constraints : None, `app.HBonds` (lengths are sums of covalent radii), or a list of (i, j, distance), distances being Quantities
@@ -156,6 +167,8 @@ def create_system(
         backend=backend,
         precision=precision,
         tolerance=tolerance,
+        fragment_charges=fragment_charges,
+        electrodes=electrodes,
     )
     system = PQEqSystem()
     for mass in masses(topology, hydrogenMass):

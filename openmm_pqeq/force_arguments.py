@@ -19,7 +19,7 @@ from openmm_pqeq.force_module import PERIODIC_FIELD
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
 
-COUPLINGS = ("shell", "full")
+COUPLINGS = ("shell", "full", "fragment")
 BACKENDS = ("torchscript", "python")
 PRECISIONS = ("double", "mixed", "single")
 
@@ -140,8 +140,8 @@ def model_atoms(topology: app.Topology, atoms: Sequence[int] | None, potential: 
     nameless = [atom for atom in chosen if atom.element is None]
     if nameless:
         raise ValueError(
-            f"topology: {len(nameless)} particles have no element (virtual sites, for example): {_names(nameless)}. The potential "
-            "needs elements: pass atoms=[indices of the atoms it is for], or remove the particles"
+            f"topology: {len(nameless)} particles have no element (virtual sites, for example): {names_of(nameless)}. The "
+            "potential needs elements: pass atoms=[indices of the atoms it is for], or remove the particles"
         )
     numbers = [atom.element.atomic_number for atom in chosen]
     potential.check_elements(numbers)
@@ -166,6 +166,7 @@ def _indices(atoms: Sequence[int], n_particles: int) -> list[int]:
     return [int(index) for index in indices]
 
 
-def _names(atoms: list[app.topology.Atom]) -> str:
+def names_of(atoms: list[app.topology.Atom]) -> str:
+    """The first few atoms, as a message names them."""
     shown = ", ".join(f"{atom.index} ({atom.name} of {atom.residue.name} {atom.residue.id})" for atom in atoms[:5])
     return shown + (", ..." if len(atoms) > 5 else "")

@@ -25,6 +25,9 @@ FIELD_PARAMETERS = ("field_x", "field_y", "field_z")
 PERIODIC_FIELD = 1e-6
 """A field is along a lattice vector if more than this part of it is; float32 cells are not exact."""
 
+LEAST_VACUUM = 1.0
+"""Å that slabs and wires have to leave free in their box, across their periodic directions."""
+
 
 class PotentialEnergy(nn.Module):
     """Energy of the potential's atoms in OpenMM's units.
@@ -69,6 +72,8 @@ class PotentialEnergy(nn.Module):
         self.angstrom_per_nm = ANGSTROM_PER_NM
         self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
         self.periodic_field = PERIODIC_FIELD
+        self.is_partly_periodic = bool(pbc.any()) and not bool(pbc.all())
+        self.least_vacuum = LEAST_VACUUM
         self.register_buffer("numbers", numbers.to(torch.int64))
         self.register_buffer("atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64))
         self.register_buffer("pbc", pbc.reshape(1, 3))
@@ -121,6 +126,8 @@ class PotentialEnergy(nn.Module):
                 "During a run: the simulation has become unstable; start from a minimised structure or use a shorter time step."
             )
         cell = box.to(device=device, dtype=dtype).reshape(1, 3, 3) * self.angstrom_per_nm
+        if self.is_partly_periodic:
+            self.check_vacuum(positions.detach() * self.angstrom_per_nm, cell[0])
         field = field.to(device=device, dtype=dtype).reshape(1, 3)
         if self.refuse_periodic_field and self.is_along_periodic(cell[0], field[0]):
             raise RuntimeError(
@@ -136,6 +143,19 @@ class PotentialEnergy(nn.Module):
             total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
             field=field,
         )
+
+    def check_vacuum(self, positions: Tensor, cell: Tensor) -> None:
+        """RuntimeError where a slab or wire nearly fills its box: OpenMM may wrap atoms at the far side and tear it apart."""
+        across = positions @ torch.linalg.inv(cell)
+        extent = (across.max(dim=0)[0] - across.min(dim=0)[0]) * cell.norm(2, dim=1)
+        thin = (extent > cell.norm(2, dim=1) - self.least_vacuum) & ~self.pbc[0]
+        if bool(thin.any()):
+            axis = int(torch.argmax(thin.to(torch.int64)))
+            raise RuntimeError(
+                f"periodic: along box vector {axis}, which is not periodic, the atoms reach over {float(extent[axis])} Å of a box"
+                f" of {float(cell[axis].norm(2))} Å, and OpenMM may wrap atoms there. Leave at least {self.least_vacuum} Å of"
+                " vacuum: make the box longer (the result does not depend on it), and keep the atoms in it"
+            )
 
     def is_along_periodic(self, cell: Tensor, field: Tensor) -> bool:
         """Whether the field (3,) is not perpendicular to every periodic lattice vector of the cell (3, 3)."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
 from openmm_pqeq.neighbors import SKIN, NeighborSearch, Pairs
-from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, PQEq, as_mapping, resolve_parameters
+from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, Groups, PQEq, as_mapping, resolve_parameters
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 
 TERMS = ("gnn", "pqeq", "d3")
@@ -162,13 +162,15 @@ class Potential(nn.Module):
         tolerance: float | None = None,
         protocol: str | None = None,
         precision: str | None = None,
+        groups: Groups | None = None,
     ) -> "Potential":
         """A copy with other settings.
 
-        coupling : how a field enters the charge solution, "shell" or "full"
+        coupling : how a field enters the charge solution, "shell", "full" or "fragment"
         tolerance : of the charge solution, eV/e and eV/Å
         protocol : "ewald" or "direct", where the potential was made for one of them
         precision : "double", "mixed" (network, D3 and pair kernels float32; the rest float64) or "single"
+        groups : fragments and electrodes of the one structure that the copy is for, from `groups_of`
         """
         config = copy.deepcopy(self.config)
         for name, value in (("coupling", coupling), ("tolerance", tolerance), ("protocol", protocol)):
@@ -183,6 +185,11 @@ class Potential(nn.Module):
             _check_pqeq(config["pqeq"])
             pqeq = _build_pqeq(config["pqeq"])
             pqeq.float32_kernels = self.pqeq.float32_kernels
+            pqeq.group_of_atom, pqeq.group_charge, pqeq.group_first, pqeq.voltage = (
+                groups
+                if groups is not None
+                else (self.pqeq.group_of_atom, self.pqeq.group_charge, self.pqeq.group_first, self.pqeq.voltage)
+            )
         made = Potential(copy.deepcopy(self.gnn), pqeq, copy.deepcopy(self.d3), config)
         made.single = self.single
         made.train(self.training)
@@ -295,7 +302,7 @@ def _build_pqeq(settings: dict[str, Any]) -> PQEq:
 def _check_pqeq(settings: Mapping[str, Any]) -> None:
     _check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
     _check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
-    for name in ("cutoff", "tolerance", "sweeps"):
+    for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
         value = settings.get(name)
         if value is not None and not (isinstance(value, (int, float)) and value > 0 and value == value):
             raise ValueError(f"{name}: expected a positive number, got {value!r}")

@@ -1,6 +1,17 @@
 """Polarizable charge equilibration (PQEq)."""
 
+from openmm_pqeq.pqeq.groups import Groups, groups_of
 from openmm_pqeq.pqeq.model import COUPLINGS, PROTOCOLS, PQEq, Solution
 from openmm_pqeq.pqeq.parameters import PUBLISHED_SETS, as_mapping, resolve_parameters
 
-__all__ = ["COUPLINGS", "PROTOCOLS", "PUBLISHED_SETS", "PQEq", "Solution", "as_mapping", "resolve_parameters"]
+__all__ = [
+    "COUPLINGS",
+    "PROTOCOLS",
+    "PUBLISHED_SETS",
+    "Groups",
+    "PQEq",
+    "Solution",
+    "as_mapping",
+    "groups_of",
+    "resolve_parameters",
+]

@@ -17,6 +17,8 @@ MAX_NEWTON_STEPS = 60
 MAX_CG_STEPS = 400
 MAX_SHELL_MOVE = 0.3
 """Å, the longest change of a shell in one Newton step."""
+POINT_RADIUS = 0.01
+"""Å, of charges that are meant to be points."""
 MAX_SHELL = 2.0
 """Å, a shell farther out is a polarization catastrophe."""
 NO_MINIMUM = "met negative curvature: the energy has no minimum in the charges"
@@ -39,5 +41,8 @@ CLUSTER_AGE = 100
 NEWTON_DEPTH = 0.03
 """A Newton step's linear solution goes as deep as this times the square of the residual: what is neglected in shells is
 quadratic."""
-ROUGH_TOLERANCE = 0.3
-"""eV/e, eV/Å: a first solution, good enough to make a preconditioner at it."""
+ROUGH_RESIDUAL = 0.3
+"""eV/e, eV/Å: charges and shells good enough to make a preconditioner at."""
+PROBE_DEPTH = 1e-3
+DIRECT_ERROR = 1e-3
+"""eV/e for each e, of the direct solution in `reaxnet`; rounding gives 1e-12, in float32 1e-4."""

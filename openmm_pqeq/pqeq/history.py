@@ -35,7 +35,7 @@ def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tens
     if not bool(periodic.any()):
         return positions
     rows = torch.where(periodic.unsqueeze(1), cell, torch.zeros_like(cell))
-    turns = torch.round((positions - reference) @ torch.linalg.pinv(rows))
+    turns = torch.round((positions - reference).detach() @ torch.linalg.pinv(rows.detach()))
     return positions - turns @ rows
 
 

@@ -13,9 +13,12 @@ direct     untruncated, no images              converged to `tolerance`       He
 
 A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along their periodic directions alone.
 
-A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F. With `shell` the
-ions
-also feel +qF, a force that is no gradient: value zero, so that the energy does not depend on the image of an atom.
+A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F; `fragment` the same
+with r relative to the fragment's first atom, nearest image, and every fragment's charge fixed (groups.py). With `shell`
+the ions also
+feel +qF, and with `fragment` a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so that
+the energy
+does not depend on the image of an atom.
 """
 
 from typing import NamedTuple
@@ -32,15 +35,15 @@ from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.mesh import Mesh, make_mesh, mesh_energy, mesh_energy_once, mesh_spacing, smooth_size, spline_order
 from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
-from openmm_pqeq.pqeq.preconditioner import Preconditioner, clusters
-from openmm_pqeq.pqeq.problem import Problem, linearize
+from openmm_pqeq.pqeq.preconditioner import Near, Preconditioner
+from openmm_pqeq.pqeq.problem import Problem
 from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
 from openmm_pqeq.pqeq.self_interaction import SelfInteraction, self_energy, self_interaction
-from openmm_pqeq.pqeq.solver import Minimum, check_curvature, minimize
+from openmm_pqeq.pqeq.solver import Minimum, minimize
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
-COUPLINGS = ("shell", "full")
+COUPLINGS = ("shell", "full", "fragment")
 
 
 class Solution(NamedTuple):
@@ -62,6 +65,11 @@ class PQEq(nn.Module):
     cutoff : Å; `reaxnet`: the taper's range (default 12.5); `ewald`: the range of the real-space sum (default 6), which sets κ
     tolerance : eV/e and eV/Å, of the solution and of the truncation of the Ewald sum
     sweeps, stop_gradient : `reaxnet` only
+    coupling : how a field enters: "shell", "full" or "fragment"
+    polarizable : False leaves the shells out (QEq, for comparison)
+    gaussian : False makes the charges points (Gaussians of 0.01 Å), for comparison
+    max_shell : Å, the longest displacement of a shell; beyond it is a polarization catastrophe, and an error
+    mesh_spacing : Å, of `pme`; default: as the tolerance needs it. A coarser one is refused
     """
 
     electronegativity: Tensor
@@ -72,6 +80,10 @@ class PQEq(nn.Module):
     last_positions: Tensor
     last_charges: Tensor
     last_shells: Tensor
+    group_of_atom: Tensor
+    group_charge: Tensor
+    group_first: Tensor
+    voltage: Tensor
     kept_centers: Tensor
     kept_neighbors: Tensor
     kept_blocks: Tensor
@@ -89,6 +101,10 @@ class PQEq(nn.Module):
         sweeps: int = 2,
         stop_gradient: bool = False,
         coupling: str = "shell",
+        polarizable: bool = True,
+        gaussian: bool = True,
+        max_shell: float = constants.MAX_SHELL,
+        mesh_spacing: float | None = None,
     ):
         super().__init__()
         self.protocol = protocol
@@ -97,6 +113,8 @@ class PQEq(nn.Module):
         self.sweeps = int(sweeps)
         self.stop_gradient = bool(stop_gradient)
         self.coupling = coupling
+        self.max_shell = float(max_shell)
+        self.mesh_spacing = 0.0 if mesh_spacing is None else float(mesh_spacing)
         self.float32_kernels = False
         self.warm_start = False
         self.species = list(parameters)
@@ -104,8 +122,9 @@ class PQEq(nn.Module):
         rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
         for symbol, p in parameters.items():
             spring = spring_constant_ev(p)
-            shell = [p.core_charge, spring] if spring > 0 else [0.0, 1.0]
-            row = [p.electronegativity, p.hardness, shell[0], p.radius, shell[1]]
+            shell = [p.core_charge, spring] if spring > 0 and polarizable else [0.0, 1.0]
+            radius = p.radius if gaussian else constants.POINT_RADIUS
+            row = [p.electronegativity, p.hardness, shell[0], radius, shell[1]]
             rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(row, dtype=torch.float64)
         # by atomic number; the rows of elements without parameters are never read, the doors see to that
         self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
@@ -113,6 +132,11 @@ class PQEq(nn.Module):
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
         self.register_buffer("radius", rows[:, 3].contiguous(), persistent=False)
         self.register_buffer("spring_constant", rows[:, 4].contiguous(), persistent=False)
+        # groups of the atoms of one structure; none: all atoms of any structure share their charge
+        self.register_buffer("group_of_atom", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("group_charge", torch.zeros(0, dtype=torch.float64), persistent=False)
+        self.register_buffer("group_first", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("voltage", torch.zeros(0, dtype=torch.float64), persistent=False)
         # what a Context remembers: solutions, the preconditioner and how long it is to be kept, the mesh, products of the
         # last solution
         self.register_buffer("last_positions", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
@@ -147,6 +171,9 @@ class PQEq(nn.Module):
             if self.coupling == "shell":
                 push = (unstrained[first:last] @ one.field[0]) * held_fixed(q)
                 energy = energy - (push - held_fixed(push)).sum()
+            elif self.coupling == "fragment":
+                push = (unstrained[first:last][self.group_first] @ one.field[0]) * self.group_charge.to(energy.dtype)
+                energy = energy - (push - held_fixed(push)).sum()
             energies.append(energy)
             charges.append(q)
             shells.append(s)
@@ -175,53 +202,36 @@ class PQEq(nn.Module):
     def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
         tolerance = self.solver_tolerance(structure.positions.dtype)
-        if not self.warm_start:
-            found = self.cold_minimum(problem, pairs, tolerance)
-            # by symmetry a saddle point can pass for a minimum, where an element's hardness does not exclude one
-            if len(found.failure) == 0 and self.soft_elements(structure.numbers) != "none":
-                found = check_curvature(problem, found)
-            return found
+        pairs = within(pairs, constants.CLUSTER_CUTOFF)
+        near = Near(pairs.centers, pairs.neighbors, pairs.vectors)
         positions = structure.positions.detach()
         n = positions.size(0)
         history = History(self.last_positions, self.last_charges, self.last_shells)
+        start: tuple[Tensor, Tensor] | None = None
+        inverse: Preconditioner | None = None
         kept = int(self.kept_solutions)
-        if history.charges.size(0) > 0 and history.charges.size(1) == n and history.charges.dtype == positions.dtype:
+        known = history.charges.size(0) > 0 and history.charges.size(1) == n and history.charges.dtype == positions.dtype
+        if self.warm_start and known:
             positions = unwrapped(positions, structure.cell[0].detach(), structure.pbc[0], history.positions[0])
-            charges, shells = guess(history, positions)
-            if kept <= 0:
-                fresh = self.neighborhoods(problem, pairs, charges, shells)
-                self.kept_centers, self.kept_neighbors, self.kept_blocks = fresh.centers, fresh.neighbors, fresh.blocks
+            start = guess(history, positions)
+            if kept > 0 and self.kept_blocks.size(0) > 0:
+                inverse = Preconditioner(self.kept_centers, self.kept_neighbors, self.kept_blocks)
+        # by symmetry a saddle point can pass for a minimum, where an element's hardness does not exclude one
+        probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
+        found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
+        if self.warm_start:
+            self.products = torch.tensor(found.products)
+            used = found.preconditioner
+            if inverse is None and used is not None:
+                self.kept_centers, self.kept_neighbors, self.kept_blocks = used.centers, used.neighbors, used.blocks
                 kept = constants.CLUSTER_AGE
-            inverse = Preconditioner(self.kept_centers, self.kept_neighbors, self.kept_blocks)
-            found = minimize(problem, tolerance, charges, shells, inverse)
-            if len(found.failure) > 0:
-                kept = 0
-                found = self.cold_minimum(problem, pairs, tolerance)
-        else:
-            kept = 0
-            found = self.cold_minimum(problem, pairs, tolerance)
-        self.kept_solutions = torch.tensor(kept - 1)
-        self.products = torch.tensor(found.products)
-        if len(found.failure) == 0:
-            history = remember(history, positions, found.charges, found.shells)
-            self.last_positions, self.last_charges, self.last_shells = history.positions, history.charges, history.shells
+            self.kept_solutions = torch.tensor(kept - 1)
+            if len(found.failure) == 0:
+                history = remember(history, positions, found.charges, found.shells)
+                self.last_positions, self.last_charges, self.last_shells = history.positions, history.charges, history.shells
+            else:
+                self.kept_solutions = torch.tensor(0)
         return found
-
-    def cold_minimum(self, problem: Problem, pairs: Pairs, tolerance: float) -> Minimum:
-        """The minimum from scratch: roughly first, so that the preconditioner can be made at charges and shells that are
-        nearly right."""
-        rough = minimize(problem, max(tolerance, constants.ROUGH_TOLERANCE))
-        if len(rough.failure) > 0 or rough.residual < tolerance:
-            return rough
-        inverse = self.neighborhoods(problem, pairs, rough.charges, rough.shells)
-        found = minimize(problem, tolerance, rough.charges, rough.shells, inverse)
-        return Minimum(found.charges, found.shells, found.residual, rough.products + found.products, found.failure, found.worst)
-
-    def neighborhoods(self, problem: Problem, pairs: Pairs, charges: Tensor, shells: Tensor) -> Preconditioner:
-        """The solver's preconditioner at these positions, charges and shells."""
-        near = within(pairs, constants.CLUSTER_CUTOFF)
-        local = linearize(problem, charges, shells).local
-        return clusters(problem, local, near.centers, near.neighbors, near.vectors)
 
     def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
         """RuntimeError with the residual, where it is worst, and what to do."""
@@ -262,6 +272,22 @@ class PQEq(nn.Module):
                 raise ValueError(
                     "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or a field across it"
                 )
+
+    def check_groups(self, structure: Structure) -> None:
+        """ValueError where the groups are not those of this structure."""
+        n = structure.numbers.size(0)
+        if self.group_of_atom.size(0) == 0 and self.coupling == "fragment":
+            raise ValueError(
+                "fragments: coupling 'fragment' needs to know them; give fragments to create_force, to the calculator, or groups to"
+                " Potential.configured"
+            )
+        if self.group_of_atom.size(0) > 0 and self.group_of_atom.size(0) != n:
+            raise ValueError(f"fragments: those of {self.group_of_atom.size(0)} atoms, and this structure has {n}; give its own")
+
+    def within_fragments(self, structure: Structure) -> Tensor:
+        """Positions relative to the first atom of each fragment, nearest image, (n_atoms, 3) Å."""
+        relative = structure.positions - structure.positions[self.group_first[self.group_of_atom]]
+        return unwrapped(relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative))
 
     def pair_sum(self, structure: Structure, pairs: Pairs) -> PairSum:
         """The pairs that the protocol sums over in real space, with their exponents."""
@@ -326,6 +352,12 @@ class PQEq(nn.Module):
         if not bulk:
             reach = 2.0 * (free_width(structure.positions, structure.cell[0], periodic) + decay(self.tolerance) / widest + 1.0)
         spacing = mesh_spacing(narrowest, self.tolerance)
+        if self.mesh_spacing > spacing:
+            raise ValueError(
+                f"mesh_spacing: {self.mesh_spacing} Å is too coarse for the tolerance {self.tolerance} and the charges here;"
+                f" at most {spacing} Å, or leave it out"
+            )
+        spacing = self.mesh_spacing if self.mesh_spacing > 0.0 else spacing
         lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1))
         keep = self.warm_start and self.planned_size.size(0) == 3
         if keep:
@@ -347,11 +379,18 @@ class PQEq(nn.Module):
         """The charge problem of one structure: parameters per atom, the field's part in them, and the sums over pairs and waves."""
         self.check_periodicity(structure.pbc[0])
         self.check_field(structure)
+        self.check_groups(structure)
         numbers, dtype = structure.numbers, structure.positions.dtype
         field = structure.field[0]
         electronegativity = self.electronegativity.to(dtype)[numbers]
         if self.coupling == "full":
             electronegativity = electronegativity - structure.positions @ field
+        elif self.coupling == "fragment":
+            electronegativity = electronegativity - self.within_fragments(structure) @ field
+        group, group_charge = torch.zeros_like(numbers), structure.total_charge
+        if self.group_of_atom.size(0) > 0:
+            group, group_charge = self.group_of_atom, self.group_charge.to(dtype)
+            electronegativity = electronegativity - self.voltage.to(dtype)
         z = self.core_charge.to(dtype)[numbers]
         own, space, mesh = self.waves(structure)
         return Problem(
@@ -360,8 +399,8 @@ class PQEq(nn.Module):
             z,
             self.spring_constant.to(dtype)[numbers],
             z.unsqueeze(1) * field,
-            torch.zeros_like(numbers),
-            structure.total_charge,
+            group,
+            group_charge,
             gaussian_exponents(self.radius).to(dtype)[numbers],
             self.pair_sum(structure, pairs),
             own,

@@ -21,6 +21,14 @@ from openmm_pqeq.pqeq.kernels import coulomb_radial, pair_exponents
 from openmm_pqeq.pqeq.problem import Problem
 
 
+class Near(NamedTuple):
+    """Pairs of neighbours, centers ascending: centers, neighbors (n_pairs,), vectors (n_pairs, 3) Å."""
+
+    centers: Tensor
+    neighbors: Tensor
+    vectors: Tensor
+
+
 class Preconditioner(NamedTuple):
     """centers, neighbors (n_blocks,) and blocks (n_blocks, 4, 4) of M, the atom itself included."""
 
@@ -97,10 +105,10 @@ def _hessians(problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exi
     return hessian.view(n, 4 * m, 4 * m)
 
 
-def clusters(problem: Problem, local: Tensor, centers: Tensor, neighbors: Tensor, vectors: Tensor) -> Preconditioner:
-    """M from pairs of neighbours, centers ascending, vectors (n_pairs, 3) Å; local (n_atoms, 3, 3) eV/Å² as in `Linearized`."""
+def clusters(problem: Problem, local: Tensor, near: Near) -> Preconditioner:
+    """M of clusters of near atoms; local (n_atoms, 3, 3) eV/Å² as in `Linearized`."""
     n = problem.hardness.size(0)
-    atoms, where, exists = _clusters(n, centers, neighbors, vectors.to(torch.float32))
+    atoms, where, exists = _clusters(n, near.centers, near.neighbors, near.vectors.to(torch.float32))
     blocks: list[Tensor] = []
     for first in range(0, n, constants.CLUSTER_BLOCK):
         last = min(first + constants.CLUSTER_BLOCK, n)

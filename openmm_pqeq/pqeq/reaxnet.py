@@ -31,13 +31,23 @@ def _gradient(pairs: PairSum, vectors: Tensor, cutoff: float) -> Tensor:
     return first.unsqueeze(1) * vectors
 
 
-def solve_charges(matrix: Tensor, right: Tensor, total_charge: Tensor) -> Tensor:
-    """q from (matrix) q − λ = right, Σ q = Q: one dense solve of n_atoms + 1 unknowns, indefinite matrices included."""
-    n = right.size(0)
-    ones = torch.ones(n, 1, dtype=right.dtype, device=right.device)
-    top = torch.cat([matrix, -ones], dim=1)
-    bottom = torch.cat([ones.t(), torch.zeros(1, 1, dtype=right.dtype, device=right.device)], dim=1)
-    solution = torch.linalg.solve(torch.cat([top, bottom]), torch.cat([right, total_charge.reshape(1)]))
+def solve_charges(matrix: Tensor, right: Tensor, group: Tensor, group_charge: Tensor) -> Tensor:
+    """q from (matrix) q − λ_f = right, Σ_f q = Q_f: one dense solve of n_atoms + n_groups unknowns, indefinite matrices included.
+
+    group (n_atoms,) index into group_charge (n_groups,) e
+    """
+    n, n_groups = right.size(0), group_charge.size(0)
+    members = torch.zeros(n, n_groups, dtype=right.dtype, device=right.device).scatter(1, group.unsqueeze(1), 1.0)
+    top = torch.cat([matrix, -members], dim=1)
+    bottom = torch.cat([members.t(), torch.zeros(n_groups, n_groups, dtype=right.dtype, device=right.device)], dim=1)
+    matrix, right = torch.cat([top, bottom]), torch.cat([right, group_charge])
+    solution = torch.linalg.solve(matrix, right)
+    error = float((matrix.detach() @ solution.detach() - right.detach()).abs().max())
+    if not error < constants.DIRECT_ERROR * (1.0 + float(solution.detach().abs().max())):
+        raise RuntimeError(
+            f"PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual {error} eV/e): their matrix is"
+            " singular. Look for atoms that are too close, or use protocol 'pme' with a model made for it"
+        )
     return solution[:n]
 
 
@@ -62,7 +72,9 @@ def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]
         with_neighbor_shell = pairs.vectors + s[j]
         core_shell = _value(pairs, with_neighbor_shell, cutoff).to(dtype)
         shells_of_others = scatter(z[j] * core_shell, i, n, dtype)
-        charges = solve_charges(matrix, shells_of_others - cores_of_others - problem.electronegativity, problem.group_charge)
+        charges = solve_charges(
+            matrix, shells_of_others - cores_of_others - problem.electronegativity, problem.group, problem.group_charge
+        )
         core_shell_slope = _gradient(pairs, with_neighbor_shell, cutoff).to(dtype)
         shell_shell_slope = _gradient(pairs, with_neighbor_shell - s[i], cutoff).to(dtype)
         slope = scatter(-(z[j] * (charges + z)[i]).unsqueeze(1) * core_shell_slope, j, n, dtype)

@@ -58,6 +58,9 @@ def _through_minimum(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Te
         if pqeq.coupling == "shell":
             force = force + torch.outer(charges, torch.eye(3, dtype=force.dtype, device=force.device)[a])
             force = force + torch.outer(step.charges, field[0])
+        elif pqeq.coupling == "fragment":
+            axis = torch.eye(3, dtype=force.dtype, device=force.device)[a]
+            force = force.index_add(0, pqeq.group_first, torch.outer(pqeq.group_charge.to(force.dtype), axis))
         born.append(force.detach())
     return torch.stack(alpha).detach(), torch.stack(born, dim=1)
 

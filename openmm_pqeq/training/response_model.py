@@ -143,12 +143,9 @@ class Respondent:
         if self._kept is not None and self._kept[0] == values:
             return self._kept[1:]
         with torch.no_grad():
-            start: tuple[Tensor | None, Tensor | None] = self.last if self.last is not None else (None, None)
             # deeper than the Ewald sum is exact, so that the loss is as smooth as its derivatives say
             tolerance = SOLVER_DEPTH * self.pqeq.tolerance
-            found = minimize(problem, tolerance, *start)
-            if found.failure and self.last is not None:
-                found = minimize(problem, tolerance)
+            found = minimize(problem, tolerance, self.last)
             if found.failure:
                 raise Unsolved(found.failure)
             hessian = _hessian(problem, found.charges, found.shells)
