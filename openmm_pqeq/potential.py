@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
-from openmm_pqeq.neighbors import NeighborSearch, Pairs
+from openmm_pqeq.neighbors import SKIN, NeighborSearch, Pairs
 from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, Groups, PQEq, as_mapping, resolve_parameters
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 
@@ -206,7 +206,8 @@ class Potential(nn.Module):
 
     @torch.jit.unused
     def compile_for_inference(self) -> "Potential":
-        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions.
+        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions, and which keeps
+        lists of neighbours as long as they hold.
 
         Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now. It may be
         differentiated once, and it cannot be saved as a model: save the original.
@@ -216,6 +217,10 @@ class Potential(nn.Module):
             compiled.add_module("gnn", InferenceNequIP(compiled.gnn))
         if compiled.pqeq is not None:
             compiled.pqeq.warm_start = True
+        device = _device_of(self)
+        compiled.add_module("search", NeighborSearch(self.search.cutoff, SKIN).to(device))
+        if compiled.d3 is not None:
+            compiled.add_module("dispersion_search", NeighborSearch(self.dispersion_search.cutoff, SKIN).to(device))
         return compiled
 
     @torch.jit.unused
