@@ -59,7 +59,9 @@ def test_molecules_pulled_apart_are_two_molecules_and_without_fragments_they_are
 def test_forces_in_a_field_are_the_gradient_and_the_push_on_charged_fragments(charges):
     """The force on a fragment's first atom has +Q F; 1e-6 eV/Å."""
     structure = dimer(3.1, FIELD)._replace(total_charge=tensor([sum(charges)]))
-    potential = between(potential_of("direct"), structure, [[0, 1, 2], [3, 4, 5]], fragment_charges=charges, total_charge=sum(charges))
+    potential = between(
+        potential_of("direct"), structure, [[0, 1, 2], [3, 4, 5]], fragment_charges=charges, total_charge=sum(charges)
+    )
     forces, step = potential.evaluate(structure).forces, 1e-4
     for atom in (0, 1, 3, 5):
         for axis in range(3):
@@ -119,7 +121,9 @@ def test_between_distant_electrodes_a_molecule_feels_a_uniform_field():
     electrodes = [([0, 1], 0.0), ([2, 3], 4.0)]
     molecule = water().positions + tensor([6.0, 6.0, 21.7])
     full = empty._replace(
-        positions=torch.cat([empty.positions, molecule]), numbers=torch.cat([empty.numbers, water().numbers]), batch=torch.zeros(7, dtype=torch.int64)
+        positions=torch.cat([empty.positions, molecule]),
+        numbers=torch.cat([empty.numbers, water().numbers]),
+        batch=torch.zeros(7, dtype=torch.int64),
     )
     charged = potential.configured(coupling="fragment", groups=groups_of(7, [[4, 5, 6]], electrodes=electrodes)).evaluate(full)
     rest = [([0, 1], 0.0), ([2, 3], 0.0)]

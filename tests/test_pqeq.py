@@ -1,6 +1,5 @@
 """PQEq: the charge solution and its derivatives, fields, published numbers."""
 
-
 import pytest
 import torch
 from pqeq_structures import CELL, FIELD, TIGHT, energy_of, perovskite, potential_of, tensor, water

@@ -117,6 +117,8 @@ class PQEq(nn.Module):
         self.mesh_spacing = 0.0 if mesh_spacing is None else float(mesh_spacing)
         self.float32_kernels = False
         self.warm_start = False
+        # what is cut off the sums is an interaction of cores, and grows with the square of their charges
+        self.sum_tolerance = self.tolerance / max([1.0] + [p.core_charge for p in parameters.values()]) ** 2
         self.species = list(parameters)
         self.symbols = list(SYMBOLS)
         rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
@@ -311,7 +313,7 @@ class PQEq(nn.Module):
 
     def kappa(self) -> float:
         """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance. It does not depend on the cell."""
-        return decay(self.tolerance) / self.cutoff
+        return decay(self.sum_tolerance) / self.cutoff
 
     def sums_waves(self, structure: Structure) -> bool:
         """Whether part of the electrostatics is summed in reciprocal space."""
@@ -333,9 +335,9 @@ class PQEq(nn.Module):
             box = summation_box(structure.cell[0], periodic, width)
             own = self_interaction(element, gamma, kappa, box, bool(periodic.all()))
             if self.protocol == "ewald":
-                space = reciprocal(positions, box, periodic, element, gamma, kappa, self.tolerance)
+                space = reciprocal(positions, box, periodic, element, gamma, kappa, self.sum_tolerance)
             else:
-                mesh = make_mesh(positions, box, periodic, element, exponent, kappa, size, spline_order(self.tolerance))
+                mesh = make_mesh(positions, box, periodic, element, exponent, kappa, size, spline_order(self.sum_tolerance))
         return own, space, mesh
 
     def plan(self, structure: Structure, narrowest: float, widest: float) -> tuple[list[int], float]:
@@ -348,8 +350,8 @@ class PQEq(nn.Module):
         bulk = bool(periodic.all())
         reach = 0.0
         if not bulk:
-            reach = 2.0 * (free_width(structure.positions, structure.cell[0], periodic) + decay(self.tolerance) / widest + 1.0)
-        spacing = mesh_spacing(narrowest, self.tolerance)
+            reach = 2.0 * (free_width(structure.positions, structure.cell[0], periodic) + decay(self.sum_tolerance) / widest + 1.0)
+        spacing = mesh_spacing(narrowest, self.sum_tolerance)
         if self.mesh_spacing > spacing:
             raise ValueError(
                 f"mesh_spacing: {self.mesh_spacing} Å is too coarse for the tolerance {self.tolerance} and the charges here;"
