@@ -10,6 +10,8 @@ ships, with the other protocols its network beside untouched PQEq. Where there i
     water   24 molecules, 1.0 g/cm³, 300 K; harmonic bonds and angles of SPC/Fw (Wu et al., J. Chem. Phys. 124, 024503, 2006) and
             4ε(σ/r)¹² between molecules, O-O as in SPC/E
     nacl    64 atoms, 1.5 g/cm³, 1200 K; exponential repulsion of Fumi and Tosi, J. Phys. Chem. Solids 25, 31 (1964)
+            with σ of Na-Na raised to that of Cl-Cl: with 2.34 Å Na pairs reach 2 Å, where the tapered charge matrix of `reaxnet`
+            goes towards a zero eigenvalue and its charges towards a pole
 
 Verlet, 0.5 fs, float64 throughout, tolerance 1e-5, after 1 ps at the temperature (NaCl first half as long at 2500 K). Every
 20 steps three consecutive states give the total energy E = U + ½ m v², v = (r(t+h) − r(t−h))/2h, and what Verlet conserves to
@@ -104,7 +106,7 @@ def stand_ins(system: str, atoms: ase.Atoms) -> list[openmm.Force]:
         repulsion = openmm.CustomNonbondedForce(BORN_MAYER)
         repulsion.addPerParticleParameter("t")
         repulsion.addTabulatedFunction("b", openmm.Discrete2DFunction(2, 2, [25.45, 20.36, 20.36, 15.27]))
-        repulsion.addTabulatedFunction("s", openmm.Discrete2DFunction(2, 2, [0.2340, 0.2755, 0.2755, 0.3170]))
+        repulsion.addTabulatedFunction("s", openmm.Discrete2DFunction(2, 2, [0.3170, 0.2755, 0.2755, 0.3170]))
         for symbol in atoms.symbols:
             repulsion.addParticle([float(symbol == "Cl")])
         forces = [repulsion]
