@@ -34,7 +34,7 @@ def available_models() -> list[str]:
 def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
     """A potential by the name of a shipped model or the path of a file.
 
-    protocol : "ewald" or "direct", to evaluate a model made for one of them with the other
+    protocol : "ewald", "pme" or "direct", to evaluate a model made for one of them with another
     Raises FileNotFoundError where there is no such model, ValueError where the file is not one.
     """
     content = _read(name)

@@ -168,7 +168,7 @@ class Potential(nn.Module):
 
         coupling : how a field enters the charge solution, "shell", "full" or "fragment"
         tolerance : of the charge solution, eV/e and eV/Å
-        protocol : "ewald" or "direct", where the potential was made for one of them
+        protocol : "ewald", "pme" or "direct", where the potential was made for one of them
         precision : "double", "mixed" (network, D3 and pair kernels float32; the rest float64) or "single"
         groups : fragments and electrodes of the one structure that the copy is for, from `groups_of`
         """

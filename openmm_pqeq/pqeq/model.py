@@ -61,8 +61,9 @@ class PQEq(nn.Module):
     Parameters
     ----------
     parameters : per element, from `resolve_parameters`
-    protocol : "reaxnet", "ewald" or "direct"
-    cutoff : Å; `reaxnet`: the taper's range (default 12.5); `ewald`: the range of the real-space sum (default 6), which sets κ
+    protocol : "reaxnet", "ewald", "pme" or "direct"
+    cutoff : Å; `reaxnet`: the taper's range (default 12.5); `ewald`, `pme`: the range of the real-space sum (default 6
+        and 4), which sets κ
     tolerance : eV/e and eV/Å, of the solution and of the truncation of the Ewald sum
     sweeps, stop_gradient : `reaxnet` only
     coupling : how a field enters: "shell", "full" or "fragment"
