@@ -14,6 +14,9 @@ from openmm_pqeq.pqeq import PQEq, resolve_parameters
 from openmm_pqeq.pqeq.adjoint import PARAMETERS
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import structure_of
+
+pytest.importorskip("lightning", reason="training needs the extra `train`")
+
 from openmm_pqeq.training.response_data import ResponseFrame, parse_target, read_response_frames
 from openmm_pqeq.training.response_fit import FitSettings, Guard, Residuals, fit, measure
 from openmm_pqeq.training.response_model import Place, Respondent
