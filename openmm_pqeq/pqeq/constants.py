@@ -46,3 +46,7 @@ ROUGH_RESIDUAL = 0.3
 PROBE_DEPTH = 1e-3
 DIRECT_ERROR = 1e-3
 """eV/e for each e, of the direct solution in `reaxnet`; rounding gives 1e-12, in float32 1e-4."""
+LONG_WAVE = 0.2
+"""Å⁻¹, k₀: waves longer than 2π/k₀ are stiffer than what a cluster knows of."""
+LONG_WAVE_SPACING = 1.8
+"""Å, of the mesh that carries them."""

@@ -7,7 +7,10 @@ sparse approximate inverse M, used as ½(M + Mᵀ):
 
 The clusters' Hessians have shells at rest and the nearest images alone, and their couplings are damped by a tenth or two,
 so that soft
-clusters stay positive definite. None of this touches the result: it decides how many products the solver needs. One M serves many
+clusters stay positive definite. Long waves of charge, which no cluster sees, are stiffer
+than short ones by 4πk_e ρ/k². On a mesh they are damped before and after M, by F(k) = k/√(k² + k₀²): F M F with F = 1 − S, where S
+spreads charges on a coarse mesh, keeps 1 − F(k) of each wave, and reads them back. None of this touches the result: it
+decides how many products the solver needs. One M serves many
 steps of dynamics. Å, eV, e.
 """
 
@@ -17,8 +20,19 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq import constants
+from openmm_pqeq.pqeq.boundary import wave_squares
 from openmm_pqeq.pqeq.kernels import coulomb_radial, pair_exponents
+from openmm_pqeq.pqeq.mesh import smooth_size, wave_numbers
 from openmm_pqeq.pqeq.problem import Problem
+from openmm_pqeq.pqeq.splines import Grid, Points, put, read
+
+
+class LongWaves(NamedTuple):
+    """A coarse mesh, the atoms on it, and what S keeps of each wave, (n_1, n_2, n_3/2 + 1)."""
+
+    grid: Grid
+    cores: Points
+    kept: Tensor
 
 
 class Near(NamedTuple):
@@ -44,14 +58,45 @@ def diagonal(problem: Problem) -> Preconditioner:
     return Preconditioner(atoms, atoms, torch.diag_embed(torch.cat([(1.0 / problem.hardness).unsqueeze(1), k, k, k], dim=1)))
 
 
-def precondition(preconditioner: Preconditioner, charges: Tensor, shells: Tensor) -> tuple[Tensor, Tensor]:
-    """½(M + Mᵀ) times (charges (n_atoms,), shells (n_atoms, 3))."""
+def long_waves(problem: Problem) -> LongWaves | None:
+    """S of a structure on a mesh, else nothing."""
+    mesh = problem.mesh
+    if mesh is None:
+        return None
+    n_atoms = problem.hardness.size(0)
+    per_point = mesh.to_mesh / torch.tensor(mesh.grid.size, dtype=mesh.to_mesh.dtype, device=mesh.to_mesh.device)
+    box = torch.linalg.inv(per_point)
+    lengths = torch.sqrt((box * box).sum(dim=1)) / constants.LONG_WAVE_SPACING
+    size = [smooth_size(float(lengths[0])), smooth_size(float(lengths[1])), smooth_size(float(lengths[2]))]
+    first, second, third = wave_numbers(size, box)
+    k_square = wave_squares(box, first, second, third)
+    kept = 1.0 - torch.sqrt(k_square / (k_square + constants.LONG_WAVE**2))
+    scale = torch.tensor(size, dtype=box.dtype, device=box.device) / torch.tensor(
+        mesh.grid.size, dtype=box.dtype, device=box.device
+    )
+    cores = Points(mesh.cores.u * scale, torch.zeros_like(mesh.cores.channel))
+    points = float(size[0] * size[1] * size[2])
+    return LongWaves(Grid(1, size, 4), cores, kept * (points / n_atoms))
+
+
+def without_long_waves(waves: LongWaves | None, charges: Tensor) -> Tensor:
+    """F times charges (n_atoms,)."""
+    if waves is None:
+        return charges
+    density = torch.fft.rfftn(put(waves.grid, waves.cores, charges, None), dim=[1, 2, 3])
+    smooth = torch.fft.irfftn(density * waves.kept, s=waves.grid.size, dim=[1, 2, 3])
+    return charges - read(waves.grid, waves.cores, smooth)[0]
+
+
+def precondition(preconditioner: Preconditioner, waves: LongWaves | None, charges: Tensor, shells: Tensor) -> tuple[Tensor, Tensor]:
+    """½F(M + Mᵀ)F times (charges (n_atoms,), shells (n_atoms, 3))."""
+    charges = without_long_waves(waves, charges)
     i, j = preconditioner.centers, preconditioner.neighbors
     vector = torch.cat([charges.unsqueeze(1), shells], dim=1)
     blocks = preconditioner.blocks.to(vector.dtype)
     total = torch.zeros_like(vector).index_add(0, i, torch.matmul(blocks, vector[j].unsqueeze(2)).squeeze(2))
     total = total.index_add(0, j, torch.matmul(vector[i].unsqueeze(1), blocks).squeeze(1))
-    return 0.5 * total[:, 0], 0.5 * total[:, 1:]
+    return without_long_waves(waves, 0.5 * total[:, 0]), 0.5 * total[:, 1:]
 
 
 def _clusters(n: int, centers: Tensor, neighbors: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.preconditioner import Near, Preconditioner, clusters, diagonal, precondition
+from openmm_pqeq.pqeq.preconditioner import Near, Preconditioner, clusters, diagonal, long_waves, precondition
 from openmm_pqeq.pqeq.problem import Linearized, Problem, constrained, group_means, linearize, product
 
 
@@ -55,6 +55,7 @@ def solve_linear(
 ) -> Step:
     """Conjugate gradients for H·x = right with Σ x_q = 0 in every group, until the residual is below `threshold` (eV/e, eV/Å)."""
     inverse = diagonal(problem) if preconditioner is None else preconditioner
+    waves = long_waves(problem)
     x_q, x_s = torch.zeros_like(right_q), torch.zeros_like(right_s)
     r_q, r_s = right_q - group_means(problem, right_q), right_s
     p_q, p_s = torch.zeros_like(right_q), torch.zeros_like(right_s)
@@ -64,7 +65,7 @@ def solve_linear(
     fresh, probing, plain = True, False, preconditioner is None
     for _ in range(constants.MAX_CG_STEPS):
         if not probing:
-            z_q, z_s = precondition(inverse, r_q, r_s)
+            z_q, z_s = precondition(inverse, waves, r_q, r_s)
             z_q = z_q - group_means(problem, z_q)
             rho_next = (r_q * z_q).sum() + (r_s * z_s).sum()
             if not float(rho_next) > 0.0:
