@@ -1,8 +1,7 @@
 """Potentials in files: one format, read without running anything that the file says.
 
 A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the network, "card": the model card}.
-It is
-read with torch's `weights_only=True`, so a pickle that would import or call anything is refused.
+It is read with torch's `weights_only=True`, so a pickle that would import or call anything is refused.
 """
 
 import os

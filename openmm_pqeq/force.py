@@ -51,8 +51,7 @@ def create_force(
         `field_z`
     coupling : "shell": shells answer the field and ions feel q F. "full": charges answer too; refused along periodic directions, by
         this function and, after `context.setParameter`, by the next evaluation. "fragment": charges answer within each
-        fragment, whose
-        own charge is fixed, with or without a field.
+        fragment, whose own charge is fixed, with or without a field.
     fragments : for the coupling "fragment": lists of atoms whose charge stays what it is; default: the topology's molecules
     fragment_charges : e, one for each fragment, or for the topology's molecules a mapping from residue names, such as
         {"NA": 1, "CL": -1}; default: neutral

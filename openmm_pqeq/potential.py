@@ -184,7 +184,7 @@ class Potential(nn.Module):
         if self.pqeq is not None:
             _check_pqeq(config["pqeq"])
             pqeq = _build_pqeq(config["pqeq"])
-            pqeq.float32_kernels = self.pqeq.float32_kernels
+            pqeq.lattice.float32_products = self.pqeq.lattice.float32_products
             pqeq.group_of_atom, pqeq.group_charge, pqeq.group_first, pqeq.voltage = (
                 groups
                 if groups is not None
@@ -201,7 +201,7 @@ class Potential(nn.Module):
             if made.d3 is not None:
                 made.d3.to(kernels)
             if made.pqeq is not None:
-                made.pqeq.float32_kernels = precision != "double"
+                made.pqeq.lattice.float32_products = precision != "double"
         return made.to(_device_of(self))
 
     @torch.jit.unused

@@ -6,8 +6,7 @@ The present positions are written as the combination of the last few that comes 
 
 and the same combination of the charges and shells that belonged to them is the guess. In dynamics this is an extrapolation whose
 order grows with the history; where a barostat, a minimiser or a rewind has gone back to earlier positions, it finds them.
-A guess is
-where the solver begins and nothing else, so it costs iterations when it is bad, and never accuracy.
+A guess is where the solver begins and nothing else, so it costs iterations when it is bad, and never accuracy.
 """
 
 from typing import NamedTuple

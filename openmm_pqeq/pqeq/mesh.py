@@ -11,8 +11,7 @@ is a product of one factor for each element; pairs narrower than κ, whose γ' =
 own. D(k) undoes what spreading did to the waves in the sense of the least mean square error (Hockney and Eastwood; Ballenegger et
 al., J. Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792); splines: Essmann et al., J. Chem. Phys. 103, 8577 (1995),
 doi:10.1063/1.470117. The energy is quadratic in what is on the mesh, and gradients, Hessian–vector products and forces are
-the exact
-derivatives of that energy. Å, eV, e.
+the exact derivatives of that energy. Å, eV, e.
 """
 
 import math
@@ -35,10 +34,12 @@ class Mesh(NamedTuple):
     cores : where the atoms are on the mesh
     green : (n_1, n_2, n_3/2 + 1) eV/e², D(k) 4πk_e/k²V
     damping : (n_channels, n_1, n_2, n_3/2 + 1), exp(−k²/4α) of each element
+    bulk : whether all directions are periodic
     narrow : (n_channels, n_channels, n_1, n_2, n_3/2 + 1) or nothing: what pairs narrower than κ add to the product of two dampings
     """
 
     grid: Grid
+    bulk: bool
     to_mesh: Tensor
     cores: Points
     green: Tensor
@@ -74,7 +75,7 @@ def make_mesh(
         narrow = capped.to(held.dtype).view(capped.size(0), capped.size(1), 1, 1, 1) * held * green
     to_mesh = torch.linalg.inv(box) * torch.tensor(size, dtype=positions.dtype, device=positions.device)
     grid = Grid(exponent.size(0), size, order)
-    return Mesh(grid, to_mesh, Points(positions @ to_mesh, channel), green, damping, narrow)
+    return Mesh(grid, bool(periodic.all()), to_mesh, Points(positions @ to_mesh, channel), green, damping, narrow)
 
 
 def deconvolution(n: int, order: int, like: Tensor) -> Tensor:
@@ -131,7 +132,8 @@ def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: T
     Nothing of the points' stencils is kept: the potential is read once at cores and shells, and
     dE = Σ (q + Z) ∇φ·du_core − Σ Z ∇φ·du_shell + ½ Σ_k dG |ρ|².
     """
-    held = Mesh(mesh.grid, mesh.to_mesh.data, Points(mesh.cores.u.data, mesh.cores.channel), mesh.green, mesh.damping, mesh.narrow)
+    cores = Points(mesh.cores.u.data, mesh.cores.channel)
+    held = Mesh(mesh.grid, mesh.bulk, mesh.to_mesh.data, cores, mesh.green, mesh.damping, mesh.narrow)
     at, moving = shells_on_mesh(held, shells), shells_on_mesh(mesh, shells)
     core = charges + core_charge
     waves = torch.fft.rfftn(_density(held, at, charges, core_charge), dim=[1, 2, 3])

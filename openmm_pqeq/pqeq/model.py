@@ -13,12 +13,10 @@ direct     untruncated, no images              converged to `tolerance`       He
 
 A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along their periodic directions alone.
 
-A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F; `fragment` the same
-with r relative to the fragment's first atom, nearest image, and every fragment's charge fixed (groups.py). With `shell`
-the ions also
-feel +qF, and with `fragment` a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so that
-the energy
-does not depend on the image of an atom.
+A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F; `fragment` the
+same with r relative to the fragment's first atom, nearest image, and every fragment's charge fixed (groups.py). With `shell` the
+ions also feel +qF, and with `fragment` a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so
+that the energy does not depend on the image of an atom.
 """
 
 from typing import NamedTuple
@@ -28,17 +26,18 @@ from torch import Tensor, nn
 
 from openmm_pqeq.neighbors import Pairs, subset, within
 from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.boundary import free_width, summation_box
-from openmm_pqeq.pqeq.ewald import Reciprocal, decay, reciprocal, reciprocal_energy
-from openmm_pqeq.pqeq.history import History, guess, remember, unwrapped
+from openmm_pqeq.pqeq.ewald import reciprocal_energy
+from openmm_pqeq.pqeq.history import unwrapped
 from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
-from openmm_pqeq.pqeq.mesh import Mesh, make_mesh, mesh_energy, mesh_energy_once, mesh_spacing, smooth_size, spline_order
-from openmm_pqeq.pqeq.pairs import PairSum, pair_energy
+from openmm_pqeq.pqeq.lattice import Lattice
+from openmm_pqeq.pqeq.memory import Memory
+from openmm_pqeq.pqeq.mesh import mesh_energy, mesh_energy_once
+from openmm_pqeq.pqeq.pairs import pair_energy
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
 from openmm_pqeq.pqeq.preconditioner import Near, Preconditioner
 from openmm_pqeq.pqeq.problem import Problem
 from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
-from openmm_pqeq.pqeq.self_interaction import SelfInteraction, self_energy, self_interaction
+from openmm_pqeq.pqeq.self_interaction import self_energy
 from openmm_pqeq.pqeq.solver import Minimum, minimize
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
@@ -78,20 +77,10 @@ class PQEq(nn.Module):
     core_charge: Tensor
     radius: Tensor
     spring_constant: Tensor
-    last_positions: Tensor
-    last_charges: Tensor
-    last_shells: Tensor
     group_of_atom: Tensor
     group_charge: Tensor
     group_first: Tensor
     voltage: Tensor
-    kept_centers: Tensor
-    kept_neighbors: Tensor
-    kept_blocks: Tensor
-    kept_solutions: Tensor
-    products: Tensor
-    planned_size: Tensor
-    planned_width: Tensor
 
     def __init__(
         self,
@@ -115,11 +104,11 @@ class PQEq(nn.Module):
         self.stop_gradient = bool(stop_gradient)
         self.coupling = coupling
         self.max_shell = float(max_shell)
-        self.mesh_spacing = 0.0 if mesh_spacing is None else float(mesh_spacing)
-        self.float32_kernels = False
         self.warm_start = False
         # what is cut off the sums is an interaction of cores, and grows with the square of their charges
-        self.sum_tolerance = self.tolerance / max([1.0] + [p.core_charge for p in parameters.values()]) ** 2
+        largest = max(1.0, *(p.core_charge for p in parameters.values()))
+        self.lattice = Lattice(protocol, self.cutoff, self.tolerance / largest**2, mesh_spacing or 0.0)
+        self.memory = Memory()
         self.species = list(parameters)
         self.symbols = list(SYMBOLS)
         rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
@@ -140,18 +129,6 @@ class PQEq(nn.Module):
         self.register_buffer("group_charge", torch.zeros(0, dtype=torch.float64), persistent=False)
         self.register_buffer("group_first", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("voltage", torch.zeros(0, dtype=torch.float64), persistent=False)
-        # what a Context remembers: solutions, the preconditioner and how long it is to be kept, the mesh, products of the
-        # last solution
-        self.register_buffer("last_positions", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
-        self.register_buffer("last_charges", torch.zeros(0, 0, dtype=torch.float64), persistent=False)
-        self.register_buffer("last_shells", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
-        self.register_buffer("kept_centers", torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.register_buffer("kept_neighbors", torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.register_buffer("kept_blocks", torch.zeros(0, 4, 4, dtype=torch.float32), persistent=False)
-        self.register_buffer("kept_solutions", torch.tensor(0), persistent=False)
-        self.register_buffer("products", torch.tensor(0), persistent=False)
-        self.register_buffer("planned_size", torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.register_buffer("planned_width", torch.zeros((), dtype=torch.float64), persistent=False)
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Solution:
         """Solve every structure of a batch.
@@ -205,35 +182,19 @@ class PQEq(nn.Module):
     def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
         tolerance = self.solver_tolerance(structure.positions.dtype)
-        pairs = within(pairs, constants.CLUSTER_CUTOFF)
-        near = Near(pairs.centers, pairs.neighbors, pairs.vectors)
+        close = within(pairs, constants.CLUSTER_CUTOFF)
+        near = Near(close.centers, close.neighbors, close.vectors)
         positions = structure.positions.detach()
-        n = positions.size(0)
-        history = History(self.last_positions, self.last_charges, self.last_shells)
         start: tuple[Tensor, Tensor] | None = None
         inverse: Preconditioner | None = None
-        kept = int(self.kept_solutions)
-        known = history.charges.size(0) > 0 and history.charges.size(1) == n and history.charges.dtype == positions.dtype
-        if self.warm_start and known:
-            positions = unwrapped(positions, structure.cell[0].detach(), structure.pbc[0], history.positions[0])
-            start = guess(history, positions)
-            if kept > 0 and self.kept_blocks.size(0) > 0:
-                inverse = Preconditioner(self.kept_centers, self.kept_neighbors, self.kept_blocks)
+        if self.warm_start:
+            positions = self.memory.unwrapped(structure)
+            start, inverse = self.memory.start(positions), self.memory.preconditioner(positions)
         # by symmetry a saddle point can pass for a minimum, where an element's hardness does not exclude one
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
         found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
         if self.warm_start:
-            self.products = torch.tensor(found.products)
-            used = found.preconditioner
-            if inverse is None and used is not None:
-                self.kept_centers, self.kept_neighbors, self.kept_blocks = used.centers, used.neighbors, used.blocks
-                kept = constants.CLUSTER_AGE
-            self.kept_solutions = torch.tensor(kept - 1)
-            if len(found.failure) == 0:
-                history = remember(history, positions, found.charges, found.shells)
-                self.last_positions, self.last_charges, self.last_shells = history.positions, history.charges, history.shells
-            else:
-                self.kept_solutions = torch.tensor(0)
+            self.memory.remember(positions, found, inverse is not None)
         return found
 
     def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
@@ -292,90 +253,6 @@ class PQEq(nn.Module):
         relative = structure.positions - structure.positions[self.group_first[self.group_of_atom]]
         return unwrapped(relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative))
 
-    def pair_sum(self, structure: Structure, pairs: Pairs) -> PairSum:
-        """The pairs that the protocol sums over in real space, with their exponents."""
-        numbers = structure.numbers
-        exponent = gaussian_exponents(self.radius)
-        split = self.sums_waves(structure)
-        if split or self.protocol == "reaxnet":
-            near = within(pairs, self.cutoff)
-            if split:
-                gamma = pair_exponents(exponent[numbers[near.centers]], exponent[numbers[near.neighbors]])
-                near = subset(near, torch.nonzero(gamma > self.kappa()).squeeze(1))
-            i, j, vectors = near.centers, near.neighbors, near.vectors
-        else:
-            n = numbers.size(0)
-            others = torch.nonzero(torch.eye(n, device=numbers.device) < 0.5)
-            i, j = others[:, 0], others[:, 1]
-            vectors = structure.positions[j] - structure.positions[i]
-        gamma = pair_exponents(exponent[numbers[i]], exponent[numbers[j]]).to(vectors.dtype)
-        gamma_split = torch.clamp(gamma, max=self.kappa()) if split else torch.zeros_like(gamma)
-        return PairSum(i, j, vectors, gamma, gamma_split, split, self.float32_kernels)
-
-    def kappa(self) -> float:
-        """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance. It does not depend on the cell."""
-        return decay(self.sum_tolerance) / self.cutoff
-
-    def sums_waves(self, structure: Structure) -> bool:
-        """Whether part of the electrostatics is summed in reciprocal space."""
-        return (self.protocol == "ewald" or self.protocol == "pme") and bool(structure.pbc.any())
-
-    def waves(self, structure: Structure) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None]:
-        """Reciprocal space of a periodic structure, by waves or on a mesh, and what it has too much."""
-        own: SelfInteraction | None = None
-        space: Reciprocal | None = None
-        mesh: Mesh | None = None
-        if self.sums_waves(structure):
-            positions, periodic = structure.positions, structure.pbc[0]
-            present, element = torch.unique(structure.numbers, return_inverse=True)
-            exponent = gaussian_exponents(self.radius)[present].to(positions.dtype)
-            gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
-            kappa = self.kappa()
-            narrowest, widest = float(gamma.detach().max()), float(gamma.detach().min())
-            size, width = self.plan(structure, min(narrowest, kappa), min(widest, kappa))
-            box = summation_box(structure.cell[0], periodic, width)
-            own = self_interaction(element, gamma, kappa, box, bool(periodic.all()))
-            if self.protocol == "ewald":
-                space = reciprocal(positions, box, periodic, element, gamma, kappa, self.sum_tolerance)
-            else:
-                mesh = make_mesh(positions, box, periodic, element, exponent, kappa, size, spline_order(self.sum_tolerance))
-        return own, space, mesh
-
-    def plan(self, structure: Structure, narrowest: float, widest: float) -> tuple[list[int], float]:
-        """Points of the mesh along each direction, and the length (Å) of the sum's box across the periodic directions.
-
-        A plan leaves room for a tenth in every length. While a module runs with `warm_start` it is kept until that is used up, so
-        that the energy is continuous when a barostat changes the volume.
-        """
-        periodic = structure.pbc[0]
-        bulk = bool(periodic.all())
-        reach = 0.0
-        if not bulk:
-            reach = 2.0 * (free_width(structure.positions, structure.cell[0], periodic) + decay(self.sum_tolerance) / widest + 1.0)
-        spacing = mesh_spacing(narrowest, self.sum_tolerance)
-        if self.mesh_spacing > spacing:
-            raise ValueError(
-                f"mesh_spacing: {self.mesh_spacing} Å is too coarse for the tolerance {self.tolerance} and the charges here;"
-                f" at most {spacing} Å, or leave it out"
-            )
-        spacing = self.mesh_spacing if self.mesh_spacing > 0.0 else spacing
-        lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1))
-        keep = self.warm_start and self.planned_size.size(0) == 3
-        if keep:
-            width = float(self.planned_width)
-            lengths = lengths if bulk else torch.where(periodic, lengths, torch.full_like(lengths, width))
-            need = lengths.to(torch.float64) / spacing
-            keep = reach <= width and bool((need <= self.planned_size).all()) and bool((need > 0.5 * self.planned_size - 4.0).all())
-        if not keep:
-            width = constants.PLANNED_ROOM * reach
-            lengths = lengths if bulk else torch.where(periodic, lengths, torch.full_like(lengths, width))
-            room = constants.PLANNED_ROOM * lengths / spacing
-            size = [smooth_size(float(room[0])), smooth_size(float(room[1])), smooth_size(float(room[2]))]
-            self.planned_size = torch.tensor(size, dtype=torch.int64)
-            self.planned_width = torch.tensor(width, dtype=torch.float64)
-        n = self.planned_size
-        return [int(n[0]), int(n[1]), int(n[2])], float(self.planned_width)
-
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
         """The charge problem of one structure: parameters per atom, the field's part in them, and the sums over pairs and waves."""
         self.check_periodicity(structure.pbc[0])
@@ -393,7 +270,8 @@ class PQEq(nn.Module):
             group, group_charge = self.group_of_atom, self.group_charge.to(dtype)
             electronegativity = electronegativity - self.voltage.to(dtype)
         z = self.core_charge.to(dtype)[numbers]
-        own, space, mesh = self.waves(structure)
+        exponents = gaussian_exponents(self.radius).to(dtype)
+        own, space, mesh = self.lattice.waves(structure, exponents, self.warm_start)
         return Problem(
             electronegativity,
             self.hardness.to(dtype)[numbers],
@@ -402,8 +280,8 @@ class PQEq(nn.Module):
             z.unsqueeze(1) * field,
             group,
             group_charge,
-            gaussian_exponents(self.radius).to(dtype)[numbers],
-            self.pair_sum(structure, pairs),
+            exponents[numbers],
+            self.lattice.pair_sum(structure, pairs, exponents),
             own,
             space,
             mesh,

@@ -5,13 +5,11 @@ sparse approximate inverse M, used as ½(M + Mᵀ):
 
     M_ij = [ H_(cluster of i)⁻¹ ]_ij,    4 × 4 blocks in (q, s)
 
-The clusters' Hessians have shells at rest and the nearest images alone, and their couplings are damped by a tenth or two,
-so that soft
-clusters stay positive definite. Long waves of charge, which no cluster sees, are stiffer
-than short ones by 4πk_e ρ/k². On a mesh they are damped before and after M, by F(k) = k/√(k² + k₀²): F M F with F = 1 − S, where S
-spreads charges on a coarse mesh, keeps 1 − F(k) of each wave, and reads them back. None of this touches the result: it
-decides how many products the solver needs. One M serves many
-steps of dynamics. Å, eV, e.
+The clusters' Hessians have shells at rest and the nearest images alone, and their couplings are damped by a tenth or two, so that
+soft clusters stay positive definite. Long waves of charge, which no cluster sees, are stiffer than short ones by 4πk_e ρ/k². On a
+mesh they are damped before and after M, by F(k) = k/√(k² + k₀²): F M F with F = 1 − S, where S spreads charges on a coarse mesh,
+keeps 1 − F(k) of each wave, and reads them back. None of this touches the result: it decides how many products the solver needs.
+One M serves many steps of dynamics. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -59,9 +57,9 @@ def diagonal(problem: Problem) -> Preconditioner:
 
 
 def long_waves(problem: Problem) -> LongWaves | None:
-    """S of a structure on a mesh, else nothing."""
+    """S of a structure that fills its mesh, else nothing: a slab is denser than its box, and S would overshoot."""
     mesh = problem.mesh
-    if mesh is None:
+    if mesh is None or not mesh.bulk:
         return None
     n_atoms = problem.hardness.size(0)
     per_point = mesh.to_mesh / torch.tensor(mesh.grid.size, dtype=mesh.to_mesh.dtype, device=mesh.to_mesh.device)
