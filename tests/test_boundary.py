@@ -8,7 +8,7 @@ from pqeq_structures import energy_of, periodic_along, perovskite, potential_of,
 
 from openmm_pqeq.neighbors import NeighborSearch
 from openmm_pqeq.potential import build
-from openmm_pqeq.pqeq.boundary import summation_box
+from openmm_pqeq.pqeq.boundary import coulomb_waves, summation_box
 from openmm_pqeq.structure import structure_of
 
 SLAB, WIRE = (True, True, False), (False, True, False)
@@ -81,6 +81,27 @@ def test_forces_and_stress_of_slab_and_wire_against_finite_differences():
                 moved[2, a] += sign * step
                 energies.append(energy_of(potential, one._replace(positions=moved)))
             assert abs(-(energies[0] - energies[1]) / (2 * step) - float(found.forces[2, a])) < 1e-6
+
+
+@pytest.mark.parametrize("directions", [SLAB, WIRE, (True, True, True)], ids=["slab", "wire", "bulk"])
+def test_kernels_have_the_derivative_of_their_values_in_the_box(directions):
+    """A period longer than the width, where the waves along a wire reach across it. 1e-8 eV/e² Å is the error of the step."""
+    periodic, step = torch.tensor(directions), 1e-4
+    cell = torch.diag(tensor([70.0, 50.0, 60.0]))
+    waves = [tensor([0.0, 1.0, 2.0]).view(shape) for shape in ((3, 1, 1), (1, 3, 1), (1, 1, 3))]
+    weights = torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for axis in (a for a in range(3) if directions[a]):
+
+        def total(length, axis=axis):
+            changed = torch.where(torch.arange(9).view(3, 3) == 4 * axis, length, cell)
+            return (weights * coulomb_waves(summation_box(changed, periodic, 18.0), periodic, *waves)[1]).sum()
+
+        length = cell[axis, axis].clone().requires_grad_(True)
+        (slope,) = torch.autograd.grad(total(length), length)
+        with torch.no_grad():
+            expected = (total(length + step) - total(length - step)) / (2 * step)
+        assert abs(float(expected)) > 1e-4
+        assert abs(float(slope - expected)) < 1e-8
 
 
 def test_the_box_of_the_sum_keeps_periodic_vectors_and_stands_upright():

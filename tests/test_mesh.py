@@ -1,10 +1,12 @@
 """The particle mesh: splines, equality with the direct sum at default settings, continuity, and its one-derivative form."""
 
+import math
+
 import pytest
 import torch
 from pqeq_structures import FIELD, energy_of, periodic_along, perovskite, potential_of, tensor
 
-from openmm_pqeq.pqeq.mesh import smooth_size
+from openmm_pqeq.pqeq.mesh import deconvolution, smooth_size
 from openmm_pqeq.pqeq.splines import Grid, Points, put, read, read_bend, splines
 from openmm_pqeq.structure import Structure, structure_of
 
@@ -105,12 +107,36 @@ def test_the_energy_is_continuous_under_a_volume_scan():
     assert float(tensor(energies).diff(n=3).abs().max()) / len(crystal.numbers) < 1e-8
 
 
+def test_a_mesh_is_kept_while_it_has_room():
+    """Within the tenth that a plan leaves the mesh is that of the first volume, also where a new plan would be another."""
+    kept, crystal = potential_of("pme", tolerance=1e-5).compile_for_inference(), rock_salt((11, 17), 5.64)
+    sizes = []
+    for scale in (1.0, 1.08, 1.0, 1.3):
+        fresh = potential_of("pme", tolerance=1e-5).compile_for_inference()
+        for potential in (kept, fresh):
+            energy_of(potential, crystal._replace(positions=scale * crystal.positions, cell=scale * crystal.cell))
+        sizes.append((kept.pqeq.lattice.planned_size.tolist(), fresh.pqeq.lattice.planned_size.tolist()))
+    first = sizes[0][0]
+    assert [of_kept for of_kept, _ in sizes[:3]] == [first] * 3
+    assert sizes[1][1] != first
+    assert sizes[3][0] == sizes[3][1] != first
+
+
+@pytest.mark.parametrize("order", [4, 6, 8])
+def test_the_shortest_waves_of_a_mesh_count_with_their_aliases(order):
+    """At half the points per wave, k and its alias −k have the same weight (2/π)ᵖ: their sum is twice that, and the next 3⁻²ᵖ."""
+    like = torch.zeros(1, dtype=torch.float64)
+    found = float(deconvolution(12, order, like)[6])
+    assert abs(found / (2 * (2 / math.pi) ** order * (1 + 3 ** (-2 * order) + 5 ** (-2 * order))) - 1) < 1e-5
+    assert abs(float(deconvolution(12, order, like)[0]) - 1) < 1e-12
+
+
 def test_narrow_pairs_take_part_in_real_space():
     """With κ = 0.4 Å⁻¹, below most exponents, the mesh is coarse and the pairs have the rest."""
     structure, wide = waters(), potential_of("pme", cutoff=4.0, tolerance=1e-6)
     split = potential_of("pme", cutoff=9.0, tolerance=1e-6)
     a, b = wide.evaluate(structure), split.evaluate(structure)
-    assert split.pqeq.planned_size.prod() < wide.pqeq.planned_size.prod() / 4
+    assert split.pqeq.lattice.planned_size.prod() < wide.pqeq.lattice.planned_size.prod() / 4
     torch.testing.assert_close(a.forces, b.forces, atol=1e-6, rtol=0)
 
 
