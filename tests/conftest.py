@@ -1,7 +1,13 @@
-"""Tests marked `gpu` are skipped, with the reason, where torch finds no CUDA device."""
+"""The potentials of the tests through OpenMM. Tests marked `gpu` are skipped, with the reason, where torch finds no CUDA device."""
 
 import pytest
 import torch
+
+from openmm_pqeq.potential import build
+
+pytest.register_assert_rewrite("force_structures")
+
+D3 = {"damping": "bj", "functional": "pbe", "cutoff": 7.0, "cn_cutoff": 5.0}
 
 
 def pytest_collection_modifyitems(items):
@@ -11,3 +17,25 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="module")
+def ewald():
+    return build({"pqeq": {"protocol": "ewald", "tolerance": 1e-10}})
+
+
+@pytest.fixture(scope="module")
+def direct():
+    return build({"pqeq": {"protocol": "direct", "tolerance": 1e-10}, "d3": D3})
+
+
+@pytest.fixture(scope="module")
+def sweeps():
+    return build({"pqeq": {"protocol": "reaxnet", "cutoff": 5.0}})
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A cheap smooth potential, where all that matters is what OpenMM does with it."""
+    torch.manual_seed(0)
+    return build({"gnn": {"species": ["H", "O", "Na", "Cl"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 4.0}})

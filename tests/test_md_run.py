@@ -1,0 +1,217 @@
+"""A run from its description: what it writes, that an interrupted one ends like an unbroken one, and what it leaves alone."""
+
+import os
+import shutil
+import signal
+
+import h5py
+import mdtraj
+import numpy as np
+import openmm
+import pytest
+from openmm import unit
+
+from openmm_pqeq.checkpoint import save
+from openmm_pqeq.md.config import read_toml, run_config
+from openmm_pqeq.md.plot import read_table
+from openmm_pqeq.md.restart import read_restart
+from openmm_pqeq.md.run import resumed_config, run
+from openmm_pqeq.potential import build
+
+pytestmark = pytest.mark.python_route
+
+STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a model without a network and a cell of MgO."""
+    folder = tmp_path_factory.mktemp("md")
+    save(build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.0}}), folder / "model.pt")
+    from ase.build import bulk
+
+    bulk("MgO", "rocksalt", a=4.2, cubic=True).write(folder / "MgO.cif")
+    return folder
+
+
+def description(folder, output, **settings):
+    """A short run; its field changes, its three intervals are different."""
+    return run_config(
+        {
+            "structure": str(folder / "MgO.cif"),
+            "model": str(folder / "model.pt"),
+            "output": str(folder / output),
+            "steps": STEPS,
+            "timestep": 0.2,
+            "temperature": 300,
+            "field": [0, 0, "0.01*sin(2*pi*t/0.004)"],
+            "field_interval": 3,
+            "table_interval": 2,
+            "trajectory_interval": 3,
+            "charges_interval": 4,
+            "restart_interval": 7,
+            "seed": 11,
+            "backend": "python",
+            "platform": "Reference",
+            "precision": "double",
+        }
+        | settings
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder):
+    return run(description(folder, "unbroken"))
+
+
+class Death(Exception):
+    """What a killed process does not do any more."""
+
+
+def die_at(step):
+    """A watch that ends the process, as it were, without a word to the files."""
+
+    def watch(news):
+        if news.stage == "produce" and news.step >= step:
+            raise Death
+
+    return watch
+
+
+def stop_at(step):
+    """A watch that presses Ctrl-C, once."""
+    pressed = []
+
+    def watch(news):
+        if news.stage == "produce" and news.step >= step and not pressed:
+            pressed.append(news.step)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return watch
+
+
+# What a run writes
+
+
+def test_every_file_has_its_frames(unbroken):
+    files = unbroken.files
+    assert all(path.is_file() for path in files)
+    table = read_table(files.table)
+    assert table["step"].tolist() == list(range(2, STEPS + 1, 2))
+    assert mdtraj.load(files.trajectory, top=files.topology).n_frames == STEPS // 3
+    with h5py.File(files.charges) as file:
+        assert file["step"][:].tolist() == list(range(4, STEPS + 1, 4))
+    assert (unbroken.step, unbroken.interrupted) == (STEPS, False)
+    assert files.plot.stat().st_size > 10_000
+
+
+def test_the_table_says_what_openmm_says(unbroken, folder):
+    table = read_table(unbroken.files.table)
+    restart = read_restart(unbroken.files.restart)
+    state = openmm.XmlSerializer.deserialize(restart.state)
+    velocities = state.getVelocities(asNumpy=True).value_in_unit(unit.nanometer / unit.picosecond)
+    assert np.isfinite(velocities).all()
+    assert np.allclose(table["total_energy_eV"], table["potential_energy_eV"] + table["kinetic_energy_eV"], atol=1e-8)
+    assert np.allclose(table["volume_A3"], 4.2**3, atol=1e-6)
+    assert np.allclose(table["density_g_per_cm3"], 4 * (24.305 + 15.999) / 6.02214076e23 / (4.2e-8) ** 3, atol=2e-3)
+    kinetic = 0.5 * 21 * 8.617333e-5 * table["temperature_K"]  # 8 atoms less the motion of the whole
+    assert np.allclose(table["kinetic_energy_eV"], kinetic, atol=1e-6)
+    time = (table["step"] // 3) * 3 * 0.2e-3  # the field is renewed every 3 steps
+    assert np.allclose(table["field_z_V_per_A"], 0.01 * np.sin(2 * np.pi * time / 0.004), atol=1e-9)
+    assert np.allclose(table["time_ps"], table["step"] * 0.2e-3, atol=1e-12)
+    assert np.allclose(4 * (table["charge_Mg_e"] + table["charge_O_e"]), 0, atol=1e-8)
+
+
+def test_a_run_can_be_repeated_from_its_description(unbroken, folder):
+    moved = folder / "moved"
+    shutil.copytree(unbroken.files.toml.parent, moved)
+    settings = read_toml(moved / "run.toml") | {"output": str(folder / "again"), "steps": 8}
+    again = run(run_config(settings))
+    one, two = read_table(unbroken.files.table), read_table(again.files.table)
+    for name in ("potential_energy_eV", "kinetic_energy_eV", "polarization_z_uC_per_cm2"):
+        assert np.abs(one[name][:4] - two[name]).max() < 1e-6, name  # eV, µC/cm²: same seed, same numbers
+
+
+# A run that was broken off
+
+
+@pytest.mark.parametrize(("how", "step"), [(stop_at, 10), (die_at, 12)], ids=["stopped", "killed"])
+def test_an_interrupted_run_ends_like_an_unbroken_one(unbroken, folder, how, step):
+    output = f"broken-{how.__name__}"
+    config = description(folder, output, trajectory_format="xtc")
+    try:
+        first = run(config, watch=how(step))
+    except Death:
+        first = None
+    if first is not None:
+        assert first.interrupted
+        assert step <= read_restart(first.files.restart).step == first.step < STEPS
+    again = run(resumed_config(folder / output, {}), resume=True)
+    assert not again.interrupted
+    one, two = read_table(unbroken.files.table), read_table(again.files.table)
+    assert one.keys() == two.keys()
+    assert one["step"].tolist() == two["step"].tolist()
+    for name, values in one.items():
+        assert np.abs(values - two[name]).max() < 1e-6, name  # the random numbers continue; sweeps need no warm start
+    expected, found = (mdtraj.load(r.files.trajectory, top=r.files.topology) for r in (unbroken, again))
+    assert np.abs(expected.xyz - found.xyz).max() < 1.1e-3  # nm, xtc's rounding
+    assert np.allclose(found.time, np.arange(3, STEPS + 1, 3) * 0.2e-3, atol=1e-6)
+    with h5py.File(unbroken.files.charges) as right, h5py.File(again.files.charges) as file:
+        assert file["step"][:].tolist() == right["step"][:].tolist()
+        assert np.abs(file["charges"][:] - right["charges"][:]).max() < 1e-6
+
+
+def test_a_run_killed_before_it_began_to_produce_can_be_resumed(folder):
+    config = description(folder, "early", equilibrate=2e-3, ensemble="NVE", steps=4)
+
+    def watch(news):
+        if news.stage == "equilibrate" and news.step >= 8:
+            raise Death
+
+    with pytest.raises(Death):
+        run(config, watch=watch)
+    assert read_restart(folder / "early" / "restart.zip").stage == "equilibrate"
+    result = run(resumed_config(folder / "early", {}), resume=True)
+    assert read_table(result.files.table)["step"].tolist() == [2, 4]
+    assert (result.step, result.interrupted) == (4, False)
+
+
+def test_a_finished_run_can_be_made_longer_and_only_that(folder):
+    config = description(folder, "longer", steps=6)
+    run(config)
+    longer = resumed_config(folder / "longer", {"steps": "10", "temperature": "300"})
+    assert read_table(run(longer, resume=True).files.table)["step"].tolist() == [2, 4, 6, 8, 10]
+    with pytest.raises(ValueError, match="temperature: the run in .* has 300"):
+        resumed_config(folder / "longer", {"temperature": "400"})
+    with pytest.raises(FileNotFoundError, match="no run in"):
+        resumed_config(folder / "nowhere", {})
+
+
+# What is refused, and what is left alone
+
+
+def test_an_existing_run_is_not_overwritten(unbroken, folder):
+    before = unbroken.files.table.read_bytes()
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        run(description(folder, "unbroken"))
+    with pytest.raises(ValueError, match="platform"):  # wrong settings do not cost the old run
+        run(description(folder, "unbroken", platform="Abacus"), overwrite=True)
+    assert unbroken.files.table.read_bytes() == before
+
+
+def test_overwriting_removes_the_run_and_nothing_else(folder):
+    output = folder / "mixed"
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    (output / "trajectory.xtc").write_text("old")
+    run(description(folder, "mixed", steps=2), overwrite=True)
+    assert (output / "notes.txt").read_text() == "mine"
+    assert not (output / "trajectory.xtc").exists()
+
+
+def test_a_simulation_that_blows_up_says_so_and_keeps_its_restart_file(folder):
+    config = description(folder, "unstable", field=[0, 0, "1e200*step(t-0.001)"])
+    with pytest.raises(RuntimeError, match="failed after step") as error:
+        run(config)
+    assert "restart.zip" in str(error.value)
+    read_restart(folder / "unstable" / "restart.zip")
