@@ -67,6 +67,45 @@ def pairs_from_indices(structure: Structure, centers: Tensor, neighbors: Tensor,
     return Pairs(centers, neighbors, shifts, vectors, vectors.norm(2, dim=1))
 
 
+class Kept(NamedTuple):
+    """The structure that a list was made from.
+
+    positions : (n_atoms, 3) Å, float64
+    cell : (3, 3) Å, float64
+    periodic : (3,) bool
+    """
+
+    positions: Tensor
+    cell: Tensor
+    periodic: Tensor
+
+
+def still_hold(kept: Kept, positions: Tensor, box: Tensor, periodic: Tensor, cutoff: float, skin: float) -> tuple[bool, Tensor]:
+    """Whether a list of all pairs within cutoff + skin of `kept` has all within the cutoff now, by the law above.
+
+    Also the lattice vectors by which each atom was wrapped since, T_i (n_atoms, 3).
+    """
+    turns = torch.zeros_like(positions)
+    if kept.positions.size(0) != positions.size(0) or not torch.equal(kept.periodic, periodic):
+        return False, turns
+    if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
+        return False, turns
+    moved = positions - kept.positions
+    shrinkage = 1.0
+    if bool(periodic.any()):
+        rows, before = box * periodic.unsqueeze(1), kept.cell * periodic.unsqueeze(1)
+        if not torch.equal(rows, before):
+            strain = torch.linalg.pinv(before) @ (rows - before)
+            moved = moved - kept.positions @ strain
+            identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
+            shrinkage = float(torch.linalg.svdvals(identity + strain)[2])
+        turns = torch.round(moved @ torch.linalg.pinv(rows))
+        moved = moved - turns @ rows
+    moved = moved - moved.mean(dim=0)  # all together may go anywhere
+    farthest = math.sqrt(float((moved * moved).sum(dim=1).max()))
+    return cutoff + 2.0 * farthest < shrinkage * (cutoff + skin) - 1e-9, turns
+
+
 class NeighborSearch(nn.Module):
     """Search of all pairs within `cutoff` (Å), for eager use and inside TorchScript.
 
@@ -125,7 +164,8 @@ class NeighborSearch(nn.Module):
     def from_kept(self, structure: Structure) -> tuple[Tensor, Tensor, Tensor]:
         """Integers i, j, S of the pairs of one structure within the cutoff, by way of those kept."""
         positions, box = structure.positions.data.to(torch.float64), structure.cell.data[0].to(torch.float64)
-        hold, turns = self.hold(positions, box, structure.pbc[0])
+        kept = Kept(self.kept_positions, self.kept_cell, self.kept_periodic)
+        hold, turns = still_hold(kept, positions, box, structure.pbc[0], self.cutoff, self.skin)
         if not hold:
             centers, neighbors, shifts = self.found(positions, box, structure.pbc[0])
             self.kept_centers, self.kept_neighbors, self.kept_shifts = centers, neighbors, shifts.to(torch.float64)
@@ -137,25 +177,3 @@ class NeighborSearch(nn.Module):
         vectors = positions.index_select(0, j).sub_(positions.index_select(0, i)).addmm_(shifts, box)
         near = torch.nonzero((vectors * vectors).sum(dim=1) < self.cutoff**2).squeeze(1)
         return i.index_select(0, near), j.index_select(0, near), shifts.index_select(0, near)
-
-    def hold(self, positions: Tensor, box: Tensor, periodic: Tensor) -> tuple[bool, Tensor]:
-        """Whether the kept pairs have all within the cutoff now; lattice vectors by which atoms were wrapped, (n_atoms, 3)."""
-        turns = torch.zeros_like(positions)
-        if self.kept_positions.size(0) != positions.size(0) or not torch.equal(self.kept_periodic, periodic):
-            return False, turns
-        if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
-            return False, turns
-        moved = positions - self.kept_positions
-        shrinkage = 1.0
-        if bool(periodic.any()):
-            rows, before = box * periodic.unsqueeze(1), self.kept_cell * periodic.unsqueeze(1)
-            if not torch.equal(rows, before):
-                strain = torch.linalg.pinv(before) @ (rows - before)
-                moved = moved - self.kept_positions @ strain
-                identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
-                shrinkage = float(torch.linalg.svdvals(identity + strain)[2])
-            turns = torch.round(moved @ torch.linalg.pinv(rows))
-            moved = moved - turns @ rows
-        moved = moved - moved.mean(dim=0)  # all together may go anywhere
-        farthest = math.sqrt(float((moved * moved).sum(dim=1).max()))
-        return self.cutoff + 2.0 * farthest < shrinkage * (self.cutoff + self.skin) - 1e-9, turns
