@@ -2,6 +2,7 @@
 //
 // Points are sorted by the plane that they lie in, so that every plane has its few points at hand. Nothing is added by two threads, and
 // sums are always in the same order: results do not depend on the number of threads.
+#include "instruction_sets.h"
 #include "mesh_kernel.h"
 
 #include "../mesh.h"
@@ -29,13 +30,8 @@ struct MeshKernels {
 template <typename T>
 MeshKernels<T> mesh_kernels() {
 #if defined(PQEQ_X86_LEVELS)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw")) {
-    return {x86_64_v4::weigh<T>, x86_64_v4::put<T>, x86_64_v4::read<T>, x86_64_v4::read_bend<T>};
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return {x86_64_v3::weigh<T>, x86_64_v3::put<T>, x86_64_v3::read<T>, x86_64_v3::read_bend<T>};
-  }
+  if (has_x86_64_v4()) return {x86_64_v4::weigh<T>, x86_64_v4::put<T>, x86_64_v4::read<T>, x86_64_v4::read_bend<T>};
+  if (has_x86_64_v3()) return {x86_64_v3::weigh<T>, x86_64_v3::put<T>, x86_64_v3::read<T>, x86_64_v3::read_bend<T>};
 #endif
   return {any_cpu::weigh<T>, any_cpu::put<T>, any_cpu::read<T>, any_cpu::read_bend<T>};
 }

@@ -6,9 +6,8 @@
 // Backward: the block's atom is the neighbour; by_neighbor lists its pairs, so that the gradient of its features is a sum in registers
 // as well. A half-warp takes (input, chunk) and all paths of that input. Derivatives with respect to distances and harmonics are summed
 // over the lanes, then over the half-warps in a fixed order. No atomics anywhere: results are the same in every run.
-#include "../equivariant_convolution_arguments.h"
+#include "../equivariant_convolution_on_device.h"
 
-#include <ATen/Dispatch.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -297,11 +296,12 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(const Launch<T> laun
 
 // The paths in launches of kMaxPaths, those of one input side by side.
 template <typename T, typename Kernel>
-void launch_all(Kernel kernel, const Convolution<T>& of, std::vector<Path> paths, int64_t n_atoms, bool backward) {
-  if (n_atoms == 0) return;
+void launch_all(Kernel kernel, const Convolution<T>& of, const Checked& checked, bool backward) {
+  if (checked.n_atoms == 0) return;
   const size_t bytes = bytes_per_pair(of, backward);
   TORCH_CHECK(bytes <= kShared, "equivariant_convolution: expected couplings of a pair that fit into ", kShared, " bytes, got ", bytes,
               "; use fewer or smaller irreps");
+  std::vector<Path> paths = checked.paths;
   std::stable_sort(paths.begin(), paths.end(), [](const Path& a, const Path& b) { return a.input < b.input; });
   Launch<T> launch{};
   launch.of = of;
@@ -310,77 +310,30 @@ void launch_all(Kernel kernel, const Convolution<T>& of, std::vector<Path> paths
   for (size_t begin = 0; begin < paths.size(); begin += kMaxPaths) {
     launch.n_paths = static_cast<int>(std::min<size_t>(paths.size() - begin, kMaxPaths));
     std::copy_n(paths.begin() + begin, launch.n_paths, launch.paths);
-    kernel<<<static_cast<unsigned>(n_atoms), kThreads, launch.tile * bytes, c10::cuda::getCurrentCUDAStream()>>>(launch);
+    kernel<<<static_cast<unsigned>(checked.n_atoms), kThreads, launch.tile * bytes, c10::cuda::getCurrentCUDAStream()>>>(launch);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   }
 }
 
-std::vector<Tensor> contiguous(at::TensorList tensors) {
-  std::vector<Tensor> made;
-  for (const Tensor& tensor : tensors) made.push_back(tensor.contiguous());
-  return made;
-}
+struct Cuda {
+  const c10::cuda::CUDAGuard guard;
 
-struct Contiguous {
-  std::vector<Tensor> features;
-  Tensor distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor, table, couplings;
-  Geometry geometry() const { return {distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor}; }
+  explicit Cuda(at::Device device) : guard(device) {}
+
+  template <typename T>
+  void forward(const Convolution<T>& work, const Checked& checked) const {
+    launch_all(forward_kernel<T>, work, checked, false);
+  }
+  template <typename T>
+  void backward(const Convolution<T>& work, const Checked& checked) const {
+    launch_all(backward_kernel<T>, work, checked, true);
+  }
 };
-
-std::vector<Tensor> forward_cuda(
-    at::TensorList features, const Tensor& distances, const Tensor& harmonics, const Tensor& rows, const Tensor& centers,
-    const Tensor& neighbors, const Tensor& neighbor_rows, const Tensor& by_neighbor, const Tensor& table, const Tensor& couplings,
-    at::IntArrayRef paths, at::IntArrayRef outputs, at::ArrayRef<double> grid) {
-  const c10::cuda::CUDAGuard guard(table.device());
-  const Checked checked =
-      check(features, {distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor}, table, couplings, paths, outputs, grid);
-  const Contiguous given{contiguous(features),    distances.contiguous(), harmonics.contiguous(),     rows.contiguous(),
-                         centers.contiguous(),    neighbors.contiguous(), neighbor_rows.contiguous(), by_neighbor.contiguous(),
-                         table.contiguous(),      couplings.contiguous()};
-  std::vector<Tensor> messages;
-  for (size_t k = 0; k + 1 < outputs.size(); k += 2) {
-    messages.push_back(at::empty({checked.n_atoms, outputs[k], outputs[k + 1]}, table.options()));
-  }
-  AT_DISPATCH_FLOATING_TYPES(table.scalar_type(), "equivariant_convolution", [&] {
-    auto work = convolution<scalar_t>(checked, given.features, given.geometry(), given.table, given.couplings, outputs);
-    for (size_t k = 0; k < messages.size(); ++k) work.outputs[k] = messages[k].data_ptr<scalar_t>();
-    launch_all(forward_kernel<scalar_t>, work, checked.paths, checked.n_atoms, false);
-  });
-  return messages;
-}
-
-std::tuple<std::vector<Tensor>, Tensor, Tensor> backward_cuda(
-    at::TensorList gradients, at::TensorList features, const Tensor& distances, const Tensor& harmonics, const Tensor& rows,
-    const Tensor& centers, const Tensor& neighbors, const Tensor& neighbor_rows, const Tensor& by_neighbor, const Tensor& table,
-    const Tensor& couplings, at::IntArrayRef paths, at::IntArrayRef outputs, at::ArrayRef<double> grid, bool with_features) {
-  const c10::cuda::CUDAGuard guard(table.device());
-  const Checked checked =
-      check(features, {distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor}, table, couplings, paths, outputs, grid);
-  const Contiguous given{contiguous(features),    distances.contiguous(), harmonics.contiguous(),     rows.contiguous(),
-                         centers.contiguous(),    neighbors.contiguous(), neighbor_rows.contiguous(), by_neighbor.contiguous(),
-                         table.contiguous(),      couplings.contiguous()};
-  const std::vector<Tensor> given_gradients = contiguous(gradients);
-  TORCH_CHECK_VALUE(2 * gradients.size() == outputs.size(), "gradients: expected one per output");
-  std::vector<Tensor> feature_gradients;
-  for (const Tensor& feature : given.features) {
-    if (with_features) feature_gradients.push_back(at::zeros_like(feature));
-  }
-  const Tensor distance_gradients = at::zeros_like(given.distances), harmonic_gradients = at::zeros_like(given.harmonics);
-  AT_DISPATCH_FLOATING_TYPES(table.scalar_type(), "equivariant_convolution_backward", [&] {
-    auto work = convolution<scalar_t>(checked, given.features, given.geometry(), given.table, given.couplings, outputs);
-    for (size_t k = 0; k < given_gradients.size(); ++k) work.gradients[k] = given_gradients[k].const_data_ptr<scalar_t>();
-    for (size_t k = 0; k < feature_gradients.size(); ++k) work.feature_gradients[k] = feature_gradients[k].data_ptr<scalar_t>();
-    work.distance_gradients = distance_gradients.data_ptr<scalar_t>();
-    work.harmonic_gradients = harmonic_gradients.data_ptr<scalar_t>();
-    launch_all(backward_kernel<scalar_t>, work, checked.paths, checked.n_atoms, true);
-  });
-  return {feature_gradients, distance_gradients, harmonic_gradients};
-}
 
 }  // namespace
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
-  library.impl("equivariant_convolution", openmm_pqeq::forward_cuda);
-  library.impl("equivariant_convolution_backward", openmm_pqeq::backward_cuda);
+  library.impl("equivariant_convolution", openmm_pqeq::forward_on<openmm_pqeq::Cuda>);
+  library.impl("equivariant_convolution_backward", openmm_pqeq::backward_on<openmm_pqeq::Cuda>);
 }
