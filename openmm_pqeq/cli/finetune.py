@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from openmm_pqeq.cli.train import training
+
 HELP = "Adjust a model to labelled structures: its readout, any named part, or all of it."
 
 EPILOG = """examples:
@@ -76,29 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Fine-tune and write the model."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from openmm_pqeq.md import RunFailure
-
-    try:
+    with training("finetune") as say:
         from openmm_pqeq.training.config import config_of
         from openmm_pqeq.training.finetune import finetune
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f'finetune: {error.name} is not installed, and training needs it: pip install "openmm-pqeq[train]"'
-        ) from None
 
-    console = Console(highlight=False, soft_wrap=True)
-
-    def say(line: str) -> None:
-        console.print(escape(line))
-
-    config = config_of(table_of(options), ".", options.output)
-    try:
+        config = config_of(table_of(options), ".", options.output)
         finetune(config, options.output, options.overwrite, options.resume, options.ablate_long_range, say)
-    except RuntimeError as error:
-        raise RunFailure(str(error)) from error
     return 0
 
 
@@ -124,7 +109,7 @@ def table_of(options: argparse.Namespace) -> dict[str, Any]:
         "bounds": _fraction(options.bounds),
         "shifts": "keep" if options.keep_shifts else "fit",
     }
-    training = {
+    settings = {
         "epochs": options.epochs or (100 if options.time is None else 1_000_000),
         "batch_size": options.batch_size,
         "learning_rate": options.learning_rate,
@@ -138,7 +123,7 @@ def table_of(options: argparse.Namespace) -> dict[str, Any]:
         "device": options.device,
         "dtype": options.dtype,
     }
-    return {"data": data, "start": start, "training": training}
+    return {"data": data, "start": start, "training": settings}
 
 
 def _frames(value: str) -> int | str:

@@ -1,6 +1,8 @@
 """`openmm-pqeq train`: a model from labelled structures."""
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HELP = "Train a model on labelled structures, as a TOML file describes it."
@@ -47,29 +49,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Train and write the model."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from openmm_pqeq.md import RunFailure
-
-    try:
+    with training("train") as say:
         from openmm_pqeq.training import ablate, read_config, train
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f'train: {error.name} is not installed, and training needs it: pip install "openmm-pqeq[train]"'
-        ) from None
 
-    console = Console(highlight=False, soft_wrap=True)
-
-    def say(line: str) -> None:
-        console.print(escape(line))
-
-    try:
         if options.ablate_long_range:
             config = read_config(options.config)
             ablate(config, Path(options.output or config.output), options.overwrite, options.resume, say)
         else:
             train(options.config, options.output, options.overwrite, options.resume, say)
+    return 0
+
+
+@contextmanager
+def training(command: str) -> Iterator[Callable[[str], None]]:
+    """Around the imports and the work of a command that trains; gives the function that prints a line of its progress.
+
+    Raises ImportError with the remedy where the extra `train` is missing, RunFailure where the training fails on its way.
+    """
+    from rich.console import Console
+
+    from openmm_pqeq.md import RunFailure
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    try:
+        yield console.print
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'{command}: {error.name} is not installed, and training needs it: pip install "openmm-pqeq[train]"'
+        ) from None
     except RuntimeError as error:
         raise RunFailure(str(error)) from error
-    return 0

@@ -16,6 +16,7 @@ from typing import Any, Callable, Sequence
 from openmm import app, unit
 
 from openmm_pqeq.force_module import FIELD_PARAMETERS
+from openmm_pqeq.reporters.table import next_report, positive_interval
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "sin": math.sin,
@@ -126,10 +127,8 @@ class FieldSchedule:
     def __init__(self, field: Sequence[float | str], interval: int = 1):
         if isinstance(field, str) or len(field) != 3:
             raise ValueError(f"field: expected three components such as (0, 0, '0.02*sin(2*pi*t/10)'), got {field!r}")
-        if interval < 1:
-            raise ValueError(f"interval: expected a positive number of steps, got {interval}")
         self._components = [component(value) for value in field]
-        self._interval = interval
+        self._interval = positive_interval(interval)
         self._started = False
 
     def field(self, time: float) -> tuple[float, float, float]:
@@ -150,7 +149,7 @@ class FieldSchedule:
         if not self._started:
             self._started = True
             self.apply(simulation)
-        return {"steps": self._interval - simulation.currentStep % self._interval, "periodic": False, "include": []}
+        return next_report(simulation, self._interval)
 
     def report(self, simulation: app.Simulation, state: Any) -> None:
         """Update the field."""

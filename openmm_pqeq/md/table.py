@@ -18,6 +18,7 @@ from openmm import app, unit
 from openmm_pqeq.force_module import FIELD_PARAMETERS
 from openmm_pqeq.observer import Observer
 from openmm_pqeq.reporters import PolarizationSum, Table, positive_interval, vector_columns
+from openmm_pqeq.reporters.table import next_report
 from openmm_pqeq.units import BOLTZMANN, KJ_PER_MOL_PER_EV
 
 
@@ -44,7 +45,7 @@ class TableReporter:
         """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference of the polarization."""
         if self._charges and not self.polarization.started:
             self.polarization.add(Observer.of(simulation).observe(simulation))
-        return {"steps": self.interval - simulation.currentStep % self.interval, "periodic": False, "include": []}
+        return next_report(simulation, self.interval)
 
     def report(self, simulation: app.Simulation, state: Any) -> None:
         """Append a row. The State is asked for here and not before, so that its energy is that in the field of this moment."""

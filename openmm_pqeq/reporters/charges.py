@@ -12,7 +12,7 @@ from openmm import app
 
 from openmm_pqeq.observer import Observation, Observer
 from openmm_pqeq.reporters.frames import FrameFile, Quantity
-from openmm_pqeq.reporters.table import next_report, positive_interval, unbuffered
+from openmm_pqeq.reporters.table import next_report, path_of, positive_interval, unbuffered
 
 XYZ = (".xyz", ".extxyz")
 
@@ -102,12 +102,8 @@ class XYZFile:
     """Extended XYZ behind a ChargeReporter."""
 
     def __init__(self, file: str | os.PathLike[str], append: bool):
-        self._path = Path(file)
-        self._symbols: list[str] | None = None
-        if append:
-            if not self._path.is_file():
-                raise FileNotFoundError(f"file: {self._path} does not exist and so cannot be appended to; use append=False")
-            self._symbols = cut_back_xyz(self._path)
+        self._path = path_of(file, append)
+        self._symbols: list[str] | None = cut_back_xyz(self._path) if append else None
         self._out = unbuffered(self._path, append)
 
     def check(self, observer: Observer) -> None:

@@ -13,11 +13,11 @@ from openmm import app
 
 from openmm_pqeq.analysis.polarization import Array, Frame, dipole_change
 from openmm_pqeq.observer import Observation, Observer
-from openmm_pqeq.reporters.table import Table, next_report, positive_interval, vector_columns
+from openmm_pqeq.reporters.table import RowReporter, vector_columns
 from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
 
 
-class DipoleReporter:
+class DipoleReporter(RowReporter):
     """Write dipole, polarization and field to a CSV file.
 
     Columns: step, time_ps, field_{x,y,z}_V_per_A, dipole_{x,y,z}_eA and, where all directions are periodic,
@@ -35,30 +35,23 @@ class DipoleReporter:
     """
 
     def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
-        self._interval = positive_interval(interval)
-        self._table = Table(file, append)
+        super().__init__(file, interval, append)
         self._polarization = PolarizationSum(_polarization_of(self._table.last_row()) if append else None)
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
         """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference of the polarization."""
         if not self._polarization.started:
             self._polarization.add(Observer.of(simulation).observe(simulation))
-        return next_report(simulation, self._interval)
+        return super().describeNextReport(simulation)
 
     def report(self, simulation: app.Simulation, state: Any) -> None:
         """Append a row."""
         now = Observer.of(simulation).observe(simulation)
         self._polarization.add(now)
-        row: dict[str, float] = {"step": now.step, "time_ps": round(now.time, 9)}
-        row |= vector_columns("field", now.field, "V_per_A")
-        row |= vector_columns("dipole", now.dipole, "eA")
+        row = vector_columns("field", now.field, "V_per_A") | vector_columns("dipole", now.dipole, "eA")
         if now.volume > 0:
             row |= vector_columns("polarization", self._polarization.microcoulomb_per_square_cm(now), "uC_per_cm2")
-        self._table.write(row)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._table.close()
+        self._write(now, row)
 
 
 class PolarizationSum:

@@ -1,15 +1,14 @@
 """Energy of the potential and of its terms, gnn, pqeq and d3, as a CSV file. Units: eV, ps, V/Å."""
 
-import os
 from typing import Any
 
 from openmm import app
 
 from openmm_pqeq.observer import Observer
-from openmm_pqeq.reporters.table import Table, next_report, positive_interval, vector_columns
+from openmm_pqeq.reporters.table import RowReporter, vector_columns
 
 
-class EnergyReporter:
+class EnergyReporter(RowReporter):
     """Write the energies of the potential's terms to a CSV file.
 
     Columns: step, time_ps, field_{x,y,z}_V_per_A, one of gnn_eV, pqeq_eV, d3_eV for each term that the potential has, and sum_eV.
@@ -23,22 +22,8 @@ class EnergyReporter:
     append : continue an existing file
     """
 
-    def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
-        self._interval = positive_interval(interval)
-        self._table = Table(file, append)
-
-    def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next row, as OpenMM asks its reporters."""
-        return next_report(simulation, self._interval)
-
     def report(self, simulation: app.Simulation, state: Any) -> None:
         """Append a row."""
         now = Observer.of(simulation).observe(simulation, charges=False)
-        row: dict[str, float] = {"step": now.step, "time_ps": round(now.time, 9)}
-        row |= vector_columns("field", now.field, "V_per_A")
-        row |= {f"{name}_eV": energy for name, energy in now.energies.items()}
-        self._table.write(row | {"sum_eV": sum(now.energies.values())})
-
-    def close(self) -> None:
-        """Close the file."""
-        self._table.close()
+        terms = {f"{name}_eV": energy for name, energy in now.energies.items()}
+        self._write(now, vector_columns("field", now.field, "V_per_A") | terms | {"sum_eV": sum(now.energies.values())})

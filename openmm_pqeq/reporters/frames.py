@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_pqeq.reporters.table import path_of
+
 
 class Quantity(NamedTuple):
     """What a dataset holds in each frame: its shape, HDF5 type and unit."""
@@ -31,10 +33,8 @@ class FrameFile:
     """
 
     def __init__(self, file: str | os.PathLike[str], append: bool = False):
-        self.path = Path(file)
+        self.path = path_of(file, append)
         self._file: h5py.File | None = None
-        if append and not self.path.is_file():
-            raise FileNotFoundError(f"file: {self.path} does not exist and so cannot be appended to; use append=False")
         if not append:
             h5py.File(self.path, "w").close()
 

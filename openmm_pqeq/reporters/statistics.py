@@ -1,16 +1,15 @@
 """Charges and shells of each element of a running simulation, as a CSV file. Units: e, Å, ps."""
 
-import os
 from typing import Any
 
 import numpy as np
 from openmm import app
 
 from openmm_pqeq.observer import Observer
-from openmm_pqeq.reporters.table import Table, next_report, positive_interval
+from openmm_pqeq.reporters.table import RowReporter
 
 
-class ChargeStatisticsReporter:
+class ChargeStatisticsReporter(RowReporter):
     """Write mean, spread and extremes of each element's charges, and the lengths of its shells, to a CSV file.
 
     Columns: step, time_ps, and for each element X, in alphabetical order, charge_mean_X_e, charge_std_X_e (over the atoms of the
@@ -23,28 +22,16 @@ class ChargeStatisticsReporter:
     append : continue an existing file
     """
 
-    def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
-        self._interval = positive_interval(interval)
-        self._table = Table(file, append)
-
-    def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next row, as OpenMM asks its reporters."""
-        return next_report(simulation, self._interval)
-
     def report(self, simulation: app.Simulation, state: Any) -> None:
         """Append a row."""
         observer = Observer.of(simulation)
         now = observer.observe(simulation)
         symbols, lengths = np.array(observer.symbols), np.linalg.norm(now.shells, axis=1)
-        row: dict[str, float] = {"step": now.step, "time_ps": round(now.time, 9)}
+        row: dict[str, float] = {}
         for symbol in sorted(set(observer.symbols)):
             mine = symbols == symbol
             for name, function in (("mean", np.mean), ("std", np.std), ("min", np.min), ("max", np.max)):
                 row[f"charge_{name}_{symbol}_e"] = float(function(now.charges[mine]))
             row[f"shell_mean_{symbol}_A"] = float(lengths[mine].mean())
             row[f"shell_max_{symbol}_A"] = float(lengths[mine].max())
-        self._table.write(row)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._table.close()
+        self._write(now, row)

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app
 
+from openmm_pqeq.observer import Observation
+
 Array = NDArray[np.float64]
 
 
@@ -28,12 +30,8 @@ class Table:
     """
 
     def __init__(self, file: str | os.PathLike[str], append: bool = False):
-        self.path = Path(file)
-        self.header: list[str] | None = None
-        if append:
-            if not self.path.is_file():
-                raise FileNotFoundError(f"file: {self.path} does not exist and so cannot be appended to; use append=False")
-            self.header = cut_back(self.path)
+        self.path = path_of(file, append)
+        self.header: list[str] | None = cut_back(self.path) if append else None
         self._out = unbuffered(self.path, append)
 
     def write(self, row: dict[str, float]) -> None:
@@ -60,6 +58,40 @@ class Table:
 
     def __del__(self) -> None:
         self.close()
+
+
+class RowReporter:
+    """A reporter that writes rows to a CSV file, each beginning with step and time_ps; its `report` says what else is in them.
+
+    Parameters
+    ----------
+    file : path; an existing file is replaced unless `append`
+    interval : steps from one row to the next
+    append : continue an existing file
+    """
+
+    def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
+        self._interval = positive_interval(interval)
+        self._table = Table(file, append)
+
+    def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
+        """Steps to the next row, as OpenMM asks its reporters."""
+        return next_report(simulation, self._interval)
+
+    def _write(self, now: Observation, columns: dict[str, float]) -> None:
+        self._table.write({"step": now.step, "time_ps": round(now.time, 9)} | columns)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._table.close()
+
+
+def path_of(file: str | os.PathLike[str], append: bool) -> Path:
+    """The path of a file to write, or FileNotFoundError where one is to be continued that is not there."""
+    path = Path(file)
+    if append and not path.is_file():
+        raise FileNotFoundError(f"file: {path} does not exist and so cannot be appended to; use append=False")
+    return path
 
 
 def unbuffered(path: Path, append: bool) -> FileIO:
