@@ -21,7 +21,7 @@ from openmm_pqeq.python_force import python_force
 from openmm_pqeq.system import PQEqSystem, constraint_list, masses, molecules_force, warn_about_barostat
 from openmm_pqeq.topology_groups import topology_groups
 
-__all__ = ["create_force", "create_system", "warn_about_barostat"]
+__all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
 
 
 def create_force(
@@ -85,10 +85,50 @@ def create_force(
 
     Errors inside the force (positions that are not finite, charges that do not converge) become openmm.OpenMMException.
     """
-    argument.one_of("coupling", coupling, argument.COUPLINGS)
     argument.one_of("backend", backend, argument.BACKENDS)
-    argument.one_of("precision", precision, argument.PRECISIONS)
     versions.require(backend)
+    energy = create_energy(
+        potential,
+        topology,
+        total_charge=total_charge,
+        field=field,
+        coupling=coupling,
+        fragments=fragments,
+        periodic=periodic,
+        atoms=atoms,
+        precision=precision,
+        tolerance=tolerance,
+        fragment_charges=fragment_charges,
+        electrodes=electrodes,
+    )
+    module = script_energy(energy, energy.is_periodic)
+    make = torch_force.torch_force if backend == "torchscript" else python_force
+    force = make(module, energy.is_periodic, argument.field_in_volt_per_angstrom(field))
+    force.setName("openmm_pqeq")
+    return force
+
+
+def create_energy(
+    potential: Potential | str | os.PathLike[str],
+    topology: app.Topology,
+    total_charge: float = 0,
+    field: Sequence[float] = (0, 0, 0),
+    coupling: str = "shell",
+    fragments: Sequence[Sequence[int]] | None = None,
+    periodic: Sequence[bool] | None = None,
+    atoms: Sequence[int] | None = None,
+    precision: str = "mixed",
+    tolerance: float | None = None,
+    fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
+    electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
+    compiled: bool = True,
+) -> PotentialEnergy:
+    """What `create_force` hands to OpenMM, before it is scripted; arguments and errors are those of `create_force`.
+
+    compiled : False leaves the potential as it was trained, for comparison
+    """
+    argument.one_of("coupling", coupling, argument.COUPLINGS)
+    argument.one_of("precision", precision, argument.PRECISIONS)
     potential = argument.loaded(potential)
     charge = argument.charge_in_e(total_charge)
     volt_per_angstrom = argument.field_in_volt_per_angstrom(field)
@@ -99,8 +139,8 @@ def create_force(
     if coupling == "full":
         argument.refuse_field_along_periodic(volt_per_angstrom, pbc, topology.getPeriodicBoxVectors())
     ready = potential.configured(coupling=coupling, tolerance=argument.tolerance_of(tolerance), precision=precision, groups=groups)
-    energy = PotentialEnergy(
-        ready.compile_for_inference(),
+    return PotentialEnergy(
+        ready.compile_for_inference() if compiled else ready.eval().requires_grad_(False),
         numbers=torch.tensor(numbers),
         atoms=None if indices is None else torch.tensor(indices),
         n_particles=topology.getNumAtoms(),
@@ -109,11 +149,6 @@ def create_force(
         single=precision == "single",
         refuse_periodic_field=coupling == "full",
     )
-    module = script_energy(energy, any(pbc))
-    make = torch_force.torch_force if backend == "torchscript" else python_force
-    force = make(module, any(pbc), volt_per_angstrom)
-    force.setName("openmm_pqeq")
-    return force
 
 
 def create_system(

@@ -72,7 +72,8 @@ class PotentialEnergy(nn.Module):
         self.angstrom_per_nm = ANGSTROM_PER_NM
         self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
         self.periodic_field = PERIODIC_FIELD
-        self.is_partly_periodic = bool(pbc.any()) and not bool(pbc.all())
+        self.is_periodic = bool(pbc.any())
+        self.is_partly_periodic = self.is_periodic and not bool(pbc.all())
         self.least_vacuum = LEAST_VACUUM
         self.register_buffer("numbers", numbers.to(torch.int64))
         self.register_buffer("atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64))

@@ -97,3 +97,35 @@ def finish(figure: Figure, title: str, note: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, color=TEXT, fontweight="bold")
     if note:
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=TEXT)
+
+
+def plot_bars(names: Sequence[str], parts: Sequence[Curve], label: str, title: str, note: str = "") -> Figure:
+    """Horizontal bars, the first on top; each is made of parts side by side, and its sum and its share of all stand at its end.
+
+    Parameters
+    ----------
+    names : (n,) of the bars
+    parts : (n,) each; values below zero are drawn as none
+    label : of the horizontal axis, with the unit
+    title : of the figure
+    note : lines of small print below
+    """
+    figure = Figure(figsize=(7.2, 1.5 + 0.32 * len(names)), layout="constrained", dpi=150)
+    ax = figure.subplots()
+    left = np.zeros(len(names))
+    for part, color in zip(parts, COLORS):
+        width = np.clip(np.asarray(part.values, dtype=float), 0.0, None)
+        ax.barh(np.arange(len(names)), width, left=left, height=0.68, color=color, label=part.name)
+        left = left + width
+    sums = np.sum([np.asarray(part.values, dtype=float) for part in parts], axis=0)
+    for row, (end, value) in enumerate(zip(left, sums)):
+        ax.text(end + 0.01 * left.max(), row, f"{value:.3g}  ({value / sums.sum():.1%})", va="center", fontsize=8.5, color=TEXT)
+    ax.set_yticks(np.arange(len(names)), names)
+    ax.invert_yaxis()
+    style(ax)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(0.0, 1.22 * left.max())
+    ax.set_xlabel(label, fontsize=10, color=TEXT)
+    ax.legend(frameon=False, fontsize=9, labelcolor=TEXT, loc="lower right")
+    finish(figure, title, note)
+    return figure

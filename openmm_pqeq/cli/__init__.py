@@ -1,4 +1,4 @@
-"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune | analyze | models | doctor`.
+"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on
 the way exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from openmm import OpenMMException
 
-from openmm_pqeq.cli import analyze, doctor, energy, finetune, fit_pqeq, import_reaxnet, models, run, train
+from openmm_pqeq.cli import analyze, bench, doctor, energy, finetune, fit_pqeq, import_reaxnet, models, run, train
 from openmm_pqeq.md import RunFailure
 
 COMMANDS = {
@@ -25,6 +25,7 @@ COMMANDS = {
     "finetune": finetune,
     "analyze": analyze,
     "models": models,
+    "bench": bench,
     "doctor": doctor,
 }
 WRONG_INPUT = 2
@@ -36,6 +37,7 @@ _EPILOG = """examples:
   openmm-pqeq energy BaTiO3.cif --model batio3
   openmm-pqeq analyze infrared out
   openmm-pqeq models batio3
+  openmm-pqeq bench
   openmm-pqeq doctor
 
 Each command has its own --help."""

@@ -15,6 +15,7 @@ EPILOG = """examples:
   openmm-pqeq run out --resume                   continue after Ctrl-C, a kill or a crash
   openmm-pqeq run out --resume --time 10ps       the same, with a new end
   openmm-pqeq run out/run.toml --output again    repeat a run
+  openmm-pqeq run BaTiO3.cif --model batio3 --time 1ps --output out --profile
 
 A TOML file has the same settings with _ in place of -; flags given beside it win:
   structure = "BaTiO3.cif"
@@ -48,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if about["nargs"] is not None:
             options["nargs"] = about["nargs"]
         groups[about["section"]].add_argument(*flags, **options)
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="first show where the time of a step goes (20 steps of a copy); profile.json and profile.png in the output folder",
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace the run that is in the output folder")
     existing.add_argument("--resume", action="store_true", help="continue the run that is in the output folder")
@@ -104,6 +110,8 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq.md import run as md
 
     console = Console(highlight=False)
+    if options.profile:
+        _profile(config, check=not (options.overwrite or options.resume))
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -123,6 +131,18 @@ def command(options: argparse.Namespace) -> int:
         result = md.run(config, overwrite=options.overwrite, resume=options.resume, watch=watch)
     _summary(console, config, result)
     return 130 if result.interrupted else 0
+
+
+def _profile(config: RunConfig, check: bool) -> None:
+    from openmm_pqeq.cli import bench
+    from openmm_pqeq.md import output, profile
+
+    if check:
+        output.refuse_existing(config)
+    measured = profile.profile_run(config)
+    structure = Path(config.structure).stem.removeprefix("input-")
+    bench.show(measured, config, structure)
+    profile.write_profile(measured, config, structure, Path(config.output), "profile")
 
 
 def _news(news: Any) -> str:

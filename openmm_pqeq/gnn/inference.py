@@ -69,18 +69,25 @@ class InferenceNequIP(nn.Module):
         numbers : (n_atoms,) atomic numbers
         pairs : all pairs within the cutoff or a larger one, sorted by centre
         """
+        index, species, edges = self.layout(numbers, pairs)
+        features: list[Tensor] = []
+        for interaction in self.interactions:
+            features = interaction(features, index, species, edges)
+        return self.read_out(features, index).to(pairs.vectors.dtype)
+
+    def layout(self, numbers: Tensor, pairs: Pairs) -> tuple[Tensor, Species, Edges]:
+        """What every layer reads: the place in `species` of each atom (n_atoms,), atoms by species, and edges."""
         index = species_index(numbers, self.index_of, self.species)
-        species = by_species(index, len(self.species))
         near = within(pairs, self.cutoff)
         vectors = self.sign * near.vectors.to(self.readout.dtype)
         distances = vectors.norm(2, dim=1)
         harmonics = self.harmonics(vectors / distances.unsqueeze(1))
         edges = edges_of(numbers.size(0), near.centers, near.neighbors, distances, harmonics)
-        features: list[Tensor] = []
-        for interaction in self.interactions:
-            features = interaction(features, index, species, edges)
-        energies = (features[0] @ self.readout).flatten()
-        return (self.scale[index] * energies + self.shift[index]).to(pairs.vectors.dtype)
+        return index, by_species(index, len(self.species)), edges
+
+    def read_out(self, features: list[Tensor], index: Tensor) -> Tensor:
+        """Atomic energies (n_atoms,) eV, float64, from the features of the last layer."""
+        return self.scale[index] * (features[0] @ self.readout).flatten() + self.shift[index]
 
 
 class InferenceInteraction(nn.Module):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import openmm
@@ -10,7 +10,8 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint
-from openmm_pqeq.force import create_system
+from openmm_pqeq.force import create_energy, create_system
+from openmm_pqeq.force_module import PotentialEnergy
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import Potential
@@ -48,24 +49,30 @@ def read_parts(config: RunConfig) -> Parts:
 
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
     """A Simulation at the structure's positions, in the field of t = 0."""
-    x, y, z = (component(value)(0.0) for value in config.field)
-    system = create_system(
-        parts.potential,
-        parts.topology,
-        total_charge=config.total_charge,
-        field=(x, y, z),
-        coupling=config.coupling,
-        periodic=config.periodic,
-        backend=config.backend,
-        precision=config.precision,
-        tolerance=config.tolerance,
-    )
+    system = create_system(parts.potential, parts.topology, backend=config.backend, **_force_settings(config))
     if ensemble == "NPT":
         system.addForce(barostat_of(config))
     integrator = integrator_of(config, ensemble)
     simulation = app.Simulation(parts.topology, system, integrator, *_platform(config))
     simulation.context.setPositions(parts.positions)
     return simulation
+
+
+def build_energy(config: RunConfig, parts: Parts, compiled: bool = True) -> PotentialEnergy:
+    """What the Simulation's force computes, before it is scripted; `compiled`: False as the potential was trained."""
+    return create_energy(parts.potential, parts.topology, compiled=compiled, **_force_settings(config))
+
+
+def _force_settings(config: RunConfig) -> dict[str, Any]:
+    """Arguments of `create_energy` that a run has a setting for; the field is that of t = 0."""
+    return {
+        "total_charge": config.total_charge,
+        "field": tuple(component(value)(0.0) for value in config.field),
+        "coupling": config.coupling,
+        "periodic": config.periodic,
+        "precision": config.precision,
+        "tolerance": config.tolerance,
+    }
 
 
 def integrator_of(config: RunConfig, ensemble: str) -> openmm.Integrator:
