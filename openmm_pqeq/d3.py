@@ -1,56 +1,21 @@
 """Dispersion: Grimme's D3, two-body, with zero or Becke–Johnson damping.
 
-    CN_i  = Σ_j 1/(1 + exp(−16 (R_ij/r − 1))),   R_ij the sum of the covalent radii times 4/3
-    w_ia  = softmax_a(−4 (CN_i − CN_a)²),        a the reference systems of the element
-    C6_ij = Σ_ab w_ia C6_ab w_jb,                C8_ij = 3 C6_ij √Q_i √Q_j
-    E     = −½ Σ_{i≠j or an image} Σ_{n=6,8} s_n Cn_ij / rⁿ f_n(r)
+    E = −½ Σ_{i≠j or an image} Σ_{n=6,8} s_n Cn_ij / rⁿ f_n(r)
 
-    zero:            1/rⁿ f_n = r⁻ⁿ / (1 + 6 (r/(rs_n R0_ij))^(−alp_n)),   alp_8 = alp_6 + 2
-    Becke–Johnson:   1/rⁿ f_n = 1 / (rⁿ + (a1 √(C8/C6) + a2)ⁿ)
-
-Grimme, Antony, Ehrlich, Krieg, J. Chem. Phys. 132, 154104 (2010), doi:10.1063/1.3382344; Grimme, Ehrlich, Goerigk,
-J. Comput. Chem. 32, 1456 (2011), doi:10.1002/jcc.21759. Energies in eV, lengths in Å, damping parameters in the units of the papers
-(a2 in bohr). All images count. Differentiable twice; the switch at the cutoffs has two continuous derivatives.
+with the coefficients of each atom's surroundings and the damping of `openmm_pqeq.d3_energy`, which has the formulae. Grimme,
+Antony, Ehrlich, Krieg, J. Chem. Phys. 132, 154104 (2010), doi:10.1063/1.3382344; Grimme, Ehrlich, Goerigk, J. Comput. Chem. 32,
+1456 (2011), doi:10.1002/jcc.21759. Energies in eV, lengths in Å, damping parameters in the units of the papers (a2 in bohr). All
+images count. Differentiable twice; the switch at the cutoffs has two continuous derivatives.
 """
 
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq.d3_energy import Distances, Settings, Tables, dispersion_energies
 from openmm_pqeq.d3_tables import Damping, elements, functional_damping, references
 from openmm_pqeq.neighbors import Pairs
 from openmm_pqeq.structure import ATOMIC_NUMBERS, Structure
 from openmm_pqeq.units import BOHR, BOHR_REAXNET, HARTREE, HARTREE_REAXNET
-
-
-def switch(distances: Tensor, cutoff: float, width: float) -> Tensor:
-    """1 up to `cutoff` − `width`, 0 from `cutoff`, between them the quintic with two continuous derivatives."""
-    x = ((cutoff - distances) / width).clamp(0.0, 1.0)
-    return x * x * x * (10.0 + x * (6.0 * x - 15.0))
-
-
-def counts(distances: Tensor, radii: Tensor, k1: float = 16.0) -> Tensor:
-    """What a neighbour adds to the coordination number; `radii` are the sums R_ij of covalent radii (Å)."""
-    return torch.sigmoid(k1 * (radii / distances - 1.0))
-
-
-def reference_weights(coordination_numbers: Tensor, coordination: Tensor, k3: float = 4.0) -> Tensor:
-    """Weights (n_atoms, 5) of the reference systems, whose coordination numbers (n_atoms, 5) are negative where there is none.
-
-    A softmax: far above the highest reference all Gaussians vanish, and the nearest reference still has the weight one.
-    """
-    exponents = -k3 * (coordination_numbers.unsqueeze(1) - coordination) ** 2
-    return torch.softmax(exponents.masked_fill(coordination < 0.0, float("-inf")), dim=1)
-
-
-def zero_damped(distances: Tensor, order: float, radii: Tensor, alp: float) -> Tensor:
-    """r⁻ⁿ/(1 + 6 (r/R)^−alp) as x^(alp−n)/(x^alp + 6)/Rⁿ with x = r/R: finite, with its derivatives, however short r is."""
-    x = distances / radii
-    return x ** (alp - order) / ((x**alp + 6.0) * radii**order)
-
-
-def rational_damped(distances: Tensor, order: float, radii: Tensor) -> Tensor:
-    """1/(rⁿ + Rⁿ)."""
-    return 1.0 / (distances**order + radii**order)
 
 
 def damping_parameters(
@@ -181,38 +146,7 @@ class D3(nn.Module):
         # Each pair of different atoms once, in one direction; an atom with its own image in both, each for half.
         once = torch.nonzero((pairs.centers <= pairs.neighbors) & (pairs.distances < self.cutoff)).squeeze(1)
         i, j, r = pairs.centers[once], pairs.neighbors[once], pairs.distances[once].to(self.c6.dtype)
-        share = 1.0 - 0.5 * (i == j).to(r.dtype)
-
-        weights = reference_weights(self.coordination_numbers(species, i, j, r, share), self.coordination[species])
-        near = torch.nonzero(r < self.pair_cutoff).squeeze(1)
-        i, j, r, share = i[near], j[near], r[near], share[near]
-        energies = -self.pair_c6(species, weights, i, j) * self.damped(r, species[i], species[j])
-        if self.smoothing_width > 0.0:
-            energies = energies * switch(r, self.pair_cutoff, self.smoothing_width)
-        halves = 0.5 * share * energies
-        return torch.zeros_like(weights[:, 0]).index_add(0, i, halves).index_add(0, j, halves)
-
-    def coordination_numbers(self, species: Tensor, i: Tensor, j: Tensor, r: Tensor, share: Tensor) -> Tensor:
-        """Coordination numbers (n_atoms,); a pair adds its count times `share` to both of its atoms."""
-        near = torch.nonzero(r < self.cn_cutoff).squeeze(1)
-        i, j, r = i[near], j[near], r[near]
-        added = counts(r, self.covalent_radii[species[i]] + self.covalent_radii[species[j]]) * share[near]
-        if self.smoothing_width > 0.0:
-            added = added * switch(r, self.cn_cutoff, self.smoothing_width)
-        return torch.zeros(species.size(0), dtype=r.dtype, device=r.device).index_add(0, i, added).index_add(0, j, added)
-
-    def pair_c6(self, species: Tensor, weights: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        """C6 of pairs (eV Å⁶). The sum over the references of i is done once for each element present, not for each pair."""
-        present, kind = torch.unique(species, return_inverse=True)
-        c6 = self.c6[species.unsqueeze(1), present.unsqueeze(0)]  # (n_atoms, n_present, 5, 5)
-        partial = torch.einsum("na,nkab->nkb", weights, c6)
-        return (partial[i, kind[j]] * weights[j]).sum(1)
-
-    def damped(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
-        """s6 f6/r⁶ + s8 (C8/C6) f8/r⁸ of pairs (Å⁻⁶)."""
-        radii6, radii8 = self.radii6[species_i, species_j], self.radii8[species_i, species_j]
-        if self.zero_damping:
-            order6, order8 = zero_damped(r, 6.0, radii6, self.alp), zero_damped(r, 8.0, radii8, self.alp + 2.0)
-        else:
-            order6, order8 = rational_damped(r, 6.0, radii6), rational_damped(r, 8.0, radii8)
-        return self.s6 * order6 + self.s8 * self.c8_over_c6[species_i, species_j] * order8
+        distances = Distances(i, j, r, 1.0 - 0.5 * (i == j).to(r.dtype))
+        tables = Tables(self.c6, self.coordination, self.covalent_radii, self.c8_over_c6, self.radii6, self.radii8)
+        settings = Settings(self.zero_damping, self.s6, self.s8, self.alp, self.pair_cutoff, self.cn_cutoff, self.smoothing_width)
+        return dispersion_energies(species, distances, tables, settings)[0]

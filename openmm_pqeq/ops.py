@@ -95,6 +95,15 @@ def operators() -> list[str]:
     return sorted({name.split("::")[1].split(".")[0] for name in names if name.startswith("openmm_pqeq::")})
 
 
+def has_kernel(operator: str, device: str) -> bool:
+    """Whether an operator of the loaded library has a kernel of its own for a dispatch key such as "CUDA".
+
+    >>> has_kernel("an operator of the future", "CUDA")
+    False
+    """
+    return available(operator) and bool(torch._C._dispatch_has_kernel_for_dispatch_key(f"openmm_pqeq::{operator}", device))
+
+
 def status() -> str:
     """What became of the native operators, with the remedy where they are not loaded."""
     return _native.message

@@ -13,9 +13,12 @@ from typing import Any, Mapping, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq import ops
 from openmm_pqeq.d3 import D3
+from openmm_pqeq.d3_inference import InferenceD3
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
 from openmm_pqeq.neighbors import SKIN, NeighborSearch, Pairs
+from openmm_pqeq.neighbors_kept import KeptSearch
 from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, Groups, PQEq, as_mapping, resolve_parameters
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 
@@ -69,7 +72,8 @@ class Potential(nn.Module):
         cutoff = max(self.gnn_cutoff, self.pqeq_cutoff)
         self.search = NeighborSearch(max(cutoff, 1.0))
         # D3 reaches farther than the others, who would otherwise sift through its pairs
-        self.dispersion_search = NeighborSearch(d3.cutoff if d3 is not None else 1.0)
+        dispersion_cutoff = d3.cutoff if d3 is not None else 1.0
+        self.dispersion_search = KeptSearch(dispersion_cutoff) if isinstance(d3, InferenceD3) else NeighborSearch(dispersion_cutoff)
         self.species = [s for s in SYMBOLS[1:] if all(s in term.species for term in (gnn, pqeq, d3) if term is not None)]
 
     def forward(self, structure: Structure, strain: Tensor | None = None) -> Output:
@@ -209,8 +213,8 @@ class Potential(nn.Module):
         """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions, and which keeps
         lists of neighbours as long as they hold.
 
-        Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now. It may be
-        differentiated once, and it cannot be saved as a model: save the original.
+        Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now, and D3 an
+        `InferenceD3`. They may be differentiated once, and they cannot be saved as a model: save the original.
         """
         compiled = copy.deepcopy(self).eval().requires_grad_(False)
         if isinstance(compiled.gnn, NequIP) and can_be_fused(compiled.gnn):
@@ -220,7 +224,10 @@ class Potential(nn.Module):
         device = _device_of(self)
         compiled.add_module("search", NeighborSearch(self.search.cutoff, SKIN).to(device))
         if compiled.d3 is not None:
-            compiled.add_module("dispersion_search", NeighborSearch(self.dispersion_search.cutoff, SKIN).to(device))
+            if isinstance(compiled.d3, D3) and ops.available("dispersion"):
+                compiled.add_module("d3", InferenceD3(compiled.d3))
+            search = KeptSearch if isinstance(compiled.d3, InferenceD3) else NeighborSearch
+            compiled.add_module("dispersion_search", search(self.dispersion_search.cutoff, SKIN).to(device))
         return compiled
 
     @torch.jit.unused

@@ -15,7 +15,8 @@ from ase.build import bulk, molecule
 from torch import Tensor
 
 from openmm_pqeq import d3_tables
-from openmm_pqeq.d3 import D3, reference_weights, switch
+from openmm_pqeq.d3 import D3
+from openmm_pqeq.d3_energy import reference_weights, switch
 from openmm_pqeq.neighbors import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.units import BOHR, HARTREE

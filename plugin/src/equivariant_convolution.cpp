@@ -1,8 +1,8 @@
 // Derivatives of equivariant_convolution, and its kernels in torch's own operations for devices without a kernel file.
 // The formulae are in equivariant_convolution.h.
 #include "equivariant_convolution_arguments.h"
+#include "once_differentiable.h"
 
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 namespace openmm_pqeq {
@@ -152,22 +152,6 @@ std::tuple<std::vector<Tensor>, Tensor, Tensor> backward_of(
                  of.table, of.couplings, of.paths, of.outputs, of.grid, with_features);
 }
 
-// The gradients, as a function whose own gradient is refused.
-class OnceDifferentiable : public torch::autograd::Function<OnceDifferentiable> {
- public:
-  static variable_list forward(AutogradContext*, at::TensorList /*depends_on*/, const variable_list& gradients) {
-    variable_list out;
-    for (const Tensor& gradient : gradients) out.push_back(gradient.view_as(gradient));
-    return out;
-  }
-
-  static variable_list backward(AutogradContext*, variable_list) {
-    TORCH_CHECK(false,
-                "equivariant_convolution: expected at most first derivatives, got a request for the second; differentiate the potential"
-                " from before compile_for_inference(), which has derivatives of any order");
-  }
-};
-
 class EquivariantConvolution : public torch::autograd::Function<EquivariantConvolution> {
  public:
   // inputs: distances, harmonics, then the features
@@ -210,7 +194,7 @@ class EquivariantConvolution : public torch::autograd::Function<EquivariantConvo
       depends_on.insert(depends_on.end(), gradients.begin(), gradients.end());
       const size_t n_found = with_features ? n_inputs : 2;
       const variable_list plain(found.begin(), found.begin() + n_found);
-      const variable_list refusing = OnceDifferentiable::apply(at::TensorList(depends_on), plain);
+      const variable_list refusing = once_differentiable("equivariant_convolution", depends_on, plain);
       std::copy(refusing.begin(), refusing.end(), found.begin());
     }
     found.push_back(Tensor());  // the constants

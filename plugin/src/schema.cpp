@@ -22,4 +22,16 @@ TORCH_LIBRARY(openmm_pqeq, library) {
       "mesh_put(Tensor u, Tensor channel, Tensor values, Tensor? moved, int channels, int[] size, int order) -> Tensor");
   library.def("mesh_read(Tensor field, Tensor u, Tensor channel, int order) -> (Tensor values, Tensor slopes)");
   library.def("mesh_read_bend(Tensor field, Tensor u, Tensor channel, int order) -> Tensor");
+
+  // openmm_pqeq.d3_inference.dispersion_reference
+  library.def(
+      "dispersion(Tensor positions, Tensor cell, Tensor batch, Tensor centers, Tensor neighbors, Tensor shifts, Tensor species,"
+      " Tensor c6, Tensor coordination, Tensor covalent_radii, Tensor c8_over_c6, Tensor radii6, Tensor radii8, bool zero_damping,"
+      " float s6, float s8, float alp, float cutoff, float cn_cutoff, float smoothing_width)"
+      " -> (Tensor energies, Tensor coordination_numbers)");
+  // Derivatives with respect to positions and cell (zero where with_cell is false)
+  library.def(
+      "dispersion_backward(Tensor gradients, Tensor coordination_numbers, Tensor positions, Tensor cell, Tensor batch, Tensor centers, Tensor neighbors, Tensor shifts, Tensor species,"
+      " Tensor c6, Tensor coordination, Tensor covalent_radii, Tensor c8_over_c6, Tensor radii6, Tensor radii8, bool zero_damping,"
+      " float s6, float s8, float alp, float cutoff, float cn_cutoff, float smoothing_width, bool with_cell) -> (Tensor, Tensor)");
 }
