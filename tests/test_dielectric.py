@@ -152,9 +152,25 @@ def test_the_dipole_of_a_crystal_is_volume_times_polarization(tmp_path, capsys):
         ({"dipole": np.zeros((100, 2))}, "dipole: expected at least"),
         ({"dipole": np.full((100, 3), np.nan)}, "dipole: expected finite"),
         ({"n_blocks": 1}, "n_blocks: expected 2"),
+        ({"high_frequency": [2.0, 3.0, 4.0]}, r"high_frequency: expected a number or a tensor of shape \(3, 3\)"),
+        ({"high_frequency": np.nan}, "high_frequency: expected a number or a tensor"),
+        ({"mean": [0.0]}, "mean: expected three finite components"),
     ],
 )
 def test_what_is_wrong_is_named(change, message):
     arguments = {"dipole": gaussian_dipole(100, 1.0), "volume": VOLUME, "temperature": TEMPERATURE}
     with pytest.raises(ValueError, match=message):
         dielectric.static_from_fluctuations(**{**arguments, **change})
+
+
+def test_the_other_estimates_name_what_is_wrong_too():
+    dipole = gaussian_dipole(100, 1.0)
+    with pytest.raises(ValueError, match="volume: expected a positive"):
+        dielectric.running_static(dipole, 0.0, TEMPERATURE)
+    with pytest.raises(ValueError, match="temperature: expected a positive"):
+        dielectric.running_static(dipole, VOLUME, 0.0)
+    for field in (0.1, [0.1, 0.0], [0.0, 0.0, np.nan]):
+        with pytest.raises(ValueError, match="field: expected three finite components"):
+            dielectric.static_from_fields(dipole, dipole, field)
+    with pytest.raises(ValueError, match="field: expected a positive"):
+        dielectric.static_from_fields(dipole, dipole, [0.0, 0.0, 0.0])

@@ -255,7 +255,7 @@ def test_the_command_line_gives_a_dielectric_constant_where_there_is_a_volume(ta
         (["infrared", "FILE", "FILE"], "files: expected at most 1"),
         (["infrared", "FILE", "--temperature", "300", "--window", "square"], "window: expected one of"),
         (["infrared", "FILE", "--temperature", "300", "--longest-lag", "1ns"], "longest_lag: expected"),
-        (["infrared", "FILE", "--temperature", "300", "--skip", "10ps"], "expected at least 8"),
+        (["infrared", "FILE", "--temperature", "300", "--skip", "10ps"], "expected at least 9"),
         (["raman", "FILE"], "analyze: expected one of"),
     ],
 )
@@ -272,11 +272,20 @@ def test_wrong_input_is_named(arguments, words, table, capsys):
         ({"interval": 0.0}, "interval: expected a positive"),
         ({"temperature": np.nan}, "temperature: expected a positive"),
         ({"volume": -1.0}, "volume: expected a positive"),
+        ({"longest_lag": np.inf}, "longest_lag: expected a positive"),
+        ({"longest_lag": np.nan}, "longest_lag: expected a positive"),
     ],
 )
 def test_unusable_arguments_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         spectrum_from_current(**{"current": np.zeros((50, 3)), "interval": 0.001, "temperature": 300.0, **change})
+
+
+def test_a_dipole_that_is_too_short_is_called_a_dipole():
+    """Its differences are one fewer."""
+    with pytest.raises(ValueError, match="dipole: expected at least 9"):
+        spectrum_from_dipole(np.zeros((8, 3)), 0.001, 300.0)
+    assert spectrum_from_dipole(np.zeros((9, 3)), 0.001, 300.0).isotropic.max() == 0
 
 
 def test_a_molecule_has_no_dielectric_function():

@@ -63,7 +63,7 @@ def static_from_fluctuations(
     series = _series("dipole", dipole, n_blocks)
     _positive("volume", volume, "Å³")
     _positive("temperature", temperature, "K")
-    deviation = series - (series.mean(axis=0) if mean is None else np.asarray(mean, dtype=float))
+    deviation = series - (series.mean(axis=0) if mean is None else _vector("mean", mean))
     factor = 4 * np.pi * COULOMB / (volume * BOLTZMANN * temperature)
     products = factor * deviation[:, :, None] * deviation[:, None, :]
     tensor, error = _tensor(high_frequency) + products.mean(axis=0), block_error(products, n_blocks)
@@ -74,6 +74,8 @@ def static_from_fluctuations(
 def running_static(dipole: ArrayLike, volume: float, temperature: float, high_frequency: float = 1.0) -> Array:
     """(n,) isotropic ε from the first 1, 2, ... n moments of a dipole (n, 3) e Å: flat at the end if these are enough."""
     series = _series("dipole", dipole, 1)
+    _positive("volume", volume, "Å³")
+    _positive("temperature", temperature, "K")
     series = series - series.mean(axis=0)
     counts = np.arange(1, len(series) + 1)[:, None]
     mean = np.cumsum(series, axis=0) / counts
@@ -103,7 +105,7 @@ def static_from_fields(
     n_blocks : blocks for the standard error
     """
     up, down = _series("plus", plus, n_blocks), _series("minus", minus, n_blocks)
-    strength = np.asarray(field, dtype=float)
+    strength = _vector("field", field)
     size = float(np.linalg.norm(strength))
     _positive("field", size, "V/Å")
     factor = 4 * np.pi * COULOMB / (2 * size)
@@ -131,8 +133,17 @@ def _series(name: str, values: ArrayLike, n_blocks: int) -> Array:
     return series
 
 
+def _vector(name: str, value: ArrayLike) -> Array:
+    vector = np.asarray(value, dtype=float)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise ValueError(f"{name}: expected three finite components, got {value!r}")
+    return vector
+
+
 def _tensor(value: ArrayLike) -> Array:
     given = np.asarray(value, dtype=float)
+    if given.shape not in ((), (3, 3)) or not np.isfinite(given).all():
+        raise ValueError(f"high_frequency: expected a number or a tensor of shape (3, 3), finite, got {value!r}")
     return given * np.eye(3) if given.ndim == 0 else given
 
 

@@ -98,8 +98,8 @@ def spectrum_from_current(
     ValueError
         for a series that is too short or not finite, and for settings that are not positive
     """
-    series = _checked("current", current)
-    _check_settings(interval, temperature, volume)
+    series = _checked("current", current, 8)
+    _check_settings(interval, temperature, volume, longest_lag)
     lags = _lags(len(series), interval, longest_lag)
     return _spectrum(autocorrelation(series - series.mean(axis=0), lags), interval, temperature, volume, window)
 
@@ -120,8 +120,8 @@ def spectrum_from_dipole(
     interval, temperature, volume, longest_lag, window
         as for `spectrum_from_current`
     """
-    series = _checked("dipole", dipole)
-    _check_settings(interval, temperature, volume)
+    series = _checked("dipole", dipole, 9)
+    _check_settings(interval, temperature, volume, longest_lag)
     found = spectrum_from_current(np.diff(series, axis=0) / interval, interval, temperature, volume, longest_lag, window)
     angle = np.pi * found.wavenumbers * SPEED_OF_LIGHT / PER_ANGSTROM_IN_PER_CM * interval
     return found._replace(components=found.components / np.sinc(angle[:, None] / np.pi) ** 2)
@@ -182,10 +182,12 @@ def _spectrum(correlation: Array, interval: float, temperature: float, volume: f
     return Spectrum(np.asarray(wavenumbers), scale * power, unit, float(resolution), volume)
 
 
-def _checked(name: str, series: ArrayLike) -> Array:
+def _checked(name: str, series: ArrayLike, least: int) -> Array:
     values = np.asarray(series, dtype=float)
-    if values.ndim != 2 or values.shape[1] != 3 or len(values) < 8:
-        raise ValueError(f"{name}: expected at least 8 moments with three components each, got an array of shape {values.shape}")
+    if values.ndim != 2 or values.shape[1] != 3 or len(values) < least:
+        raise ValueError(
+            f"{name}: expected at least {least} moments with three components each, got an array of shape {values.shape}"
+        )
     if not np.isfinite(values).all():
         raise ValueError(
             f"{name}: expected finite numbers, got NaN or infinity at moment {int(np.argwhere(~np.isfinite(values))[0, 0])}"
@@ -193,8 +195,10 @@ def _checked(name: str, series: ArrayLike) -> Array:
     return values
 
 
-def _check_settings(interval: float, temperature: float, volume: float | None) -> None:
-    for name, value, unit in (("interval", interval, "ps"), ("temperature", temperature, "K"), ("volume", volume, "Å³")):
+def _check_settings(interval: float, temperature: float, volume: float | None, longest_lag: float | None) -> None:
+    settings = {"interval": (interval, "ps"), "temperature": (temperature, "K")}
+    optional = {"volume": (volume, "Å³"), "longest_lag": (longest_lag, "ps")}
+    for name, (value, unit) in {**settings, **optional}.items():
         if value is not None and not 0 < value < np.inf:
             raise ValueError(f"{name}: expected a positive number ({unit}), got {value!r}")
 

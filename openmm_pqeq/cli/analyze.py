@@ -84,8 +84,8 @@ def _read(path: Path, skip: float, options: argparse.Namespace) -> Series:
     columns = {name: column[chosen] for name, column in columns.items()}
     times = columns["time_ps"]
     steps = np.diff(times)
-    if len(times) < 8 or np.ptp(steps) > 1e-3 * steps.mean():
-        raise ValueError(f"file: {path} has {len(times)} rows after --skip; expected at least 8, at equal intervals of time")
+    if len(times) < 9 or np.ptp(steps) > 1e-3 * steps.mean():
+        raise ValueError(f"file: {path} has {len(times)} rows after --skip; expected at least 9, at equal intervals of time")
     field = np.stack([columns[f"field_{axis}_V_per_A"] for axis in "xyz"], axis=1)
     if np.ptp(field, axis=0).max() > 1e-12:
         raise ValueError(f"file: {path} has a field that changes with time; these analyses are for a constant field or none")
