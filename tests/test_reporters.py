@@ -232,8 +232,10 @@ def test_dipole_file_of_a_cluster_has_no_polarization(potential, tmp_path):
 def test_a_file_to_continue_must_exist_and_an_interval_be_positive(reporter, tmp_path):
     with pytest.raises(FileNotFoundError, match="append=False"):
         reporter(tmp_path / "missing", 1, append=True)
-    with pytest.raises(ValueError, match="interval"):
-        reporter(tmp_path / "x", 0)
+    for interval in (0, 1.5, True, float("nan"), float("inf"), "ten", None):
+        with pytest.raises(ValueError, match="interval: expected a positive number of steps, got"):
+            reporter(tmp_path / "x", interval)
+    assert not (tmp_path / "x").exists()
 
 
 # Polarization

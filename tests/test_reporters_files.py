@@ -181,6 +181,26 @@ def test_half_a_frame_is_cut_off(tmp_path):
     assert path.read_text() == "1\na\nH 0\n1\nb\nH 1\n"
     path.write_text("")
     assert cut_back_xyz(path) is None
+    path.write_text("3")  # of a first frame
+    assert cut_back_xyz(path) is None
+    assert path.read_text() == ""
+
+
+def test_files_of_something_else_are_not_continued_and_stay_as_they_are(potential, tmp_path):
+    notes, damaged, other = tmp_path / "notes.xyz", tmp_path / "damaged.h5", tmp_path / "other.h5"
+    notes.write_text("What I saw\non Monday")
+    with pytest.raises(ValueError, match=r"notes\.xyz is not extended XYZ"):
+        pq.ChargeReporter(notes, 1, append=True)
+    assert notes.read_text() == "What I saw\non Monday"
+    damaged.write_text("not HDF5")
+    with pytest.raises(ValueError, match=r"damaged\.h5 is not an HDF5 file"):
+        FrameFile(damaged, append=True).open(QUANTITIES, FIXED)
+    assert damaged.read_text() == "not HDF5"
+    frames = FrameFile(other)
+    frames.open({"step": QUANTITIES["step"]}, {"fractions": np.arange(3)})
+    frames.close()
+    with pytest.raises(ValueError, match=r"other\.h5 has no dataset 'numbers'"):
+        FrameFile(other, append=True).open(QUANTITIES, FIXED)
 
 
 def test_half_a_frame_of_hdf5_is_cut_off(tmp_path):

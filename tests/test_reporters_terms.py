@@ -137,6 +137,7 @@ def test_profiles_without_a_box_or_an_axis_are_refused(potential, tmp_path):
         ({"axis": "c"}, "axis"),
         ({"width": 0}, "width"),
         ({"n_points": -1}, "n_points"),
+        ({"n_points": 1.5}, "n_points"),
         ({"interval": 0}, "interval"),
     ):
         with pytest.raises(ValueError, match=f"{name}: expected"):

@@ -144,12 +144,16 @@ def comment_line(observer: Observer, now: Observation) -> str:
 
 
 def cut_back_xyz(path: Path) -> list[str] | None:
-    """Remove a last frame that is not whole from a file of equal frames; the symbols of its atoms, None where it has no frame."""
+    """Remove a last frame that is not whole from a file of equal frames; the symbols of its atoms, None where it has no frame.
+
+    Raises ValueError, and changes nothing, where the file does not begin with a number of atoms.
+    """
     with open(path, "r+b") as file:
         first = file.readline()
-        if not first.strip().isdigit():
-            file.truncate(0)
+        if not first:
             return None
+        if not first.strip().isdigit():
+            raise ValueError(f"file: {path} is not extended XYZ; use another file or append=False")
         n_lines, size, symbols = int(first) + 2, 0, []
         file.seek(0)
         while True:

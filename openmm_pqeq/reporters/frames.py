@@ -71,8 +71,13 @@ class FrameFile:
         self.close()
 
     def _opened(self, quantities: dict[str, Quantity], fixed: dict[str, NDArray[Any]]) -> h5py.File:
-        cut_back_frames(self.path)
-        file = h5py.File(self.path, "a")
+        try:
+            cut_back_frames(self.path)
+            file = h5py.File(self.path, "a")
+        except OSError as error:
+            raise ValueError(
+                f"file: {self.path} is not an HDF5 file, or a damaged one ({error}); use another file or append=False"
+            ) from None
         if "step" not in file:
             for name, quantity in quantities.items():
                 _create(file, name, quantity)
@@ -80,8 +85,11 @@ class FrameFile:
                 file[name] = values
             return file
         for name, values in fixed.items():
-            if name not in file or not np.array_equal(file[name][()], values):
-                what = f"{len(file[name]) if name in file else 'no'} other {'atoms' if name == 'numbers' else name}"
+            if name not in file:
+                file.close()
+                raise ValueError(f"file: {self.path} has no dataset {name!r}; use another file or append=False")
+            if not np.array_equal(file[name][()], values):
+                what = f"{len(file[name])} other {'atoms' if name == 'numbers' else name}"
                 file.close()
                 raise ValueError(f"file: {self.path} has {what} than this simulation; use another file or append=False")
         return file

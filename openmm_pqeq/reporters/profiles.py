@@ -4,6 +4,7 @@ Units: Å, e/Å³, V/Å, V, ps.
 """
 
 import os
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,11 @@ class ProfileReporter:
         self._interval = positive_interval(interval)
         if axis not in ("x", "y", "z"):
             raise ValueError(f"axis: expected x, y or z, got {axis!r}")
-        for name, value in (("n_points", n_points), ("width", width)):
-            if isinstance(value, bool) or not 0 < value < np.inf:
-                raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        whole = isinstance(n_points, Integral) and not isinstance(n_points, bool)
+        if not whole or n_points < 1:
+            raise ValueError(f"n_points: expected a positive whole number, got {n_points!r}")
+        if isinstance(width, bool) or not 0 < width < np.inf:
+            raise ValueError(f"width: expected a positive number, got {width!r}")
         self._axis, self._n_points, self._width = "xyz".index(axis), int(n_points), float(width)
         self._frames = FrameFile(file, append)
 

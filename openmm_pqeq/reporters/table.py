@@ -6,8 +6,10 @@ cut off and has no line end. A file that is continued is first cut back to its l
 
 import csv
 import io
+import math
 import os
 from io import FileIO
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +116,8 @@ def vector_columns(name: str, values: Array, units: str) -> dict[str, float]:
 
 def positive_interval(interval: int) -> int:
     """The interval, or ValueError where it is not a positive whole number of steps."""
-    if isinstance(interval, bool) or int(interval) != interval or interval < 1:
+    number = isinstance(interval, Real) and not isinstance(interval, bool)
+    if not number or not 1 <= interval < math.inf or interval != int(interval):
         raise ValueError(f"interval: expected a positive number of steps, got {interval!r}")
     return int(interval)
 
