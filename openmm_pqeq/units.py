@@ -23,6 +23,9 @@ KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM = KJ_PER_MOL_PER_EV * ANGSTROM_PER_NM
 BOHR = 0.529177210903
 """1 bohr in Å."""
 
+DEBYE = 0.20819433
+"""1 debye in e Å."""
+
 HARTREE = 27.211386245988
 """1 hartree in eV."""
 

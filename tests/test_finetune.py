@@ -5,6 +5,7 @@ fine-tuned, so that the right answer is known.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import ase.io
@@ -178,6 +179,28 @@ def test_with_and_without_long_range_see_the_same_frames(files, tmp_path):
     assert pq.load(with_.model).pqeq is not None
     assert "with long range" in (tmp_path / "both" / "ablation.txt").read_text()
     assert (tmp_path / "both" / "ablation.png").stat().st_size > 5_000
+
+
+def test_the_model_without_long_range_overwrites_nothing(files, tmp_path):
+    """It is written beside the other one, where a file of that name may be, or the very model that both come from."""
+    beside = tmp_path / "new-without-long-range.pt"
+    shutil.copyfile(files / "model.pt", beside)
+    with pytest.raises(FileExistsError, match=r"new-without-long-range\.pt exists"):
+        finetune(config(files), tmp_path / "new.pt", without_long_range_too=True, say=silent)
+    with pytest.raises(FileExistsError, match="would overwrite the model it comes from"):
+        finetune(config(files, {"model": str(beside)}), tmp_path / "new.pt", True, without_long_range_too=True, say=silent)
+    assert beside.read_bytes() == (files / "model.pt").read_bytes()
+
+
+def test_errors_without_stress_are_json_and_nothing_is_resumed_that_has_not_begun(tmp_path):
+    pq.save(model(), tmp_path / "model.pt")
+    write_frames(tmp_path / "frames.traj", model(), stress=False)
+    settings = config(tmp_path, epochs=1)
+    with pytest.raises(FileNotFoundError, match="resume: no checkpoint in"):
+        ablate(settings, tmp_path / "both", False, True, silent)
+    ablate(settings, tmp_path / "both", False, False, silent)
+    content = json.loads((tmp_path / "both" / "ablation.json").read_text(), parse_constant=pytest.fail)
+    assert content["with-long-range"]["held out"]["stress_rmse"] is None
 
 
 # --- parts ---

@@ -248,6 +248,21 @@ def test_folders_are_not_overwritten(frames, tmp_path):
     assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
 
 
+def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
+    file = write(tmp_path / "a.toml", table(frames, epochs=1))
+    first = train(file, tmp_path / "out", say=silent)
+    written = {path.name for path in first.folder.iterdir()}
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    train(write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.01)), tmp_path / "out", overwrite=True, say=silent)
+    assert {path.name for path in first.folder.iterdir()} == written | {"mine.txt"}
+    assert len(rows(first.folder)) == 1
+    content = table(frames, epochs=1)
+    content["data"]["forces_key"] = "missing"
+    with pytest.raises(ValueError, match="no forces"):
+        train(write(tmp_path / "c.toml", content), tmp_path / "out", overwrite=True, say=silent)
+    assert [path.name for path in first.folder.iterdir()] == ["mine.txt"]
+
+
 def test_resuming_with_other_settings_is_refused(frames, tmp_path):
     train(write(tmp_path / "a.toml", table(frames, epochs=1)), tmp_path / "out", say=silent)
     with pytest.raises(ValueError, match=r"training\.learning_rate"):
@@ -255,6 +270,24 @@ def test_resuming_with_other_settings_is_refused(frames, tmp_path):
 
 
 # --- bad input ---
+
+
+def test_a_frame_whose_charges_do_not_converge_is_named(tmp_path):
+    close = Atoms("OH2", [[0, 0, 0], [0, 0, 0.4], [0, 0.4, 0]])
+    close.calc = SinglePointCalculator(close, energy=0.0, forces=np.zeros((3, 3)))
+    ase.io.write(tmp_path / "water.traj", [close] * 8)
+    content = table(tmp_path / "water.traj")
+    content["potential"] = {"gnn": dict(GNN), "pqeq": {"protocol": "direct", "parameters": "pqeq0"}}  # an H that is too soft
+    with pytest.raises(ValueError, match=r"water\.traj frame \d+: PQEq: the charge solution"):
+        train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(frames, tmp_path):
+    with pytest.raises(ValueError, match=r"training\.device: expected 'cpu'"):
+        train(write(tmp_path / "a.toml", table(frames, device="cuda")), tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
 
 
 def test_elements_that_are_refused(frames):

@@ -28,6 +28,8 @@ def ablate(config: Config, folder: Path, overwrite: bool, resume: bool, say: Cal
     variants = {WITH: config, WITHOUT: without_long_range(config)}
     if folder.exists() and not (overwrite or resume):
         raise FileExistsError(f"output: {folder} exists; choose another folder, or overwrite or resume it")
+    if resume and not any((folder / name / CHECKPOINT).is_file() for name in variants):
+        raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
     results: dict[str, Result] = {}
     for name, variant in variants.items():
         say(f"--- {name.replace('-', ' ')} ---")
@@ -39,7 +41,7 @@ def ablate(config: Config, folder: Path, overwrite: bool, resume: bool, say: Cal
         {name.replace("-", " "): results[name].errors[parts[0]] for name in (WITHOUT, WITH)},
     )
     (folder / "ablation.txt").write_text(text + "\n")
-    content = {name: {part: errors._asdict() for part, errors in result.errors.items()} for name, result in results.items()}
+    content = {name: report.as_json(result.errors) for name, result in results.items()}
     (folder / "ablation.json").write_text(json.dumps(content, indent=1) + "\n")
     plot(results, parts[0], folder / "ablation.png")
     say(text)
@@ -67,11 +69,9 @@ def without_long_range(config: Config) -> Config:
 
 def plot(results: dict[str, Result], part: str, path: Path) -> None:
     """Force errors: on the way (validation or held-out frames, as measured) and at the end."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
     way, end = figure.subplots(1, 2, width_ratios=(2, 1))
     for index, (name, result) in enumerate(results.items()):
         label, color = name.replace("-", " "), f"C{index}"

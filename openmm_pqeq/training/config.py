@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.training.settings import (
+    DEVICES,
     LABELS,
     NONE,
     SCHEDULES,
@@ -177,6 +178,8 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse("data.files", "at least one file", data.files)
     if data.stress_sign not in (1, -1):
         refuse("data.stress_sign", "1 or -1", data.stress_sign)
+    if data.held_out.seed < 0:
+        refuse("data.held_out.seed", "0 or more", data.held_out.seed)
     for name, frames in (("held_out.n", data.held_out.n), ("validation", data.validation), ("subset", data.subset)):
         if share(f"data.{name}", frames, 100) < 0:
             refuse(f"data.{name}", "0 or more", frames)
@@ -201,6 +204,10 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse("training.schedule", f"one of {', '.join(SCHEDULES)}", training.schedule)
     if training.dtype not in ("float32", "float64"):
         refuse("training.dtype", "float32 or float64", training.dtype)
+    if training.device not in DEVICES:
+        refuse("training.device", f"one of {', '.join(DEVICES)}", training.device)
+    if not seconds(training.max_time) >= 0:
+        refuse("training.max_time", "0 or more", training.max_time)
     if seconds(training.max_time) <= 0 and training.schedule == "cosine-time":
         refuse("training.max_time", 'a duration, because schedule is "cosine-time"', training.max_time)
     if training.patience and not data.validation:

@@ -89,7 +89,10 @@ def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Label
     """Energy, forces and stress of `potential` (PQEq and D3, built without a network) for every frame, with a progress bar."""
     parts = []
     for frame in track(frames, description="long-range part"):
-        known = potential.evaluate(frame.structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all()))
+        try:
+            known = potential.evaluate(frame.structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all()))
+        except RuntimeError as error:
+            raise ValueError(f"{frame.name}: {error}") from error
         stress = torch.full((3, 3), torch.nan, dtype=torch.float64) if known.stress is None else known.stress[0]
         if known.forces is None or not (torch.isfinite(known.energy).all() and torch.isfinite(known.forces).all()):
             raise ValueError(

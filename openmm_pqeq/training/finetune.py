@@ -28,13 +28,14 @@ def finetune(
     if output.suffix != ".pt":
         raise ValueError(f"output: expected the name of a model file such as finetuned.pt, got {str(output)!r}")
     folder, model = output.with_suffix(""), Path(config.start.model)
-    if model.exists() and (model.resolve() == output.resolve() or folder.resolve() in model.resolve().parents):
-        raise FileExistsError(f"output: {output} would overwrite the model it comes from; choose another name")
-    if output.exists() and not (overwrite or resume):
-        raise FileExistsError(f"output: {output} exists; choose another name, or overwrite or resume it")
+    other = output.with_name(f"{output.stem}-{WITHOUT}.pt")
+    for path in (output, other) if without_long_range_too else (output,):
+        if model.exists() and (model.resolve() == path.resolve() or folder.resolve() in model.resolve().parents):
+            raise FileExistsError(f"output: {path} would overwrite the model it comes from; choose another name")
+        if path.exists() and not (overwrite or resume):
+            raise FileExistsError(f"output: {path} exists; choose another name, or overwrite or resume it")
     if without_long_range_too:
         results = ablate(config, folder, overwrite, resume, say)
-        other = output.with_name(f"{output.stem}-{WITHOUT}.pt")
         shutil.copyfile(results[WITHOUT].model, other)
         say(f"without the long-range part: {other}")
         result = results[WITH]

@@ -28,6 +28,7 @@ from openmm_pqeq.training.pqeq import Polarizable
 from openmm_pqeq.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.ckpt"
+UNFINISHED = "checkpoint.unfinished"
 METRICS = "metrics.csv"
 LONG = 600.0
 """Seconds from which on a run without a limit says how long it will take."""
@@ -238,7 +239,7 @@ class SaveEveryEpoch(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save under another name, then rename."""
-        unfinished = self.path.with_suffix(".unfinished")
+        unfinished = self.path.with_name(UNFINISHED)
         trainer.save_checkpoint(unfinished, weights_only=False)
         os.replace(unfinished, self.path)
 

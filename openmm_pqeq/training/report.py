@@ -52,11 +52,15 @@ def report(after: Mapping[str, Measured], folder: Path, facts: dict[str, Any], b
     `facts` (seeds, steps, seconds, ...) go into errors.json as they are. Where there is a `before`, the plot shows the frames that
     were not trained on, before and after.
     """
-    content = {**facts, "frames": {k: len(v.frames) for k, v in after.items()}, "errors": _errors(after)}
+    content = {
+        **facts,
+        "frames": {k: len(v.frames) for k, v in after.items()},
+        "errors": as_json({name: part.errors for name, part in after.items()}),
+    }
     text = table({name: part.errors for name, part in after.items()})
     shown = dict(after)
     if before is not None:
-        content["errors_before"] = _errors(before)
+        content["errors_before"] = as_json({name: part.errors for name, part in before.items()})
         name = next(part for part in ("held out", "validation", "training") if part in after)
         text += "\n" + comparison(f"{name}, before and after", {"before": before[name].errors, "after": after[name].errors})
         shown = {f"{name}, before": before[name], f"{name}, after": after[name]}
@@ -95,24 +99,22 @@ def _text(title: str, columns: Mapping[str, Sequence[Any]], rows: Sequence[str])
     return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()).strip("\n")
 
 
-def _errors(parts: Mapping[str, Measured]) -> dict[str, dict[str, float | None]]:
-    """With six digits, and null where there was nothing to compare."""
+def as_json(parts: Mapping[str, Errors]) -> dict[str, dict[str, float | None]]:
+    """The errors with six digits, and null where there was nothing to compare."""
     return {
-        name: {key: None if value != value else float(f"{value:.6g}") for key, value in part.errors._asdict().items()}
-        for name, part in parts.items()
+        name: {key: None if value != value else float(f"{value:.6g}") for key, value in errors._asdict().items()}
+        for name, errors in parts.items()
     }
 
 
 def plot(parts: Mapping[str, Measured], path: Path) -> None:
     """Label against network, a panel for each of energy per atom (less the mean label), force and stress that there is."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     titles = ("energy per atom (eV)", "force components (eV/Å)", "stress components (eV/Å³)")
     points = {name: _points(part) for name, part in parts.items()}
     shown = [index for index in range(3) if any(len(own[index][0]) for own in points.values())]
     figure = Figure(figsize=(0.4 + 4.2 * len(shown), 4.3), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for panel, index in zip(panels, shown):
         for name, own in points.items():

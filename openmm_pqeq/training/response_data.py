@@ -23,14 +23,14 @@ import torch
 
 from openmm_pqeq.structure import SYMBOLS, Structure, structure_of
 from openmm_pqeq.training.response_model import Answer
-from openmm_pqeq.units import BOHR, COULOMB
+from openmm_pqeq.units import BOHR, COULOMB, DEBYE
 
 UNITS: dict[str, dict[str, float]] = {
     "born_charge": {"e": 1.0},
     "dielectric": {"1": 1.0},
     "polarizability": {"e2A2/eV": 1.0, "bohr3": BOHR**3 / COULOMB, "A3": 1.0 / COULOMB},
     "isotropic": {"e2A2/eV": 1.0, "bohr3": BOHR**3 / COULOMB, "A3": 1.0 / COULOMB},
-    "dipole": {"eA": 1.0, "debye": 0.20819433, "au": BOHR},
+    "dipole": {"eA": 1.0, "debye": DEBYE, "au": BOHR},
     "charge": {"e": 1.0},
     "forces": {"eV/A": 1.0},
 }

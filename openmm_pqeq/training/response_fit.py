@@ -169,10 +169,10 @@ class Residuals:
             present = set(frame.structure.numbers.tolist())
             own = [k for k, item in enumerate(self.free) if item.place.number in present]
             places = [self.free[k].place for k in own]
-            if want_slopes:
-                answer, slopes = solver.answer_with_slopes(places, p[own])
-            else:
-                answer, slopes = solver.answer(places, p[own]), None
+            try:
+                answer, slopes = solver.answer_with_slopes(places, p[own]) if want_slopes else (solver.answer(places, p[own]), None)
+            except Unsolved as error:
+                raise Unsolved(f"{frame.name}: {error}") from None
             found = predicted(frame, answer)
             for target, weight in self.weights.items():
                 if target in frame.labels:

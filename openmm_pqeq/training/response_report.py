@@ -175,12 +175,10 @@ def _rounded(value: float) -> float | int | None:
 
 def plot(columns: Mapping[str, Column], path: Path) -> None:
     """A panel per target, label against prediction."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     targets = list(dict.fromkeys(target for column in columns.values() for target in errors_of(column)))
     figure = Figure(figsize=(4.8 * len(targets), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(targets), squeeze=False)[0]
     for panel, target in zip(panels, targets):
         ends = []

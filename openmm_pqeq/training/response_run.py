@@ -56,10 +56,10 @@ def run(
     elements = elements_of(frames)
     start = resolve_parameters(settings.parameters)
     free = free_parameters(start, elements, settings.fit, settings.bounds)
+    fit_settings = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
     folder = Path(output)
     state = _prepare(folder, settings, overwrite, resume)
     chosen = [frames[index] for index in fitted]
-    fit_settings = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
     say(f"{len(free)} parameters of {', '.join(elements)}; {len(chosen)} frames to fit, {len(held_out)} held out")
     residuals = Residuals(start, chosen, free, fit_settings, settings.coupling, lambda index: advance(index + 1, len(chosen)))
     began = datetime.datetime.now(datetime.UTC)
@@ -103,6 +103,8 @@ def choose(n_frames: int, settings: RunSettings) -> tuple[list[int], list[int]]:
     count = settings.frames if settings.frames is not None else left
     if held_out < 0 or count < 1 or count > left:
         raise ValueError(f"held_out, frames: expected 0 or more and 1 or more of {n_frames} frames, got {held_out} and {count}")
+    if settings.seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {settings.seed}")
     order = np.random.default_rng(settings.seed).permutation(n_frames).tolist()
     return sorted(order[:held_out]), sorted(order[held_out : held_out + count])
 

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
 import signal
 import warnings
 from pathlib import Path
@@ -26,7 +25,7 @@ from openmm_pqeq.training import parts, report
 from openmm_pqeq.training.config import Config, read_config
 from openmm_pqeq.training.data import Edges, Split
 from openmm_pqeq.training.loss import Errors
-from openmm_pqeq.training.module import CHECKPOINT, NetworkTraining, Progress, SaveEveryEpoch, loader_of
+from openmm_pqeq.training.module import CHECKPOINT, METRICS, UNFINISHED, NetworkTraining, Progress, SaveEveryEpoch, loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
 from openmm_pqeq.training.settings import StartSettings
@@ -34,6 +33,8 @@ from openmm_pqeq.training.settings import StartSettings
 SETTINGS = "settings.json"
 MODEL = "model.pt"
 LABELS = "long_range.pt"
+WRITTEN = (SETTINGS, LABELS, CHECKPOINT, UNFINISHED, METRICS, "errors.json", "errors.txt", "parity.png", MODEL)
+"""Everything that a training leaves in its folder."""
 
 CHANGEABLE = ("epochs", "max_time", "threads", "patience", "measure_every", "device")
 """Settings that a resumed run may have changed."""
@@ -75,6 +76,8 @@ def train(
 
 def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]) -> Result:
     """The same from settings that have been read."""
+    if config.training.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("training.device: expected 'cpu', because torch finds no CUDA device here, got 'cuda'")
     _open_folder(folder, config, overwrite, resume)
     settings = config.training
     if settings.threads:
@@ -84,7 +87,7 @@ def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callab
         prepared = prepare(config, say, folder / LABELS)
     except (ValueError, OSError):
         if not resume:
-            shutil.rmtree(folder)  # this run's own, with nothing in it but settings and labels
+            _clear(folder)
         raise
     before = _measure(prepared.model, prepared) if config.start is not None else None
     module, epochs = _trained(config, prepared, folder, folder / CHECKPOINT if resume else None, say)
@@ -231,8 +234,16 @@ def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) ->
         if not overwrite:
             raise FileExistsError(f"output: {folder} exists; choose another folder, or overwrite or resume it")
         if (folder / SETTINGS).is_file():
-            shutil.rmtree(folder)
+            _clear(folder)
         elif not folder.is_dir() or any(folder.iterdir()):
             raise FileExistsError(f"output: {folder} is not the folder of a training run; choose another")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(fixed, indent=1) + "\n")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a training has written, and the folder unless there is something else in it."""
+    for name in WRITTEN:
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 AUTO = "auto"
 NONE = "none"
+DEVICES = ("cpu", "cuda")
 SCHEDULES = ("constant", "cosine", "cosine-time")
 LABELS = ("reference", "short-range")
 TRAINED_WITH_PQEQ = ("electronegativity", "hardness", "radius", "spring_constant")
