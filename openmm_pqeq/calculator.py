@@ -105,6 +105,9 @@ class PQEqCalculator(Calculator):
             for name in ("total_charge", "field"):
                 if np.any(settings[name]):
                     raise ValueError(f"{name}: this potential has no PQEq term, so nothing answers to it; got {settings[name]}")
+            for name in ("fragments", "fragment_charges", "electrodes"):
+                if settings[name] is not None:
+                    raise ValueError(f"{name}: this potential has no PQEq term, so it has no charges; leave it None")
         changed = super().set(**{name: settings[name] for name in changes})
         self.potential = self._given.configured(
             coupling=settings["coupling"], tolerance=settings["tolerance"], precision=PRECISIONS[self._dtype]

@@ -288,6 +288,10 @@ def test_what_is_no_potential_is_refused(dispersion):
         PQEqCalculator(dispersion, field=(0, 0, 0.1))
     with pytest.raises(ValueError, match="total_charge: this potential has no PQEq term"):
         PQEqCalculator(dispersion, total_charge=1)
+    with pytest.raises(ValueError, match="electrodes: this potential has no PQEq term"):
+        PQEqCalculator(dispersion, electrodes=[([0], 0.0), ([1], 1.0)])
+    with pytest.raises(ValueError, match="fragments: this potential has no PQEq term"):
+        PQEqCalculator(dispersion, coupling="fragment", fragments=[[0, 1]])
 
 
 def broken(what: str) -> Atoms:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,20 @@ WRONG = {
     "training file missing": (["train", "missing.toml"], r"missing.toml|lightning is not installed.*\[train\]"),
     "card of no model": (["models", "missing"], r"model 'missing'"),
 }
+
+
+def test_names_with_brackets_are_printed_as_they_are(here, tmp_path, capsys):
+    shutil.copyfile("model.pt", tmp_path / "model[a].pt")
+    monoxide, model = str(here / "MgO.extxyz"), "model[a].pt"
+    os.chdir(tmp_path)
+    commands = {
+        model: ["energy", monoxide, "--model", model],
+        "file:model[a].pt": ["models", model],
+        "out[b]/restart.zip": run_with(structure=monoxide, model=model, output="out[b]"),
+    }
+    for words, arguments in commands.items():
+        assert main(arguments) == 0
+        assert words.removeprefix("file:") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -284,14 +284,28 @@ def test_choice_of_frames_is_that_of_the_seed():
     assert not set(held_out) & set(fitted)
     with pytest.raises(ValueError, match="of 10 frames, got 4 and 8"):
         choose(10, RunSettings(("x",), held_out=4, frames=8))
+    with pytest.raises(ValueError, match="seed: expected 0 or more, got -1"):
+        choose(10, RunSettings(("x",), seed=-1))
+
+
+def test_a_frame_without_a_stable_solution_is_named():
+    structure = structure_of(tensor([[0, 0, 0], [0, 0, 0.4], [0, 0.4, 0]]), torch.tensor([8, 1, 1]))
+    start = resolve_parameters("pqeq0")  # its H is softer than its own Gaussian
+    frame = ResponseFrame(structure, {"isotropic": np.array(1.0)}, "close.xyz frame 7")
+    free = free_parameters(start, ["H", "O"], ["O:hardness"])
+    with pytest.raises(RuntimeError, match=r"close\.xyz frame 7: the Hessian"):
+        fit(Residuals(start, [frame], free, FitSettings({"isotropic": 0.01})))
 
 
 def test_the_command_writes_what_build_reads(data, capsys):
     """From file to folder: a spring found again to 1 %, held-out frames measured, a second run refused, resumed, replaced."""
-    folder = data.parent / "fitted"
+    folder = data.parent / "fitted[a]"  # which is no markup
     arguments = ["fit-pqeq", str(data), "--cluster", "--target", "isotropic=pol:bohr3", "--fit", "O:spring_constant"]
     arguments += ["--held-out", "3", "--frames", "4", "--prior", "1e-4", "--output", str(folder)]
+    assert main([*arguments, "--scale", "isotropic=0"]) == 2
+    assert not folder.exists()
     assert main(arguments) == 0
+    assert "fitted[a]" in capsys.readouterr().out
     card = json.loads((folder / "card.json").read_text())
     assert card["parameters"]["O"]["spring_constant"] == pytest.approx(300.0, rel=0.01)
     assert card["errors"]["held out (3), after"]["isotropic"]["mae"] < 0.01

@@ -121,7 +121,7 @@ def show(profile: "StepProfile", config: RunConfig, structure: str) -> None:
 
     from openmm_pqeq.md.profile import FASTEST_TIMESTEP, machine
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     title = f"A step of {structure}, {profile.n_atoms:,} atoms, model {Path(config.model).name}"
     table = Table("", "energy", "forces", "together", "share", title=title, title_justify="left", box=None, pad_edge=False)
     for column in table.columns[1:]:

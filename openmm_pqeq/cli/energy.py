@@ -75,9 +75,6 @@ def command(options: argparse.Namespace) -> int:
     for name in ("energy_terms", "charges", "shells", "dipole"):
         if name in atoms.calc.results:
             results[name] = atoms.calc.results[name]
-    if potential.pqeq is None:
-        for name in ("charges", "shells", "dipole"):
-            results.pop(name, None)
     if options.response or options.born_file:
         results |= responses.of(atoms)
         if options.born_file:
@@ -103,7 +100,7 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     from openmm_pqeq.cli import responses
     from openmm_pqeq.units import EV_PER_CUBIC_ANGSTROM_IN_GPA
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     n_atoms = len(results["symbols"])
     table = Table(title=f"{formula}, model {results['model']}", title_justify="left", box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

@@ -83,7 +83,7 @@ def command(options: argparse.Namespace) -> int:
         prior=options.prior,
         iterations=options.iterations,
     )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("frames", total=1)
 

@@ -103,6 +103,6 @@ def _print(potential: "Potential", output: str) -> None:
     }
     for name, value in facts.items():
         table.add_row(name, str(value))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(table)
     console.print(f"openmm-pqeq energy STRUCTURE --model {output} evaluates it.", soft_wrap=True)

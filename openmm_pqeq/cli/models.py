@@ -40,7 +40,6 @@ def command(options: argparse.Namespace) -> int:
 
 def _download(options: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.markup import escape
 
     from openmm_pqeq import download
 
@@ -48,13 +47,13 @@ def _download(options: argparse.Namespace) -> int:
         raise ValueError(f"models download: which one? There is {', '.join(download.ARTICLES)}")
     output = options.output or f"{options.published}.pt"
     import_reaxnet.check_output(output, options.overwrite)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     files = download.download(
         options.published,
         options.cache,
         options.base_url or download.API,
         options.select,
-        say=lambda line: console.print(escape(line), soft_wrap=True),
+        say=lambda line: console.print(line, soft_wrap=True),
         progress=_Bar(console),
     )
     import_reaxnet.convert(options, files.parameters, files.config, files.mapping, output)
@@ -103,7 +102,7 @@ def _show(options: argparse.Namespace) -> int:
 
     from openmm_pqeq import checkpoint
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if options.name is None:
         table = Table("model", "elements", "about")
         for name in checkpoint.available_models():

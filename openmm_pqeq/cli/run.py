@@ -104,12 +104,11 @@ def command(options: argparse.Namespace) -> int:
     """Run, with a progress bar, and say where things are."""
     config = configuration(options)
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn
 
     from openmm_pqeq.md import run as md
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if options.profile:
         _profile(config, check=not (options.overwrite or options.resume))
     columns = (
@@ -123,7 +122,7 @@ def command(options: argparse.Namespace) -> int:
 
         def watch(news: md.Progress) -> None:
             nonlocal tenths
-            line = escape(_news(news))
+            line = _news(news)
             bar.update(task, description=news.stage, completed=news.step, total=news.n_steps or None, news=line)
             if not console.is_terminal and news.n_steps and tenths != (tenths := 10 * news.step // news.n_steps):
                 console.print(f"{news.stage} {line}", soft_wrap=True)
