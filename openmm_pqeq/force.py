@@ -134,7 +134,8 @@ def create_energy(
     volt_per_angstrom = argument.field_in_volt_per_angstrom(field)
     pbc = argument.periodic_directions(periodic, topology)
     numbers, indices = argument.model_atoms(topology, atoms, potential)
-    argument.check_terms(potential, charge, volt_per_angstrom, pbc)
+    groupings = {"fragments": fragments, "fragment_charges": fragment_charges, "electrodes": electrodes}
+    argument.check_terms(potential, charge, volt_per_angstrom, pbc, groupings)
     groups = topology_groups(topology, indices, coupling, fragments, fragment_charges, electrodes, charge)
     if coupling == "full":
         argument.refuse_field_along_periodic(volt_per_angstrom, pbc, topology.getPeriodicBoxVectors())

@@ -6,7 +6,7 @@ All raise ValueError.
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -120,14 +120,23 @@ def refuse_field_along_periodic(field: tuple[float, float, float], periodic: tup
         )
 
 
-def check_terms(potential: Potential, total_charge: float, field: tuple[float, float, float], pbc: tuple[bool, bool, bool]) -> None:
-    """Charge, field and periodic directions must mean something to the potential's terms."""
+def check_terms(
+    potential: Potential,
+    total_charge: float,
+    field: tuple[float, float, float],
+    pbc: tuple[bool, bool, bool],
+    groupings: Mapping[str, Any],
+) -> None:
+    """Charge, field, periodic directions, fragments and electrodes must mean something to the potential's terms."""
     if potential.pqeq is not None:
         potential.pqeq.check_periodicity(torch.tensor(pbc))
         return
     for name, value in (("total_charge", total_charge), ("field", field)):
         if np.any(value):
             raise ValueError(f"{name}: this potential has no charges (no PQEq term) to answer to {name}={value}; leave it zero")
+    for name, value in groupings.items():
+        if value is not None:
+            raise ValueError(f"{name}: this potential has no charges (no PQEq term) to group; leave it None")
 
 
 def model_atoms(topology: app.Topology, atoms: Sequence[int] | None, potential: Potential) -> tuple[list[int], list[int] | None]:

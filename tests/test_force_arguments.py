@@ -68,6 +68,10 @@ def test_charges_and_fields_that_nothing_would_feel(network):
         create_force(network, topology_of(SALT, BOX), total_charge=1, backend="python")
     with pytest.raises(ValueError, match="field: this potential has no charges"):
         create_force(network, topology_of(SALT, BOX), field=FIELD, backend="python")
+    with pytest.raises(ValueError, match="electrodes: this potential has no charges"):
+        create_force(network, topology_of(SALT, BOX), electrodes=[([0, 1], 0.0), ([2, 3], 1.0)], backend="python")
+    with pytest.raises(ValueError, match="fragments: this potential has no charges"):
+        create_force(network, topology_of(SALT, BOX), coupling="fragment", fragments=[[0, 1, 2, 3]], backend="python")
 
 
 def test_versions_that_do_not_fit(ewald, monkeypatch):
