@@ -2,17 +2,20 @@
 
 Every product is a module of e3nn (Linear, TensorProduct, FullyConnectedTensorProduct, Gate), the radial networks run on every pair,
 and messages are summed with index_add. The layers are pruned as in the package (no features that the energy does not read), so that
-both compute the same. The one difference: e3nn normalizes activations with its own estimates of their norms, 2e-5 off ours.
+both compute the same. e3nn divides activations by an estimate of √⟨act²⟩ from a million random numbers, 0.595530 for silu; exact is
+0.596469, and the package has the 0.596459 of published models. The gates here get the package's, or forces would differ by 1 %.
 """
 
 import torch
 from e3nn import o3
+from e3nn.math import normalize2mom
 from e3nn.nn import Gate
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gnn.convolution import Interaction
 from openmm_pqeq.gnn.paths import Blocks
+from openmm_pqeq.gnn.radial import NORMS
 from openmm_pqeq.neighbors import Pairs, within
 
 ACTS = {1: torch.nn.functional.silu, -1: torch.tanh}
@@ -54,6 +57,9 @@ class E3nnLayer(nn.Module):
         scalars, gated = irreps(layer.scalars), irreps(layer.gated)
         gates = o3.Irreps([(gated.num_irreps, (0, 1))]).simplify()
         self.gate = Gate(scalars, [ACTS[ir.p] for _, ir in scalars], gates, [ACTS[1]] * len(gates), gated)
+        for part in self.gate.modules():
+            if isinstance(part, normalize2mom):
+                part.cst = 1.0 / NORMS[part.f.__name__]
         self.radial, self.width, self.avg_neighbors = ours.radial, slots.dim, ours.avg_neighbors
 
     def forward(self, x: Tensor, species: Tensor, centers: Tensor, neighbors: Tensor, basis: Tensor, harmonics: Tensor) -> Tensor:
