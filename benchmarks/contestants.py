@@ -33,7 +33,8 @@ Evaluate = Callable[[], torch.Tensor]
 
 def contestants() -> list[str]:
     """Names; each is a way to evaluate and, after it, the irreps."""
-    return [kind + label for kind in ("fused", "reference", "e3nn", "nequip") for label in IRREPS if kind + label != "nequip"]
+    own = [kind + label for kind in ("fused", "reference", "e3nn", "nequip") for label in IRREPS if kind + label != "nequip"]
+    return [*own, "mace"]
 
 
 def network(species: list[str], label: str, dtype: torch.dtype) -> NequIP:
@@ -88,6 +89,10 @@ def of_nequip(species: list[str], structure: Structure, dtype: torch.dtype) -> E
 def evaluation(name: str, structure: Structure, species: list[str], dtype: torch.dtype) -> Evaluate:
     """What the contestant of this name does."""
     kind, _, label = name.partition("-")
+    if kind == "mace":
+        from mace_network import of_mace
+
+        return of_mace(structure, dtype, R_MAX, N_BASIS, 49.0)
     if kind == "nequip":
         return of_nequip(species, structure, dtype)
     ours = network(species, f"-{label}" if label else "", dtype)

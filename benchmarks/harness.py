@@ -4,18 +4,16 @@ Every contestant is a process of its own, so that its peak memory is its own, an
 busy moment hits them alike. Reported are medians of wall and of processor time; ratios are those of one run.
 """
 
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import NamedTuple, Self
 
-import torch
+from openmm_pqeq.md import profile
 
 FOLDER = Path(__file__).parent
 
@@ -39,10 +37,14 @@ class Timing(NamedTuple):
 class Contestant:
     """A process of contestants.py."""
 
-    def __init__(self, name: str, arguments: list[str], threads: int):
+    def __init__(self, name: str, arguments: list[str], threads: int, peers: Path | None = None):
         self.name, self.rounds = name, []
         # PASSIVE: a thread that waits for another does not take the processor from it, where there are fewer than threads
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        if (folder := folder_of(name, peers)) is not None:
+            environment["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        if name == "mace":  # the constants of e3nn 0.4.4 are a pickle, which torch reads only when told to
+            environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
         command = [sys.executable, str(FOLDER / "contestants.py"), name, *arguments, "--threads", str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -57,6 +59,8 @@ class Contestant:
     def wait_until_ready(self) -> None:
         """Until the model is made."""
         words = self._line()
+        while words[0] != "ready":  # what imports have to say
+            words = self._line()
         self.n_atoms, self.n_pairs, self.before = int(words[1]), int(words[2]), float(words[3])
 
     def turn(self) -> list[float]:
@@ -78,9 +82,17 @@ class Contestant:
         return line
 
 
-def compare(names: list[str], arguments: list[str], threads: int, warmup: int, rounds: int) -> list[Timing]:
-    """Timings of contestants that take turns; `warmup` rounds are not counted."""
-    contestants = [Contestant(name, arguments, threads) for name in names]
+def folder_of(name: str, peers: Path | None) -> Path | None:
+    """Where a contestant's package is, if not where this one is: what it needs may not fit."""
+    folder = None if peers is None else (peers / name.partition("-")[0]).resolve()
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def compare(
+    names: list[str], arguments: list[str], threads: int, warmup: int, rounds: int, peers: Path | None = None
+) -> list[Timing]:
+    """Timings of contestants that take turns; `warmup` rounds are not counted. `peers`: see `folder_of`."""
+    contestants = [Contestant(name, arguments, threads, peers) for name in names]
     try:
         for contestant in contestants:
             contestant.wait_until_ready()
@@ -97,30 +109,14 @@ def compare(names: list[str], arguments: list[str], threads: int, warmup: int, r
 
 
 def machine() -> dict[str, object]:
-    """What the numbers were measured on."""
-    names = ["openmm-pqeq", "torch", "e3nn", "nequip"]
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except ModuleNotFoundError:
-            continue
-    model = next((line.split(":")[1].strip() for line in cpu_info() if line.startswith("model name")), platform.processor())
-    return {
-        "date": datetime.date.today().isoformat(),
-        "processor": model,
-        "cores": os.cpu_count(),
-        "load": [round(load, 1) for load in os.getloadavg()],
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "python": platform.python_version(),
-        "versions": found,
-    }
+    """What the numbers were measured on; the threads are those of each contestant."""
+    return {name: value for name, value in profile.machine().items() if name != "threads"}
 
 
-def cpu_info() -> list[str]:
-    """Lines of /proc/cpuinfo, where there is one."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+def versions_of_peers(peers: Path | None) -> dict[str, str]:
+    """Of the packages in folders of their own, and of those they bring along."""
+    folders = [] if peers is None else [str(folder) for folder in sorted(peers.iterdir()) if folder.is_dir()]
+    return {f"{Path(folder).name}/{found.name}": found.version for folder in folders for found in distributions(path=[folder])}
 
 
 def save(name: str, content: dict[str, object]) -> Path:
