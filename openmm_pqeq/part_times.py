@@ -86,7 +86,9 @@ class PartTimer:
         self.search = _frozen(whole.search, "searches")
         self.gnn: Any = None if potential.gnn is None else _frozen(whole.gnn, *(["layout", "read_out"] if self.by_layers else []))
         self.layers = [_frozen(layer) for layer in whole.gnn.interactions.children()] if self.by_layers else []
-        self.pqeq: Any = None if potential.pqeq is None else _frozen(whole.pqeq, "memory.products")
+        self.sweeps = potential.pqeq is not None and whole.pqeq.swept is not None
+        kept = "swept.products" if self.sweeps else "memory.products"
+        self.pqeq: Any = None if potential.pqeq is None else _frozen(whole.pqeq, kept)
         self.dispersion_search: Any = None if potential.d3 is None else _frozen(whole.dispersion_search)
         self.d3: Any = None if potential.d3 is None else _frozen(whole.d3)
 
@@ -110,7 +112,7 @@ class PartTimer:
             _add(own, slopes[1:])
             gradient = gradient + slopes[0]
             energies = energies + solution.energy.sum().detach()
-            products = int(self.pqeq.memory.products)
+            products = int(self.pqeq.swept.products if self.sweeps else self.pqeq.memory.products)
             parts.append(PartTime(CHARGES, solving, pushing))
         if self.d3 is not None:
             far, far_searching = timed(self.dispersion_search, structure)

@@ -211,7 +211,7 @@ class Potential(nn.Module):
     @torch.jit.unused
     def compile_for_inference(self) -> "Potential":
         """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions, and which keeps
-        lists of neighbours as long as they hold.
+        lists of neighbours as long as they hold. The sweeps of the protocol `reaxnet` meet each pair once and form no matrix.
 
         Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now, and D3 an
         `InferenceD3`. They may be differentiated once, and they cannot be saved as a model: save the original.
@@ -220,15 +220,16 @@ class Potential(nn.Module):
         if isinstance(compiled.gnn, NequIP) and can_be_fused(compiled.gnn):
             compiled.add_module("gnn", InferenceNequIP(compiled.gnn))
         if compiled.pqeq is not None:
-            compiled.pqeq.warm_start = True
+            compiled.pqeq.prepare_for_dynamics(SKIN)
         device = _device_of(self)
-        compiled.add_module("search", NeighborSearch(self.search.cutoff, SKIN).to(device))
+        shared = self.gnn_cutoff if compiled.pqeq is not None and compiled.pqeq.swept is not None else self.search.cutoff
+        compiled.add_module("search", NeighborSearch(max(shared, 1.0), SKIN))
         if compiled.d3 is not None:
             if isinstance(compiled.d3, D3) and ops.available("dispersion"):
                 compiled.add_module("d3", InferenceD3(compiled.d3))
             search = KeptSearch if isinstance(compiled.d3, InferenceD3) else NeighborSearch
-            compiled.add_module("dispersion_search", search(self.dispersion_search.cutoff, SKIN).to(device))
-        return compiled
+            compiled.add_module("dispersion_search", search(self.dispersion_search.cutoff, SKIN))
+        return compiled.to(device)
 
     @torch.jit.unused
     def check_elements(self, numbers: Any) -> None:

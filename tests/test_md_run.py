@@ -152,7 +152,7 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(unbroken, folder, how, ste
     assert one.keys() == two.keys()
     assert one["step"].tolist() == two["step"].tolist()
     for name, values in one.items():
-        assert np.abs(values - two[name]).max() < 1e-6, name  # the random numbers continue; sweeps need no warm start
+        assert np.abs(values - two[name]).max() < 1e-6, name  # the random numbers continue; charges are solved to 1e-7 eV/e
     expected, found = (mdtraj.load(r.files.trajectory, top=r.files.topology) for r in (unbroken, again))
     assert np.abs(expected.xyz - found.xyz).max() < 1.1e-3  # nm, xtc's rounding
     assert np.allclose(found.time, np.arange(3, STEPS + 1, 3) * 0.2e-3, atol=1e-6)

@@ -43,6 +43,11 @@ NEWTON_DEPTH = 0.03
 quadratic."""
 ROUGH_RESIDUAL = 0.3
 """eV/e, eV/Å: charges and shells good enough to make a preconditioner at."""
+MAX_MINRES_STEPS = 1000
+SINGULAR_MATRIX = 1e-13
+"""Relative to the hardness, which the charge matrix is scaled by."""
+SWEEP_DEPTH, LEAST_SWEEP_DEPTH = 0.01, 1e-11
+"""Of the tolerance, and in eV/e: how deep the charges of the sweeps for dynamics are solved."""
 PROBE_DEPTH = 1e-3
 DIRECT_ERROR = 1e-3
 """eV/e for each e, of the direct solution in `reaxnet`; rounding gives 1e-12, in float32 1e-4."""

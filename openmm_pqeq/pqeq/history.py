@@ -38,19 +38,21 @@ def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tens
     return positions - turns @ rows
 
 
-def guess(history: History, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at unwrapped positions (n_atoms, 3) Å."""
-    latest = history.positions[0]
-    charges, shells = history.charges[0], history.shells[0]
-    if history.positions.size(0) == 1:
-        return charges, shells
-    steps = (history.positions[1:] - latest).flatten(1)
+def weights(known: Tensor, positions: Tensor) -> Tensor:
+    """w (n_kept,), Σ w = 1, of the combination of known positions (n_kept, n_atoms, 3) Å that comes closest to unwrapped positions
+    (n_atoms, 3) Å."""
+    steps = (known[1:] - known[0]).flatten(1)
     gram = steps @ steps.t()
     ridge = constants.HISTORY_RIDGE * torch.diagonal(gram).sum() + 1e-24
     gram = gram + ridge * torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
-    weights = torch.linalg.solve(gram, steps @ (positions - latest).flatten())
-    charges = charges + weights @ (history.charges[1:] - charges)
-    return charges, shells + torch.tensordot(weights, history.shells[1:] - shells, dims=1)
+    found = torch.linalg.solve(gram, steps @ (positions - known[0]).flatten())
+    return torch.cat([1.0 - found.sum(dim=0, keepdim=True), found])
+
+
+def guess(history: History, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at unwrapped positions (n_atoms, 3) Å."""
+    w = weights(history.positions, positions)
+    return w @ history.charges, torch.tensordot(w, history.shells, dims=1)
 
 
 def remember(history: History, positions: Tensor, charges: Tensor, shells: Tensor) -> History:

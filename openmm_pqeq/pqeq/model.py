@@ -39,6 +39,7 @@ from openmm_pqeq.pqeq.problem import Problem
 from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
 from openmm_pqeq.pqeq.self_interaction import self_energy
 from openmm_pqeq.pqeq.solver import Minimum, minimize
+from openmm_pqeq.pqeq.sweeps import Sweeps
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
@@ -109,6 +110,7 @@ class PQEq(nn.Module):
         largest = max(1.0, *(p.core_charge for p in parameters.values()))
         self.lattice = Lattice(protocol, self.cutoff, self.tolerance / largest**2, mesh_spacing or 0.0)
         self.memory = Memory()
+        self.swept: Sweeps | None = None
         self.species = list(parameters)
         self.symbols = list(SYMBOLS)
         rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
@@ -167,6 +169,8 @@ class PQEq(nn.Module):
     def solve(self, structure: Structure, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
         """Energy (scalar, eV), charges and shells of one structure."""
         problem = self.problem(structure, pairs)
+        if self.swept is not None:
+            return self.swept(structure, problem)
         if self.protocol == "reaxnet":
             charges, shells = sweep(problem, self.cutoff, self.sweeps)
             if self.stop_gradient:
@@ -178,6 +182,16 @@ class PQEq(nn.Module):
                 self.raise_unsolved(structure, found)
             charges, shells = found.charges, found.shells
         return self.energy(problem, charges, shells), charges, shells
+
+    @torch.jit.unused
+    def prepare_for_dynamics(self, skin: float) -> None:
+        """Begin solutions where the last ones ended, and sweep with the gradient in closed form. First derivatives alone are left.
+
+        skin : Å, of the list of neighbours
+        """
+        self.warm_start = True
+        if self.protocol == "reaxnet":
+            self.swept = Sweeps(self.cutoff, self.sweeps, self.stop_gradient, self.tolerance, skin)
 
     def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
@@ -272,6 +286,8 @@ class PQEq(nn.Module):
         z = self.core_charge.to(dtype)[numbers]
         exponents = gaussian_exponents(self.radius).to(dtype)
         own, space, mesh = self.lattice.waves(structure, exponents, self.warm_start)
+        if self.swept is not None:  # which has pairs of its own
+            pairs = subset(pairs, pairs.centers[:0])
         return Problem(
             electronegativity,
             self.hardness.to(dtype)[numbers],

@@ -1,8 +1,6 @@
 // f = k_e erf(γr)/r with its radial derivatives, eV, Å, e.
 #pragma once
 
-#include <cmath>
-
 namespace openmm_pqeq {
 
 // The Coulomb constant of openmm_pqeq/units.py, eV Å.

@@ -34,4 +34,22 @@ TORCH_LIBRARY(openmm_pqeq, library) {
       "dispersion_backward(Tensor gradients, Tensor coordination_numbers, Tensor positions, Tensor cell, Tensor batch, Tensor centers, Tensor neighbors, Tensor shifts, Tensor species,"
       " Tensor c6, Tensor coordination, Tensor covalent_radii, Tensor c8_over_c6, Tensor radii6, Tensor radii8, bool zero_damping,"
       " float s6, float s8, float alp, float cutoff, float cn_cutoff, float smoothing_width, bool with_cell) -> (Tensor, Tensor)");
+
+  // openmm_pqeq.pqeq.tapered: the functions of the same name with _reference; values alone
+  library.def(
+      "tapered_pairs(Tensor positions, Tensor cell, Tensor centers, Tensor neighbors, Tensor shifts, float cutoff, bool float32)"
+      " -> (Tensor centers, Tensor neighbors, Tensor shifts, Tensor vectors)");
+  library.def(
+      "tapered_radials(Tensor centers, Tensor neighbors, Tensor vectors, Tensor kind, Tensor gamma, float cutoff, Tensor? shells) -> Tensor");
+  library.def(
+      "tapered_gradient(Tensor centers, Tensor neighbors, Tensor vectors, Tensor at_cores, Tensor at_shells, Tensor core_charge,"
+      " Tensor charges, Tensor shells, bool with_potential, bool with_field) -> (Tensor potential, Tensor field)");
+  library.def(
+      "tapered_product(Tensor centers, Tensor neighbors, Tensor vectors, Tensor at_cores, Tensor at_shells, Tensor core_charge,"
+      " Tensor charges, Tensor shells, Tensor dq, Tensor ds, bool with_potential, bool with_field) -> (Tensor potential, Tensor field)");
+  library.def(
+      "tapered_forces(Tensor centers, Tensor neighbors, Tensor shifts, Tensor vectors, Tensor at_cores, Tensor at_shells,"
+      " Tensor core_charge, Tensor charges, Tensor shells, Tensor dq, Tensor ds, float energy_weight)"
+      " -> (Tensor energy, Tensor slope, Tensor cell_slope)");
+  library.def("pair_matrix_product(Tensor centers, Tensor neighbors, Tensor values, Tensor x) -> Tensor");
 }
