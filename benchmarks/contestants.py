@@ -8,16 +8,14 @@ optimizes during them.
 """
 
 import argparse
-import resource
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import e3nn.util.jit
 import torch
 from systems import SYSTEMS, system
+from turns import answer, peak_memory
 
 from openmm_pqeq import ops
 from openmm_pqeq.gnn import InferenceNequIP, NequIP
@@ -123,17 +121,10 @@ def main() -> None:
     structure = structure_of(torch.tensor(atoms.positions), numbers, torch.tensor(atoms.cell.array))
     structure = structure._replace(positions=structure.positions.to(dtype), cell=structure.cell.to(dtype))
     symbols = dict(zip(atoms.numbers.tolist(), atoms.get_chemical_symbols()))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_memory()
     evaluate = evaluation(arguments.name, structure, [symbols[z] for z in sorted(symbols)], dtype)
     n_pairs = len(NeighborSearch(R_MAX)(structure).centers)
-    print(f"ready {len(atoms)} {n_pairs} {before:.0f}", flush=True)
-    for _ in sys.stdin:
-        wall, processor = time.perf_counter(), time.process_time()
-        forces = evaluate()
-        spent = time.perf_counter() - wall, time.process_time() - processor
-        print(*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
-        if arguments.forces is not None:
-            torch.save(forces.detach(), arguments.forces)
+    answer(evaluate, len(atoms), n_pairs, before, arguments.forces)
 
 
 if __name__ == "__main__":

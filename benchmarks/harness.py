@@ -35,9 +35,9 @@ class Timing(NamedTuple):
 
 
 class Contestant:
-    """A process of contestants.py."""
+    """A process of one of the contestants' files."""
 
-    def __init__(self, name: str, arguments: list[str], threads: int, peers: Path | None = None):
+    def __init__(self, name: str, arguments: list[str], threads: int, peers: Path | None = None, file: str = "contestants.py"):
         self.name, self.rounds = name, []
         # PASSIVE: a thread that waits for another does not take the processor from it, where there are fewer than threads
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
@@ -45,7 +45,7 @@ class Contestant:
             environment["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
         if name == "mace":  # the constants of e3nn 0.4.4 are a pickle, which torch reads only when told to
             environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
-        command = [sys.executable, str(FOLDER / "contestants.py"), name, *arguments, "--threads", str(threads)]
+        command = [sys.executable, str(FOLDER / file), name, *arguments, "--threads", str(threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def __enter__(self) -> Self:
@@ -89,10 +89,16 @@ def folder_of(name: str, peers: Path | None) -> Path | None:
 
 
 def compare(
-    names: list[str], arguments: list[str], threads: int, warmup: int, rounds: int, peers: Path | None = None
+    names: list[str],
+    arguments: list[str],
+    threads: int,
+    warmup: int,
+    rounds: int,
+    peers: Path | None = None,
+    file: str = "contestants.py",
 ) -> list[Timing]:
-    """Timings of contestants that take turns; `warmup` rounds are not counted. `peers`: see `folder_of`."""
-    contestants = [Contestant(name, arguments, threads, peers) for name in names]
+    """Timings of contestants, programs in `file`, that take turns; `warmup` rounds are not counted. `peers`: see `folder_of`."""
+    contestants = [Contestant(name, arguments, threads, peers, file) for name in names]
     try:
         for contestant in contestants:
             contestant.wait_until_ready()
@@ -106,6 +112,18 @@ def compare(
     finally:
         for contestant in contestants:
             contestant.__exit__()
+
+
+def table(timings: list[Timing], yardsticks: list[Timing]) -> str:
+    """The timings, each with ratios to its yardstick."""
+    names = ("wall s", "cpu s", "fastest", "ratio wall", "ratio cpu", "peak MiB", "own MiB", "ratio peak")
+    width = max(14, *(len(t.name) + 1 for t in timings))
+    lines = [" " * width + "".join(f"{name:>11}" for name in names)]
+    for t, yardstick in zip(timings, yardsticks, strict=True):
+        ratios = f"{t.wall / yardstick.wall:11.1f}{t.processor / yardstick.processor:11.1f}"
+        memory = f"{t.peak:11.0f}{t.peak - t.before:11.0f}{t.peak / yardstick.peak:11.1f}"
+        lines.append(f"{t.name:{width}}{t.wall:11.3f}{t.processor:11.3f}{t.fastest:11.3f}{ratios}{memory}")
+    return "\n".join(lines)
 
 
 def machine() -> dict[str, object]:

@@ -22,17 +22,10 @@ from harness import Timing, compare, folder_of, save, versions_of_peers
 from systems import SYSTEMS
 
 
-def table(timings: list[Timing]) -> str:
-    """The timings, with ratios to the first and to the contestant of the same irreps that is fused."""
+def yardsticks(timings: list[Timing]) -> list[Timing]:
+    """For each, the contestant of the same irreps that is fused."""
     best = {t.name.partition("-")[2]: t for t in timings if t.name.startswith("fused")}
-    names = ("wall s", "cpu s", "fastest", "ratio wall", "ratio cpu", "peak MiB", "own MiB", "ratio peak")
-    lines = [" " * 14 + "".join(f"{name:>11}" for name in names)]
-    for t in timings:
-        fused = best.get(t.name.partition("-")[2], t)
-        ratios = f"{t.wall / fused.wall:11.1f}{t.processor / fused.processor:11.1f}"
-        memory = f"{t.peak:11.0f}{t.peak - t.before:11.0f}{t.peak / fused.peak:11.1f}"
-        lines.append(f"{t.name:14}{t.wall:11.3f}{t.processor:11.3f}{t.fastest:11.3f}{ratios}{memory}")
-    return "\n".join(lines)
+    return [best.get(t.name.partition("-")[2], t) for t in timings]
 
 
 def main() -> None:
@@ -55,7 +48,7 @@ def main() -> None:
         given = [system, *(["--data", str(arguments.data)] if arguments.data else [])]
         timings = compare(arguments.only or default, given, arguments.threads, arguments.warmup, arguments.rounds, arguments.peers)
         print(f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs, {arguments.threads} threads")
-        print(table(timings), flush=True)
+        print(table(timings, yardsticks(timings)), flush=True)
         results[system] = [t._asdict() for t in timings]
     others = versions_of_peers(arguments.peers)
     path = save(arguments.save, {"threads": arguments.threads, "rounds": arguments.rounds, "peers": others, "float32": results})
