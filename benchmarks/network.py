@@ -18,7 +18,7 @@ import importlib.util
 from pathlib import Path
 
 from contestants import contestants
-from harness import Timing, compare, folder_of, save, versions_of_peers
+from harness import Timing, compare, folder_of, save, table, versions_of_peers
 from systems import SYSTEMS
 
 

@@ -5,17 +5,21 @@
 11 bytes a pair: 24,000 atoms have 40 million within 20 Å. Nothing is filtered or gathered from call to call; an operator goes
 through the list and skips what is beyond its cutoff. The list holds by the law of `openmm_pqeq.neighbors`.
 
+The search is the native operator's where there is one (plugin/), and vesin's otherwise: the same pairs, in another order. It is ten
+times as fast as vesin's at 21 Å, and as fast at 6 Å.
+
 Shifts belong to atoms that were wrapped into the cell when the list was made. Therefore they are small, however far atoms have
 diffused, and the positions to use with them come with the list: r_i − T_i·C, T_i the lattice vectors by which the caller's image of
 an atom is away from the list's. The T_i are constants: derivatives with respect to positions and cell go through that difference.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 import vesin_torch
 from torch import Tensor, nn
 
+from openmm_pqeq import ops
 from openmm_pqeq.neighbors import SKIN, Kept, still_hold
 from openmm_pqeq.structure import Structure
 
@@ -53,10 +57,12 @@ class KeptSearch(nn.Module):
     kept_neighbors: Tensor
     kept_shifts: Tensor
     searches: Tensor
+    native: Final[bool]
 
     def __init__(self, cutoff: float, skin: float = SKIN):
         super().__init__()
         self.cutoff, self.skin, self.most_shift = float(cutoff), float(skin), MOST_SHIFT
+        self.native = ops.available("half_list")
         self.search = vesin_torch.NeighborList(cutoff=self.cutoff + self.skin, full_list=False, sorted=True)._c
         self.register_buffer("kept_positions", torch.zeros(0, 3, dtype=torch.float64), persistent=False)
         self.register_buffer("kept_cell", torch.zeros(3, 3, dtype=torch.float64), persistent=False)
@@ -115,6 +121,9 @@ class KeptSearch(nn.Module):
             rows = box * periodic.unsqueeze(1)
             turns = torch.floor(positions @ torch.linalg.pinv(rows)) * periodic
         wrapped = positions - turns @ box
+        if self.native and not wrapped.is_cuda:
+            centers, neighbors, shifts = torch.ops.openmm_pqeq.half_list(wrapped, box, periodic, self.cutoff + self.skin)
+            return turns, KeptPairs(wrapped, centers, neighbors, shifts)
         found = self.search.compute(wrapped, box, periodic, "ijS", True)
         shifts = found[2]
         if shifts.numel() > 0 and int(shifts.abs().max()) > self.most_shift:

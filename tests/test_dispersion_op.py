@@ -14,7 +14,7 @@ from openmm_pqeq import ops
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.d3_inference import InferenceD3, dispersion_reference
 from openmm_pqeq.neighbors import NeighborSearch
-from openmm_pqeq.neighbors_kept import KeptSearch
+from openmm_pqeq.neighbors_kept import KeptPairs, KeptSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.structure import Structure, collate
 
@@ -191,6 +191,22 @@ def test_second_derivatives_are_refused_and_first_ones_with_a_graph_are_not():
     laws.close(-slope, expected, 0.0, "forces with a graph")
     with pytest.raises(RuntimeError, match=r"dispersion: expected at most first derivatives.*compile_for_inference"):
         slope.sum().backward()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
+@pytest.mark.parametrize("damping", ["zero", "bj"])
+def test_on_cuda(structure, damping):
+    """With the list of the CPU; sums on a GPU are whole multiples of 1e-12."""
+    given = structure_from(structure)
+    for dtype, tolerance in ((DOUBLE, 1e-9), (SINGLE, 10 * TOLERANCE[SINGLE])):
+        fast, search = InferenceD3(term(damping, dtype=dtype)).cuda(), KeptSearch(13.0)
+
+        def on_cuda(moved: Structure, fast=fast, search=search) -> torch.Tensor:
+            pairs, moved = search(moved), Structure(*(x.cuda() for x in moved))
+            return fast(moved, KeptPairs(*(x.cuda() for x in pairs))).cpu()
+
+        assert_equal(energies_and_slopes(on_cuda, given), energies_and_slopes(reference_of(term(damping)), given), tolerance)
 
 
 # In a potential

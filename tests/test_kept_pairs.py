@@ -6,6 +6,7 @@ import pytest
 import torch
 from test_verlet import CELL, CUTOFF, SKIN, crystal, random
 
+from openmm_pqeq import ops
 from openmm_pqeq.neighbors import NeighborSearch
 from openmm_pqeq.neighbors_kept import KeptPairs, KeptSearch
 from openmm_pqeq.structure import Structure, collate, structure_of
@@ -13,6 +14,15 @@ from openmm_pqeq.structure import Structure, collate, structure_of
 pytestmark = pytest.mark.python_route
 
 PERIODICITIES = [(True, True, True), (True, False, True), (False, False, True), (False, False, False)]
+
+
+@pytest.fixture(params=["native", "vesin"], autouse=True)
+def search_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose search is used."""
+    if request.param == "vesin":
+        monkeypatch.setattr(ops, "available", lambda operator=None: False)
+    elif not ops.available("half_list"):
+        pytest.skip(f"half_list: {ops.status()}")
 
 
 def vectors_of(pairs: KeptPairs, structure: Structure) -> torch.Tensor:

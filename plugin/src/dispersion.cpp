@@ -75,6 +75,14 @@ void check(const DispersionArguments& given) {
   check_range("neighbors", given.neighbors, n_atoms);
 }
 
+void check_atoms(const DispersionArguments& given, const Tensor& gradients, const Tensor& coordination_numbers) {
+  for (const Tensor& each : {gradients, coordination_numbers}) {
+    TORCH_CHECK_VALUE(each.dim() == 1 && each.size(0) == given.positions.size(0) && each.device() == given.positions.device(),
+                      "gradients, coordination_numbers: expected ", given.positions.size(0), " numbers on ", given.positions.device(),
+                      ", got ", each.sizes(), " on ", each.device());
+  }
+}
+
 Dispersion prepared(const DispersionArguments& given) {
   using at::indexing::Slice;
   const auto options = given.positions.options().dtype(at::kDouble);

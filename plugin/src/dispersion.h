@@ -1,6 +1,8 @@
 // Arguments of dispersion, checked, and what its kernels on every device take.
 #pragma once
 
+#include "dispersion_pairs.h"
+
 #include <ATen/ATen.h>
 
 #include <tuple>
@@ -36,11 +38,36 @@ constexpr double kStep = 1e30;
 
 // ValueError for shapes, dtypes, devices and indices that do not fit.
 void check(const DispersionArguments& given);
+void check_atoms(const DispersionArguments& given, const Tensor& gradients, const Tensor& coordination_numbers);
 
 Dispersion prepared(const DispersionArguments& given);
 
 // (n_atoms, kWeights) in the dtype of the tables, from coordination numbers (n_atoms,)
 Tensor dispersion_weights(const DispersionArguments& given, const Tensor& coordination_numbers);
+
+// What the kernels read; the weights, and what backward needs, are added where they are known.
+template <typename T>
+DispersionPairs<T> dispersion_pairs(const Dispersion& work, const DispersionArguments& given) {
+  return {work.centers.size(0),
+          work.c6.size(0),
+          work.positions.const_data_ptr<double>(),
+          work.offsets.const_data_ptr<double>(),
+          work.batch.const_data_ptr<int64_t>(),
+          work.centers.const_data_ptr<int32_t>(),
+          work.neighbors.const_data_ptr<int32_t>(),
+          work.kinds.const_data_ptr<int32_t>(),
+          work.shifts.const_data_ptr<int8_t>(),
+          work.constants.const_data_ptr<T>(),
+          work.c6.const_data_ptr<T>(),
+          nullptr,
+          given.zero_damping,
+          given.alp,
+          static_cast<T>(given.cutoff),
+          static_cast<T>(given.cn_cutoff),
+          static_cast<T>(work.inverse_width),
+          nullptr,
+          nullptr};
+}
 
 }  // namespace openmm_pqeq
 

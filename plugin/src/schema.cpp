@@ -52,4 +52,8 @@ TORCH_LIBRARY(openmm_pqeq, library) {
       " Tensor core_charge, Tensor charges, Tensor shells, Tensor dq, Tensor ds, float energy_weight)"
       " -> (Tensor energy, Tensor slope, Tensor cell_slope)");
   library.def("pair_matrix_product(Tensor centers, Tensor neighbors, Tensor values, Tensor x) -> Tensor");
+
+  // The list of a KeptSearch, openmm_pqeq.neighbors_kept: integers, for atoms wrapped into the cell
+  library.def(
+      "half_list(Tensor positions, Tensor cell, Tensor periodic, float cutoff) -> (Tensor centers, Tensor neighbors, Tensor shifts)");
 }

@@ -50,28 +50,6 @@ void for_ranges(int64_t n_pairs, const Work& work) {
   });
 }
 
-template <typename T>
-DispersionPairs<T> pairs_of(const Dispersion& work, const DispersionArguments& given) {
-  return {work.c6.size(0),
-          work.positions.const_data_ptr<double>(),
-          work.offsets.const_data_ptr<double>(),
-          work.batch.const_data_ptr<int64_t>(),
-          work.centers.const_data_ptr<int32_t>(),
-          work.neighbors.const_data_ptr<int32_t>(),
-          work.kinds.const_data_ptr<int32_t>(),
-          work.shifts.const_data_ptr<int8_t>(),
-          work.constants.const_data_ptr<T>(),
-          work.c6.const_data_ptr<T>(),
-          nullptr,
-          given.zero_damping,
-          given.alp,
-          static_cast<T>(given.cutoff),
-          static_cast<T>(given.cn_cutoff),
-          static_cast<T>(work.inverse_width),
-          nullptr,
-          nullptr};
-}
-
 std::tuple<Tensor, Tensor> dispersion_cpu(PQEQ_DISPERSION_PARAMETERS) {
   const DispersionArguments given PQEQ_DISPERSION_GIVEN;
   check(given);
@@ -82,7 +60,7 @@ std::tuple<Tensor, Tensor> dispersion_cpu(PQEQ_DISPERSION_PARAMETERS) {
   Tensor coordination_numbers, energies;
   AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion", [&] {
     const auto kernels = dispersion_kernels<scalar_t>();
-    auto pairs = pairs_of<scalar_t>(work, given);
+    auto pairs = dispersion_pairs<scalar_t>(work, given);
     for_ranges(n_pairs, [&](int64_t begin, int64_t end, int64_t range) { kernels.counts(pairs, begin, end, at_sums + range * n_atoms); });
     coordination_numbers = sums.sum(0);
     sums.zero_();
@@ -100,9 +78,7 @@ std::tuple<Tensor, Tensor> dispersion_backward_cpu(
   check(given);
   const Dispersion work = prepared(given);
   const int64_t n_pairs = centers.size(0), n_atoms = positions.size(0), n_structures = cell.size(0), n = ranges(n_pairs);
-  for (const Tensor& each : {gradients, coordination_numbers}) {
-    TORCH_CHECK_VALUE(each.dim() == 1 && each.size(0) == n_atoms, "gradients, coordination_numbers: expected one for each atom");
-  }
+  check_atoms(given, gradients, coordination_numbers);
   const Tensor sums = at::zeros({n, n_atoms, 4}, work.positions.options());
   const Tensor cell_sums = at::zeros({n, n_structures, 9}, work.positions.options());
   const Tensor cotangents = gradients.to(at::kDouble).contiguous(), weights = dispersion_weights(given, coordination_numbers);
@@ -112,7 +88,7 @@ std::tuple<Tensor, Tensor> dispersion_backward_cpu(
   const auto own_cell = [&](int64_t range) { return with_cell ? at_cell + range * n_structures * 9 : nullptr; };
   AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion_backward", [&] {
     const auto kernels = dispersion_kernels<scalar_t>();
-    auto pairs = pairs_of<scalar_t>(work, given);
+    auto pairs = dispersion_pairs<scalar_t>(work, given);
     pairs.weights = weights.const_data_ptr<scalar_t>();
     pairs.cotangents = cotangents.const_data_ptr<double>();
     for_ranges(n_pairs, [&](int64_t begin, int64_t end, int64_t range) { kernels.slopes(pairs, begin, end, own_sums(range), own_cell(range)); });

@@ -3,26 +3,11 @@
 // Each goes through the pairs from `begin` to `end` and adds to sums that no other thread has.
 #pragma once
 
-#include <cstdint>
+#include "../dispersion_pairs.h"
 
 namespace openmm_pqeq {
 
 using Index = int64_t;
-
-// See Dispersion in ../dispersion.h.
-template <typename T>
-struct DispersionPairs {
-  Index n_kinds;
-  const double *positions, *offsets;
-  const int64_t* batch;
-  const int32_t *centers, *neighbors, *kinds;
-  const int8_t* shifts;
-  const T *constants, *c6, *weights;
-  bool zero_damping;
-  double alp;
-  T cutoff, cn_cutoff, inverse_width;
-  const double *cotangents, *chain;  // (n_atoms,): G and D
-};
 
 }  // namespace openmm_pqeq
 
