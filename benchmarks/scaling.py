@@ -27,7 +27,7 @@ from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.structure import structure_of
 
 RESULTS = Path(__file__).parent / "results"
-WARMUP, ROUNDS = 5, 4
+WARMUP, ROUNDS = 4, 3
 REPEATS = {432: ("lipon", (1, 1, 1)), 864: ("lipon", (2, 1, 1)), 2160: ("lipon2160", (1, 1, 1)),
            4320: ("lipon2160", (2, 1, 1)), 8640: ("lipon2160", (2, 2, 1))}  # fmt: skip
 FIT_FROM = 800
@@ -143,8 +143,10 @@ def plot(rows: list[dict]) -> None:
         left.loglog(atoms, [groups(row)[name] for row in rows], marker=marker, lw=1.2, label=name)
     ideal = [rows[-1]["processor"] * n / atoms[-1] for n in atoms]
     left.loglog(atoms, ideal, color="gray", lw=0.8, ls="--", label="∝ atoms")
-    left.set(xlabel="atoms", ylabel="processor time of energy and forces (s)", title="A step of LiPON, one thread")
-    left.legend(fontsize=8, frameon=False)
+    left.set(
+        xlabel="atoms", ylabel="processor time of energy and forces (s)", title="A step of LiPON, one thread", ylim=(1e-4, None)
+    )
+    left.legend(fontsize=8, frameon=False, ncols=2, loc="lower right")
     right.plot(atoms, [row["peak"] / 1024 for row in rows], color="black", marker="o", label="at most")
     right.axhline(rows[0]["before"] / 1024, color="gray", ls="--", lw=0.8, label="before there is a model")
     right.set(xlabel="atoms", ylabel="memory (GiB)", ylim=(0, None), title="Memory")
@@ -159,7 +161,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")
     parser.add_argument("--largest", type=int, default=8640)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--threads-atoms", type=int, default=2160, choices=REPEATS)
+    parser.add_argument("--threads-atoms", type=int, default=864, choices=REPEATS)
     parser.add_argument("--worker", type=int, choices=REPEATS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker is not None:

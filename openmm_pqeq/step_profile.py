@@ -57,10 +57,10 @@ class StepProfile(NamedTuple):
 
     @property
     def neighbors_and_openmm(self) -> float:
-        """Part of a step's processor time that OpenMM and the neighbours take, searches included."""
+        """Part of a step's processor time that OpenMM and the neighbours take, searches included; OpenMM at least zero."""
         without = sum(part.processor for part in self.parts if part.name in SEARCHES)
         step = self.step.processor + self.searching.processor - without
-        return (self.searching.processor + self.openmm.processor) / step
+        return (self.searching.processor + max(self.openmm.processor, 0.0)) / step
 
     @property
     def speedup(self) -> float | None:

@@ -45,7 +45,9 @@ def write_profile(profile: StepProfile, config: RunConfig, structure: str, folde
     """Write `name`.json and `name`.png into a folder, which is made; the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.json", folder / f"{name}.png"]
-    content = {"machine": machine(), "structure": structure, "settings": dataclasses.asdict(config)} | as_dict(profile)
+    settings = dataclasses.asdict(config) | {"structure": structure, "model": Path(config.model).name}
+    del settings["output"]
+    content = {"machine": machine(), "settings": settings} | as_dict(profile)
     paths[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     figure = _plot(profile, config, structure)
     figure.savefig(paths[1])
