@@ -62,7 +62,8 @@ ops: $(VENV)/installed ## build the native operators for the torch in .venv
 	rm -f $(VENV)/operators
 	$(MAKE) $(VENV)/operators
 
-SANITIZED_TESTS := tests/test_convolution_op.py tests/test_mesh_ops.py tests/test_ops.py
+# Tests of the native operators, by their names. Captured is sys alone: what a sanitizer says before it ends the process is to be seen.
+SANITIZED_TESTS := $(wildcard tests/test_*op.py tests/test_*ops.py)
 
 .PHONY: sanitize
 sanitize: $(VENV)/installed ## build the native operators with address and undefined-behaviour sanitizers, and run their tests
@@ -70,7 +71,8 @@ sanitize: $(VENV)/installed ## build the native operators with address and undef
 	  -DPQEQ_OUTPUT_DIRECTORY="$(abspath build/sanitize/library)"
 	$(BIN)/cmake --build build/sanitize --parallel $(JOBS)
 	LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so) $$($${CXX:-c++} -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  OPENMM_PQEQ_NATIVE="$(abspath build/sanitize/library)" OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(SANITIZED_TESTS) -q -p no:cacheprovider
+	  UBSAN_OPTIONS=print_stacktrace=1 OPENMM_PQEQ_NATIVE="$(abspath build/sanitize/library)" OMP_NUM_THREADS=2 \
+	  $(BIN)/python -m pytest $(SANITIZED_TESTS) -q -p no:cacheprovider --capture=sys
 
 .PHONY: clean
 clean: ## remove what make built, the environments included

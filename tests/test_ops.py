@@ -67,6 +67,23 @@ def test_shapes_broadcast_as_in_the_reference():
 
 
 @needs_library
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_two_threads_give_the_numbers_of_one(dtype):
+    """With more elements than one task takes."""
+    made, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            distance, gamma = (x.requires_grad_() for x in distances_and_exponents(100_000, dtype))
+            values = native(distance, gamma)
+            made.append([*values, *torch.autograd.grad(sum(v.sum() for v in values), (distance, gamma))])
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(*made):
+        assert torch.equal(one, two)
+
+
+@needs_library
 @pytest.mark.gpu
 def test_cuda_tensors_are_taken():
     distance, gamma = distances_and_exponents()
