@@ -101,6 +101,43 @@ def test_two_threads_give_the_numbers_of_one(dtype):
         assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_points_that_are_nowhere_have_no_numbers_and_leave_the_others_alone(bad, dtype):
+    grid = GRIDS["order of dynamics"]
+    points, field = points_on(grid, dtype=dtype), numbers(3, 16, 18, 20, dtype=dtype)
+    lost = Points(points.u.clone(), points.channel)
+    lost.u[7] = bad
+    assert not splines.put_native(grid, lost, numbers(40, dtype=dtype), numbers(40, 3, dtype=dtype)).isfinite().all()
+    for ours, expected in zip(
+        [*splines.read_native(grid, lost, field), splines.read_bend_native(grid, lost, field)],
+        [*splines.read_native(grid, points, field), splines.read_bend_native(grid, points, field)],
+    ):
+        assert not ours[7].isfinite().any()
+        assert torch.equal(ours[torch.arange(40) != 7], expected[torch.arange(40) != 7])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not ops.has_kernel("mesh_put", "CUDA"), reason="mesh_put: the library was built without CUDA kernels")
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_cuda_gives_what_the_cpu_gives_and_the_same_in_every_run(grid, dtype):
+    points, values, moved = points_on(grid, 500, dtype), numbers(500, dtype=dtype), numbers(500, 3, dtype=dtype)
+    field = numbers(grid.channels, *grid.size, dtype=dtype)
+
+    def made(device: str) -> list[torch.Tensor]:
+        at, mesh = Points(points.u.to(device), points.channel.to(device)), field.to(device)
+        charges, dipoles = values.to(device), moved.to(device)
+        put = [splines.put_native(grid, at, charges, None), splines.put_native(grid, at, charges, dipoles)]
+        return [*put, *splines.read_native(grid, at, mesh), splines.read_bend_native(grid, at, mesh)]
+
+    for ours, again, expected in zip(made("cuda"), made("cuda"), made("cpu")):
+        assert ours.is_cuda
+        assert torch.equal(ours, again)
+        # up to 500 points on a node, and kernels that fuse other products with sums
+        torch.testing.assert_close(ours.cpu(), expected, atol=30 * TOLERANCE[dtype], rtol=30 * TOLERANCE[dtype])
+
+
 def test_derivatives_come_from_the_references():
     """Through the functions that PQEq calls; the operators themselves refuse."""
     grid = GRIDS["any order"]

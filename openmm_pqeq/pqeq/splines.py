@@ -140,9 +140,20 @@ def read_bend_reference(grid: Grid, points: Points, field: Tensor) -> Tensor:
     return torch.cat(bends)
 
 
+def _on_cpu(u: Tensor) -> bool:
+    return u.is_cpu
+
+
+def _on_cpu_or_cuda(u: Tensor) -> bool:
+    return u.is_cpu or u.is_cuda
+
+
+has_kernel = _on_cpu_or_cuda if ops.has_kernel("mesh_put", "CUDA") else _on_cpu
+
+
 def needs_reference(u: Tensor, other: Tensor) -> bool:
-    """Whether the native operators, which have no derivatives and no kernel but for the CPU, are to be passed by."""
-    return u.device.type != "cpu" or (torch.is_grad_enabled() and (u.requires_grad or other.requires_grad))
+    """Whether the native operators, which have no derivatives and not for every device a kernel, are to be passed by."""
+    return not has_kernel(u) or (torch.is_grad_enabled() and (u.requires_grad or other.requires_grad))
 
 
 def put_native(grid: Grid, points: Points, values: Tensor, moved: Tensor | None) -> Tensor:

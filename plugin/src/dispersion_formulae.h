@@ -3,15 +3,9 @@
 //   count(r)   = 1/(1 + exp(−16 (R/r − 1)))
 //   damped(r)  = s6 f6/r⁶ + s8 (C8/C6) f8/r⁸       Becke–Johnson: 1/(rⁿ + Rⁿ);  zero: x^(alp−n)/(x^alp + 6)/Rⁿ with x = r/R
 //   switch(r)  = x³(10 + x(6x − 15)),              x = (cutoff − r)/width between 0 and 1; without a width it is a step
-//
-// Everything here has internal linkage, so that each kernel file has its own, compiled for its own instruction set.
 #pragma once
 
-#if defined(__CUDACC__)
-#define PQEQ_FORMULA __host__ __device__ static inline
-#else
-#define PQEQ_FORMULA static inline
-#endif
+#include "formula.h"
 
 namespace openmm_pqeq {
 

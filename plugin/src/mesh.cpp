@@ -2,7 +2,7 @@
 // form, and refuse to be differentiated; the torch reference is what can be.
 #include "mesh.h"
 
-#include "cpu/mesh_kernel.h"
+#include "mesh_splines.h"
 
 #include <torch/library.h>
 

@@ -1,6 +1,4 @@
-// B-splines on a mesh, with vectors along z: a row of nodes is a vector or two.
-//
-//   M_n(u) = [u M_{n−1}(u) + (n − u) M_{n−1}(u − 1)]/(n − 1)      M_n'(u) = M_{n−1}(u) − M_{n−1}(u − 1)
+// Spreading on a mesh and reading from it, with vectors along z: a row of nodes is a vector or two.
 //
 // A point's row along z is in one piece but for points at the edge, whose nodes are looked up one by one. Orders that PQEq uses are
 // compiled for themselves (P), all others together (P = 0).
@@ -9,6 +7,8 @@
 // the linker would keep one copy of them for all, perhaps that with instructions which the processor does not have.
 #include "mesh_kernel.h"
 
+#include "../mesh_splines.h"
+
 #ifndef PQEQ_LEVEL
 #define PQEQ_LEVEL any_cpu
 #endif
@@ -16,48 +16,6 @@
 namespace openmm_pqeq {
 namespace PQEQ_LEVEL {
 namespace {
-
-inline int64_t wrapped(int64_t node, int64_t size) {
-  const int64_t rest = node % size;
-  return rest < 0 ? rest + size : rest;
-}
-
-template <typename T>
-inline int64_t floored(T u) {
-  const int64_t toward_zero = static_cast<int64_t>(u);
-  return toward_zero - (static_cast<T>(toward_zero) > u ? 1 : 0);
-}
-
-// The spline at the nodes that a point reaches, lowest first, with its first and second derivative where they are asked for.
-// Returns the lowest node.
-template <typename T, int P>
-inline int64_t splines(T u, int order, T* __restrict weight, T* __restrict slope, T* __restrict bend) {
-  const int p = P > 0 ? P : order;
-  const int64_t corner = floored(u);
-  const T x = u - static_cast<T>(corner);
-  // m[j] is the spline at x + j, which belongs to the node j below the corner
-  T m[kMaxOrder + 1] = {x, T(1) - x};
-  for (int n = 3; n <= p; ++n) {
-    if (bend != nullptr && n == p - 1) {
-      for (int j = 0; j < p; ++j) {
-        const T here = j < p - 2 ? m[j] : T(0), before = j > 0 && j < p - 1 ? m[j - 1] : T(0), first = j > 1 ? m[j - 2] : T(0);
-        bend[p - 1 - j] = here - T(2) * before + first;
-      }
-    }
-    if (slope != nullptr && n == p) {
-      for (int j = 0; j < p; ++j) slope[p - 1 - j] = (j < p - 1 ? m[j] : T(0)) - (j > 0 ? m[j - 1] : T(0));
-    }
-    const T scale = T(1) / static_cast<T>(n - 1);
-    m[n - 1] = 0;
-    for (int j = n - 1; j > 0; --j) {
-      const T at = x + static_cast<T>(j);
-      m[j] = (at * m[j] + (static_cast<T>(n) - at) * m[j - 1]) * scale;
-    }
-    m[0] = x * m[0] * scale;
-  }
-  for (int j = 0; j < p; ++j) weight[p - 1 - j] = m[j];
-  return corner - (p - 1);
-}
 
 // Where the rows of a plane begin that a point reaches, and its nodes in a row.
 struct Nodes {
