@@ -44,6 +44,8 @@ quadratic."""
 ROUGH_RESIDUAL = 0.3
 """eV/e, eV/Å: charges and shells good enough to make a preconditioner at."""
 MAX_MINRES_STEPS = 1000
+CHARGE_CLUSTER_CUTOFF, CHARGE_CLUSTER_COUPLING = 3.0, 0.8
+"""Å, and the share of the coupling, of clusters of charges alone: without shells to soften them they have to be smaller."""
 SINGULAR_MATRIX = 1e-13
 """Relative to the hardness, which the charge matrix is scaled by."""
 SWEEP_DEPTH, LEAST_SWEEP_DEPTH = 0.01, 1e-11

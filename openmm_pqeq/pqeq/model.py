@@ -170,7 +170,7 @@ class PQEq(nn.Module):
         """Energy (scalar, eV), charges and shells of one structure."""
         problem = self.problem(structure, pairs)
         if self.swept is not None:
-            return self.swept(structure, problem)
+            return self.swept(structure, problem, self.lattice.float32_products)
         if self.protocol == "reaxnet":
             charges, shells = sweep(problem, self.cutoff, self.sweeps)
             if self.stop_gradient:

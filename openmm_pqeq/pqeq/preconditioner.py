@@ -97,7 +97,7 @@ def precondition(preconditioner: Preconditioner, waves: LongWaves | None, charge
     return without_long_waves(waves, 0.5 * total[:, 0]), 0.5 * total[:, 1:]
 
 
-def _clusters(n: int, centers: Tensor, neighbors: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def cluster_members(n: int, centers: Tensor, neighbors: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Members of each atom's cluster, itself first, padded: atoms (n, m), where they are (n, m, 3) Å, and whether they
     exist (n, m).
 
@@ -151,7 +151,7 @@ def _hessians(problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exi
 def clusters(problem: Problem, local: Tensor, near: Near) -> Preconditioner:
     """M of clusters of near atoms; local (n_atoms, 3, 3) eV/Å² as in `Linearized`."""
     n = problem.hardness.size(0)
-    atoms, where, exists = _clusters(n, near.centers, near.neighbors, near.vectors.to(torch.float32))
+    atoms, where, exists = cluster_members(n, near.centers, near.neighbors, near.vectors.to(torch.float32))
     blocks: list[Tensor] = []
     for first in range(0, n, constants.CLUSTER_BLOCK):
         last = min(first + constants.CLUSTER_BLOCK, n)

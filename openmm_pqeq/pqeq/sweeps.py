@@ -26,7 +26,14 @@ from openmm_pqeq.neighbors_kept import KeptSearch
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.history import unwrapped, weights
 from openmm_pqeq.pqeq.kernels import pair_exponents
-from openmm_pqeq.pqeq.minres import ChargeMatrix, solve_by_minres
+from openmm_pqeq.pqeq.minres import (
+    ChargeMatrix,
+    ChargeSolution,
+    ClusterInverse,
+    cluster_inverse,
+    diagonal_inverse,
+    solve_by_minres,
+)
 from openmm_pqeq.pqeq.problem import Problem, constrained, group_means
 from openmm_pqeq.pqeq.reaxnet import clip_shells
 from openmm_pqeq.pqeq.tapered import (
@@ -64,6 +71,12 @@ class Sweeps(nn.Module):
     last_positions: Tensor
     last_vectors: Tensor
     products: Tensor
+    kept_centers: Tensor
+    kept_neighbors: Tensor
+    kept_values: Tensor
+    kept_diagonal: Tensor
+    kept_hardness: Tensor
+    kept_evaluations: Tensor
 
     def __init__(self, cutoff: float, sweeps: int, stop_gradient: bool, tolerance: float, skin: float):
         super().__init__()
@@ -74,14 +87,21 @@ class Sweeps(nn.Module):
         self.register_buffer("last_positions", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
         self.register_buffer("last_vectors", torch.zeros(0, 0, 0, dtype=torch.float64), persistent=False)
         self.register_buffer("products", torch.tensor(0), persistent=False)
+        # the preconditioner, what it was made for, and how many evaluations it still serves
+        self.register_buffer("kept_centers", torch.zeros(0, dtype=torch.int32), persistent=False)
+        self.register_buffer("kept_neighbors", torch.zeros(0, dtype=torch.int32), persistent=False)
+        self.register_buffer("kept_values", torch.zeros(0, dtype=torch.float64), persistent=False)
+        self.register_buffer("kept_diagonal", torch.zeros(0, dtype=torch.float64), persistent=False)
+        self.register_buffer("kept_hardness", torch.zeros(0, dtype=torch.float64), persistent=False)
+        self.register_buffer("kept_evaluations", torch.tensor(0), persistent=False)
 
-    def forward(self, structure: Structure, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy (scalar, eV), charges (n_atoms,) and shells (n_atoms, 3)."""
+    def forward(self, structure: Structure, problem: Problem, float32: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Energy (scalar, eV), charges (n_atoms,) and shells (n_atoms, 3); `float32`: whether kernels are."""
         kept = self.search(structure)
         cell = structure.cell[0]
         follow = kept.positions.requires_grad or cell.requires_grad or structure.field.requires_grad
         with torch.no_grad():
-            pairs = tapered_pairs(kept, cell, self.cutoff, cell.dtype)
+            pairs = tapered_pairs(kept, cell, self.cutoff, torch.float32 if float32 else cell.dtype)
             swept = self.swept(structure, problem, pairs, follow)
         q, s, chi, pull = swept.charges, swept.shells, problem.electronegativity, problem.pull
         energy = (chi * q + 0.5 * problem.hardness * q**2).sum() + swept.coulomb
@@ -100,6 +120,7 @@ class Sweeps(nn.Module):
         z, hardness = problem.core_charge, problem.hardness
         at_cores = tapered_radials(pairs, kind, gamma, self.cutoff, None)
         matrix = ChargeMatrix(hardness, pairs, at_cores[0], problem.group, problem.group_charge.size(0))
+        inverse = self.inverse(problem, pairs)
         positions, guesses = self.guesses(structure)
         depth = self.depth if hardness.dtype == torch.float64 else constants.SINGLE_PRECISION_TOLERANCE
         products = 0
@@ -115,8 +136,7 @@ class Sweeps(nn.Module):
             if k > 0:
                 of_others, _ = tapered_gradient(pairs, at_cores, all_radials[k], z, nothing, shells, True, False)
             start = constrained(problem, guesses[k])
-            found = solve_by_minres(matrix, -problem.electronegativity - of_others, start, depth)
-            self.check(found.residual, depth)
+            found = self.solved(matrix, inverse, -problem.electronegativity - of_others, start, depth)
             charges, products = found.charges, products + found.products
             _, slope = tapered_gradient(pairs, at_cores, all_radials[k], z, charges, shells, False, True)
             wanted = -(slope + problem.pull) / problem.spring_constant.unsqueeze(1)
@@ -139,8 +159,7 @@ class Sweeps(nn.Module):
                 from_t, _ = tapered_product(pairs, at_cores, radials, z, q, s, nothing, t, True, False)
                 right = -(on_charges + from_t)
                 start = guesses[last + k] - group_means(problem, guesses[last + k])
-                found = solve_by_minres(matrix, right, start, depth)
-                self.check(found.residual, depth)
+                found = self.solved(matrix, inverse, right, start, depth)
                 p, products = found.charges, products + found.products
                 if k > 0:
                     _, on_shells = tapered_product(pairs, at_cores, radials, z, q, s, p, t, False, True)
@@ -153,13 +172,34 @@ class Sweeps(nn.Module):
         self.products = torch.tensor(products)
         return Swept(charges, shells, coulomb, total, on_cell, all_p, all_t)
 
-    def check(self, residual: float, depth: float) -> None:
-        """RuntimeError where a solution did not come within `depth` eV/e."""
-        if not residual <= depth:
-            raise RuntimeError(
-                f"PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual {residual} eV/e): their matrix is"
-                " all but singular. Look for atoms that are too close, or use protocol 'pme' with a model made for it"
-            )
+    def solved(self, matrix: ChargeMatrix, inverse: ClusterInverse, right: Tensor, start: Tensor, depth: float) -> ChargeSolution:
+        """Charges to `depth` eV/e, else RuntimeError. Where clusters are no good preconditioner, it begins once more without."""
+        products = 0
+        for attempt in range(2):
+            found = solve_by_minres(matrix, inverse, right, start, depth)
+            products += found.products
+            if found.residual <= depth:
+                return ChargeSolution(found.charges, found.residual, products)
+            inverse = diagonal_inverse(matrix.hardness)
+            if attempt == 1:
+                raise RuntimeError(
+                    f"PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual {found.residual} eV/e): their"
+                    " matrix is all but singular. Look for atoms that are too close, or use protocol 'pme' with a model made for it"
+                )
+        return ChargeSolution(start, 0.0, products)
+
+    def inverse(self, problem: Problem, pairs: TaperedPairs) -> ClusterInverse:
+        """The preconditioner, made anew every CLUSTER_AGE evaluations."""
+        hardness = problem.hardness
+        if int(self.kept_evaluations) <= 0 or not torch.equal(self.kept_hardness, hardness):
+            made = cluster_inverse(hardness, problem.exponent, pairs)
+            self.kept_diagonal, self.kept_values, self.kept_hardness = made.diagonal, made.values, hardness.clone()
+            self.kept_centers, self.kept_neighbors = made.pairs.centers, made.pairs.neighbors
+            self.kept_evaluations = torch.tensor(constants.CLUSTER_AGE)
+        self.kept_evaluations = self.kept_evaluations - 1
+        nowhere = torch.zeros(self.kept_values.size(0), 3, dtype=hardness.dtype, device=hardness.device)
+        index = TaperedPairs(self.kept_centers, self.kept_neighbors, nowhere.to(torch.int8), nowhere)
+        return ClusterInverse(self.kept_diagonal, index, self.kept_values)
 
     def guesses(self, structure: Structure) -> tuple[Tensor, Tensor]:
         """Unwrapped positions (n_atoms, 3), and where to begin the solutions: (2 sweeps, n_atoms), charges, then multipliers."""

@@ -125,15 +125,16 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> tapered_pairs_cpu(
   const int32_t *const i = centers.const_data_ptr<int32_t>(), *const j = neighbors.const_data_ptr<int32_t>();
   const int8_t* const shift = shifts.const_data_ptr<int8_t>();
   // each task writes from where it begins, and what it has found is moved together afterwards
-  std::vector<std::pair<int64_t, int64_t>> found((n_pairs + kGrain - 1) / kGrain);
+  const int64_t most = n_pairs <= kGrain ? 1 : at::get_num_threads(), share = (n_pairs + most - 1) / most;
+  std::vector<std::pair<int64_t, int64_t>> found(most);
   AT_DISPATCH_FLOATING_TYPES(dtype, "tapered_pairs", [&] {
     scalar_t* const out = vectors.data_ptr<scalar_t>();
     int32_t *const out_i = near_centers.data_ptr<int32_t>(), *const out_j = near_neighbors.data_ptr<int32_t>();
     int8_t* const out_shift = near_shifts.data_ptr<int8_t>();
     at::parallel_for(0, static_cast<int64_t>(found.size()), 1, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
-        int64_t at = task * kGrain;
-        const int64_t begin = at, end = std::min(begin + kGrain, n_pairs);
+        const int64_t begin = std::min(task * share, n_pairs), end = std::min(begin + share, n_pairs);
+        int64_t at = begin;
         for (int64_t p = begin; p < end; ++p) {
           double d[3];
           for (int a = 0; a < 3; ++a) {
@@ -153,6 +154,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> tapered_pairs_cpu(
     });
     int64_t kept = 0;
     for (const auto& [begin, end] : found) {
+      if (begin == kept) {
+        kept = end;
+        continue;
+      }
       std::copy(out_i + begin, out_i + end, out_i + kept);
       std::copy(out_j + begin, out_j + end, out_j + kept);
       std::copy(out + 3 * begin, out + 3 * end, out + 3 * kept);
