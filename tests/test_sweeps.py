@@ -234,6 +234,37 @@ def test_native_operators_are_their_reference(name, dtype, error):
     torch.testing.assert_close(product, tapered.pair_matrix_product_reference(pairs, at_cores[0], q), atol=error, rtol=error)
 
 
+@pytest.mark.skipif(not ops.available("tapered_pairs"), reason="native operators are not built")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+def test_two_threads_give_the_numbers_of_one_to_rounding(dtype):
+    """Pairs are the same; sums are of each thread's own, in double."""
+    one = salt()
+    many = torch.cat([one.positions + shift @ one.cell[0] for shift in torch.cartesian_prod(*[tensor([0, 1, 2, 3])] * 3)])
+    structure = structure_of(many, one.numbers.repeat(64), 4.0 * one.cell[0])
+    kept, _, kind, gamma, z, q, s, dq, ds = inputs(structure, dtype)
+    made, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            pairs = tapered.tapered_pairs_native(kept, structure.cell[0], CUTOFF, dtype)
+            at_cores = tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, None)
+            at = (pairs, at_cores, tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, s), z, q, s)
+            sums = [
+                *tapered.tapered_gradient_native(*at, True, True),
+                *tapered.tapered_product_native(*at, dq, ds, True, True),
+                *tapered.tapered_forces_native(*at, dq, ds, 0.7),
+                tapered.pair_matrix_product_native(pairs, at_cores[0], q),
+            ]
+            made.append(([*pairs, *at[1:3]], sums))
+    finally:
+        torch.set_num_threads(before)
+    assert len(made[0][0][0]) > 20_000  # more than one task takes
+    for a, b in zip(made[0][0], made[1][0], strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(made[0][1], made[1][1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-10, rtol=0)  # sums of 20,000 terms of some eV, in double
+
+
 def test_sums_have_the_derivatives_that_they_claim():
     """Against autograd of the energy of the pair sum, in charges, shells, positions and cell."""
     structure = salt()
