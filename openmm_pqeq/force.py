@@ -136,6 +136,7 @@ def create_energy(
     numbers, indices = argument.model_atoms(topology, atoms, potential)
     groupings = {"fragments": fragments, "fragment_charges": fragment_charges, "electrodes": electrodes}
     argument.check_terms(potential, charge, volt_per_angstrom, pbc, groupings)
+    argument.warn_of_quadratic_sums(potential, pbc, len(numbers))
     groups = topology_groups(topology, indices, coupling, fragments, fragment_charges, electrodes, charge)
     if coupling == "full":
         argument.refuse_field_along_periodic(volt_per_angstrom, pbc, topology.getPeriodicBoxVectors())

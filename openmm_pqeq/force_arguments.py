@@ -6,6 +6,7 @@ All raise ValueError.
 
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -18,6 +19,9 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.force_module import PERIODIC_FIELD
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
+
+MANY_FOR_EWALD = 300
+"""Atoms. `pme` takes half as long as `ewald` at 135 atoms and a fiftieth at 1,080 (docs/performance.md)."""
 
 COUPLINGS = ("shell", "full", "fragment")
 BACKENDS = ("torchscript", "python")
@@ -137,6 +141,16 @@ def check_terms(
     for name, value in groupings.items():
         if value is not None:
             raise ValueError(f"{name}: this potential has no charges (no PQEq term) to group; leave it None")
+
+
+def warn_of_quadratic_sums(potential: Potential, pbc: tuple[bool, bool, bool], n_atoms: int) -> None:
+    """A warning where charges of many atoms would be solved by a sum over all waves for every atom."""
+    if potential.pqeq is not None and potential.pqeq.protocol == "ewald" and any(pbc) and n_atoms > MANY_FOR_EWALD:
+        warnings.warn(
+            f"protocol 'ewald' takes time with the square of the number of atoms, here {n_atoms}; 'pme' gives the same charges and "
+            "forces to the tolerance and is faster from a hundred atoms on: load(..., protocol='pme'), or --protocol pme",
+            stacklevel=4,
+        )
 
 
 def model_atoms(topology: app.Topology, atoms: Sequence[int] | None, potential: Potential) -> tuple[list[int], list[int] | None]:

@@ -84,3 +84,12 @@ def test_versions_that_do_not_fit(ewald, monkeypatch):
     found["openmm"] = "8.4.0"
     with pytest.raises(RuntimeError, match=r"openmm 8\.4\.0 is installed"):
         create_force(ewald, topology_of(SALT, BOX), backend="python")
+
+
+def test_the_quadratic_sum_of_many_atoms_is_pointed_out(ewald, monkeypatch):
+    topology = topology_of(SALT, BOX)
+    create_force(ewald, topology, backend="python")  # warnings are errors here, and four atoms are few
+    monkeypatch.setattr("openmm_pqeq.force_arguments.MANY_FOR_EWALD", 3)
+    with pytest.warns(UserWarning, match=r"here 4; 'pme' gives the same .* load\(\.\.\., protocol='pme'\)"):
+        create_force(ewald, topology, backend="python")
+    create_force(build({"pqeq": {"protocol": "pme"}}), topology, backend="python")
