@@ -20,7 +20,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from openmm_pqeq.force_arguments import charge_in_e, field_in_volt_per_angstrom, loaded, one_of, tolerance_of
 from openmm_pqeq.molecules import find_molecules
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.pqeq import COUPLINGS, groups_of
+from openmm_pqeq.pqeq import COUPLINGS, Groups, electrodes_of, groups_of
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import Structure, structure_of
 
@@ -43,7 +43,7 @@ class PQEqCalculator(Calculator):
     device : "cpu", "cuda", "cuda:1"
     dtype : "float64" or "float32"
     tolerance : of the charge solution, eV/e and eV/Å; None keeps the potential's
-    fragments : for "fragment": lists of atoms; None: molecules, from covalent radii
+    fragments : for "fragment": lists of atoms; None: the molecules of each structure, from covalent radii
     fragment_charges : e, one for each fragment; None: neutral
     electrodes : (atoms, voltage in V) of each electrode; other atoms need fragments
 
@@ -113,7 +113,7 @@ class PQEqCalculator(Calculator):
             coupling=settings["coupling"], tolerance=settings["tolerance"], precision=PRECISIONS[self._dtype]
         ).to(self._device)
         self._compiled = self.potential.compile_for_inference()
-        self._grouped: tuple[Any, ...] | None = None
+        self._groups: Groups | None = None
         self.reset()
         return changed
 
@@ -146,22 +146,21 @@ class PQEqCalculator(Calculator):
             self._evaluate(structure, forces=bool(wanted & {"forces", "stress"}), stress="stress" in wanted)
 
     def _group(self, atoms: Atoms) -> None:
-        """Fragments and electrodes of these atoms, found anew when the atoms are others."""
+        """Fragments and electrodes of these atoms; molecules are found in these very positions, whatever came before."""
         fragments, electrodes = self.parameters["fragments"], self.parameters["electrodes"]
         if self.parameters["coupling"] != "fragment" and not electrodes:
             return
-        atoms_and_charge = (tuple(atoms.numbers), self._charge_of(atoms))
-        if self._grouped == atoms_and_charge:
-            return
+        plates, charge = electrodes_of(electrodes, len(atoms)), self._charge_of(atoms)
         if self.parameters["coupling"] == "fragment" and fragments is None:
-            held = {int(atom) for plate, _ in electrodes or [] for atom in plate}
+            held = {atom for plate, _ in plates for atom in plate}
             molecules, _ = find_molecules(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc)
             fragments = [group for members in molecules.members if (group := [int(a) for a in members if int(a) not in held])]
-        charges = self.parameters["fragment_charges"]
-        groups = groups_of(len(atoms), fragments, charges, electrodes, atoms_and_charge[1])
+        groups = groups_of(len(atoms), fragments, self.parameters["fragment_charges"], plates, charge)
+        if self._groups is not None and all(torch.equal(new, old) for new, old in zip(groups, self._groups)):
+            return
         self.potential = self.potential.configured(groups=groups)
         self._compiled = self.potential.compile_for_inference()
-        self._grouped = atoms_and_charge
+        self._groups = groups
 
     def _evaluate(self, structure: Structure, forces: bool, stress: bool) -> None:
         found = self._compiled.evaluate(structure, forces=forces, stress=stress)

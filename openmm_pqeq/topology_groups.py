@@ -11,7 +11,7 @@ from typing import Any
 from openmm import app
 
 from openmm_pqeq.force_arguments import names_of
-from openmm_pqeq.pqeq import Groups, groups_of
+from openmm_pqeq.pqeq import Groups, electrodes_of, fragments_of, groups_of
 
 
 def topology_groups(
@@ -41,7 +41,8 @@ def topology_groups(
             raise ValueError(f"{name}: expected indices of the potential's atoms, got {list(atoms)[found.index(-1)]}")
         return found
 
-    plates = [(within(f"electrodes[{k}]", e[0]), e[1]) if len(e) == 2 else e for k, e in enumerate(electrodes or [])]
+    known = electrodes_of(electrodes, topology.getNumAtoms())
+    plates = [(within(f"electrodes[{k}]", atoms), voltage) for k, (atoms, voltage) in enumerate(known)]
     lists: list[Any] = []
     charges: Any = fragment_charges
     if coupling == "fragment" and fragments is None:
@@ -50,7 +51,7 @@ def topology_groups(
         lists = [[place[atom] for atom in molecule] for molecule in molecules]
         charges = _charges_of_molecules(topology, molecules, fragment_charges)
     elif fragments is not None:
-        lists = [within(f"fragments[{k}]", atoms) for k, atoms in enumerate(fragments)]
+        lists = [within(f"fragments[{k}]", atoms) for k, atoms in enumerate(fragments_of(fragments))]
         if isinstance(fragment_charges, Mapping):
             raise ValueError("fragment_charges: with explicit fragments, expected a list with one charge for each, got a mapping")
     return groups_of(len(place), lists, charges, plates or None, total_charge)
@@ -76,11 +77,11 @@ def molecules_of(topology: app.Topology, atoms: Iterable[int]) -> list[list[int]
     return list(found.values())
 
 
-def _charges_of_molecules(topology: app.Topology, molecules: list[list[int]], charges: Any) -> Sequence[float]:
+def _charges_of_molecules(topology: app.Topology, molecules: list[list[int]], charges: Any) -> Any:
     """One charge for each of the topology's molecules: a list as it is, or by the name of its residue."""
     atoms = list(topology.atoms())
     if charges is not None and not isinstance(charges, Mapping):
-        return list(charges)
+        return charges
     lone = [molecule[0] for molecule in molecules if len(molecule) == 1]
     if charges is None and lone:
         raise ValueError(
@@ -91,4 +92,4 @@ def _charges_of_molecules(topology: app.Topology, molecules: list[list[int]], ch
     names = [atoms[molecule[0]].residue.name for molecule in molecules]
     if unknown := sorted(set(charges or {}) - set(names)):
         raise ValueError(f"fragment_charges: no fragment is of a residue {unknown[0]!r}; there are {', '.join(sorted(set(names)))}")
-    return [float((charges or {}).get(name, 0.0)) for name in names]
+    return [(charges or {}).get(name, 0.0) for name in names]

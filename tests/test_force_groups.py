@@ -89,6 +89,30 @@ def test_the_calculator_finds_molecules_by_covalent_radii():
         atoms.calc.set(coupling="shell", fragments=[[0]])
 
 
+def test_molecules_are_those_of_the_structure_at_hand():
+    """Four hydrogens in the same order, paired otherwise: the calculator that saw the first pairs agrees with a new one."""
+    from ase import Atoms
+
+    ends = np.array([[0.0, 0.0, 0.0], [0.74, 0.0, 0.0], [0.0, 0.0, 8.0], [0.74, 0.0, 8.0]])
+    pairs, others = Atoms("H4", ends), Atoms("H4", ends[[0, 2, 1, 3]])
+    potential = pq.build({"pqeq": {"protocol": "direct"}})
+    settings = {"coupling": "fragment", "field": (0.1, 0.0, 0.1), "tolerance": 1e-8}
+    used = pq.PQEqCalculator(potential, **settings)
+    used.get_property("charges", pairs)
+    fresh = pq.PQEqCalculator(potential, **settings).get_property("charges", others)
+    np.testing.assert_allclose(used.get_property("charges", others), fresh, atol=1e-7)
+    assert abs(fresh[[0, 2]].sum()) < 1e-10
+
+
+@pytest.mark.parametrize("electrodes", [[[0, 1]], [3], 3])
+def test_the_calculator_names_wrong_electrodes(electrodes):
+    from ase import Atoms
+
+    calculator = pq.PQEqCalculator(pq.build({"pqeq": {"protocol": "direct"}}), coupling="fragment", electrodes=electrodes)
+    with pytest.raises(ValueError, match="electrodes"):
+        calculator.get_property("energy", Atoms("H2", [[0, 0, 0], [0.74, 0, 0]]))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -98,6 +122,12 @@ def test_the_calculator_finds_molecules_by_covalent_radii():
         ({"coupling": "fragment", "fragments": [[0, 1, 2, 99]]}, "expected indices of the potential's atoms, got 99"),
         ({"coupling": "shell", "fragments": [[0]]}, 'coupling="fragment" takes them'),
         ({"electrodes": [([0, 1], 0.0), ([2], 1.0)]}, "in no fragment and no electrode"),
+        ({"coupling": "fragment", "electrodes": [[0, 1]]}, r"electrodes\[0\] atoms: expected indices of atoms, got 0"),
+        ({"coupling": "fragment", "electrodes": [3]}, r"electrodes\[0\]: expected \(atoms, voltage\), got 3"),
+        ({"coupling": "fragment", "electrodes": 3}, "electrodes: expected a list"),
+        ({"coupling": "fragment", "fragments": 3}, "fragments: expected a list"),
+        ({"coupling": "fragment", "fragment_charges": 1}, "fragment_charges: expected 4 numbers"),
+        ({"coupling": "fragment", "fragment_charges": {"NA": "1"}}, "fragment_charges: expected 4 numbers"),
     ],
 )
 def test_wrong_fragments_are_named(settings, words):

@@ -186,6 +186,10 @@ def test_point_charges_are_narrow_gaussians():
         (((4, [[0, 1]], None, [([2, 3], 0.0), ([3], 1.0)])), "atom 3 is in electrodes too"),
         (((4, [[0, 1]], None, [([2, 3], "1 V")])), r"electrodes\[0\]: expected a voltage"),
         (((4, None, None, [[0, 1, 2]])), r"electrodes\[0\]: expected \(atoms, voltage\)"),
+        (((4, None, None, [[0, 1]])), r"electrodes\[0\] atoms: expected indices of atoms, got 0"),
+        (((4, None, None, 3)), r"electrodes: expected a list with \(atoms, voltage\) of each.*got 3"),
+        (((4, [[0, 1, 2, 3], []])), r"fragments\[1\]: expected indices from 0 to 3, got none"),
+        (((4, 3)), "fragments: expected a list with the atoms of each fragment.*got 3"),
     ],
 )
 def test_wrong_groups_are_named(arguments, words):

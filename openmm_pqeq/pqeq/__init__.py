@@ -1,6 +1,6 @@
 """Polarizable charge equilibration (PQEq)."""
 
-from openmm_pqeq.pqeq.groups import Groups, groups_of
+from openmm_pqeq.pqeq.groups import Groups, electrodes_of, fragments_of, groups_of
 from openmm_pqeq.pqeq.model import COUPLINGS, PROTOCOLS, PQEq, Solution
 from openmm_pqeq.pqeq.parameters import PUBLISHED_SETS, as_mapping, resolve_parameters
 
@@ -12,6 +12,8 @@ __all__ = [
     "PQEq",
     "Solution",
     "as_mapping",
+    "electrodes_of",
+    "fragments_of",
     "groups_of",
     "resolve_parameters",
 ]

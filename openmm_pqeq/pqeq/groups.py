@@ -48,8 +48,8 @@ def groups_of(
 
     Raises ValueError where atoms are missing, shared or unknown, or charges do not add up, naming them.
     """
-    lists = [_atoms(f"fragments[{k}]", atoms, n_atoms) for k, atoms in enumerate(fragments or [])]
-    plates = [_electrode(k, electrode, n_atoms) for k, electrode in enumerate(electrodes or [])]
+    lists = [_atoms(f"fragments[{k}]", atoms, n_atoms) for k, atoms in enumerate(fragments_of(fragments))]
+    plates = electrodes_of(electrodes, n_atoms)
     charges = _charges(fragment_charges, len(lists))
     groups = lists + ([[atom for atoms, _ in plates for atom in atoms]] if plates else [])
     names = [f"fragments[{k}]" for k in range(len(lists))] + ["electrodes"]
@@ -78,6 +78,25 @@ def groups_of(
     return Groups(torch.tensor(owner), torch.tensor(charges, dtype=torch.float64), first, voltage)
 
 
+def fragments_of(fragments: Any) -> list[Any]:
+    """The fragments as a list, empty for None; what each holds is not looked at."""
+    return _entries("fragments", fragments, "a list with the atoms of each fragment, such as [[0, 1, 2], [3, 4, 5]]")
+
+
+def electrodes_of(electrodes: Any, n_atoms: int) -> list[tuple[list[int], float]]:
+    """Atoms and voltage (V) of each electrode, none for None; ValueError for anything else."""
+    plates = _entries("electrodes", electrodes, "a list with (atoms, voltage) of each, such as [([0, 1], 0.0), ([2, 3], 1.5)]")
+    return [_electrode(k, electrode, n_atoms) for k, electrode in enumerate(plates)]
+
+
+def _entries(name: str, value: Any, expected: str) -> list[Any]:
+    if value is None:
+        return []
+    if isinstance(value, Mapping | str) or not isinstance(value, Iterable):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return list(value)
+
+
 def _atoms(name: str, atoms: Any, n_atoms: int) -> list[int]:
     if isinstance(atoms, str) or not isinstance(atoms, Iterable):
         raise ValueError(f"{name}: expected indices of atoms, got {atoms!r}")
@@ -86,7 +105,7 @@ def _atoms(name: str, atoms: Any, n_atoms: int) -> list[int]:
         index for index in indices if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= int(index) < n_atoms
     ]
     if wrong or not indices:
-        raise ValueError(f"{name}: expected indices from 0 to {n_atoms - 1}, got {wrong[0] if wrong else 'none'!r}")
+        raise ValueError(f"{name}: expected indices from 0 to {n_atoms - 1}, got {repr(wrong[0]) if wrong else 'none'}")
     if len(set(indices)) < len(indices):
         raise ValueError(f"{name}: an atom is listed more than once: {sorted(indices)}")
     return [int(index) for index in indices]
