@@ -126,6 +126,20 @@ def test_the_command_line_writes_it(crystal, capsys):
     assert zinc[0, 0] > 0.1
 
 
+def test_the_command_line_replaces_no_file_unasked(crystal, capsys):
+    pytest.importorskip("spglib")
+    born = crystal / "BORN"
+    born.write_text("mine\n")
+    command = ["energy", str(crystal / "ZnO.cif"), "--model", str(crystal / "zno.pt"), "--born-file"]
+    assert main([*command, str(born)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert born.read_text() == "mine\n"
+    assert main([*command, str(crystal / "none" / "BORN")]) == 2
+    assert "born_file: expected a file in a folder that exists" in capsys.readouterr().err
+    assert main([*command, str(born), "--overwrite"]) == 0
+    assert len(tensors(born)[1]) == 3
+
+
 def test_the_command_line_refuses_what_has_no_born_charges(crystal, capsys):
     from ase.build import molecule
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BORN",
         help="write ε∞ and Born charges for phonopy, their sum set to zero; implies --response",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --born-file if it exists")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
@@ -58,6 +60,8 @@ def command(options: argparse.Namespace) -> int:
     index = values.number("index", options.index)
     if index != int(index):
         raise ValueError(f"index: expected a whole number, got {options.index!r}")
+    if options.born_file:
+        _check_born_file(Path(options.born_file), options.overwrite)
 
     from openmm_pqeq import checkpoint
     from openmm_pqeq.calculator import PQEqCalculator
@@ -84,6 +88,14 @@ def command(options: argparse.Namespace) -> int:
     else:
         _print(results, atoms.get_chemical_formula(), bool(atoms.pbc.any()))
     return 0
+
+
+def _check_born_file(path: Path, overwrite: bool) -> None:
+    """Refuse at once what could not be written after the calculation."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(f"born_file: expected a file in a folder that exists, got {path}")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"born_file: {path} exists; give another name, or --overwrite to replace it")
 
 
 def _plain(value: Any) -> Any:
