@@ -105,6 +105,22 @@ def test_a_batch_is_its_structures():
     torch.testing.assert_close(together.forces, torch.cat([one.forces for one in alone]), atol=3e-9, rtol=0)
 
 
+def test_one_module_serves_both_precisions():
+    """A hardness that is the same number in float32 does not bring back a preconditioner of the other precision. 1e-3 eV/Å: float32."""
+    potential = build({"pqeq": SETTINGS})
+    potential.pqeq.hardness.fill_(16.0)
+    compiled = potential.compile_for_inference()
+    structure = salt()
+    expected = potential.evaluate(structure).forces
+    for dtype in (torch.float64, torch.float32, torch.float64):
+        positions, cell, charge, field = (
+            t.to(dtype) for t in (structure.positions, structure.cell, structure.total_charge, structure.field)
+        )
+        now = structure._replace(positions=positions, cell=cell, total_charge=charge, field=field)
+        error = 1e-3 if dtype == torch.float32 else 1e-8
+        torch.testing.assert_close(compiled.evaluate(now).forces, expected.to(dtype), atol=error, rtol=0)
+
+
 def test_a_matrix_that_is_singular_is_refused():
     """Two atoms whose interaction is their hardness: charge may go from one to the other at no cost."""
     pairs = TaperedPairs(
@@ -305,6 +321,8 @@ def test_native_operators_refuse_what_does_not_fit_and_derivatives():
         tapered.pair_matrix_product(pairs, at_cores[0], q[:3])
     with pytest.raises(ValueError, match=r"kind: expected 0 to 7, got 0 to 9"):
         tapered.tapered_radials(pairs, 9 * kind, gamma, CUTOFF, None)
+    with pytest.raises(ValueError, match=r"shells: expected float32 or float64 of shape \(8, 3\)"):
+        tapered.tapered_radials(pairs, kind, gamma, CUTOFF, s[:5])
     with pytest.raises(ValueError, match="at_shells: expected"):
         tapered.tapered_gradient(pairs, at_cores, at_cores[:2], z, q, s, True, True)
     with pytest.raises(ValueError, match="shells: expected"):

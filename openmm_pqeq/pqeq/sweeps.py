@@ -190,8 +190,8 @@ class Sweeps(nn.Module):
 
     def inverse(self, problem: Problem, pairs: TaperedPairs) -> ClusterInverse:
         """The preconditioner, made anew every CLUSTER_AGE evaluations."""
-        hardness = problem.hardness
-        if int(self.kept_evaluations) <= 0 or not torch.equal(self.kept_hardness, hardness):
+        hardness, known = problem.hardness, self.kept_hardness
+        if int(self.kept_evaluations) <= 0 or known.dtype != hardness.dtype or not torch.equal(known, hardness):
             made = cluster_inverse(hardness, problem.exponent, pairs)
             self.kept_diagonal, self.kept_values, self.kept_hardness = made.diagonal, made.values, hardness.clone()
             self.kept_centers, self.kept_neighbors = made.pairs.centers, made.pairs.neighbors

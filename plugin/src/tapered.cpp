@@ -63,6 +63,11 @@ void check_kinds(const Tensor& kind, const Tensor& gamma) {
                     least.item<int64_t>(), " to ", most.item<int64_t>());
 }
 
+void check_shells(const Tensor& shells, int64_t n_atoms) {
+  TORCH_CHECK_VALUE(floating(shells) && shells.sizes() == at::IntArrayRef({n_atoms, 3}), "shells: expected float32 or float64 of shape (", n_atoms,
+                    ", 3), got ", shells.scalar_type(), " ", shells.sizes());
+}
+
 void check_sum(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells, const TaperedState& state) {
   const int64_t n_pairs = pairs.centers.size(0);
   check_per_atom("charges", state.charges, state.charges, false);

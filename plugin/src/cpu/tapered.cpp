@@ -178,6 +178,7 @@ Tensor tapered_radials_cpu(
   const TaperedPairs pairs{centers, neighbors, vectors};
   check_pairs(pairs, kind_in.size(0));
   check_kinds(kind_in, gamma_in);
+  if (shells.has_value()) check_shells(*shells, kind_in.size(0));
   const int64_t n_pairs = centers.size(0);
   const Tensor kind = kind_in.contiguous();
   const Tensor radials = at::empty({shells.has_value() ? 9 : 3, n_pairs}, vectors.options());
