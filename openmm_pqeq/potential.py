@@ -214,8 +214,8 @@ class Potential(nn.Module):
         lists of neighbours as long as they hold. The sweeps of the protocol `reaxnet` meet each pair once and form no matrix.
 
         Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now, and D3 an
-        `InferenceD3`. They may be differentiated once, and they cannot be saved as a model: save the original. What
-        has derivatives is the energy, in positions, cell, field and strain; charges and shells are held fixed in those of the dipole.
+        `InferenceD3`. They may be differentiated once, and they cannot be saved as a model: save the original. The energy
+        has derivatives in positions, cell, field and strain; in those of the dipole charges and shells are held fixed.
         """
         compiled = copy.deepcopy(self).eval().requires_grad_(False)
         if isinstance(compiled.gnn, NequIP) and can_be_fused(compiled.gnn):
