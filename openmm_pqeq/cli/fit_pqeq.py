@@ -90,5 +90,8 @@ def command(options: argparse.Namespace) -> int:
         def advance(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)
 
-        finished = run(settings, options.output, options.overwrite, options.resume, console.print, advance)
+        def say(line: str = "") -> None:
+            console.print(line, soft_wrap=True)  # names of files stay in one piece
+
+        finished = run(settings, options.output, options.overwrite, options.resume, say, advance)
     return 0 if finished else INTERRUPTED
