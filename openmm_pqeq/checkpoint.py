@@ -56,6 +56,8 @@ def save(potential: Potential, path: str | os.PathLike[str], card: Mapping[str, 
     weights = {} if potential.gnn is None else {k: v.detach().cpu() for k, v in potential.gnn.state_dict().items()}
     if potential.gnn is not None and not weights:
         raise ValueError("potential: expected one that can be trained, got one from compile_for_inference(); save the original")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {Path(path).parent}")
     content = {"format": FORMAT, "config": potential.config, "weights": weights, "card": dict(card or {})}
     part = Path(f"{os.fspath(path)}.part")
     torch.save(content, part)

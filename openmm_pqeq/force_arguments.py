@@ -95,6 +95,10 @@ def periodic_directions(periodic: Sequence[bool] | None, topology: app.Topology)
 
     Default: as the structure file said (`topology.pq_pbc`, see `read_structure`), else all of them if the topology has a box.
     """
+    if not isinstance(topology, app.Topology):
+        raise ValueError(
+            f"topology: expected an openmm.app.Topology, such as read_structure(file) returns, got {type(topology).__name__}"
+        )
     box = topology.getPeriodicBoxVectors()
     if periodic is None:
         given = getattr(topology, "pq_pbc", (True, True, True)) if box is not None else (False, False, False)

@@ -93,3 +93,9 @@ def test_the_quadratic_sum_of_many_atoms_is_pointed_out(ewald, monkeypatch):
     with pytest.warns(UserWarning, match=r"here 4; 'pme' gives the same .* load\(\.\.\., protocol='pme'\)"):
         create_force(ewald, topology, backend="python")
     create_force(build({"pqeq": {"protocol": "pme"}}), topology, backend="python")
+
+
+def test_what_is_no_topology_is_refused():
+    for wrong in ("BaTiO3.cif", None, app.Element.getBySymbol("O")):
+        with pytest.raises(ValueError, match="topology: expected an openmm.app.Topology.*read_structure"):
+            create_force(build({"pqeq": {"protocol": "ewald"}}), wrong, backend="python")

@@ -167,3 +167,8 @@ def test_a_truncated_model_is_refused(potential, tmp_path):
     (tmp_path / "half.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="damaged"):
         load(tmp_path / "half.pt")
+
+
+def test_a_model_is_not_written_where_there_is_no_folder(potential, tmp_path):
+    with pytest.raises(FileNotFoundError, match="path: there is no folder"):
+        save(potential, tmp_path / "none" / "model.pt")

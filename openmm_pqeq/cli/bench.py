@@ -133,7 +133,8 @@ def show(profile: "StepProfile", config: RunConfig, structure: str) -> None:
     table.add_row("step", "", "", f"{1000 * profile.step.processor:.2f}", "100.0%", style="bold")
     console.print(table)
     where = machine()
-    console.print(f"ms of processor time, medians of {profile.n_steps} steps; {where['threads']} threads, {where['processor']}")
+    threads = f"{where['threads']} thread{'s' if where['threads'] > 1 else ''}"
+    console.print(f"ms of processor time, medians of {profile.n_steps} steps; {threads}, {where['processor']}")
     if profile.products:
         console.print(f"charges: {profile.products:g} products a solution")
     every = f"{profile.searches} searches in {profile.n_steps} steps"
