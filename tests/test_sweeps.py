@@ -121,6 +121,14 @@ def test_one_module_serves_both_precisions():
         torch.testing.assert_close(compiled.evaluate(now).forces, expected.to(dtype), atol=error, rtol=0)
 
 
+@pytest.mark.parametrize("protocol", ["reaxnet", "ewald"])
+def test_atoms_that_go_to_and_fro_have_a_guess_in_single_precision(protocol):
+    compiled = build({"pqeq": {"protocol": protocol}}).configured(precision="single").compile_for_inference()
+    one = structure_of(*(t.float() if t.is_floating_point() else t for t in (salt().positions, salt().numbers, salt().cell[0])))
+    energies = [float(compiled.evaluate(one._replace(positions=one.positions + 0.01 * (k % 2))).energy) for k in range(8)]
+    assert max(energies) - min(energies) < 1e-3  # eV, float32
+
+
 def test_a_matrix_that_is_singular_is_refused():
     """Two atoms whose interaction is their hardness: charge may go from one to the other at no cost."""
     pairs = TaperedPairs(

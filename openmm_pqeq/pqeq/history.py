@@ -40,13 +40,13 @@ def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tens
 
 def weights(known: Tensor, positions: Tensor) -> Tensor:
     """w (n_kept,), Σ w = 1, of the combination of known positions (n_kept, n_atoms, 3) Å that comes closest to unwrapped positions
-    (n_atoms, 3) Å."""
-    steps = (known[1:] - known[0]).flatten(1)
+    (n_atoms, 3) Å. In float64: positions that lie on a line have a matrix that is the ridge but for rounding."""
+    steps = (known[1:] - known[0]).flatten(1).to(torch.float64)
     gram = steps @ steps.t()
     ridge = constants.HISTORY_RIDGE * torch.diagonal(gram).sum() + 1e-24
     gram = gram + ridge * torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
-    found = torch.linalg.solve(gram, steps @ (positions - known[0]).flatten())
-    return torch.cat([1.0 - found.sum(dim=0, keepdim=True), found])
+    found = torch.linalg.solve(gram, steps @ (positions - known[0]).flatten().to(torch.float64))
+    return torch.cat([1.0 - found.sum(dim=0, keepdim=True), found]).to(positions.dtype)
 
 
 def guess(history: History, positions: Tensor) -> tuple[Tensor, Tensor]:
