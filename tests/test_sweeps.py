@@ -192,6 +192,15 @@ def test_clusters_save_products_and_one_that_is_not_definite_is_left_for_the_har
     torch.testing.assert_close(swept.solved(matrix, wrong, right, start, 1e-9).charges, plain.charges, atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("product", [tapered.pair_matrix_product_reference, tapered.pair_matrix_product])
+def test_products_with_float32_values_keep_the_digits_of_the_vector(product):
+    pairs, x = inputs(salt(), torch.float32)[1], torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
+    values = torch.rand(len(pairs.centers), generator=torch.Generator().manual_seed(6))
+    i, j, exact = pairs.centers.long(), pairs.neighbors.long(), values.to(torch.float64)
+    full = torch.zeros(8, 8, dtype=torch.float64).index_put((i, j), exact, accumulate=True)
+    torch.testing.assert_close(product(pairs, values, x), (full + full.t()) @ x, atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("name", ["salt in a field", "perovskite"])
 def test_float32_kernels_are_good_to_a_few_micro_electron_volts(name):
     """mixed against double: 1e-5 eV/atom and 1e-4 eV/Å, rounding of kernels of some eV."""

@@ -186,10 +186,10 @@ def _bent(first: Tensor, second: Tensor, separation: Tensor, along: Tensor) -> T
 
 
 def pair_matrix_product_reference(pairs: TaperedPairs, values: Tensor, x: Tensor) -> Tensor:
-    """The symmetric matrix with `values` (n_pairs,) at (i, j) and (j, i), times x (n_atoms,)."""
+    """The symmetric matrix with `values` (n_pairs,) at (i, j) and (j, i), times x (n_atoms,), in the dtype of x."""
     i, j = pairs.centers.to(torch.int64), pairs.neighbors.to(torch.int64)
-    near = x.to(values.dtype)
-    return scatter(values * near[j], i, x.size(0), x.dtype) + scatter(values * near[i], j, x.size(0), x.dtype)
+    exact = values.to(x.dtype)  # a solver of float32 values still needs the digits of x
+    return scatter(exact * x[j], i, x.size(0), x.dtype) + scatter(exact * x[i], j, x.size(0), x.dtype)
 
 
 def tapered_pairs_native(kept: KeptPairs, cell: Tensor, cutoff: float, dtype: torch.dtype) -> TaperedPairs:
