@@ -203,12 +203,12 @@ def test_products_with_float32_values_keep_the_digits_of_the_vector(product):
 
 @pytest.mark.parametrize("name", ["salt in a field", "perovskite"])
 def test_float32_kernels_are_good_to_a_few_micro_electron_volts(name):
-    """mixed against double: 1e-5 eV/atom and 1e-4 eV/Å, rounding of kernels of some eV."""
+    """mixed against double: 3e-5 eV/atom and 1e-4 eV/Å, rounding of hundreds of kernels of some eV for each atom."""
     structure = STRUCTURES[name]
     potential = build({"pqeq": SETTINGS})
     exact = potential.configured(precision="double").compile_for_inference().evaluate(structure)
     mixed = potential.configured(precision="mixed").compile_for_inference().evaluate(structure)
-    assert 0.0 < float((mixed.energy - exact.energy).abs()) < 1e-5 * len(structure.numbers)
+    assert 0.0 < float((mixed.energy - exact.energy).abs()) < 3e-5 * len(structure.numbers)
     torch.testing.assert_close(mixed.forces, exact.forces, atol=1e-4, rtol=0)
 
 
