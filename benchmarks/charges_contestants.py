@@ -17,7 +17,8 @@ from systems import SYSTEMS, system
 from turns import answer, peak_memory
 
 from openmm_pqeq import build
-from openmm_pqeq.neighbors import SKIN, NeighborSearch
+from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.neighbors.verlet import SKIN
 from openmm_pqeq.structure import structure_of
 
 CUTOFF = 12.5

@@ -19,7 +19,8 @@ from turns import answer, peak_memory
 
 from openmm_pqeq import ops
 from openmm_pqeq.gnn import InferenceNequIP, NequIP
-from openmm_pqeq.neighbors import NeighborSearch, Pairs, pairs_from_indices
+from openmm_pqeq.neighbors.pairs import Pairs, pairs_from_indices
+from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of
 
 R_MAX, LAYERS, RADIAL_HIDDEN, N_BASIS = 5.0, 5, (64, 64), 8

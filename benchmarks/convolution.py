@@ -24,7 +24,7 @@ from openmm_pqeq.gnn import InferenceNequIP
 from openmm_pqeq.gnn.edges import Edges, edges_of
 from openmm_pqeq.gnn.equivariant_convolution import LANES, EquivariantConvolution, equivariant_convolution_reference
 from openmm_pqeq.gnn.inference import InferenceInteraction
-from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import structure_of
 
 

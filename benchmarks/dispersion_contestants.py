@@ -17,10 +17,11 @@ from systems import SYSTEMS, system
 from turns import answer, peak_memory
 
 from openmm_pqeq import ops
-from openmm_pqeq.d3 import D3
-from openmm_pqeq.d3_inference import InferenceD3
-from openmm_pqeq.neighbors import SKIN, NeighborSearch
-from openmm_pqeq.neighbors_kept import KeptSearch
+from openmm_pqeq.d3.inference import InferenceD3
+from openmm_pqeq.d3.model import D3
+from openmm_pqeq.neighbors.half_list import KeptSearch
+from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.neighbors.verlet import SKIN
 from openmm_pqeq.structure import structure_of
 
 CUTOFF = 20.0

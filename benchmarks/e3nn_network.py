@@ -16,7 +16,7 @@ from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gnn.convolution import Interaction
 from openmm_pqeq.gnn.paths import Blocks
 from openmm_pqeq.gnn.radial import NORMS
-from openmm_pqeq.neighbors import Pairs, within
+from openmm_pqeq.neighbors.pairs import Pairs, within
 
 ACTS = {1: torch.nn.functional.silu, -1: torch.tanh}
 

@@ -13,7 +13,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from openmm_pqeq.md import profile
+from openmm_pqeq.timing import run as profile
 
 FOLDER = Path(__file__).parent
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure
 
 

@@ -29,7 +29,7 @@ from systems import like_lipon, rattled
 
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.structure import Structure, structure_of
 
 RESULTS = Path(__file__).parent / "results"

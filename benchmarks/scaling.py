@@ -22,9 +22,9 @@ from contestants import IRREPS, LAYERS, N_BASIS, R_MAX, RADIAL_HIDDEN
 from harness import machine, save
 from systems import rattled, system
 
-from openmm_pqeq.part_times import PartTimer, timed
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.structure import structure_of
+from openmm_pqeq.timing.parts import PartTimer, timed
 
 RESULTS = Path(__file__).parent / "results"
 WARMUP, ROUNDS = 4, 3

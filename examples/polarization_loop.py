@@ -13,8 +13,8 @@ import openmm
 from openmm import app, unit
 
 import openmm_pqeq as pq
-from openmm_pqeq.analysis.plots import plot_loop
 from openmm_pqeq.md.schedule import FieldSchedule
+from openmm_pqeq.report.plots import plot_loop
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "output" / "polarization_loop"

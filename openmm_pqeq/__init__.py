@@ -13,32 +13,32 @@ from openmm_pqeq import ops as ops  # registers the native operators, where they
 from openmm_pqeq import versions
 
 if not versions.problems("torchscript"):
-    from openmm_pqeq import torch_force
+    from openmm_pqeq.force import torch_force
 
     torch_force.register()  # OpenMM's XML with a TorchForce can be read from here on
 
 if TYPE_CHECKING:
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.checkpoint import available_models, load, save
-    from openmm_pqeq.force import create_force, create_system
+    from openmm_pqeq.force.create import create_force, create_system
     from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
-    from openmm_pqeq.read import read_structure
-    from openmm_pqeq.reaxnet import convert_reaxnet
+    from openmm_pqeq.published.reaxnet import convert_reaxnet
     from openmm_pqeq.reporters import ChargeReporter, ChargeStatisticsReporter, DipoleReporter, EnergyReporter, ProfileReporter
+    from openmm_pqeq.topology.read import read_structure
 
 _HOMES = {
     "PQEqCalculator": "calculator",
     "available_models": "checkpoint",
-    "convert_reaxnet": "reaxnet",
+    "convert_reaxnet": "published.reaxnet",
     "load": "checkpoint",
     "save": "checkpoint",
-    "create_force": "force",
-    "create_system": "force",
+    "create_force": "force.create",
+    "create_system": "force.create",
     "FieldSchedule": "md.schedule",
     "Potential": "potential",
     "build": "potential",
-    "read_structure": "read",
+    "read_structure": "topology.read",
     "ChargeReporter": "reporters",
     "ChargeStatisticsReporter": "reporters",
     "DipoleReporter": "reporters",

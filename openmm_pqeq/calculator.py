@@ -1,8 +1,8 @@
 """ASE calculator: any potential of the package in ASE's units, eV, Å, e.
 
 Computed when asked for: energy and its terms, charges, shells and dipole together; forces and stress by autograd; polarizability
-−∂²E/∂F_a∂F_b and Born charges ∂(force_i,b)/∂F_a by implicit differentiation of the charge solution (pqeq/response.py). Stress is
-(1/V) ∂E/∂ε in ASE's sign and Voigt order.
+−∂²E/∂F_a∂F_b and Born charges ∂(force_i,b)/∂F_a by implicit differentiation of the charge solution
+(pqeq/derivatives/polarizability.py). Stress is (1/V) ∂E/∂ε in ASE's sign and Voigt order.
 """
 
 import math
@@ -17,12 +17,12 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from openmm_pqeq.force_arguments import charge_in_e, field_in_volt_per_angstrom, loaded, one_of, tolerance_of
-from openmm_pqeq.molecules import find_molecules
+from openmm_pqeq.force.arguments import charge_in_e, field_in_volt_per_angstrom, loaded, one_of, tolerance_of
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import COUPLINGS, Groups, electrodes_of, groups_of
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.topology.molecules import find_molecules
 
 SETTINGS = ("total_charge", "field", "coupling", "tolerance", "fragments", "fragment_charges", "electrodes")
 PRECISIONS = {"float64": "double", "float32": "single"}

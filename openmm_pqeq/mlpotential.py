@@ -25,9 +25,9 @@ import openmm
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint, versions
-from openmm_pqeq.force import create_force
+from openmm_pqeq.force.create import create_force
+from openmm_pqeq.force.system import molecules_force
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.system import molecules_force
 
 NEEDED = ("openmm", ">=8.6.1")
 """What openmmml 1.8 works with."""

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq import ops
-from openmm_pqeq.d3 import D3
-from openmm_pqeq.d3_inference import InferenceD3
+from openmm_pqeq.d3.inference import InferenceD3
+from openmm_pqeq.d3.model import D3
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
-from openmm_pqeq.neighbors import SKIN, NeighborSearch, Pairs
-from openmm_pqeq.neighbors_kept import KeptSearch
+from openmm_pqeq.neighbors.half_list import KeptSearch
+from openmm_pqeq.neighbors.pairs import Pairs
+from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.neighbors.verlet import SKIN
 from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, Groups, PQEq, as_mapping, resolve_parameters
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 

@@ -1,9 +1,9 @@
-"""Polarizability and Born effective charges of a potential (pqeq/response.py has the equations)."""
+"""Polarizability and Born effective charges of a potential (pqeq/derivatives/polarizability.py has the equations)."""
 
 from torch import Tensor
 
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.pqeq.response import polarizability_and_born_charges
+from openmm_pqeq.pqeq.derivatives.polarizability import polarizability_and_born_charges
 from openmm_pqeq.structure import Structure
 
 

@@ -7,7 +7,7 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq import versions
-from openmm_pqeq.force import create_system
+from openmm_pqeq.force.create import create_system
 from openmm_pqeq.structure import structure_of
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM, KJ_PER_MOL_PER_EV
 

@@ -14,11 +14,11 @@ import pytest
 from openmm import app, unit
 
 from openmm_pqeq import versions
-from openmm_pqeq.force import create_system
+from openmm_pqeq.force.create import create_system
 from openmm_pqeq.mlpotential import PQEqPotentialFactory, PQEqPotentialImpl, bonds_among, require_openmm
-from openmm_pqeq.observer import Observer
 from openmm_pqeq.potential import build
 from openmm_pqeq.reporters import ChargeReporter
+from openmm_pqeq.reporters.observer import Observer
 
 pytestmark = pytest.mark.python_route
 

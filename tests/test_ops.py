@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from openmm_pqeq import ops
-from openmm_pqeq.pqeq import kernels
+from openmm_pqeq.pqeq.coulomb import kernels
 
 pytestmark = pytest.mark.python_route
 

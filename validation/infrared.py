@@ -22,7 +22,7 @@ from openmm import app, unit
 
 import openmm_pqeq as pq
 from openmm_pqeq.analysis import infrared
-from openmm_pqeq.analysis.plots import Curve, Panel, plot_panels
+from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 from openmm_pqeq.units import (
     BOLTZMANN,
     COULOMB,

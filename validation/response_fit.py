@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 import openmm_pqeq as pq
+from openmm_pqeq.fitting.fit import measure
+from openmm_pqeq.fitting.report import errors_of, heading
+from openmm_pqeq.fitting.targets import ResponseFrame, read_response_frames
 from openmm_pqeq.pqeq.parameters import Parameters, resolve_parameters
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import structure_of
-from openmm_pqeq.training.response_data import ResponseFrame, read_response_frames
-from openmm_pqeq.training.response_fit import measure
-from openmm_pqeq.training.response_report import errors_of, heading
 
 TOLERANCE = 1e-6
 SETS = {

@@ -122,7 +122,7 @@ def _known_volume(series: Series) -> float:
 
 def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -> None:
     from openmm_pqeq.analysis import infrared
-    from openmm_pqeq.analysis.plots import Curve, Panel, plot_panels
+    from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
     (given,) = series
     lag = None if options.longest_lag is None else values.picoseconds("longest_lag", options.longest_lag)
@@ -152,7 +152,7 @@ def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -
 
 def _dielectric(series: list[Series], folder: Path, options: argparse.Namespace) -> None:
     from openmm_pqeq.analysis import dielectric
-    from openmm_pqeq.analysis.plots import Curve, Panel, plot_panels
+    from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
     infinite = 1.0 if options.eps_inf is None else values.positive("eps_inf", options.eps_inf)
     blocks = values.positive_count("blocks", options.blocks)

@@ -9,7 +9,7 @@ from openmm_pqeq.md import values
 from openmm_pqeq.md.config import RunConfig, run_config
 
 if TYPE_CHECKING:
-    from openmm_pqeq.step_profile import StepProfile
+    from openmm_pqeq.timing.step import StepProfile
 
 HELP = "Measure a step of molecular dynamics part by part: neighbours, network, charges, dispersion, OpenMM."
 
@@ -63,7 +63,7 @@ def command(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(options, Path(folder))
         _check_output(Path(config.output), options.overwrite)
-        from openmm_pqeq.md.profile import profile_run, write_profile
+        from openmm_pqeq.timing.run import profile_run, write_profile
 
         profile = profile_run(config, n_steps, options.reference)
     structure = Path(config.structure).stem
@@ -119,7 +119,7 @@ def show(profile: "StepProfile", config: RunConfig, structure: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from openmm_pqeq.md.profile import FASTEST_TIMESTEP, machine
+    from openmm_pqeq.timing.run import FASTEST_TIMESTEP, machine
 
     console = Console(highlight=False, markup=False)
     title = f"A step of {structure}, {profile.n_atoms:,} atoms, model {Path(config.model).name}"

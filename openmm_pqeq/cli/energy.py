@@ -66,7 +66,7 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq import checkpoint
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.cli import responses
-    from openmm_pqeq.read import read_atoms
+    from openmm_pqeq.topology.read import read_atoms
 
     potential = checkpoint.load(options.model, protocol=options.protocol)
     atoms = read_atoms(options.structure, int(index), supercell)

@@ -61,7 +61,7 @@ def command(options: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     try:
-        from openmm_pqeq.training.response_run import RunSettings, run
+        from openmm_pqeq.fitting.run import RunSettings, run
     except ModuleNotFoundError as error:
         raise ImportError(f'fit-pqeq: {error.name} is not installed: pip install "openmm-pqeq[train]"') from None
 

@@ -66,7 +66,7 @@ def check_output(output: str, overwrite: bool) -> None:
 
 def convert(options: argparse.Namespace, parameters: Any, config: Any, mapping: Any, output: str) -> None:
     """Convert with the choices of the command line, and print a table."""
-    from openmm_pqeq.reaxnet import convert_reaxnet
+    from openmm_pqeq.published.reaxnet import convert_reaxnet
 
     potential = convert_reaxnet(
         parameters, config, mapping, output, edge_sign=options.edge_sign, stop_gradient=options.stop_gradient, d3=options.d3

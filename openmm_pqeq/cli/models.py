@@ -41,7 +41,7 @@ def command(options: argparse.Namespace) -> int:
 def _download(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from openmm_pqeq import download
+    from openmm_pqeq.published import download
 
     if options.published is None:
         raise ValueError(f"models download: which one? There is {', '.join(download.ARTICLES)}")

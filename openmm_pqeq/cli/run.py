@@ -134,7 +134,8 @@ def command(options: argparse.Namespace) -> int:
 
 def _profile(config: RunConfig, check: bool) -> None:
     from openmm_pqeq.cli import bench
-    from openmm_pqeq.md import output, profile
+    from openmm_pqeq.md import output
+    from openmm_pqeq.timing import run as profile
 
     if check:
         output.refuse_existing(config)

@@ -11,7 +11,7 @@ import openmm
 import torch  # noqa: F401  # openmmtorch finds its libraries after it
 from openmm import app, unit
 
-from openmm_pqeq.force import create_system
+from openmm_pqeq.force.create import create_system
 from openmm_pqeq.potential import build
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
 

@@ -23,7 +23,7 @@ from openmm_pqeq.gnn.equivariant_convolution import EquivariantConvolution, padd
 from openmm_pqeq.gnn.neighborhood import Species, by_species, species_index
 from openmm_pqeq.gnn.network import NequIP
 from openmm_pqeq.gnn.radial_table import DERIVATIVES, RadialTable
-from openmm_pqeq.neighbors import Pairs, within
+from openmm_pqeq.neighbors.pairs import Pairs, within
 
 OPERATORS = ("equivariant_convolution", "equivariant_convolution_backward")
 

@@ -22,7 +22,7 @@ from openmm_pqeq.gnn.neighborhood import by_species, neighborhood, species_index
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
 from openmm_pqeq.gnn.radial import RadialBasis, RadialNetwork, basis_gain
 from openmm_pqeq.gnn.spherical import SphericalHarmonics
-from openmm_pqeq.neighbors import Pairs, within
+from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 
 

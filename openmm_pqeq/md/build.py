@@ -10,13 +10,13 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint
-from openmm_pqeq.force import create_energy, create_system
-from openmm_pqeq.force_module import PotentialEnergy
+from openmm_pqeq.force.create import create_energy, create_system
+from openmm_pqeq.force.module import PotentialEnergy
+from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.python_force import last_line
-from openmm_pqeq.read import read_structure
+from openmm_pqeq.topology.read import read_structure
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
 
 _FEMTOSECOND = unit.femtosecond

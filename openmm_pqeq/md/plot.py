@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app
 
-from openmm_pqeq.analysis.plots import Curve, Panel, plot_panels
 from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
 AXES = "xyz"
 

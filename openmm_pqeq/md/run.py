@@ -18,12 +18,12 @@ import openmm
 import torch
 from openmm import app, unit
 
+from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.md import RunFailure, output
 from openmm_pqeq.md.build import Parts, build_simulation, check_start, read_parts, seed_of, with_seed
 from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
-from openmm_pqeq.python_force import last_line
 
 SECONDS_BETWEEN_NEWS = 0.3
 REMEMBERED_NEWS = 100

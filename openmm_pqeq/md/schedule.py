@@ -15,7 +15,7 @@ from typing import Any, Callable, Sequence
 
 from openmm import app, unit
 
-from openmm_pqeq.force_module import FIELD_PARAMETERS
+from openmm_pqeq.force.module import FIELD_PARAMETERS
 from openmm_pqeq.reporters.table import next_report, positive_interval
 
 FUNCTIONS: dict[str, Callable[..., float]] = {

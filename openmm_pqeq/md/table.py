@@ -15,9 +15,9 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from openmm_pqeq.force_module import FIELD_PARAMETERS
-from openmm_pqeq.observer import Observer
+from openmm_pqeq.force.module import FIELD_PARAMETERS
 from openmm_pqeq.reporters import PolarizationSum, Table, positive_interval, vector_columns
+from openmm_pqeq.reporters.observer import Observer
 from openmm_pqeq.reporters.table import next_report
 from openmm_pqeq.units import BOLTZMANN, KJ_PER_MOL_PER_EV
 

@@ -24,22 +24,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.neighbors import Pairs, subset, within
+from openmm_pqeq.neighbors.pairs import Pairs, subset, within
 from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.ewald import reciprocal_energy
-from openmm_pqeq.pqeq.history import unwrapped
-from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
-from openmm_pqeq.pqeq.lattice import Lattice
-from openmm_pqeq.pqeq.memory import Memory
-from openmm_pqeq.pqeq.mesh import mesh_energy, mesh_energy_once
-from openmm_pqeq.pqeq.pairs import pair_energy
+from openmm_pqeq.pqeq.coulomb.ewald import reciprocal_energy
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.coulomb.mesh import mesh_energy, mesh_energy_once
+from openmm_pqeq.pqeq.coulomb.pairs import pair_energy
+from openmm_pqeq.pqeq.coulomb.self_interaction import self_energy
+from openmm_pqeq.pqeq.coulomb.split import Lattice
+from openmm_pqeq.pqeq.minimum.history import unwrapped
+from openmm_pqeq.pqeq.minimum.memory import Memory
+from openmm_pqeq.pqeq.minimum.newton import Minimum, minimize
+from openmm_pqeq.pqeq.minimum.preconditioner import Near, Preconditioner
+from openmm_pqeq.pqeq.minimum.problem import Problem
 from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
-from openmm_pqeq.pqeq.preconditioner import Near, Preconditioner
-from openmm_pqeq.pqeq.problem import Problem
-from openmm_pqeq.pqeq.reaxnet import sweep, tapered_pair_energy
-from openmm_pqeq.pqeq.self_interaction import self_energy
-from openmm_pqeq.pqeq.solver import Minimum, minimize
-from openmm_pqeq.pqeq.sweeps import Sweeps
+from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
+from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")

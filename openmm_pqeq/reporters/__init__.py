@@ -10,10 +10,10 @@ They find the potential in the Simulation's System and evaluate it again at the 
 observer.py). After each frame the file is complete on disk.
 """
 
+from openmm_pqeq.reporters.axis_profiles import ProfileReporter
 from openmm_pqeq.reporters.charges import ChargeReporter
 from openmm_pqeq.reporters.dipole import DipoleReporter, PolarizationSum
 from openmm_pqeq.reporters.energies import EnergyReporter
-from openmm_pqeq.reporters.profiles import ProfileReporter
 from openmm_pqeq.reporters.statistics import ChargeStatisticsReporter
 from openmm_pqeq.reporters.table import Table, positive_interval, vector_columns
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from openmm import app
 
-from openmm_pqeq.observer import Observation, Observer
 from openmm_pqeq.reporters.frames import FrameFile, Quantity
+from openmm_pqeq.reporters.observer import Observation, Observer
 from openmm_pqeq.reporters.table import next_report, path_of, positive_interval, unbuffered
 
 XYZ = (".xyz", ".extxyz")

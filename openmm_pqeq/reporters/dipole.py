@@ -12,7 +12,7 @@ import numpy as np
 from openmm import app
 
 from openmm_pqeq.analysis.polarization import Array, Frame, dipole_change
-from openmm_pqeq.observer import Observation, Observer
+from openmm_pqeq.reporters.observer import Observation, Observer
 from openmm_pqeq.reporters.table import RowReporter, vector_columns
 from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from openmm import app
 
-from openmm_pqeq.observer import Observer
+from openmm_pqeq.reporters.observer import Observer
 from openmm_pqeq.reporters.table import RowReporter, vector_columns
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from openmm import app
 
-from openmm_pqeq.observer import Observer
+from openmm_pqeq.reporters.observer import Observer
 from openmm_pqeq.reporters.table import RowReporter
 
 

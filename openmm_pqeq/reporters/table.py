@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app
 
-from openmm_pqeq.observer import Observation
+from openmm_pqeq.reporters.observer import Observation
 
 Array = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from typing import NamedTuple, Sequence
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.training.data import Edges, join
 from openmm_pqeq.training.pqeq import Polarizable
 from openmm_pqeq.training.prediction import Prediction, network_prediction
+from openmm_pqeq.training.samples import Edges, join
 
 
 class Weights(NamedTuple):

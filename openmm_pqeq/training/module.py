@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from openmm_pqeq.training.config import seconds
-from openmm_pqeq.training.data import Edges, join
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
 from openmm_pqeq.training.pqeq import Polarizable
+from openmm_pqeq.training.samples import Edges, join
 from openmm_pqeq.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.ckpt"

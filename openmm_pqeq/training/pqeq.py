@@ -6,8 +6,8 @@ A parameter p that starts at p_0 moves between bounds that it cannot leave,
 
 with u trained, 0 at the start. The lower bound of a hardness is raised to where the charges keep a minimum: the self-energy
 2k_e γ_ii/√π of the element's Gaussian at its smallest radius. Energies, forces and stress are those of the converged solution; the
-forces are the Hellmann–Feynman ones, and their derivatives in the parameters go through the solution (pqeq/adjoint.py), or through
-the sweeps of the protocol `reaxnet`. eV, e, Å.
+forces are the Hellmann–Feynman ones, and their derivatives in the parameters go through the solution (pqeq/derivatives/adjoint.py),
+or through the sweeps of the protocol `reaxnet`. eV, e, Å.
 """
 
 import copy
@@ -16,14 +16,14 @@ from typing import Sequence
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import deformed
 from openmm_pqeq.pqeq import PQEq, constants
-from openmm_pqeq.pqeq.adjoint import parameters_as, solve_with_gradient
-from openmm_pqeq.pqeq.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, solve_with_gradient
 from openmm_pqeq.structure import SYMBOLS, Structure
-from openmm_pqeq.training.data import Edges
 from openmm_pqeq.training.prediction import Prediction
+from openmm_pqeq.training.samples import Edges
 
 MARGIN = 0.05
 """eV by which a hardness stays above the self-energy of its Gaussian."""

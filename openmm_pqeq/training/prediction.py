@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.neighbors import Pairs
-from openmm_pqeq.training.data import Edges
+from openmm_pqeq.neighbors.pairs import Pairs
+from openmm_pqeq.training.samples import Edges
 
 
 class Prediction(NamedTuple):

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from openmm_pqeq.checkpoint import load
 from openmm_pqeq.gnn import NequIP
-from openmm_pqeq.neighbors import NeighborSearch
+from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential, build
-from openmm_pqeq.training import data, parts
+from openmm_pqeq.training import parts
+from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import Config
-from openmm_pqeq.training.data import Edges, Split
 from openmm_pqeq.training.frames import Frame, Labels, read_frames
 from openmm_pqeq.training.loss import predict_all
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
+from openmm_pqeq.training.samples import Edges, Split
 from openmm_pqeq.training.settings import StartSettings
 
 

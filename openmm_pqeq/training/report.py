@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from openmm_pqeq.training.data import Edges, join
 from openmm_pqeq.training.loss import Errors, Prediction, errors_of, predict_all
+from openmm_pqeq.training.samples import Edges, join
 
 HEADINGS = {
     "energy_mae": "energy MAE, meV/atom",

@@ -23,11 +23,11 @@ from openmm_pqeq.checkpoint import load, save
 from openmm_pqeq.potential import build
 from openmm_pqeq.training import parts, report
 from openmm_pqeq.training.config import Config, read_config
-from openmm_pqeq.training.data import Edges, Split
 from openmm_pqeq.training.loss import Errors
 from openmm_pqeq.training.module import CHECKPOINT, METRICS, UNFINISHED, NetworkTraining, Progress, SaveEveryEpoch, loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
+from openmm_pqeq.training.samples import Edges, Split
 from openmm_pqeq.training.settings import StartSettings
 
 SETTINGS = "settings.json"

@@ -11,7 +11,7 @@ namespace openmm_pqeq {
 
 using at::Tensor;
 
-// Those of openmm_pqeq.d3_inference.dispersion_reference, which explains them.
+// Those of openmm_pqeq.d3.inference.dispersion_reference, which explains them.
 struct DispersionArguments {
   Tensor positions, cell, batch, centers, neighbors, shifts, species, c6, coordination, covalent_radii, c8_over_c6, radii6, radii8;
   bool zero_damping;

@@ -1,4 +1,4 @@
-// D3 of a pair as functions of its distance, with derivatives; for kernels on every device. openmm_pqeq/d3_energy.py explains the terms.
+// D3 of a pair as functions of its distance, with derivatives; for kernels on every device. openmm_pqeq/d3/energy.py explains the terms.
 //
 //   count(r)   = 1/(1 + exp(−16 (R/r − 1)))
 //   damped(r)  = s6 f6/r⁶ + s8 (C8/C6) f8/r⁸       Becke–Johnson: 1/(rⁿ + Rⁿ);  zero: x^(alp−n)/(x^alp + 6)/Rⁿ with x = r/R

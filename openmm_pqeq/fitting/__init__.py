@@ -1,0 +1,1 @@
+"""Fits of PQEq parameters to Born charges, dielectric tensors, polarizabilities and dipoles."""

@@ -1,0 +1,1 @@
+"""From a potential to OpenMM: the Force, by either route, and the System around it."""

@@ -1,0 +1,57 @@
+"""How long a list of pairs holds: Verlet's skin, with the cell deformed and atoms wrapped in between.
+
+With the cell deformed to C = C₀A and atoms at r_i = r_i⁰A + w_i + T_i·C, T_i integers (an atom was wrapped), a pair has
+
+    r_ij = r_ij⁰A + w_j − w_i,   so   |r_ij| < cutoff   ⟹   |r_ij⁰| < (cutoff + 2 max|w|)/σ,   σ the least singular value of A
+
+and a list of all pairs within cutoff + skin holds while that is at most cutoff + skin. L. Verlet, Phys. Rev. 159, 98 (1967),
+doi:10.1103/PhysRev.159.98. Å.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+SKIN = 1.0
+"""Å, for dynamics: rebuilt every few dozen steps in a crystal at room temperature."""
+
+
+class Kept(NamedTuple):
+    """The structure that a list was made from.
+
+    positions : (n_atoms, 3) Å, float64
+    cell : (3, 3) Å, float64
+    periodic : (3,) bool
+    """
+
+    positions: Tensor
+    cell: Tensor
+    periodic: Tensor
+
+
+def still_hold(kept: Kept, positions: Tensor, box: Tensor, periodic: Tensor, cutoff: float, skin: float) -> tuple[bool, Tensor]:
+    """Whether a list of all pairs within cutoff + skin of `kept` has all within the cutoff now, by the law above.
+
+    Also the lattice vectors by which each atom was wrapped since, T_i (n_atoms, 3).
+    """
+    turns = torch.zeros_like(positions)
+    if kept.positions.size(0) != positions.size(0) or not torch.equal(kept.periodic, periodic):
+        return False, turns
+    if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
+        return False, turns
+    moved = positions - kept.positions
+    shrinkage = 1.0
+    if bool(periodic.any()):
+        rows, before = box * periodic.unsqueeze(1), kept.cell * periodic.unsqueeze(1)
+        if not torch.equal(rows, before):
+            strain = torch.linalg.pinv(before) @ (rows - before)
+            moved = moved - kept.positions @ strain
+            identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
+            shrinkage = float(torch.linalg.svdvals(identity + strain)[2])
+        turns = torch.round(moved @ torch.linalg.pinv(rows))
+        moved = moved - turns @ rows
+    moved = moved - moved.mean(dim=0)  # all together may go anywhere
+    farthest = math.sqrt(float((moved * moved).sum(dim=1).max()))
+    return cutoff + 2.0 * farthest < shrinkage * (cutoff + skin) - 1e-9, turns

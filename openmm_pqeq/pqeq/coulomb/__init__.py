@@ -1,0 +1,1 @@
+"""The Coulomb sum of Gaussian charges: in real space, over waves, on a mesh."""

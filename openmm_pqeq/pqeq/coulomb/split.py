@@ -1,0 +1,135 @@
+"""How a structure's Coulomb sums are split: pairs in real space, waves or a mesh in reciprocal space.
+
+    protocol   real space                                reciprocal space
+    reaxnet    pairs within the taper's range            none
+    direct     all pairs, no images                      none
+    ewald      pairs narrower than κ, within `cutoff`    a direct sum over waves
+    pme        the same                                  a mesh
+
+κ = decay(tolerance)/cutoff does not depend on the cell. Without a periodic direction there is nothing to split. Å, eV, e.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from openmm_pqeq.neighbors.pairs import Pairs, subset, within
+from openmm_pqeq.pqeq import constants
+from openmm_pqeq.pqeq.coulomb.boundary import free_width, summation_box
+from openmm_pqeq.pqeq.coulomb.ewald import Reciprocal, decay, reciprocal
+from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
+from openmm_pqeq.pqeq.coulomb.mesh import Mesh, make_mesh, mesh_spacing, smooth_size, spline_order
+from openmm_pqeq.pqeq.coulomb.pairs import PairSum
+from openmm_pqeq.pqeq.coulomb.self_interaction import SelfInteraction, self_interaction
+from openmm_pqeq.structure import Structure
+
+
+class Lattice(nn.Module):
+    """The split of one protocol, and the mesh that was planned for it.
+
+    Parameters
+    ----------
+    protocol : "reaxnet", "ewald", "pme" or "direct"
+    cutoff : Å
+    tolerance : eV/e and eV/Å for unit charges, of what the sums leave out
+    spacing : Å, of the mesh; 0: as the tolerance needs it
+    """
+
+    planned_size: Tensor
+    planned_width: Tensor
+
+    def __init__(self, protocol: str, cutoff: float, tolerance: float, spacing: float):
+        super().__init__()
+        self.protocol, self.cutoff, self.tolerance, self.spacing = protocol, cutoff, tolerance, spacing
+        self.float32_products = False
+        self.register_buffer("planned_size", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("planned_width", torch.zeros((), dtype=torch.float64), persistent=False)
+
+    def kappa(self) -> float:
+        """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance."""
+        return decay(self.tolerance) / self.cutoff
+
+    def sums_waves(self, periodic: Tensor) -> bool:
+        """Whether part of the sum of a structure with these periodic directions (3,) is in reciprocal space."""
+        return (self.protocol == "ewald" or self.protocol == "pme") and bool(periodic.any())
+
+    def pair_sum(self, structure: Structure, pairs: Pairs, exponents: Tensor) -> PairSum:
+        """The pairs that are summed in real space; exponents Å⁻² of the Gaussians, by atomic number."""
+        exponent = exponents[structure.numbers]
+        split = self.sums_waves(structure.pbc[0])
+        if split or self.protocol == "reaxnet":
+            near = within(pairs, self.cutoff)
+            if split:
+                gamma = pair_exponents(exponent[near.centers], exponent[near.neighbors])
+                near = subset(near, torch.nonzero(gamma > self.kappa()).squeeze(1))
+            i, j, vectors = near.centers, near.neighbors, near.vectors
+        else:
+            n = structure.numbers.size(0)
+            others = torch.nonzero(torch.eye(n, device=structure.numbers.device) < 0.5)
+            i, j = others[:, 0], others[:, 1]
+            vectors = structure.positions[j] - structure.positions[i]
+        gamma = pair_exponents(exponent[i], exponent[j])
+        gamma_split = torch.clamp(gamma, max=self.kappa()) if split else torch.zeros_like(gamma)
+        return PairSum(i, j, vectors, gamma, gamma_split, split, self.float32_products)
+
+    def waves(
+        self, structure: Structure, exponents: Tensor, keep: bool
+    ) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None]:
+        """Reciprocal space, by waves or on a mesh, and what it has too much.
+
+        exponents : Å⁻² of the Gaussians, by atomic number
+        keep : the mesh that is planned already, while it has room
+        """
+        own: SelfInteraction | None = None
+        space: Reciprocal | None = None
+        mesh: Mesh | None = None
+        periodic = structure.pbc[0]
+        if self.sums_waves(periodic):
+            present, element = torch.unique(structure.numbers, return_inverse=True)
+            exponent = exponents[present]
+            gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
+            kappa = self.kappa()
+            narrowest, widest = float(gamma.detach().max()), float(gamma.detach().min())
+            size, width = self.plan(structure, min(narrowest, kappa), min(widest, kappa), keep)
+            box = summation_box(structure.cell[0], periodic, width)
+            own = self_interaction(element, gamma, kappa, box, bool(periodic.all()))
+            if self.protocol == "ewald":
+                space = reciprocal(structure.positions, box, periodic, element, gamma, kappa, self.tolerance)
+            else:
+                order = spline_order(self.tolerance)
+                mesh = make_mesh(structure.positions, box, periodic, element, exponent, kappa, size, order)
+        return own, space, mesh
+
+    def plan(self, structure: Structure, narrowest: float, widest: float, keep: bool) -> tuple[list[int], float]:
+        """Points of the mesh along each direction, and the length (Å) of the sum's box across the periodic directions.
+
+        A plan leaves room for a tenth in every length. A Context keeps it until that is used up, so that the energy is
+        continuous when a barostat changes the volume.
+        """
+        periodic = structure.pbc[0].cpu()
+        bulk = bool(periodic.all())
+        reach = 0.0
+        if not bulk:
+            reach = free_width(structure.positions, structure.cell[0], structure.pbc[0]) + decay(self.tolerance) / widest + 1.0
+            reach = 2.0 * reach
+        spacing = mesh_spacing(narrowest, self.tolerance)
+        if self.spacing > spacing:
+            raise ValueError(
+                f"mesh_spacing: {self.spacing} Å is too coarse for the tolerance and the charges here; at most {spacing} Å,"
+                " or leave it out"
+            )
+        spacing = self.spacing if self.spacing > 0.0 else spacing
+        size = self.planned_size.cpu()
+        width = float(self.planned_width)
+        lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1)).to("cpu", torch.float64)
+        if keep and size.size(0) == 3:
+            need = torch.where(periodic, lengths, torch.full_like(lengths, width)) / spacing
+            keep = reach <= width and bool((need <= size).all()) and bool((need > 0.5 * size - 4.0).all())
+        else:
+            keep = False
+        if not keep:
+            width = constants.PLANNED_ROOM * reach
+            room = constants.PLANNED_ROOM * torch.where(periodic, lengths, torch.full_like(lengths, width)) / spacing
+            size = torch.tensor([smooth_size(float(room[0])), smooth_size(float(room[1])), smooth_size(float(room[2]))])
+            self.planned_size = size
+            self.planned_width = torch.tensor(width, dtype=torch.float64)
+        return [int(size[0]), int(size[1]), int(size[2])], width

@@ -1,0 +1,1 @@
+"""The charges and shells that minimise the energy."""

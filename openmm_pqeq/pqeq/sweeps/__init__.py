@@ -1,0 +1,1 @@
+"""The published two-sweep solution with a tapered kernel (protocol `reaxnet`)."""

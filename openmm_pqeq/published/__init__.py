@@ -1,0 +1,1 @@
+"""Models that others have published: how they are had, and how they are read."""

@@ -1,0 +1,190 @@
+"""Charges, shells, dipole and energies of a running simulation.
+
+OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from Python. So the potential is
+evaluated once more at the State's positions, box and field, with the very module that the System's force holds; this also works
+for a System read from XML. Units: Å, e, e Å, V/Å.
+"""
+
+import pickle
+import weakref
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+import openmm
+import torch
+from numpy.typing import NDArray
+from openmm import app, unit
+
+from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.force.python_force import EnergyAndForces, last_line
+from openmm_pqeq.force.torch_force import import_openmmtorch
+from openmm_pqeq.units import ANGSTROM_PER_NM
+
+Array = NDArray[np.float64]
+
+
+TERMS = ("gnn", "pqeq", "d3")
+"""Order of the energies that the module reports."""
+
+
+class Observation(NamedTuple):
+    """The charges and energies of one moment.
+
+    step : steps done
+    time : ps
+    field : (3,) V/Å
+    positions : (n_atoms, 3) Å of the potential's atoms, the images that the State holds
+    cell : (3, 3) Å, rows; zero rows in directions that are not periodic
+    charges : (n_atoms,) e
+    shells : (n_atoms, 3) Å
+    dipole : (3,) e Å, Σ (q r − Z s) at these images
+    shell_dipole : (3,) e Å, −Σ Z s, the part that does not depend on images
+    energies : term → eV, of the terms that the potential has
+    """
+
+    step: int
+    time: float
+    field: Array
+    positions: Array
+    cell: Array
+    charges: Array
+    shells: Array
+    dipole: Array
+    shell_dipole: Array
+    energies: dict[str, float]
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell, Å³; 0 unless all three directions are periodic."""
+        return float(abs(np.linalg.det(self.cell)))
+
+
+class Observer:
+    """Evaluates a System's potential again.
+
+    Parameters
+    ----------
+    system : a System with one force made by `create_force` or `create_system`
+    """
+
+    def __init__(self, system: openmm.System):
+        module = _module_of(system)
+        self.has_charges = bool(module.energy.has_charges)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._module = module.to(self._device)
+        self.numbers: NDArray[np.int64] = module.energy.numbers.cpu().numpy()
+        """(n_atoms,) atomic numbers."""
+        self.core_charges: Array = module.energy.core_charges.double().cpu().numpy()
+        """(n_atoms,) e: a core has q + Z and its shell −Z."""
+        self.particles: NDArray[np.int64] = module.energy.atoms.cpu().numpy()
+        """(n_atoms,) indices, among the particles of the System, of the atoms that have charges."""
+        self.periodic: NDArray[np.bool_] = module.energy.pbc.cpu().numpy().reshape(3)
+        """(3,) which cell vectors are periodic."""
+        self._latest: Observation | None = None
+
+    @classmethod
+    def of(cls, simulation: app.Simulation) -> "Observer":
+        """The Observer of a Simulation; all its reporters share it, so that the charges of a step are solved once."""
+        if simulation not in _observers:
+            _observers[simulation] = cls(simulation.system)
+        return _observers[simulation]
+
+    @property
+    def symbols(self) -> list[str]:
+        """(n_atoms,) element symbols."""
+        return [app.Element.getByAtomicNumber(int(number)).symbol for number in self.numbers]
+
+    def require_charges(self) -> None:
+        """ValueError for a potential without charges."""
+        if not self.has_charges:
+            raise ValueError("simulation: its potential has no charges (no PQEq term), so there are none to report")
+
+    def observe(self, simulation: app.Simulation, charges: bool = True) -> Observation:
+        """The Simulation as it is now.
+
+        Raises ValueError for a potential without charges, unless `charges` is False; RuntimeError where they do not converge.
+        """
+        if charges:
+            self.require_charges()
+        state = simulation.context.getState(positions=True, parameters=True)
+        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
+        parameters = state.getParameters()
+        now = Observation(
+            step=simulation.currentStep,
+            time=state.getTime().value_in_unit(unit.picosecond),
+            field=np.array([parameters[name] for name in FIELD_PARAMETERS]),
+            positions=positions[self.particles] * ANGSTROM_PER_NM,
+            cell=box * self.periodic[:, None] * ANGSTROM_PER_NM,
+            charges=np.zeros(0),
+            shells=np.zeros(0),
+            dipole=np.zeros(0),
+            shell_dipole=np.zeros(0),
+            energies={},
+        )
+        known, inputs = self._latest, ("positions", "cell", "field")
+        if known is not None and all(np.array_equal(getattr(known, name), getattr(now, name)) for name in inputs):
+            return known._replace(step=now.step, time=now.time)
+        found = self._evaluate(positions, box, now.field)
+        shell_dipole = found.dipole - found.charges @ now.positions
+        self._latest = now._replace(
+            charges=found.charges, shells=found.shells, dipole=found.dipole, shell_dipole=shell_dipole, energies=found.energies
+        )
+        return self._latest
+
+    def _evaluate(self, positions: Array, box: Array, field: Array) -> "_Found":
+        """Of positions and box in nm, of all particles, and a field in V/Å."""
+        inputs = [torch.tensor(array, dtype=torch.float64, device=self._device) for array in (positions, box, field)]
+        try:
+            with torch.no_grad():
+                output = self._module.report(*inputs)
+        except torch.jit.Error as error:
+            raise RuntimeError(last_line(error)) from None
+        charges, shells, dipole, energies = (tensor.double().cpu().numpy() for tensor in output)
+        terms = {name: float(value) for name, value in zip(TERMS, energies) if not np.isnan(value)}
+        return _Found(charges, shells, dipole, terms)
+
+
+class _Found(NamedTuple):
+    charges: Array
+    shells: Array
+    dipole: Array
+    energies: dict[str, float]
+
+
+_observers: "weakref.WeakKeyDictionary[app.Simulation, Observer]" = weakref.WeakKeyDictionary()
+
+
+def _module_of(system: openmm.System) -> torch.jit.ScriptModule:
+    """The scripted module of the System's one force of this package; ValueError where there is none or more than one."""
+    found = []
+    for force in system.getForces():
+        module = _torch_module(force) or _python_module(force)
+        if module is not None and hasattr(module, "energy") and hasattr(module.energy, "has_charges"):
+            found.append(module)
+    if len(found) != 1:
+        raise ValueError(
+            f"simulation: reporters of charges need a System with one force made by openmm_pqeq.create_force or create_system, "
+            f"and this one has {len(found)}."
+        )
+    return found[0]
+
+
+def _torch_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
+    if type(force) is openmm.Force or type(force).__name__ == "TorchForce":  # generic where it was read from XML
+        openmmtorch = import_openmmtorch()
+        if openmmtorch.TorchForce.isinstance(force):
+            return openmmtorch.TorchForce.cast(force).getModule()
+    return None
+
+
+def _python_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
+    if not isinstance(force, openmm.PythonForce):
+        return None
+    # getPickledFunction gives a C++ object that Python cannot read (OpenMM 8.5, 8.6); XML has the same bytes.
+    pickled = bytes.fromhex(ElementTree.fromstring(openmm.XmlSerializer.serialize(force)).attrib["function"])
+    if EnergyAndForces.__module__.encode() not in pickled:
+        return None
+    function = pickle.loads(pickled)
+    return function.module if isinstance(function, EnergyAndForces) else None

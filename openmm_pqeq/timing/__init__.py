@@ -1,0 +1,1 @@
+"""Where the time goes: parts of the potential, a step, a run."""

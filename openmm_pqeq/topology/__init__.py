@@ -1,0 +1,1 @@
+"""From a structure file to an OpenMM topology: cell, bonds, molecules."""

@@ -1,0 +1,109 @@
+"""What makes the charge solver fast and must not make it wrong: guesses, the preconditioner, float32 in products, the memory."""
+
+import pytest
+import torch
+from pqeq_structures import FIELD, perovskite, potential_of, tensor, water
+from test_mesh import rock_salt, waters
+
+from openmm_pqeq.neighbors.pairs import within
+from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.potential import build
+from openmm_pqeq.pqeq.minimum.history import History, guess, remember, unwrapped
+from openmm_pqeq.pqeq.minimum.newton import minimize
+from openmm_pqeq.pqeq.minimum.preconditioner import Near, clusters, long_waves, precondition
+from openmm_pqeq.pqeq.minimum.problem import linearize
+from openmm_pqeq.response import response
+
+
+def line(t: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Positions, charges and shells that are the same quadratic function of time for every atom."""
+    generator = torch.Generator().manual_seed(4)
+    a, b, c = torch.randn(3, 5, 7, generator=generator, dtype=torch.float64)
+    values = a + b * t + c * t**2
+    return values[:, :3], values[:, 3], values[:, 4:]
+
+
+def history_of(*times: float) -> History:
+    empty = torch.zeros(0, 0, dtype=torch.float64)
+    history = History(torch.zeros(0, 0, 3, dtype=torch.float64), empty, torch.zeros(0, 0, 3, dtype=torch.float64))
+    for t in times:
+        history = remember(history, *line(t))
+    return history
+
+
+@pytest.mark.parametrize("now", [0.5, 0.0, -0.2, 0.25])
+def test_guesses_are_exact_where_charges_follow_positions_and_old_positions_are_found_again(now):
+    """Three solutions determine a parabola: ahead of them, at one of them, and between. 1e-4 of the ridge is left."""
+    positions, charges, shells = line(now)
+    guessed = guess(history_of(-0.4, -0.2, 0.0, 0.2, 0.4), positions)
+    torch.testing.assert_close(guessed[0], charges, atol=1e-4, rtol=0)
+    torch.testing.assert_close(guessed[1], shells, atol=1e-4, rtol=0)
+
+
+def test_history_keeps_six_and_does_not_keep_the_same_positions_twice():
+    history = history_of(*range(9))
+    assert history.charges.size(0) == 6
+    assert remember(history, *line(8.0)).positions.size(0) == 6
+    torch.testing.assert_close(remember(history, *line(8.0)).positions[1], line(7.0)[0])
+
+
+def test_wrapped_atoms_are_followed_to_their_nearest_images():
+    cell = perovskite().cell[0]
+    positions = perovskite().positions
+    wrapped = positions + tensor([[1, 0, 0], [0, -2, 0], [0, 0, 0], [3, 1, -1], [0, 0, 5]]) @ cell
+    for periodic in ([True, True, True], [True, False, True]):
+        pbc = torch.tensor(periodic)
+        back = unwrapped(wrapped, cell, pbc, positions + 0.1)
+        turns = (wrapped - positions) @ torch.linalg.inv(cell) * ~pbc
+        torch.testing.assert_close(back, positions + turns @ cell, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("structure", "part"), [(waters(), 0.67), (rock_salt((11, 17), 5.64), 1.0)], ids=["water", "NaCl"])
+@pytest.mark.parametrize("protocol", ["ewald", "pme"])
+def test_the_preconditioner_is_symmetric_positive_and_saves_products(structure, part, protocol):
+    """A third of them for water; none for cold rock salt, whose neighbours within 3.5 Å are six."""
+    model = potential_of(protocol, tolerance=1e-6).pqeq
+    pairs = NeighborSearch(model.cutoff)(structure)
+    problem = model.problem(structure, pairs)
+    close = within(pairs, 3.5)
+    near = Near(close.centers, close.neighbors, close.vectors)
+    plain, fast = minimize(problem, 1e-6), minimize(problem, 1e-6, near=near)
+    torch.testing.assert_close(plain.charges, fast.charges, atol=1e-6, rtol=0)
+    assert fast.products <= part * plain.products
+    inverse = clusters(problem, linearize(problem, fast.charges, fast.shells).local, near)
+    generator, n = torch.Generator().manual_seed(5), len(structure.numbers)
+    q = torch.randn(2, n, generator=generator, dtype=torch.float64)
+    s = torch.randn(2, n, 3, generator=generator, dtype=torch.float64)
+    waves = long_waves(problem)
+    assert (waves is None) == (protocol == "ewald")
+    a, b = precondition(inverse, waves, q[0], s[0]), precondition(inverse, waves, q[1], s[1])
+    across, back = (q[1] * a[0]).sum() + (s[1] * a[1]).sum(), (q[0] * b[0]).sum() + (s[0] * b[1]).sum()
+    torch.testing.assert_close(across, back, atol=1e-10, rtol=0)
+    assert float((q[0] * a[0]).sum() + (s[0] * a[1]).sum()) > 0
+
+
+def test_a_step_of_dynamics_takes_half_the_products_of_a_cold_start():
+    potential, structure = potential_of("pme", tolerance=1e-5).compile_for_inference(), waters()
+    velocity = torch.randn(24, 3, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    products = []
+    for step in range(6):
+        potential(structure._replace(positions=structure.positions + 0.003 * step * velocity))
+        products.append(int(potential.pqeq.memory.products))
+    assert products[-1] <= products[0] / 2
+
+
+def test_large_core_charges_keep_what_the_tolerance_promises():
+    """The fitted set has Z up to 6: what a sum leaves out goes with Z². Mesh, direct sum and float32 products at 1e-5."""
+    parameters = {"parameters": "batio3"}
+    exact = potential_of("ewald", tolerance=1e-10, **parameters).evaluate(perovskite(0.0, FIELD))
+    for protocol in ("ewald", "pme"):
+        potential = potential_of(protocol, tolerance=1e-5, **parameters)
+        for precision in ("double", "mixed"):
+            found = potential.configured(precision=precision).evaluate(perovskite(0.0, FIELD))
+            assert abs(float(found.energy - exact.energy)) / 5 < 1e-6
+            torch.testing.assert_close(found.forces, exact.forces, atol=1e-5, rtol=0)
+
+
+def test_a_compiled_potential_has_no_second_derivatives_and_says_so():
+    with pytest.raises(ValueError, match="first derivatives only"):
+        response(build({"pqeq": {"protocol": "direct"}}).compile_for_inference(), water())

@@ -1,0 +1,302 @@
+"""Training: labels, split, shifts, one step's forces and stress, resuming, what is refused.
+
+The reference of most tests is a network with known random weights plus PQEq: energies and forces are then known exactly, and the
+network that is trained has the same form, so that the labels can be recovered.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+import openmm_pqeq as pq
+from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.structure import structure_of
+
+pytest.importorskip("lightning", reason="training needs the extra `train`")
+
+from openmm_pqeq.training import samples as data
+from openmm_pqeq.training import train
+from openmm_pqeq.training.config import config_of
+from openmm_pqeq.training.frames import Frame, read_frames
+from openmm_pqeq.training.loss import predict
+from openmm_pqeq.training.prepare import prepare
+
+GNN = {"hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5}
+GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0}
+PQEQ = {"protocol": "ewald", "tolerance": 1e-9}
+SPECIES = ["O", "Na", "Mg"]
+N_FRAMES, HELD_OUT = 20, 5
+
+
+def reference() -> pq.Potential:
+    """The known potential: a network with the weights of seed 7, scale and shifts, plus PQEq."""
+    gnn = GNN | {"species": SPECIES, "seed": 7, "scale": 0.5, "shift": [-432.0, -10.0, -20.0]}
+    return pq.build({"gnn": gnn, "pqeq": PQEQ})
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Distorted MgO and NaO-like cells of two compositions with the reference's labels, as ASE reads them."""
+    path = tmp_path_factory.mktemp("data") / "frames.traj"
+    known = reference()
+    random = np.random.default_rng(3)
+    images = []
+    for index in range(N_FRAMES):
+        metals = ["Mg", "Mg"] if index % 2 else ["Mg", "Na"]
+        atoms = Atoms([metals[0], "O", metals[1], "O"], cell=[4.0, 4.0, 3.2], pbc=True)
+        atoms.set_scaled_positions([[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]])
+        atoms.set_cell(atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.positions += random.normal(scale=0.1, size=(4, 3))
+        result = known.evaluate(structure(atoms), stress=True)
+        stress = result.stress[0].numpy()[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, energy=float(result.energy[0]), forces=result.forces.numpy(), stress=stress)
+        images.append(atoms)
+    ase.io.write(path, images)  # ASE's own format keeps every digit
+    return path
+
+
+def structure(atoms: Atoms):
+    return structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(np.asarray(atoms.cell)))
+
+
+def table(file: Path, long_range: bool = False, **training) -> dict:
+    """A training file's content; without the long-range part the network learns the reference as it is, which is faster."""
+    settings = {"epochs": 3, "learning_rate": 0.02, "schedule": "constant", "warmup": 5, "ema": 0.9, "energy_weight": 10.0}
+    return {
+        "data": {"files": [str(file)], "held_out": {"seed": 0, "n": HELD_OUT}},
+        "potential": {"gnn": dict(GNN)} | ({"pqeq": dict(PQEQ)} if long_range else {}),
+        "training": settings | {"dtype": "float64", "threads": 1} | training,
+        "card": {"data": "synthetic"},
+    }
+
+
+def write(path: Path, content: dict) -> Path:
+    """A training file (JSON values are TOML values, but for tables)."""
+
+    def lines(name: str, values: dict):
+        plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
+        if name:
+            yield f"[{name}]"
+        yield from (f"{key} = {json.dumps(value)}" for key, value in plain.items())
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from lines(f"{name}.{key}" if name else key, value)
+
+    path.write_text("\n".join(lines("", content)) + "\n")
+    return path
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """The lines of metrics.csv."""
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def silent(line: str) -> None:
+    pass
+
+
+# --- laws ---
+
+
+def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
+    """reference = network + PQEq, so reference − PQEq = network, to the solver's tolerance (1e-9): 1e-6 eV and eV/Å, 1e-7 eV/Å³."""
+    ready = prepare(config_of(table(frames, long_range=True)), silent)
+    network = reference().select("gnn")
+    shift = dict(zip([8, 11, 12], ready.shifts.tolist()))
+    for atoms, edges in zip(ase.io.read(frames, index=":"), ready.edges.values()):
+        known = network.evaluate(structure(atoms), stress=True)
+        energy = float(edges.energy[0]) + sum(shift[z] for z in atoms.numbers)
+        assert energy == pytest.approx(float(known.energy[0]), rel=0, abs=1e-6)
+        torch.testing.assert_close(edges.forces, known.forces, rtol=0, atol=1e-6)
+        torch.testing.assert_close(edges.stress, known.stress, rtol=0, atol=1e-7)
+
+
+def test_forces_and_stress_of_a_step_are_the_potentials(frames):
+    """One gradient in the pair vectors gives what Potential finds through positions and strain."""
+    network = reference().select("gnn")
+    shift = dict(zip([8, 11, 12], [-432.0, -10.0, -20.0]))
+    settings = config_of(table(frames)).data
+    few = read_frames(settings.files, settings)[:3]
+    edges = data.join([data.edges_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few])
+    predicted = predict(network.gnn, edges)
+    known = [network.evaluate(frame.structure, stress=True) for frame in few]
+    torch.testing.assert_close(predicted.energy, torch.cat([k.energy for k in known]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(predicted.forces, torch.cat([k.forces for k in known]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(predicted.stress, torch.cat([k.stress for k in known]), rtol=0, atol=1e-11)
+
+
+def test_a_known_network_is_recovered(frames, tmp_path):
+    """Held-out forces end within a tenth of their spread, and the exported model is what the report says it is."""
+    settings = table(
+        frames, long_range=True, epochs=50, batch_size=3, schedule="cosine", learning_rate=0.03, measure_every=25, dtype="float32"
+    )
+    result = train(write(tmp_path / "a.toml", settings), tmp_path / "out", say=silent)
+    losses = [float(row["loss"]) for row in rows(tmp_path / "out")]
+    assert losses[-1] < losses[0] / 100
+    spread = float(data.force_rms(_held_out_frames(frames))) * 1000
+    assert result.errors["held out"].force_rmse < 0.1 * spread
+    potential = pq.load(result.model)
+    differences, energies = [], []
+    for frame in _held_out_frames(frames, with_long_range=True):
+        value = potential.evaluate(frame.structure)
+        differences.append((value.forces - frame.labels.forces).ravel())
+        energies.append((value.energy[0] - frame.labels.energy) / 4)
+    # float32 in training, float64 in the potential: 1e-6 of forces of 1 eV/Å
+    assert 1000 * float(torch.cat(differences).square().mean().sqrt()) == pytest.approx(
+        result.errors["held out"].force_rmse, abs=0.05
+    )
+    assert 1000 * float(torch.stack(energies).square().mean().sqrt()) == pytest.approx(
+        result.errors["held out"].energy_rmse, abs=0.05
+    )
+    written = json.loads((tmp_path / "out" / "errors.json").read_text())
+    assert written["held_out_frames"] == sorted(np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT].tolist())
+    assert (tmp_path / "out" / "parity.png").stat().st_size > 10_000
+    assert "held out" in (tmp_path / "out" / "errors.txt").read_text()
+
+
+def _held_out_frames(file: Path, with_long_range: bool = False) -> list[Frame]:
+    config = config_of(table(file, long_range=True))
+    every = read_frames(config.data.files, config.data)
+    if not with_long_range:
+        every = data.subtract(every, data.long_range_part(every, reference().select("pqeq")))
+    return [every[i] for i in data.split_frames(len(every), config.data).held_out]
+
+
+def test_held_out_frames_do_not_touch_the_training(frames, tmp_path):
+    """Wrong labels on the held-out frames leave weights, shifts and scale as they are, to the last bit."""
+    images = ase.io.read(frames, index=":")
+    for index in np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT]:
+        results = images[index].calc.results
+        results["energy"], results["forces"] = results["energy"] + 50.0, 3.0 * results["forces"]
+        results["stress"] = 3.0 * results["stress"]
+    ase.io.write(tmp_path / "spoilt.traj", images)
+    one = train(write(tmp_path / "a.toml", table(frames, epochs=2)), tmp_path / "a", say=silent)
+    two = train(write(tmp_path / "b.toml", table(tmp_path / "spoilt.traj", epochs=2)), tmp_path / "b", say=silent)
+    assert two.errors["held out"].force_rmse > 1.5 * one.errors["held out"].force_rmse
+    same_weights(pq.load(one.model).gnn.state_dict(), pq.load(two.model).gnn.state_dict())
+
+
+def same_weights(one: dict, two: dict) -> None:
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+
+
+# --- interruption, resuming, folders ---
+
+
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_path):
+    """To the last bit on the CPU: weights, running average, optimiser; killed while epoch 2 was being measured."""
+    file = write(tmp_path / "a.toml", table(frames, epochs=4, schedule="cosine", batch_size=2))
+    train(file, tmp_path / "whole", say=silent)
+
+    def interrupt(line: str) -> None:
+        if line.startswith("epoch    2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(file, tmp_path / "parts", say=interrupt)
+    assert not (tmp_path / "parts" / "model.pt").exists()
+    train(file, tmp_path / "parts", resume=True, say=silent)
+    whole, parts = (torch.load(tmp_path / name / "checkpoint.ckpt", weights_only=True) for name in ("whole", "parts"))
+    same_weights(whole["state_dict"], parts["state_dict"])
+    for one, two in zip(whole["optimizer_states"][0]["state"].values(), parts["optimizer_states"][0]["state"].values()):
+        same_weights(one, two)
+    assert whole["openmm_pqeq"]["steps"] == parts["openmm_pqeq"]["steps"] == 4 * 8
+    for name in ("whole", "parts"):
+        assert [row["epoch"] for row in rows(tmp_path / name)] == ["0", "1", "2", "3"]
+
+
+def test_a_finished_run_can_be_resumed_for_its_report(frames, tmp_path):
+    """Nothing is trained any more where the time is used up, and the model is the same."""
+    content = table(frames, schedule="cosine-time", max_time=0.2, epochs=1000)
+    file = write(tmp_path / "a.toml", content)
+    first = train(file, tmp_path / "out", say=silent)
+    weights = pq.load(first.model).gnn.state_dict()
+    first.model.unlink()
+    again = train(file, tmp_path / "out", resume=True, say=silent)
+    same_weights(weights, pq.load(again.model).gnn.state_dict())
+
+
+def test_best_validation_weights_are_exported(frames, tmp_path):
+    content = table(frames, epochs=30, patience=3, learning_rate=0.2)
+    content["data"]["validation"] = 4
+    result = train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    errors = [float(row["validation_force_rmse"]) for row in rows(tmp_path / "out")]
+    assert result.errors["validation"].force_rmse == pytest.approx(min(errors), rel=1e-12)
+    assert len(errors) < 30, "patience should have ended the run"
+    assert len(errors) - 1 - int(np.argmin(errors)) == 3
+
+
+def test_folders_are_not_overwritten(frames, tmp_path):
+    file = write(tmp_path / "a.toml", table(frames, epochs=1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    with pytest.raises(FileExistsError, match="overwrite or resume"):
+        train(file, tmp_path / "out", say=silent)
+    with pytest.raises(FileExistsError, match="not the folder of a training run"):
+        train(file, tmp_path / "out", overwrite=True, say=silent)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        train(file, tmp_path / "out", resume=True, say=silent)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
+
+
+def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
+    file = write(tmp_path / "a.toml", table(frames, epochs=1))
+    first = train(file, tmp_path / "out", say=silent)
+    written = {path.name for path in first.folder.iterdir()}
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    train(write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.01)), tmp_path / "out", overwrite=True, say=silent)
+    assert {path.name for path in first.folder.iterdir()} == written | {"mine.txt"}
+    assert len(rows(first.folder)) == 1
+    content = table(frames, epochs=1)
+    content["data"]["forces_key"] = "missing"
+    with pytest.raises(ValueError, match="no forces"):
+        train(write(tmp_path / "c.toml", content), tmp_path / "out", overwrite=True, say=silent)
+    assert [path.name for path in first.folder.iterdir()] == ["mine.txt"]
+
+
+def test_resuming_with_other_settings_is_refused(frames, tmp_path):
+    train(write(tmp_path / "a.toml", table(frames, epochs=1)), tmp_path / "out", say=silent)
+    with pytest.raises(ValueError, match=r"training\.learning_rate"):
+        train(write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.5)), tmp_path / "out", resume=True, say=silent)
+
+
+# --- bad input ---
+
+
+def test_a_frame_whose_charges_do_not_converge_is_named(tmp_path):
+    close = Atoms("OH2", [[0, 0, 0], [0, 0, 0.4], [0, 0.4, 0]])
+    close.calc = SinglePointCalculator(close, energy=0.0, forces=np.zeros((3, 3)))
+    ase.io.write(tmp_path / "water.traj", [close] * 8)
+    content = table(tmp_path / "water.traj")
+    content["potential"] = {"gnn": dict(GNN), "pqeq": {"protocol": "direct", "parameters": "pqeq0"}}  # an H that is too soft
+    with pytest.raises(ValueError, match=r"water\.traj frame \d+: PQEq: the charge solution"):
+        train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(frames, tmp_path):
+    with pytest.raises(ValueError, match=r"training\.device: expected 'cpu'"):
+        train(write(tmp_path / "a.toml", table(frames, device="cuda")), tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_elements_that_are_refused(frames):
+    content = table(frames)
+    content["potential"]["gnn"]["species"] = ["O", "Mg"]
+    with pytest.raises(ValueError, match="Na is not in the network: expected O, Mg"):
+        prepare(config_of(content), silent)
+    content = table(frames, long_range=True)
+    content["potential"]["pqeq"]["parameters"] = "pqeq1"
+    with pytest.raises(ValueError, match="Na, Mg is not in PQEq and D3"):
+        prepare(config_of(content), silent)
