@@ -12,6 +12,10 @@ class PlatformTag(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before each build."""
-        if version == "standard" and any((Path(self.root) / "openmm_pqeq" / "_native").glob("*openmm_pqeq_ops*")):
+        if version == "standard" and any(
+            (Path(self.root) / "openmm_pqeq" / "_native").glob("*openmm_pqeq_ops*")
+        ):
             build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+            build_data["tag"] = (
+                f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+            )

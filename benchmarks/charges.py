@@ -1,4 +1,5 @@
-"""Energy and forces of PQEq: the sweeps of the protocol `reaxnet` against a dense solution in torch, and `pme`.
+"""Energy and forces of PQEq: the sweeps of the protocol `reaxnet` against a dense solution in
+torch, and `pme`.
 
     python benchmarks/charges.py                                   # 432 and 2,160 atoms, one thread
     python benchmarks/charges.py --data FOLDER                     # the real LiPON, from LiPON_Li2PO2N.cif in that folder
@@ -15,25 +16,47 @@ from systems import SYSTEMS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--systems", nargs="+", default=["lipon", "lipon2160"], choices=SYSTEMS)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--warmup", type=int, default=5, help="two compile, the others fill the memory of solutions")
-    parser.add_argument("--save", default="charges", help="name of the JSON file in benchmarks/results")
+    parser.add_argument(
+        "--warmup", type=int, default=5, help="two compile, the others fill the memory of solutions"
+    )
+    parser.add_argument(
+        "--save", default="charges", help="name of the JSON file in benchmarks/results"
+    )
     arguments = parser.parse_args()
     results = {}
     for system in arguments.systems:
         given = [system, *(["--data", str(arguments.data)] if arguments.data else [])]
         timings = compare(
-            arguments.only, given, arguments.threads, arguments.warmup, arguments.rounds, file="charges_contestants.py"
+            arguments.only,
+            given,
+            arguments.threads,
+            arguments.warmup,
+            arguments.rounds,
+            file="charges_contestants.py",
         )
-        print(f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs within {CUTOFF} Å, {arguments.threads} threads")
+        print(
+            f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs within {CUTOFF} Å, "
+            f"{arguments.threads} threads"
+        )
         print(table(timings, [timings[0]] * len(timings)), flush=True)
         results[system] = [t._asdict() for t in timings]
-    path = save(arguments.save, {"threads": arguments.threads, "rounds": arguments.rounds, "cutoff": CUTOFF, "systems": results})
+    path = save(
+        arguments.save,
+        {
+            "threads": arguments.threads,
+            "rounds": arguments.rounds,
+            "cutoff": CUTOFF,
+            "systems": results,
+        },
+    )
     print(f"written to {path}")
 
 

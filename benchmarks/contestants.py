@@ -2,9 +2,9 @@
 
     python benchmarks/contestants.py fused lipon --threads 2 --forces forces.pt
 
-prints a line when it is ready, then, for every line it reads, does one evaluation of energy and forces and prints its wall time,
-its processor time (s) and the largest resident memory of the process so far (MiB). The first evaluations are slower: TorchScript
-optimizes during them.
+prints a line when it is ready, then, for every line it reads, does one evaluation of energy and
+forces and prints its wall time, its processor time (s) and the largest resident memory of the
+process so far (MiB). The first evaluations are slower: TorchScript optimizes during them.
 """
 
 import argparse
@@ -24,40 +24,60 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of
 
 R_MAX, LAYERS, RADIAL_HIDDEN, N_BASIS = 5.0, 5, (64, 64), 8
-IRREPS = {"": ("128x0e + 64x1e + 4x2e", "1x0e + 1x1e + 1x2e"), "-1o": ("128x0e + 64x1o + 4x2e", "1x0e + 1x1o + 1x2e")}
-"""Those of the published foundation model; and with vectors labelled odd, as nequip has them (11 paths instead of 15)."""
+IRREPS = {
+    "": ("128x0e + 64x1e + 4x2e", "1x0e + 1x1e + 1x2e"),
+    "-1o": ("128x0e + 64x1o + 4x2e", "1x0e + 1x1o + 1x2e"),
+}
+"""Those of the published foundation model; and with vectors labelled odd, as nequip has them (11
+paths instead of 15)."""
 
 Evaluate = Callable[[], torch.Tensor]
 
 
 def contestants() -> list[str]:
     """Names; each is a way to evaluate and, after it, the irreps."""
-    own = [kind + label for kind in ("fused", "reference", "e3nn", "nequip") for label in IRREPS if kind + label != "nequip"]
+    own = [
+        kind + label
+        for kind in ("fused", "reference", "e3nn", "nequip")
+        for label in IRREPS
+        if kind + label != "nequip"
+    ]
     return [*own, "mace"]
 
 
 def network(species: list[str], label: str, dtype: torch.dtype) -> NequIP:
     """The foundation-size model with random weights."""
     hidden, sh = IRREPS[label]
-    sizes = {"layers": LAYERS, "r_max": R_MAX, "n_basis": N_BASIS, "radial_hidden": RADIAL_HIDDEN, "avg_neighbors": 49.0}
+    sizes = {
+        "layers": LAYERS,
+        "r_max": R_MAX,
+        "n_basis": N_BASIS,
+        "radial_hidden": RADIAL_HIDDEN,
+        "avg_neighbors": 49.0,
+    }
     return NequIP(species, hidden, sh, **sizes).eval().requires_grad_(False).to(dtype)
 
 
 def of_package(module: torch.nn.Module, structure: Structure) -> Evaluate:
     """Energy and forces from the pairs, which are searched once: the network alone is timed."""
-    script = torch.jit.freeze(e3nn.util.jit.script(module.eval()))  # torch.jit.script, for modules of e3nn as well
+    script = torch.jit.freeze(
+        e3nn.util.jit.script(module.eval())
+    )  # torch.jit.script, for modules of e3nn as well
     found = NeighborSearch(R_MAX)(structure)
 
     def evaluate() -> torch.Tensor:
         positions = structure.positions.clone().requires_grad_(True)
-        pairs: Pairs = pairs_from_indices(structure._replace(positions=positions), found.centers, found.neighbors, found.shifts)
+        pairs: Pairs = pairs_from_indices(
+            structure._replace(positions=positions), found.centers, found.neighbors, found.shifts
+        )
         return -torch.autograd.grad(script(structure.numbers, pairs).sum(), positions)[0]
 
     return evaluate
 
 
 def of_nequip(species: list[str], structure: Structure, dtype: torch.dtype) -> Evaluate:
-    """The package of that name, through its own TorchScript route (nequip-compile --mode torchscript)."""
+    """The package of that name, through its own TorchScript route (nequip-compile --mode
+    torchscript)."""
     from nequip.data import AtomicDataDict
     from nequip.model import NequIPGNNModel
     from nequip.model.inference_models.torchscript import save_torchscript_model
@@ -80,7 +100,9 @@ def of_nequip(species: list[str], structure: Structure, dtype: torch.dtype) -> E
         AtomicDataDict.CELL_KEY: structure.cell.double(),
         AtomicDataDict.EDGE_INDEX_KEY: torch.stack([pairs.centers, pairs.neighbors]),
         AtomicDataDict.EDGE_CELL_SHIFT_KEY: pairs.shifts.double(),
-        AtomicDataDict.ATOM_TYPE_KEY: torch.tensor([numbers[z] for z in structure.numbers.tolist()]),
+        AtomicDataDict.ATOM_TYPE_KEY: torch.tensor(
+            [numbers[z] for z in structure.numbers.tolist()]
+        ),
     }
     return lambda: script({k: v.clone() for k, v in data.items()})[AtomicDataDict.FORCE_KEY]
 
@@ -107,7 +129,9 @@ def evaluation(name: str, structure: Structure, species: list[str], dtype: torch
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", choices=contestants())
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("--data", type=Path)
@@ -120,7 +144,9 @@ def main() -> None:
     dtype = torch.float64 if arguments.double else torch.float32
     numbers = torch.tensor(atoms.numbers)
     structure = structure_of(torch.tensor(atoms.positions), numbers, torch.tensor(atoms.cell.array))
-    structure = structure._replace(positions=structure.positions.to(dtype), cell=structure.cell.to(dtype))
+    structure = structure._replace(
+        positions=structure.positions.to(dtype), cell=structure.cell.to(dtype)
+    )
     symbols = dict(zip(atoms.numbers.tolist(), atoms.get_chemical_symbols()))
     before = peak_memory()
     evaluate = evaluation(arguments.name, structure, [symbols[z] for z in sorted(symbols)], dtype)

@@ -4,7 +4,8 @@
     python benchmarks/dispersion.py --data FOLDER                     # the real LiPON, from LiPON_Li2PO2N.cif in that folder
     python benchmarks/dispersion.py --systems lipon23760 --only compiled searching
 
-PBE, Becke–Johnson damping, 20 Å. Contestants are explained in dispersion_contestants.py. Pairs are counted once, from the density.
+PBE, Becke–Johnson damping, 20 Å. Contestants are explained in dispersion_contestants.py. Pairs are
+counted once, from the density.
 """
 
 import argparse
@@ -17,26 +18,49 @@ from systems import SYSTEMS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--systems", nargs="+", default=["lipon", "lipon2160"], choices=SYSTEMS)
-    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, help="contestants; default all that are installed")
+    parser.add_argument(
+        "--only", nargs="+", choices=CONTESTANTS, help="contestants; default all that are installed"
+    )
     parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=3, help="two compile, one searches again")
-    parser.add_argument("--save", default="dispersion", help="name of the JSON file in benchmarks/results")
+    parser.add_argument(
+        "--save", default="dispersion", help="name of the JSON file in benchmarks/results"
+    )
     arguments = parser.parse_args()
-    installed = importlib.util.find_spec("pymatgen") is not None  # which torch-dftd imports; its tables alone are always there
-    names = arguments.only or [name for name in CONTESTANTS if installed or not name.startswith("torch-dftd")]
+    installed = (
+        importlib.util.find_spec("pymatgen") is not None
+    )  # which torch-dftd imports; its tables alone are always there
+    names = arguments.only or [
+        name for name in CONTESTANTS if installed or not name.startswith("torch-dftd")
+    ]
     results = {}
     for system in arguments.systems:
         given = [system, *(["--data", str(arguments.data)] if arguments.data else [])]
         file = "dispersion_contestants.py"
-        timings = compare(names, given, arguments.threads, arguments.warmup, arguments.rounds, file=file)
-        print(f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs within {CUTOFF} Å, {arguments.threads} threads")
+        timings = compare(
+            names, given, arguments.threads, arguments.warmup, arguments.rounds, file=file
+        )
+        print(
+            f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs within {CUTOFF} Å, "
+            f"{arguments.threads} threads"
+        )
         print(table(timings, [timings[0]] * len(timings)), flush=True)
         results[system] = [t._asdict() for t in timings]
-    path = save(arguments.save, {"threads": arguments.threads, "rounds": arguments.rounds, "cutoff": CUTOFF, "systems": results})
+    path = save(
+        arguments.save,
+        {
+            "threads": arguments.threads,
+            "rounds": arguments.rounds,
+            "cutoff": CUTOFF,
+            "systems": results,
+        },
+    )
     print(f"written to {path}")
 
 

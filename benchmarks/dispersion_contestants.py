@@ -2,8 +2,9 @@
 
     python benchmarks/dispersion_contestants.py compiled lipon --threads 1 --forces forces.pt
 
-Energy and forces of PBE-D3 with Becke–Johnson damping, 20 Å for energies and coordination numbers alike. Atoms move by 0.01 Å from
-one evaluation to the next, so that nothing can be remembered but lists of neighbours.
+Energy and forces of PBE-D3 with Becke–Johnson damping, 20 Å for energies and coordination numbers
+alike. Atoms move by 0.01 Å from one evaluation to the next, so that nothing can be remembered but
+lists of neighbours.
 """
 
 import argparse
@@ -27,9 +28,18 @@ from openmm_pqeq.structure import structure_of
 CUTOFF = 20.0
 """Å. torch-dftd's own default, 95 bohr, needs more than 24 GB of memory for 2,160 atoms."""
 
-CONTESTANTS = ("compiled", "compiled-float32", "searching", "reference", "reference-float32", "torch-dftd", "torch-dftd-float64")
-"""What OpenMM runs, for tables in either precision; the same with a search for neighbours each time; the package without native
-operators, with lists kept; the package torch-dftd, which searches each time (float32 is its default)."""
+CONTESTANTS = (
+    "compiled",
+    "compiled-float32",
+    "searching",
+    "reference",
+    "reference-float32",
+    "torch-dftd",
+    "torch-dftd-float64",
+)
+"""What OpenMM runs, for tables in either precision; the same with a search for neighbours each
+time; the package without native operators, with lists kept; the package torch-dftd, which searches
+each time (float32 is its default)."""
 
 STEP = 0.01
 
@@ -39,7 +49,9 @@ class Walk:
 
     def __init__(self, atoms: Atoms):
         self.positions, self.calls = torch.tensor(atoms.positions), 0
-        self.direction = torch.tensor(np.random.default_rng(1).normal(0.0, STEP, atoms.positions.shape))
+        self.direction = torch.tensor(
+            np.random.default_rng(1).normal(0.0, STEP, atoms.positions.shape)
+        )
 
     def next(self) -> torch.Tensor:
         """Those of the next evaluation."""
@@ -49,7 +61,13 @@ class Walk:
 
 def of_package(name: str, atoms: Atoms) -> Callable[[], torch.Tensor]:
     """The package as it is, scripted and frozen as OpenMM runs it."""
-    term = D3("bj", "pbe", cutoff=CUTOFF, cn_cutoff=CUTOFF, species=sorted(set(atoms.get_chemical_symbols())))
+    term = D3(
+        "bj",
+        "pbe",
+        cutoff=CUTOFF,
+        cn_cutoff=CUTOFF,
+        species=sorted(set(atoms.get_chemical_symbols())),
+    )
     term.to(torch.float32 if name.endswith("float32") else torch.float64)
     if name.startswith("reference"):
         modules: list[torch.nn.Module] = [NeighborSearch(CUTOFF, SKIN), term]
@@ -58,7 +76,9 @@ def of_package(name: str, atoms: Atoms) -> Callable[[], torch.Tensor]:
     else:
         raise RuntimeError(f"{name}: needs the native operators: {ops.status()}")
     search, d3 = (torch.jit.freeze(torch.jit.script(module.eval())) for module in modules)
-    structure = structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(atoms.cell.array))
+    structure = structure_of(
+        torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(atoms.cell.array)
+    )
     walk = Walk(atoms)
 
     def evaluate() -> torch.Tensor:
@@ -75,7 +95,9 @@ def of_torch_dftd(name: str, atoms: Atoms) -> Callable[[], torch.Tensor]:
 
     dtype = torch.float64 if name.endswith("float64") else torch.float32
     given, walk = atoms.copy(), Walk(atoms)
-    given.calc = TorchDFTD3Calculator(atoms=given, xc="pbe", damping="bj", cutoff=CUTOFF, cnthr=CUTOFF, dtype=dtype)
+    given.calc = TorchDFTD3Calculator(
+        atoms=given, xc="pbe", damping="bj", cutoff=CUTOFF, cnthr=CUTOFF, dtype=dtype
+    )
 
     def evaluate() -> torch.Tensor:
         given.positions = walk.next().numpy()
@@ -85,7 +107,9 @@ def of_torch_dftd(name: str, atoms: Atoms) -> Callable[[], torch.Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", choices=CONTESTANTS)
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")

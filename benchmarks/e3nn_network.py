@@ -1,9 +1,12 @@
-"""The network in plain e3nn, as one would write it: the peer of the speed benchmarks, with the weights of a given `NequIP`.
+"""The network in plain e3nn, as one would write it: the peer of the speed benchmarks, with the
+weights of a given `NequIP`.
 
-Every product is a module of e3nn (Linear, TensorProduct, FullyConnectedTensorProduct, Gate), the radial networks run on every pair,
-and messages are summed with index_add. The layers are pruned as in the package (no features that the energy does not read), so that
-both compute the same. e3nn divides activations by an estimate of √⟨act²⟩ from a million random numbers, 0.595530 for silu; exact is
-0.596469, and the package has the 0.596459 of published models. The gates here get the package's, or forces would differ by 1 %.
+Every product is a module of e3nn (Linear, TensorProduct, FullyConnectedTensorProduct, Gate), the
+radial networks run on every pair, and messages are summed with index_add. The layers are pruned as
+in the package (no features that the energy does not read), so that both compute the same. e3nn
+divides activations by an estimate of √⟨act²⟩ from a million random numbers, 0.595530 for silu;
+exact is 0.596469, and the package has the 0.596459 of published models. The gates here get the
+package's, or forces would differ by 1 %.
 """
 
 import torch
@@ -42,8 +45,12 @@ class E3nnLayer(nn.Module):
         inputs, outputs = irreps(layer.inputs), irreps(layer.outputs)
         slots = o3.Irreps([(inputs[p.input].mul, outputs[p.output].ir) for p in layer.paths])
         paths = [(p.input, p.harmonic, slot, "uvu", True) for slot, p in enumerate(layer.paths)]
-        self.product = o3.TensorProduct(inputs, sh, slots, paths, shared_weights=False, internal_weights=False)
-        self.up = with_weights(o3.Linear(inputs, inputs), {(i, i): linear.weight for i, linear in enumerate(ours.up)})
+        self.product = o3.TensorProduct(
+            inputs, sh, slots, paths, shared_weights=False, internal_weights=False
+        )
+        self.up = with_weights(
+            o3.Linear(inputs, inputs), {(i, i): linear.weight for i, linear in enumerate(ours.up)}
+        )
         pieces = {}
         for index, own in enumerate(ours.slots):
             parts = torch.split(ours.down[index].weight, [slots[slot].mul for slot in own])
@@ -52,17 +59,29 @@ class E3nnLayer(nn.Module):
         self.connection = o3.FullyConnectedTensorProduct(inputs, f"{n_species}x0e", outputs)
         pairs = list(zip(ours.own_inputs, ours.own_outputs))
         for instruction, view in zip(self.connection.instructions, self.connection.weight_views()):
-            weight = ours.self_connection[pairs.index((instruction.i_in1, instruction.i_out))].weight
+            weight = ours.self_connection[
+                pairs.index((instruction.i_in1, instruction.i_out))
+            ].weight
             view.data.copy_(weight.transpose(0, 1) * n_species**0.5)  # e3nn divides by √n_species
         scalars, gated = irreps(layer.scalars), irreps(layer.gated)
         gates = o3.Irreps([(gated.num_irreps, (0, 1))]).simplify()
-        self.gate = Gate(scalars, [ACTS[ir.p] for _, ir in scalars], gates, [ACTS[1]] * len(gates), gated)
+        self.gate = Gate(
+            scalars, [ACTS[ir.p] for _, ir in scalars], gates, [ACTS[1]] * len(gates), gated
+        )
         for part in self.gate.modules():
             if isinstance(part, normalize2mom):
                 part.cst = 1.0 / NORMS[part.f.__name__]
         self.radial, self.width, self.avg_neighbors = ours.radial, slots.dim, ours.avg_neighbors
 
-    def forward(self, x: Tensor, species: Tensor, centers: Tensor, neighbors: Tensor, basis: Tensor, harmonics: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        species: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        basis: Tensor,
+        harmonics: Tensor,
+    ) -> Tensor:
         messages = self.product(self.up(x)[neighbors], harmonics, self.radial(basis))
         summed = x.new_zeros(x.size(0), self.width).index_add(0, centers, messages)
         return self.gate(self.down(summed / self.avg_neighbors) + self.connection(x, species))
@@ -73,7 +92,12 @@ class E3nnNetwork(nn.Module):
 
     def __init__(self, ours: NequIP):
         super().__init__()
-        sh = o3.Irreps([(1, (degree, parity)) for degree, parity in zip(ours.harmonics.degrees, parities(ours))])
+        sh = o3.Irreps(
+            [
+                (1, (degree, parity))
+                for degree, parity in zip(ours.harmonics.degrees, parities(ours))
+            ]
+        )
         layers = [layer for layer in ours.interactions if isinstance(layer, Interaction)]
         self.layers = nn.ModuleList(E3nnLayer(layer, sh, len(ours.species)) for layer in layers)
         self.harmonics, self.basis, self.readout = ours.harmonics, ours.basis, ours.readout

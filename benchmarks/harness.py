@@ -1,7 +1,8 @@
 """Timing several programs against each other on a machine that others use too.
 
-Every contestant is a process of its own, so that its peak memory is its own, and all take turns, one evaluation each, so that a
-busy moment hits them alike. Reported are medians of wall and of processor time; ratios are those of one run.
+Every contestant is a process of its own, so that its peak memory is its own, and all take turns,
+one evaluation each, so that a busy moment hits them alike. Reported are medians of wall and of
+processor time; ratios are those of one run.
 """
 
 import json
@@ -37,16 +38,30 @@ class Timing(NamedTuple):
 class Contestant:
     """A process of one of the contestants' files."""
 
-    def __init__(self, name: str, arguments: list[str], threads: int, peers: Path | None = None, file: str = "contestants.py"):
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        threads: int,
+        peers: Path | None = None,
+        file: str = "contestants.py",
+    ):
         self.name, self.rounds = name, []
-        # PASSIVE: a thread that waits for another does not take the processor from it, where there are fewer than threads
+        # PASSIVE: a thread that waits for another does not take the processor from it, where there
+        # are fewer than threads
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
         if (folder := folder_of(name, peers)) is not None:
-            environment["PYTHONPATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-        if name == "mace":  # the constants of e3nn 0.4.4 are a pickle, which torch reads only when told to
+            environment["PYTHONPATH"] = os.pathsep.join(
+                [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+            )
+        if (
+            name == "mace"
+        ):  # the constants of e3nn 0.4.4 are a pickle, which torch reads only when told to
             environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
         command = [sys.executable, str(FOLDER / file), name, *arguments, "--threads", str(threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +112,8 @@ def compare(
     peers: Path | None = None,
     file: str = "contestants.py",
 ) -> list[Timing]:
-    """Timings of contestants, programs in `file`, that take turns; `warmup` rounds are not counted. `peers`: see `folder_of`."""
+    """Timings of contestants, programs in `file`, that take turns; `warmup` rounds are not counted.
+    `peers`: see `folder_of`."""
     contestants = [Contestant(name, arguments, threads, peers, file) for name in names]
     try:
         for contestant in contestants:
@@ -116,13 +132,24 @@ def compare(
 
 def table(timings: list[Timing], yardsticks: list[Timing]) -> str:
     """The timings, each with ratios to its yardstick."""
-    names = ("wall s", "cpu s", "fastest", "ratio wall", "ratio cpu", "peak MiB", "own MiB", "ratio peak")
+    names = (
+        "wall s",
+        "cpu s",
+        "fastest",
+        "ratio wall",
+        "ratio cpu",
+        "peak MiB",
+        "own MiB",
+        "ratio peak",
+    )
     width = max(14, *(len(t.name) + 1 for t in timings))
     lines = [" " * width + "".join(f"{name:>11}" for name in names)]
     for t, yardstick in zip(timings, yardsticks, strict=True):
         ratios = f"{t.wall / yardstick.wall:11.1f}{t.processor / yardstick.processor:11.1f}"
         memory = f"{t.peak:11.0f}{t.peak - t.before:11.0f}{t.peak / yardstick.peak:11.1f}"
-        lines.append(f"{t.name:{width}}{t.wall:11.3f}{t.processor:11.3f}{t.fastest:11.3f}{ratios}{memory}")
+        lines.append(
+            f"{t.name:{width}}{t.wall:11.3f}{t.processor:11.3f}{t.fastest:11.3f}{ratios}{memory}"
+        )
     return "\n".join(lines)
 
 
@@ -133,8 +160,16 @@ def machine() -> dict[str, object]:
 
 def versions_of_peers(peers: Path | None) -> dict[str, str]:
     """Of the packages in folders of their own, and of those they bring along."""
-    folders = [] if peers is None else [str(folder) for folder in sorted(peers.iterdir()) if folder.is_dir()]
-    return {f"{Path(folder).name}/{found.name}": found.version for folder in folders for found in distributions(path=[folder])}
+    folders = (
+        []
+        if peers is None
+        else [str(folder) for folder in sorted(peers.iterdir()) if folder.is_dir()]
+    )
+    return {
+        f"{Path(folder).name}/{found.name}": found.version
+        for folder in folders
+        for found in distributions(path=[folder])
+    }
 
 
 def save(name: str, content: dict[str, object]) -> Path:

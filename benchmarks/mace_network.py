@@ -1,11 +1,15 @@
-"""A MACE of about the size of the foundation model with random weights: a peer for scale, not the same function.
+"""A MACE of about the size of the foundation model with random weights: a peer for scale, not the
+same function.
 
-128x0e + 128x1o, l up to 3 in the messages, correlation 3, two interactions, 5 Å, 8 radial functions, radial networks 64-64-64: the
-hyperparameters of MACE-MP-0 medium but for its 6 Å. Compiled with e3nn.util.jit, as MACE does for LAMMPS.
+128x0e + 128x1o, l up to 3 in the messages, correlation 3, two interactions, 5 Å, 8 radial
+functions, radial networks 64-64-64: the hyperparameters of MACE-MP-0 medium but for its 6 Å.
+Compiled with e3nn.util.jit, as MACE does for LAMMPS.
 
-mace-torch 0.3.16 is pinned to e3nn 0.4.4, and this package to 0.6, so it lives in a folder that only its own process sees:
+mace-torch 0.3.16 is pinned to e3nn 0.4.4, and this package to 0.6, so it lives in a folder that
+only its own process sees:
 
-    pip install --no-deps --target peers/mace mace-torch==0.3.16 e3nn==0.4.4 torch-ema prettytable wcwidth matscipy lmdb orjson \
+    pip install --no-deps --target peers/mace mace-torch==0.3.16 e3nn==0.4.4 torch-ema prettytable
+    wcwidth matscipy lmdb orjson \
         python-hostlist configargparse GitPython gitdb smmap opt_einsum opt_einsum_fx
 """
 
@@ -25,7 +29,11 @@ def of_mace(
     torch.set_default_dtype(dtype)
     from e3nn import o3
     from e3nn.util import jit
-    from mace.modules import MACE, RealAgnosticInteractionBlock, RealAgnosticResidualInteractionBlock
+    from mace.modules import (
+        MACE,
+        RealAgnosticInteractionBlock,
+        RealAgnosticResidualInteractionBlock,
+    )
 
     torch.manual_seed(0)
     present, kind = torch.unique(structure.numbers, return_inverse=True)
@@ -40,7 +48,9 @@ def of_mace(
     data = {
         "positions": structure.positions,
         "node_attrs": torch.nn.functional.one_hot(kind, len(present)).to(dtype),
-        "edge_index": torch.stack([pairs.neighbors, pairs.centers]),  # from sender to receiver: r_receiver - r_sender + shift
+        "edge_index": torch.stack(
+            [pairs.neighbors, pairs.centers]
+        ),  # from sender to receiver: r_receiver - r_sender + shift
         "shifts": -pairs.shifts.to(dtype) @ structure.cell[0],
         "unit_shifts": -pairs.shifts.to(dtype),
         "cell": structure.cell[0],
@@ -50,7 +60,11 @@ def of_mace(
     }
 
     def evaluate() -> torch.Tensor:
-        found = script({name: value.clone() for name, value in data.items()}, training=False, compute_force=True)
+        found = script(
+            {name: value.clone() for name, value in data.items()},
+            training=False,
+            compute_force=True,
+        )
         return found["forces"]
 
     return evaluate

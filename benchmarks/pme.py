@@ -1,13 +1,16 @@
-"""What a step of PQEq on the particle mesh costs: scaling with the number of atoms, and against a dense solution of the same.
+"""What a step of PQEq on the particle mesh costs: scaling with the number of atoms, and against a
+dense solution of the same.
 
     python benchmarks/pme.py scaling [--largest 50000] [--largest-reference 8000]     results/pme_scaling.{json,md,png}
     python benchmarks/pme.py dense [--data FOLDER]                                    results/pme_dense.{json,md}
 
-A step is energy and forces at positions that move on by 0.002 Å from step to step, warm-started like dynamics; the first ones,
-which find the charges from nothing, are not counted. scaling: rock salt with normal displacements of 0.08 Å, by the native
-operators and by the torch reference, every size in a process of its own. dense: LiPON_Li2PO2N.cif of that folder (a rock salt of
-its elements and density without one), 2,160 and 8,640 atoms; the dense program forms the matrix of erf(γr)/r between nearest
-images and solves for charges by LU, once, with shells left out and without forces: less than a step needs.
+A step is energy and forces at positions that move on by 0.002 Å from step to step, warm-started
+like dynamics; the first ones, which find the charges from nothing, are not counted. scaling: rock
+salt with normal displacements of 0.08 Å, by the native operators and by the torch reference, every
+size in a process of its own. dense: LiPON_Li2PO2N.cif of that folder (a rock salt of its elements
+and density without one), 2,160 and 8,640 atoms; the dense program forms the matrix of erf(γr)/r
+between nearest images and solves for charges by LU, once, with shells left out and without forces:
+less than a step needs.
 """
 
 import argparse
@@ -51,21 +54,27 @@ def lipon(n_atoms: int, data: Path | None) -> Atoms:
 
 
 def structure(atoms: Atoms) -> Structure:
-    return structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(atoms.cell.array))
+    return structure_of(
+        torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(atoms.cell.array)
+    )
 
 
 def peak() -> float:
-    """Largest resident memory of this process so far, MiB; not getrusage's, which begins with that of the parent."""
+    """Largest resident memory of this process so far, MiB; not getrusage's, which begins with that
+    of the parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def steps(atoms: Atoms) -> dict[str, float]:
-    """Medians over steps: wall and processor time (s), products of the solver; memory (MiB) before and at most."""
+    """Medians over steps: wall and processor time (s), products of the solver; memory (MiB) before
+    and at most."""
     before = peak()
     start = structure(atoms)
     potential: Potential = build({"pqeq": {"protocol": "pme"}}).compile_for_inference()
-    velocity = 0.002 * torch.randn(start.positions.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    velocity = 0.002 * torch.randn(
+        start.positions.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64
+    )
     wall, processor, products = [], [], []
     for step in range(WARMUP + ROUNDS):
         begun = time.perf_counter(), time.process_time()
@@ -74,7 +83,11 @@ def steps(atoms: Atoms) -> dict[str, float]:
         processor.append(time.process_time() - begun[1])
         products.append(int(potential.pqeq.memory.products))
     counted = [statistics.median(values[WARMUP:]) for values in (wall, processor, products)]
-    return {"n_atoms": len(atoms)} | dict(zip(("wall", "processor", "products"), counted)) | {"before": before, "peak": peak()}
+    return (
+        {"n_atoms": len(atoms)}
+        | dict(zip(("wall", "processor", "products"), counted))
+        | {"before": before, "peak": peak()}
+    )
 
 
 def dense_solution(atoms: Atoms, dtype: torch.dtype) -> dict[str, float]:
@@ -83,7 +96,10 @@ def dense_solution(atoms: Atoms, dtype: torch.dtype) -> dict[str, float]:
     pqeq = build({"pqeq": {"protocol": "pme"}}).pqeq
     positions, cell = one.positions.to(dtype), one.cell[0].to(dtype)
     exponent = gaussian_exponents(pqeq.radius)[one.numbers].to(dtype)
-    hardness, chi = pqeq.hardness[one.numbers].to(dtype), pqeq.electronegativity[one.numbers].to(dtype)
+    hardness, chi = (
+        pqeq.hardness[one.numbers].to(dtype),
+        pqeq.electronegativity[one.numbers].to(dtype),
+    )
     n = len(atoms)
     begun = time.perf_counter(), time.process_time()
     matrix = torch.empty(n, n, dtype=dtype)
@@ -102,12 +118,20 @@ def dense_solution(atoms: Atoms, dtype: torch.dtype) -> dict[str, float]:
     charges = answers[:, 0] - answers[:, 0].sum() / answers[:, 1].sum() * answers[:, 1]
     done = time.perf_counter(), time.process_time()
     made = {"n_atoms": n, "wall": done[0] - begun[0], "processor": done[1] - begun[1]}
-    return made | {"matrix_processor": formed[1] - begun[1], "largest_charge": float(charges.abs().max()), "peak": peak()}
+    return made | {
+        "matrix_processor": formed[1] - begun[1],
+        "largest_charge": float(charges.abs().max()),
+        "peak": peak(),
+    }
 
 
 def in_its_own_process(arguments: list[str], native: bool, threads: int) -> dict[str, float]:
     """What a worker prints last."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | ({} if native else {"OPENMM_PQEQ_NATIVE": "0"})
+    environment = (
+        os.environ
+        | {"OMP_NUM_THREADS": str(threads)}
+        | ({} if native else {"OPENMM_PQEQ_NATIVE": "0"})
+    )
     command = [sys.executable, str(Path(__file__)), *arguments]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -117,7 +141,9 @@ def in_its_own_process(arguments: list[str], native: bool, threads: int) -> dict
 
 def exponent(rows: list[dict[str, float]], key: str) -> float:
     """Slope of the logarithms from `FIT_FROM` atoms on, by least squares."""
-    points = [(math.log(row["n_atoms"]), math.log(row[key])) for row in rows if row["n_atoms"] >= FIT_FROM]
+    points = [
+        (math.log(row["n_atoms"]), math.log(row[key])) for row in rows if row["n_atoms"] >= FIT_FROM
+    ]
     if len(points) < 2:
         return float("nan")
     x, y = (statistics.fmean(values) for values in zip(*points))
@@ -127,18 +153,30 @@ def exponent(rows: list[dict[str, float]], key: str) -> float:
 def scaling(arguments: argparse.Namespace) -> None:
     table: dict[str, list[dict[str, float]]] = {"native": [], "reference": []}
     for edge in EDGES:
-        for kind, largest in (("native", arguments.largest), ("reference", arguments.largest_reference)):
+        for kind, largest in (
+            ("native", arguments.largest),
+            ("reference", arguments.largest_reference),
+        ):
             if 8 * edge**3 <= largest:
-                row = in_its_own_process(["step-of-rock-salt", str(edge)], kind == "native", arguments.threads)
-                row["per_product"] = row["processor"] / (row["products"] + 3)  # forces cost about three products more
+                row = in_its_own_process(
+                    ["step-of-rock-salt", str(edge)], kind == "native", arguments.threads
+                )
+                row["per_product"] = row["processor"] / (
+                    row["products"] + 3
+                )  # forces cost about three products more
                 row["kib_per_atom"] = 1024 * (row["peak"] - row["before"]) / row["n_atoms"]
                 table[kind].append(row)
-    exponents = {kind: {key: exponent(rows, key) for key in ("wall", "processor", "per_product")} for kind, rows in table.items()}
+    exponents = {
+        kind: {key: exponent(rows, key) for key in ("wall", "processor", "per_product")}
+        for kind, rows in table.items()
+    }
     save("pme_scaling", {"threads": arguments.threads, "exponents": exponents, **table})
     lines = [
-        f"PQEq on the particle mesh: energy and forces of rock salt, warm, {arguments.threads} thread(s); {where()}.",
+        f"PQEq on the particle mesh: energy and forces of rock salt, warm, {arguments.threads} "
+        f"thread(s); {where()}.",
         "",
-        "| atoms | operators | wall (s) | processor (s) | products | processor per atom (µs) | kiB per atom |",
+        "| atoms | operators | wall (s) | processor (s) | products | processor per atom (µs) | kiB "
+        "per atom |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind, rows in table.items():
@@ -159,8 +197,17 @@ def plot(table: dict[str, list[dict[str, float]]]) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
     for (kind, rows), marker in zip(table.items(), "os"):
         atoms = [row["n_atoms"] for row in rows]
-        left.loglog(atoms, [row["processor"] for row in rows], marker=marker, label=f"{kind}, processor")
-        left.loglog(atoms, [row["wall"] for row in rows], marker=marker, ls=":", alpha=0.5, label=f"{kind}, wall")
+        left.loglog(
+            atoms, [row["processor"] for row in rows], marker=marker, label=f"{kind}, processor"
+        )
+        left.loglog(
+            atoms,
+            [row["wall"] for row in rows],
+            marker=marker,
+            ls=":",
+            alpha=0.5,
+            label=f"{kind}, wall",
+        )
         right.semilogx(atoms, [row["kib_per_atom"] for row in rows], marker=marker, label=kind)
     native = table["native"]
     ideal = [native[-1]["processor"] * row["n_atoms"] / native[-1]["n_atoms"] for row in native]
@@ -180,29 +227,48 @@ def where() -> str:
 def dense(arguments: argparse.Namespace) -> None:
     data = [] if arguments.data is None else ["--data", str(arguments.data)]
     lines = [
-        f"PQEq of LiPON on the particle mesh (energy, forces, warm) against one dense solution for charges alone;"
+        "PQEq of LiPON on the particle mesh (energy, forces, warm) against one dense solution for "
+        "charges alone;"
         f" {arguments.threads} thread(s), {where()}.",
         "",
-        "| atoms | program | wall (s) | processor (s) | of it, matrix | peak (MiB) | processor time against `pme` |",
+        "| atoms | program | wall (s) | processor (s) | of it, matrix | peak (MiB) | processor "
+        "time against `pme` |",
         "|---|---|---|---|---|---|---|",
     ]
     rows = []
     for n_atoms in arguments.atoms:
-        ours = in_its_own_process(["step-of-lipon", str(n_atoms), *data], True, arguments.threads) | {"program": "pme"}
+        ours = in_its_own_process(
+            ["step-of-lipon", str(n_atoms), *data], True, arguments.threads
+        ) | {"program": "pme"}
         rows.append(ours)
-        lines.append(f"| {n_atoms:,} | `pme` | {ours['wall']:.2f} | {ours['processor']:.2f} | | {ours['peak']:.0f} | 1 |")
+        lines.append(
+            f"| {n_atoms:,} | `pme` | {ours['wall']:.2f} | {ours['processor']:.2f} | | "
+            f"{ours['peak']:.0f} | 1 |"
+        )
         for dtype in ("float32", "float64"):
-            found = in_its_own_process(["dense-of-lipon", str(n_atoms), "--dtype", dtype, *data], True, arguments.threads)
+            found = in_its_own_process(
+                ["dense-of-lipon", str(n_atoms), "--dtype", dtype, *data], True, arguments.threads
+            )
             rows.append(found | {"program": f"dense {dtype}"})
             spent = f"{found['wall']:.2f} | {found['processor']:.2f} | {found['matrix_processor']:.2f} | {found['peak']:.0f}"
-            lines.append(f"| {n_atoms:,} | dense, {dtype} | {spent} | {found['processor'] / ours['processor']:.1f} |")
-    save("pme_dense", {"threads": arguments.threads, "generated_crystal": arguments.data is None, "rows": rows})
+            lines.append(
+                f"| {n_atoms:,} | dense, {dtype} | {spent} | "
+                f"{found['processor'] / ours['processor']:.1f} |"
+            )
+    save(
+        "pme_dense",
+        {"threads": arguments.threads, "generated_crystal": arguments.data is None, "rows": rows},
+    )
     (RESULTS / "pme_dense.md").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["scaling", "dense", "step-of-rock-salt", "step-of-lipon", "dense-of-lipon"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "what", choices=["scaling", "dense", "step-of-rock-salt", "step-of-lipon", "dense-of-lipon"]
+    )
     parser.add_argument("size", nargs="?", type=int, help="of a worker: edge or atoms")
     parser.add_argument("--largest", type=int, default=50000)
     parser.add_argument("--largest-reference", type=int, default=8000)
@@ -221,7 +287,13 @@ def main() -> None:
     elif arguments.what == "step-of-lipon":
         print(json.dumps(steps(lipon(arguments.size, arguments.data))))
     else:
-        print(json.dumps(dense_solution(lipon(arguments.size, arguments.data), getattr(torch, arguments.dtype))))
+        print(
+            json.dumps(
+                dense_solution(
+                    lipon(arguments.size, arguments.data), getattr(torch, arguments.dtype)
+                )
+            )
+        )
 
 
 if __name__ == "__main__":

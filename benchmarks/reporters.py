@@ -1,9 +1,10 @@
-"""What the reporters cost: their time as a part of that of the dynamics between two reports, in one run.
+"""What the reporters cost: their time as a part of that of the dynamics between two reports, in one
+run.
 
     python benchmarks/reporters.py               40 atoms of BaTiO3, batio3, every 100 steps
 
-All reporters together, which share one solution of the charges; processor time, since others use the machine too. The first
-reports, in which TorchScript compiles, are left out.
+All reporters together, which share one solution of the charges; processor time, since others use
+the machine too. The first reports, in which TorchScript compiles, are left out.
 """
 
 import argparse
@@ -20,7 +21,9 @@ STRUCTURE = Path(__file__).parent.parent / "examples" / "BaTiO3.cif"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--structure", default=STRUCTURE)
     parser.add_argument("--model", default="batio3")
     parser.add_argument("--repeat", type=int, default=2)
@@ -30,7 +33,9 @@ def main() -> None:
     arguments = parser.parse_args()
     topology, positions = pq.read_structure(arguments.structure, supercell=(arguments.repeat,) * 3)
     system = pq.create_system(arguments.model, topology, backend=arguments.backend)
-    integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 1 / unit.picosecond, 1 * unit.femtosecond)
+    integrator = openmm.LangevinMiddleIntegrator(
+        300 * unit.kelvin, 1 / unit.picosecond, 1 * unit.femtosecond
+    )
     simulation = app.Simulation(topology, system, integrator)
     simulation.context.setPositions(positions)
     simulation.context.setVelocitiesToTemperature(300 * unit.kelvin, 1)
@@ -55,11 +60,16 @@ def main() -> None:
             end = time.process_time()
             dynamics, writing = dynamics + middle - start, writing + end - middle
             print(
-                f"report {index + 1}: {arguments.interval} steps {middle - start:.2f} s, reporters {end - middle:.3f} s", flush=True
+                f"report {index + 1}: {arguments.interval} steps {middle - start:.2f} s, reporters "
+                f"{end - middle:.3f} s",
+                flush=True,
             )
         for reporter in reporters:
             reporter.close()
-    print(f"{topology.getNumAtoms()} atoms, every {arguments.interval} steps: reporters add {writing / dynamics:.2%}")
+    print(
+        f"{topology.getNumAtoms()} atoms, every {arguments.interval} steps: reporters add "
+        f"{writing / dynamics:.2%}"
+    )
 
 
 def report(simulation: app.Simulation, reporters: list) -> None:

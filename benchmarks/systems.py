@@ -40,13 +40,15 @@ def part(crystal: Atoms) -> Atoms:
     kept.set_cell(crystal.cell.array * shares[:, None])
     if len(kept) != 432:
         raise ValueError(
-            f"data: expected LiPON_Li2PO2N.cif with 2,160 atoms, of which 432 are kept; got {len(kept)} of {len(crystal)}"
+            "data: expected LiPON_Li2PO2N.cif with 2,160 atoms, of which 432 are kept; got "
+            f"{len(kept)} of {len(crystal)}"
         )
     return kept
 
 
 def like_lipon(repeats: tuple[int, int, int]) -> Atoms:
-    """Rock salt of four atoms to a cell with the elements and the density of LiPON; 4 atoms per repeat."""
+    """Rock salt of four atoms to a cell with the elements and the density of LiPON; 4 atoms per
+    repeat."""
     cell = bulk("LiO", "rocksalt", a=(8 / NUMBER_DENSITY) ** (1 / 3), cubic=True)[[0, 1, 2, 3]]
     cell.set_cell(np.diag(np.full(3, (4 / NUMBER_DENSITY) ** (1 / 3))))
     cell.set_scaled_positions([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])

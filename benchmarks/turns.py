@@ -1,4 +1,5 @@
-"""A contestant's side of benchmarks/harness.py: what it prints when it is ready and after every turn."""
+"""A contestant's side of benchmarks/harness.py: what it prints when it is ready and after every
+turn."""
 
 import resource
 import sys
@@ -14,8 +15,15 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def answer(evaluate: Callable[[], torch.Tensor], n_atoms: int, n_pairs: int, before: float, forces: Path | None = None) -> None:
-    """For every line that comes, evaluate, and print wall time, processor time (s) and peak memory (MiB).
+def answer(
+    evaluate: Callable[[], torch.Tensor],
+    n_atoms: int,
+    n_pairs: int,
+    before: float,
+    forces: Path | None = None,
+) -> None:
+    """For every line that comes, evaluate, and print wall time, processor time (s) and peak memory
+    (MiB).
 
     before : MiB, of the process before there was a model
     forces : file for the forces of the last evaluation

@@ -21,7 +21,9 @@ OUTPUT.mkdir(parents=True, exist_ok=True)
 
 topology, positions = pq.read_structure(HERE / "BaTiO3.cif", supercell=(1, 1, 2))
 system = pq.create_system("batio3", topology, field=(0, 0, 0.02))  # V/Å
-integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 1 / unit.picosecond, 1 * unit.femtosecond)
+integrator = openmm.LangevinMiddleIntegrator(
+    300 * unit.kelvin, 1 / unit.picosecond, 1 * unit.femtosecond
+)
 integrator.setRandomNumberSeed(1)
 simulation = app.Simulation(topology, system, integrator)
 simulation.context.setPositions(positions)
@@ -30,7 +32,9 @@ with open(OUTPUT / "topology.pdb", "w") as file:
     app.PDBFile.writeFile(topology, positions, file)
 simulation.reporters += [
     app.DCDReporter(str(OUTPUT / "trajectory.dcd"), 10),
-    app.StateDataReporter(str(OUTPUT / "table.csv"), 10, step=True, potentialEnergy=True, temperature=True),
+    app.StateDataReporter(
+        str(OUTPUT / "table.csv"), 10, step=True, potentialEnergy=True, temperature=True
+    ),
     pq.ChargeReporter(OUTPUT / "charges.h5", 10),
     pq.DipoleReporter(OUTPUT / "dipole.csv", 10),
 ]
@@ -41,9 +45,16 @@ for reporter in simulation.reporters[2:]:
 trajectory = mdtraj.load(str(OUTPUT / "trajectory.dcd"), top=str(OUTPUT / "topology.pdb"))
 titanium = trajectory.topology.select("element Ti")
 oxygen = trajectory.topology.select("element O")
-distances = 10 * mdtraj.compute_distances(trajectory, [(i, j) for i in titanium for j in oxygen], periodic=True)
+distances = 10 * mdtraj.compute_distances(
+    trajectory, [(i, j) for i in titanium for j in oxygen], periodic=True
+)
 shortest = np.sort(distances.reshape(len(trajectory), len(titanium), -1), axis=2)[:, :, 0]
 print(f"{len(trajectory)} frames of {trajectory.n_atoms} atoms in {OUTPUT}")
-print(f"shortest Ti–O distance: mean {shortest.mean():.2f} Å (the polar bond of the tetragonal phase)")
+print(
+    f"shortest Ti–O distance: mean {shortest.mean():.2f} Å (the polar bond of the tetragonal phase)"
+)
 table = np.genfromtxt(OUTPUT / "dipole.csv", delimiter=",", names=True)
-print(f"polarization along the field since the start: mean {table['polarization_z_uC_per_cm2'].mean():+.2f} µC/cm²")
+print(
+    "polarization along the field since the start: mean "
+    f"{table['polarization_z_uC_per_cm2'].mean():+.2f} µC/cm²"
+)

@@ -1,9 +1,10 @@
-"""Polarization against a field that goes back and forth: a ferroelectric loop of one unit cell of BaTiO3.
+"""Polarization against a field that goes back and forth: a ferroelectric loop of one unit cell of
+BaTiO3.
 
     python examples/polarization_loop.py
 
-One cell (five atoms with all their images) switches as a whole, without domain walls, and so needs far larger fields than a
-crystal.
+One cell (five atoms with all their images) switches as a whole, without domain walls, and so needs
+far larger fields than a crystal.
 """
 
 from pathlib import Path
@@ -23,7 +24,9 @@ PERIOD, AMPLITUDE = 1.0, 0.15  # ps, V/Å
 
 topology, positions = pq.read_structure(HERE / "BaTiO3.cif")
 system = pq.create_system("batio3", topology)
-integrator = openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 5 / unit.picosecond, 1 * unit.femtosecond)
+integrator = openmm.LangevinMiddleIntegrator(
+    300 * unit.kelvin, 5 / unit.picosecond, 1 * unit.femtosecond
+)
 integrator.setRandomNumberSeed(1)
 simulation = app.Simulation(topology, system, integrator)
 simulation.context.setPositions(positions)
@@ -45,5 +48,8 @@ figure = plot_loop(
     f"300 K, period {PERIOD} ps; change since the start, which is polar along +c",
 )
 figure.savefig(OUTPUT / "loop.png")
-print(f"field from {field.min():+.2f} to {field.max():+.2f} V/Å, polarization changed by up to {np.ptp(polarization):.1f} µC/cm²")
+print(
+    f"field from {field.min():+.2f} to {field.max():+.2f} V/Å, polarization changed by up to "
+    f"{np.ptp(polarization):.1f} µC/cm²"
+)
 print(f"plot: {OUTPUT / 'loop.png'}")

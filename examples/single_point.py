@@ -26,7 +26,9 @@ born = atoms.calc.get_property("born_charges", atoms)
 alpha = atoms.calc.get_property("polarizability", atoms)
 print("atom   charge/e   Born charge along x, y, z/e")
 for symbol, charge, tensor in zip(atoms.symbols, charges, born):
-    print(f"  {symbol:2s}  {charge:8.3f}   " + "".join(f"{value:8.2f}" for value in np.diag(tensor)))
+    print(
+        f"  {symbol:2s}  {charge:8.3f}   " + "".join(f"{value:8.2f}" for value in np.diag(tensor))
+    )
 # ε∞ = 1 + 4π k_e α/V, with k_e = 14.399645 eV Å/e²
 epsilon = 1 + 4 * np.pi * 14.399645 * np.diag(alpha) / atoms.get_volume()
 print(f"dielectric constant of the electrons {np.array2string(epsilon, precision=2)}")

@@ -1,9 +1,11 @@
-"""Molecules without a cell: polarizability and charges of water and its dimer, with the two couplings of a field.
+"""Molecules without a cell: polarizability and charges of water and its dimer, with the two
+couplings of a field.
 
     python examples/water_in_a_field.py
 
-PQEq alone holds no molecule together, so the geometries stay as they are. The coupling `full` lets charge flow through a
-molecule, and between molecules; `shell` polarizes the shells, and the charges only answer to them.
+PQEq alone holds no molecule together, so the geometries stay as they are. The coupling `full` lets
+charge flow through a molecule, and between molecules; `shell` polarizes the shells, and the charges
+only answer to them.
 """
 
 import numpy as np
@@ -25,7 +27,9 @@ for coupling in ("shell", "full"):
     for atoms in (water, dimer):
         atoms.calc = pq.PQEqCalculator(potential, coupling=coupling)
         # α/(4πε₀) in Å³ is k_e α
-        values.append(14.399645 * np.trace(atoms.calc.get_property("polarizability", atoms)) / 3 / BOHR3)
+        values.append(
+            14.399645 * np.trace(atoms.calc.get_property("polarizability", atoms)) / 3 / BOHR3
+        )
     print(f"  {coupling:5s}  molecule {values[0]:6.2f}   dimer {values[1]:6.2f}")
 
 print("charge that flows between the molecules in 0.25 V/Å along the dimer")

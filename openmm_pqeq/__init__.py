@@ -1,7 +1,9 @@
-"""Polarizable, reactive, machine-learned molecular dynamics for OpenMM: a network, PQEq charges and D3 in one potential.
+"""Polarizable, reactive, machine-learned molecular dynamics for OpenMM: a network, PQEq charges and
+D3 in one potential.
 
-A name is imported when it is first used, so that the parts which need neither OpenMM nor ASE work without them. The operators that
-saved forces and Systems call are registered here: `import openmm_pqeq` before loading one.
+A name is imported when it is first used, so that the parts which need neither OpenMM nor ASE work
+without them. The operators that saved forces and Systems call are registered here: `import
+openmm_pqeq` before loading one.
 """
 
 import importlib
@@ -24,7 +26,13 @@ if TYPE_CHECKING:
     from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.published.reaxnet import convert_reaxnet
-    from openmm_pqeq.reporters import ChargeReporter, ChargeStatisticsReporter, DipoleReporter, EnergyReporter, ProfileReporter
+    from openmm_pqeq.reporters import (
+        ChargeReporter,
+        ChargeStatisticsReporter,
+        DipoleReporter,
+        EnergyReporter,
+        ProfileReporter,
+    )
     from openmm_pqeq.topology.read import read_structure
 
 _HOMES = {

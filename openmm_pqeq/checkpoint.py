@@ -1,7 +1,8 @@
 """Potentials in files: one format, read without running anything that the file says.
 
-A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the network, "card": the model card}.
-It is read with torch's `weights_only=True`, so a pickle that would import or call anything is refused.
+A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the
+network, "card": the model card}. It is read with torch's `weights_only=True`, so a pickle that
+would import or call anything is refused.
 """
 
 import os
@@ -27,7 +28,9 @@ def available_models() -> list[str]:
     True
     """
     folder = resources.files("openmm_pqeq.models")
-    return sorted(item.name.removesuffix(".pt") for item in folder.iterdir() if item.name.endswith(".pt"))
+    return sorted(
+        item.name.removesuffix(".pt") for item in folder.iterdir() if item.name.endswith(".pt")
+    )
 
 
 def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
@@ -42,23 +45,41 @@ def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential
         try:
             potential.gnn.load_state_dict(content["weights"])
         except RuntimeError as error:
-            raise ValueError(f"model file {os.fspath(name)}: its weights do not fit its own config; the file is damaged") from error
+            raise ValueError(
+                f"model file {os.fspath(name)}: its weights do not fit its own config; the file is "
+                "damaged"
+            ) from error
     return potential if protocol is None else potential.configured(protocol=protocol)
 
 
 def card(name: str | os.PathLike[str]) -> dict[str, Any]:
-    """The model card: data, licence, level of theory, errors, and what the model must not be used for."""
+    """The model card: data, licence, level of theory, errors, and what the model must not be used
+    for."""
     return dict(_read(name)["card"])
 
 
-def save(potential: Potential, path: str | os.PathLike[str], card: Mapping[str, Any] | None = None) -> None:
+def save(
+    potential: Potential, path: str | os.PathLike[str], card: Mapping[str, Any] | None = None
+) -> None:
     """Write a potential to a file that `load` reads. The file is whole or not there at all."""
-    weights = {} if potential.gnn is None else {k: v.detach().cpu() for k, v in potential.gnn.state_dict().items()}
+    weights = (
+        {}
+        if potential.gnn is None
+        else {k: v.detach().cpu() for k, v in potential.gnn.state_dict().items()}
+    )
     if potential.gnn is not None and not weights:
-        raise ValueError("potential: expected one that can be trained, got one from compile_for_inference(); save the original")
+        raise ValueError(
+            "potential: expected one that can be trained, got one from compile_for_inference(); "
+            "save the original"
+        )
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"path: there is no folder {Path(path).parent}")
-    content = {"format": FORMAT, "config": potential.config, "weights": weights, "card": dict(card or {})}
+    content = {
+        "format": FORMAT,
+        "config": potential.config,
+        "weights": weights,
+        "card": dict(card or {}),
+    }
     part = Path(f"{os.fspath(path)}.part")
     torch.save(content, part)
     part.replace(path)
@@ -70,24 +91,39 @@ def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
         path = shipped if os.sep not in os.fspath(name) and shipped.is_file() else Path(name)
     if not path.is_file():
         raise FileNotFoundError(
-            f"model {os.fspath(name)!r}: neither a model that ships ({', '.join(available_models())}) nor the path of a file"
+            f"model {os.fspath(name)!r}: neither a model that ships "
+            f"({', '.join(available_models())}) nor the path of a file"
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that torch did not write; what they are is said below
+            warnings.simplefilter(
+                "ignore"
+            )  # of pickles that torch did not write; what they are is said below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         called = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it would call {called[1]}" if called else "it is damaged or not a model of this package"
-        raise ValueError(f"model file {path}: refused, because {what}; load only files that this package saved") from error
+        what = (
+            f"it would call {called[1]}"
+            if called
+            else "it is damaged or not a model of this package"
+        )
+        raise ValueError(
+            f"model file {path}: refused, because {what}; load only files that this package saved"
+        ) from error
     except Exception as error:  # torch's reader raises anything at all on bytes that mean nothing
         reason = str(error).strip() or type(error).__name__
-        raise ValueError(f"model file {path}: cannot be read ({reason}); it is damaged or not a model file") from error
+        raise ValueError(
+            f"model file {path}: cannot be read ({reason}); it is damaged or not a model file"
+        ) from error
     if not isinstance(content, dict) or not {"format", "config", "weights", "card"} <= set(content):
-        raise ValueError(f"model file {path}: not a model of this package (it has no format, config, weights and card)")
+        raise ValueError(
+            f"model file {path}: not a model of this package (it has no format, config, weights "
+            "and card)"
+        )
     if content["format"] > FORMAT:
         raise ValueError(
-            f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads up to {FORMAT}; upgrade"
+            f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads "
+            f"up to {FORMAT}; upgrade"
             f" openmm-pqeq"
         )
     return content

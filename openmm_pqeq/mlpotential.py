@@ -1,18 +1,20 @@
-"""The potential for openmm-ml: alone, or for some of the atoms of a System with a classical force field.
+"""The potential for openmm-ml: alone, or for some of the atoms of a System with a classical force
+field.
 
     from openmmml import MLPotential
     potential = MLPotential("openmm-pqeq", modelPath="batio3")
     system = potential.createSystem(topology, total_charge=0, precision="double")
     mixed = potential.createMixedSystem(topology, amber_system, ml_atoms)
 
-openmmml finds `PQEqPotentialFactory` through the entry point group `openmmml.potentials`. It does so while it is being imported
-itself, so nothing here imports it: the two classes have openmmml's interfaces (MLPotentialImplFactory, MLPotentialImpl) without
-inheriting from them.
+openmmml finds `PQEqPotentialFactory` through the entry point group `openmmml.potentials`. It does
+so while it is being imported itself, so nothing here imports it: the two classes have openmmml's
+interfaces (MLPotentialImplFactory, MLPotentialImpl) without inheriting from them.
 
-Versions. openmmml 1.8 needs OpenMM 8.6.1, and TorchForce does not work with it; the force is a PythonForce unless asked otherwise.
+Versions. openmmml 1.8 needs OpenMM 8.6.1, and TorchForce does not work with it; the force is a
+PythonForce unless asked otherwise.
 
-In a mixed System the potential's atoms have the charges of the force field for the others, and those of PQEq among themselves
-(mechanical embedding). A field acts on the potential's atoms alone.
+In a mixed System the potential's atoms have the charges of the force field for the others, and
+those of PQEq among themselves (mechanical embedding). A field acts on the potential's atoms alone.
 """
 
 import difflib
@@ -32,8 +34,18 @@ from openmm_pqeq.potential import Potential
 NEEDED = ("openmm", ">=8.6.1")
 """What openmmml 1.8 works with."""
 
-OPTIONS = ("total_charge", "field", "coupling", "fragments", "periodic", "backend", "precision", "tolerance")
-"""Arguments of `create_force` that may be given to MLPotential, createSystem and createMixedSystem; the later one counts."""
+OPTIONS = (
+    "total_charge",
+    "field",
+    "coupling",
+    "fragments",
+    "periodic",
+    "backend",
+    "precision",
+    "tolerance",
+)
+"""Arguments of `create_force` that may be given to MLPotential, createSystem and createMixedSystem;
+the later one counts."""
 
 LONG_RANGE = ("ewald", "pme")
 
@@ -41,7 +53,9 @@ LONG_RANGE = ("ewald", "pme")
 class PQEqPotentialFactory:
     """Makes the potential that `MLPotential("openmm-pqeq", ...)` asks for."""
 
-    def createImpl(self, name: str, modelPath: Any = None, protocol: str | None = None, **options: Any) -> "PQEqPotentialImpl":
+    def createImpl(
+        self, name: str, modelPath: Any = None, protocol: str | None = None, **options: Any
+    ) -> "PQEqPotentialImpl":
         """The implementation behind an MLPotential.
 
         Parameters
@@ -49,7 +63,8 @@ class PQEqPotentialFactory:
         name : "openmm-pqeq"
         modelPath : name of a model that ships, path of a .pt file, or a Potential
         protocol : as for `load`
-        options : those of `create_force`: total_charge, field, coupling, fragments, periodic, backend, precision, tolerance
+        options : those of `create_force`: total_charge, field, coupling, fragments, periodic,
+            backend, precision, tolerance
 
         Raises
         ------
@@ -61,12 +76,15 @@ class PQEqPotentialFactory:
         require_openmm()
         if modelPath is None:
             raise ValueError(
-                f"modelPath: expected the name of a model ({', '.join(checkpoint.available_models())}) or the path of a .pt file,"
+                "modelPath: expected the name of a model "
+                f"({', '.join(checkpoint.available_models())}) or the path of a .pt file,"
                 f' got none; for example MLPotential("{name}", modelPath="batio3")'
             )
         refuse_unknown(options, mixed=False)
         if isinstance(modelPath, Potential):
-            return PQEqPotentialImpl(modelPath if protocol is None else modelPath.configured(protocol=protocol), options)
+            return PQEqPotentialImpl(
+                modelPath if protocol is None else modelPath.configured(protocol=protocol), options
+            )
         return PQEqPotentialImpl(checkpoint.load(os.fspath(modelPath), protocol=protocol), options)
 
 
@@ -76,7 +94,8 @@ class PQEqPotentialImpl:
     Parameters
     ----------
     potential : the Potential
-    options : arguments of `create_force`, which those of createSystem and createMixedSystem override
+    options : arguments of `create_force`, which those of createSystem and createMixedSystem
+        override
     """
 
     def __init__(self, potential: Potential, options: Mapping[str, Any]):
@@ -84,11 +103,17 @@ class PQEqPotentialImpl:
         self.options = dict(options)
 
     def addForces(
-        self, topology: app.Topology, system: openmm.System, atoms: Iterable[int] | None, forceGroup: int, **args: Any
+        self,
+        topology: app.Topology,
+        system: openmm.System,
+        atoms: Iterable[int] | None,
+        forceGroup: int,
+        **args: Any,
     ) -> None:
         """Add the potential to a System, for `atoms` or for all.
 
-        The bonds that the topology has between these atoms come with it, with zero energy: barostats move molecules as a whole.
+        The bonds that the topology has between these atoms come with it, with zero energy:
+        barostats move molecules as a whole.
 
         Parameters
         ----------
@@ -97,8 +122,8 @@ class PQEqPotentialImpl:
         Raises
         ------
         ValueError, RuntimeError
-            as `create_force`; also for options that there are not, and for `periodic` where the embedding has already been told
-            otherwise
+            as `create_force`; also for options that there are not, and for `periodic` where the
+            embedding has already been told otherwise
         """
         chosen = None if atoms is None else list(atoms)
         refuse_unknown(args, mixed=chosen is not None)
@@ -115,33 +140,55 @@ class PQEqPotentialImpl:
             system.addForce(bonds)
 
     def getMLLongRange(self) -> bool:
-        """Whether the potential's atoms interact with all their periodic images, so that the embedding leaves those out."""
+        """Whether the potential's atoms interact with all their periodic images, so that the
+        embedding leaves those out."""
         periodic = self.options.get("periodic")
         pqeq = self.potential.pqeq
-        return pqeq is not None and pqeq.protocol in LONG_RANGE and (periodic is None or any(periodic))
+        return (
+            pqeq is not None and pqeq.protocol in LONG_RANGE and (periodic is None or any(periodic))
+        )
 
     def getSupportedEmbeddings(self) -> list[str]:
-        """Embeddings of this potential's own: none, so that openmmml never asks it for a mixed System itself."""
+        """Embeddings of this potential's own: none, so that openmmml never asks it for a mixed
+        System itself."""
         return []
 
-    def _check_mixed(self, topology: app.Topology, system: openmm.System, atoms: Sequence[int], given: Mapping[str, Any]) -> None:
+    def _check_mixed(
+        self,
+        topology: app.Topology,
+        system: openmm.System,
+        atoms: Sequence[int],
+        given: Mapping[str, Any],
+    ) -> None:
         if "periodic" in given and given["periodic"] != self.options.get("periodic"):
             raise ValueError(
-                "periodic: in a mixed System the embedding depends on it and asks before the force is made. Give it to MLPotential:"
+                "periodic: in a mixed System the embedding depends on it and asks before the force "
+                "is made. Give it to MLPotential:"
                 f' MLPotential("openmm-pqeq", modelPath=..., periodic={given["periodic"]})'
             )
-        if topology.getPeriodicBoxVectors() is None and system.getNumForces() > 0 and system.usesPeriodicBoundaryConditions():
-            raise ValueError("topology: the System is periodic, and the topology has no box; use topology.setPeriodicBoxVectors")
-        warn_about_charge(system, atoms, given.get("total_charge", self.options.get("total_charge", 0)))
+        if (
+            topology.getPeriodicBoxVectors() is None
+            and system.getNumForces() > 0
+            and system.usesPeriodicBoundaryConditions()
+        ):
+            raise ValueError(
+                "topology: the System is periodic, and the topology has no box; use "
+                "topology.setPeriodicBoxVectors"
+            )
+        warn_about_charge(
+            system, atoms, given.get("total_charge", self.options.get("total_charge", 0))
+        )
 
 
 def require_openmm(openmm_version: str | None = None) -> None:
-    """RuntimeError where OpenMM (default: what is installed) is too old for openmmml, with the remedy."""
+    """RuntimeError where OpenMM (default: what is installed) is too old for openmmml, with the
+    remedy."""
     package, accepted = NEEDED
     version = openmm_version or versions.installed(package)
     if version is None or not versions.accepts(accepted, version):
         raise RuntimeError(
-            f"openmm-ml 1.8 needs {package}{accepted}, and {package} {version} is installed. TorchForce is bound to 8.5.2,"
+            f"openmm-ml 1.8 needs {package}{accepted}, and {package} {version} is installed. "
+            "TorchForce is bound to 8.5.2,"
             " so openmm-ml needs an environment of its own, with the PythonForce route:"
             ' pip install "openmm-pqeq[python-route]"'
         )
@@ -150,13 +197,16 @@ def require_openmm(openmm_version: str | None = None) -> None:
 def refuse_unknown(options: Mapping[str, Any], mixed: bool) -> None:
     """ValueError for an option that there is not.
 
-    In a mixed System the embedding has options of its own; what merely resembles one of ours is refused there.
+    In a mixed System the embedding has options of its own; what merely resembles one of ours is
+    refused there.
     """
     for name in options:
         similar = difflib.get_close_matches(name, OPTIONS, n=1)
         if name not in OPTIONS and (similar or not mixed):
             meant = f"; did you mean {similar[0]}?" if similar else ""
-            raise ValueError(f"{name}: no such option of this potential, which has {', '.join(OPTIONS)}{meant}")
+            raise ValueError(
+                f"{name}: no such option of this potential, which has {', '.join(OPTIONS)}{meant}"
+            )
 
 
 def bonds_among(topology: app.Topology, atoms: Sequence[int] | None) -> openmm.HarmonicBondForce:
@@ -174,15 +224,25 @@ def bonds_among(topology: app.Topology, atoms: Sequence[int] | None) -> openmm.H
 
 
 def warn_about_charge(system: openmm.System, atoms: Sequence[int], total_charge: Any) -> None:
-    """Warn where the force field's charges of these atoms sum to something else than the potential's total charge."""
-    value = total_charge.value_in_unit(unit.elementary_charge) if unit.is_quantity(total_charge) else total_charge
+    """Warn where the force field's charges of these atoms sum to something else than the
+    potential's total charge."""
+    value = (
+        total_charge.value_in_unit(unit.elementary_charge)
+        if unit.is_quantity(total_charge)
+        else total_charge
+    )
     for force in system.getForces():
         if isinstance(force, openmm.NonbondedForce):
             present = [atom for atom in atoms if atom < force.getNumParticles()]
-            charges = [force.getParticleParameters(atom)[0].value_in_unit(unit.elementary_charge) for atom in present]
+            charges = [
+                force.getParticleParameters(atom)[0].value_in_unit(unit.elementary_charge)
+                for atom in present
+            ]
             if abs(sum(charges) - value) > 0.5:
                 warnings.warn(
-                    f"The force field's charges of the potential's atoms sum to {sum(charges):.3f} e, and total_charge is"
-                    f" {value:g} e. Pass total_charge={round(sum(charges))} if these atoms are an ion.",
+                    f"The force field's charges of the potential's atoms sum to {sum(charges):.3f} "
+                    "e, and total_charge is"
+                    f" {value:g} e. Pass total_charge={round(sum(charges))} if these atoms are an "
+                    "ion.",
                     stacklevel=2,
                 )

@@ -1,12 +1,15 @@
-"""Loader of the native operators (``plugin/``), which are optional: every one has a torch reference of the same signature.
+"""Loader of the native operators (``plugin/``), which are optional: every one has a torch reference
+of the same signature.
 
-An operator library works with the minor version of torch it was built for and with no other, so its file name carries that
-version and three cases are told apart when it does not load: not built, built for another torch, and failed to load. Only the
-last is an accident, and it warns; `status` describes all of them, and ``openmm-pqeq doctor`` prints it.
+An operator library works with the minor version of torch it was built for and with no other, so its
+file name carries that version and three cases are told apart when it does not load: not built,
+built for another torch, and failed to load. Only the last is an accident, and it warns; `status`
+describes all of them, and ``openmm-pqeq doctor`` prints it.
 
-Where the library loads, ``torch.ops.openmm_pqeq`` has its operators, in eager torch and in TorchScript, and the package uses
-them. A scripted module that was saved with them needs them again where it is loaded; set the environment variable
-``OPENMM_PQEQ_NATIVE=0`` before the import to do without, or to a folder to take the library from there.
+Where the library loads, ``torch.ops.openmm_pqeq`` has its operators, in eager torch and in
+TorchScript, and the package uses them. A scripted module that was saved with them needs them again
+where it is loaded; set the environment variable ``OPENMM_PQEQ_NATIVE=0`` before the import to do
+without, or to a folder to take the library from there.
 """
 
 import os
@@ -64,7 +67,9 @@ def load(directory: Path = DIRECTORY) -> Native:
     if not libraries:
         return Native(False, f"not built. {REFERENCE} To build them, {BUILD}.")
     if wanted not in libraries:
-        mismatch = f"built for torch {', '.join(libraries)}, but torch {torch.__version__} is installed"
+        mismatch = (
+            f"built for torch {', '.join(libraries)}, but torch {torch.__version__} is installed"
+        )
         return Native(False, f"{mismatch}. {REFERENCE} To rebuild, {BUILD}.")
     library = libraries[wanted]
     try:
@@ -90,18 +95,24 @@ def available(operator: str | None = None) -> bool:
 
 
 def operators() -> list[str]:
-    """Names of the operators in the library that is loaded; one built from older sources may lack some."""
+    """Names of the operators in the library that is loaded; one built from older sources may lack
+    some."""
     names = torch._C._dispatch_get_all_op_names() if _native.loaded else []
-    return sorted({name.split("::")[1].split(".")[0] for name in names if name.startswith("openmm_pqeq::")})
+    return sorted(
+        {name.split("::")[1].split(".")[0] for name in names if name.startswith("openmm_pqeq::")}
+    )
 
 
 def has_kernel(operator: str, device: str) -> bool:
-    """Whether an operator of the loaded library has a kernel of its own for a dispatch key such as "CUDA".
+    """Whether an operator of the loaded library has a kernel of its own for a dispatch key such as
+    "CUDA".
 
     >>> has_kernel("an operator of the future", "CUDA")
     False
     """
-    return available(operator) and bool(torch._C._dispatch_has_kernel_for_dispatch_key(f"openmm_pqeq::{operator}", device))
+    return available(operator) and bool(
+        torch._C._dispatch_has_kernel_for_dispatch_key(f"openmm_pqeq::{operator}", device)
+    )
 
 
 def status() -> str:

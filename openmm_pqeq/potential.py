@@ -2,8 +2,9 @@
 
     E(r, Z, cell; Q, F) = Σ_i E0_i (network) + E_PQEq (charges, shells, field) + E_D3
 
-`build` makes one from a plain config; `checkpoint.load` from a file. Energies in eV, forces in eV/Å by autograd, stress
-σ = (1/V) ∂E/∂ε in eV/Å³ from a strain that acts on positions and cell alike. Any subset of the terms will do.
+`build` makes one from a plain config; `checkpoint.load` from a file. Energies in eV, forces in eV/Å
+by autograd, stress σ = (1/V) ∂E/∂ε in eV/Å³ from a strain that acts on positions and cell alike.
+Any subset of the terms will do.
 """
 
 import copy
@@ -30,8 +31,9 @@ CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 
 
 class Output(NamedTuple):
-    """energy (n_structures,) eV; terms: "gnn", "pqeq", "d3" → (n_structures,) eV; atomic_energies (n_atoms,) eV of network and D3;
-    charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (n_structures, 3) e Å (all zero without PQEq)."""
+    """energy (n_structures,) eV; terms: "gnn", "pqeq", "d3" → (n_structures,) eV; atomic_energies
+    (n_atoms,) eV of network and D3; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole
+    (n_structures, 3) e Å (all zero without PQEq)."""
 
     energy: Tensor
     terms: dict[str, Tensor]
@@ -42,8 +44,8 @@ class Output(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """An `Output` without derivatives attached, with forces (n_atoms, 3) eV/Å and stress (n_structures, 3, 3) eV/Å³ where asked
-    for."""
+    """An `Output` without derivatives attached, with forces (n_atoms, 3) eV/Å and stress
+    (n_structures, 3, 3) eV/Å³ where asked for."""
 
     energy: Tensor
     terms: dict[str, Tensor]
@@ -64,7 +66,13 @@ class Potential(nn.Module):
     config : what `build` made them from; kept in checkpoints
     """
 
-    def __init__(self, gnn: NequIP | None, pqeq: PQEq | None, d3: D3 | None, config: dict[str, dict[str, Any]]):
+    def __init__(
+        self,
+        gnn: NequIP | None,
+        pqeq: PQEq | None,
+        d3: D3 | None,
+        config: dict[str, dict[str, Any]],
+    ):
         super().__init__()
         self.gnn, self.pqeq, self.d3 = gnn, pqeq, d3
         self.config = config
@@ -75,11 +83,20 @@ class Potential(nn.Module):
         self.search = NeighborSearch(max(cutoff, 1.0))
         # D3 reaches farther than the others, who would otherwise sift through its pairs
         dispersion_cutoff = d3.cutoff if d3 is not None else 1.0
-        self.dispersion_search = KeptSearch(dispersion_cutoff) if isinstance(d3, InferenceD3) else NeighborSearch(dispersion_cutoff)
-        self.species = [s for s in SYMBOLS[1:] if all(s in term.species for term in (gnn, pqeq, d3) if term is not None)]
+        self.dispersion_search = (
+            KeptSearch(dispersion_cutoff)
+            if isinstance(d3, InferenceD3)
+            else NeighborSearch(dispersion_cutoff)
+        )
+        self.species = [
+            s
+            for s in SYMBOLS[1:]
+            if all(s in term.species for term in (gnn, pqeq, d3) if term is not None)
+        ]
 
     def forward(self, structure: Structure, strain: Tensor | None = None) -> Output:
-        """Energies, charges and shells of a batch of structures, differentiable in positions, cell, field and strain.
+        """Energies, charges and shells of a batch of structures, differentiable in positions, cell,
+        field and strain.
 
         strain : (n_structures, 3, 3); positions and cell become r(1 + ε), for the stress
         """
@@ -112,13 +129,17 @@ class Potential(nn.Module):
         return Output(energy, terms, atomic, charges, shells, dipole)
 
     @torch.jit.unused
-    def evaluate(self, structure: Structure, forces: bool = True, stress: bool = False) -> Evaluation:
+    def evaluate(
+        self, structure: Structure, forces: bool = True, stress: bool = False
+    ) -> Evaluation:
         """Energies with forces and stress, detached.
 
-        Raises ValueError for atoms at the same place or a structure the terms are not for, RuntimeError where charges do not
-        converge.
+        Raises ValueError for atoms at the same place or a structure the terms are not for,
+        RuntimeError where charges do not converge.
         """
-        structure = structure._replace(positions=structure.positions.detach().requires_grad_(forces or stress))
+        structure = structure._replace(
+            positions=structure.positions.detach().requires_grad_(forces or stress)
+        )
         strain = None
         if stress:
             strain = torch.zeros_like(structure.cell).requires_grad_(True)
@@ -152,9 +173,14 @@ class Potential(nn.Module):
         for name in terms:
             if name not in TERMS or getattr(self, name) is None:
                 present = [term for term in TERMS if getattr(self, term) is not None]
-                raise ValueError(f"select: no term {name!r} here; this potential has {', '.join(present)}")
+                raise ValueError(
+                    f"select: no term {name!r} here; this potential has {', '.join(present)}"
+                )
         if not terms:
-            raise ValueError(f"select: name at least one of {', '.join(t for t in TERMS if getattr(self, t) is not None)}")
+            raise ValueError(
+                "select: name at least one of "
+                f"{', '.join(t for t in TERMS if getattr(self, t) is not None)}"
+            )
         parts = [copy.deepcopy(getattr(self, name)) if name in terms else None for name in TERMS]
         config = {name: values for name, values in self.config.items() if name in terms}
         selected = Potential(parts[0], parts[1], parts[2], config)
@@ -175,11 +201,17 @@ class Potential(nn.Module):
         coupling : how a field enters the charge solution, "shell", "full" or "fragment"
         tolerance : of the charge solution, eV/e and eV/Å
         protocol : "ewald", "pme" or "direct", where the potential was made for one of them
-        precision : "double", "mixed" (network, D3 and pair kernels float32; the rest float64) or "single"
-        groups : fragments and electrodes of the one structure that the copy is for, from `groups_of`
+        precision : "double", "mixed" (network, D3 and pair kernels float32; the rest float64) or
+            "single"
+        groups : fragments and electrodes of the one structure that the copy is for, from
+            `groups_of`
         """
         config = copy.deepcopy(self.config)
-        for name, value in (("coupling", coupling), ("tolerance", tolerance), ("protocol", protocol)):
+        for name, value in (
+            ("coupling", coupling),
+            ("tolerance", tolerance),
+            ("protocol", protocol),
+        ):
             if value is not None and self.pqeq is not None:
                 config["pqeq"][name] = value
         if protocol is not None and self.pqeq is not None:
@@ -194,7 +226,12 @@ class Potential(nn.Module):
             pqeq.group_of_atom, pqeq.group_charge, pqeq.group_first, pqeq.voltage = (
                 groups
                 if groups is not None
-                else (self.pqeq.group_of_atom, self.pqeq.group_charge, self.pqeq.group_first, self.pqeq.voltage)
+                else (
+                    self.pqeq.group_of_atom,
+                    self.pqeq.group_charge,
+                    self.pqeq.group_first,
+                    self.pqeq.voltage,
+                )
             )
         made = Potential(copy.deepcopy(self.gnn), pqeq, copy.deepcopy(self.d3), config)
         made.single = self.single
@@ -212,12 +249,14 @@ class Potential(nn.Module):
 
     @torch.jit.unused
     def compile_for_inference(self) -> "Potential":
-        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its last solutions, and which keeps
-        lists of neighbours as long as they hold. The sweeps of the protocol `reaxnet` meet each pair once and form no matrix.
+        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its
+        last solutions, and which keeps lists of neighbours as long as they hold. The sweeps of the
+        protocol `reaxnet` meet each pair once and form no matrix.
 
-        Where the native operators are there, the network becomes an `InferenceNequIP`, for the precision it has now, and D3 an
-        `InferenceD3`. They may be differentiated once, and they cannot be saved as a model: save the original. The energy
-        has derivatives in positions, cell, field and strain; in those of the dipole charges and shells are held fixed.
+        Where the native operators are there, the network becomes an `InferenceNequIP`, for the
+        precision it has now, and D3 an `InferenceD3`. They may be differentiated once, and they
+        cannot be saved as a model: save the original. The energy has derivatives in positions,
+        cell, field and strain; in those of the dipole charges and shells are held fixed.
         """
         compiled = copy.deepcopy(self).eval().requires_grad_(False)
         if isinstance(compiled.gnn, NequIP) and can_be_fused(compiled.gnn):
@@ -225,7 +264,11 @@ class Potential(nn.Module):
         if compiled.pqeq is not None:
             compiled.pqeq.prepare_for_dynamics(SKIN)
         device = _device_of(self)
-        shared = self.gnn_cutoff if compiled.pqeq is not None and compiled.pqeq.swept is not None else self.search.cutoff
+        shared = (
+            self.gnn_cutoff
+            if compiled.pqeq is not None and compiled.pqeq.swept is not None
+            else self.search.cutoff
+        )
         compiled.add_module("search", NeighborSearch(max(shared, 1.0), SKIN))
         if compiled.d3 is not None:
             if isinstance(compiled.d3, D3) and ops.available("dispersion"):
@@ -239,19 +282,35 @@ class Potential(nn.Module):
         """ValueError that names the elements which this potential does not know."""
         unknown = sorted({int(n) for n in numbers} - {ATOMIC_NUMBERS[s] for s in self.species})
         if unknown:
-            names = ", ".join(SYMBOLS[n] if 0 < n < len(SYMBOLS) else f"atomic number {n}" for n in unknown)
-            known = ", ".join(self.species) if len(self.species) < 20 else f"{len(self.species)} other elements"
+            names = ", ".join(
+                SYMBOLS[n] if 0 < n < len(SYMBOLS) else f"atomic number {n}" for n in unknown
+            )
+            known = (
+                ", ".join(self.species)
+                if len(self.species) < 20
+                else f"{len(self.species)} other elements"
+            )
             raise ValueError(
-                f"elements: this potential does not know {names}; it knows {known}. Use a model made for these elements"
+                f"elements: this potential does not know {names}; it knows {known}. Use a model "
+                "made for these elements"
             )
 
 
 def deformed(structure: Structure, strain: Tensor) -> Structure:
-    """The structure under a homogeneous strain (n_structures, 3, 3): every vector v becomes v(1 + ε)."""
+    """The structure under a homogeneous strain (n_structures, 3, 3): every vector v becomes v(1 +
+    ε)."""
     positions = structure.positions
     stretched = positions + torch.matmul(positions.unsqueeze(1), strain[structure.batch]).squeeze(1)
     cell = structure.cell + torch.matmul(structure.cell, strain)
-    return Structure(stretched, structure.numbers, cell, structure.pbc, structure.batch, structure.total_charge, structure.field)
+    return Structure(
+        stretched,
+        structure.numbers,
+        cell,
+        structure.pbc,
+        structure.batch,
+        structure.total_charge,
+        structure.field,
+    )
 
 
 def check_distances(pairs: Pairs, numbers: Tensor, shortest: float = 0.05) -> None:
@@ -261,13 +320,15 @@ def check_distances(pairs: Pairs, numbers: Tensor, shortest: float = 0.05) -> No
         i, j = int(pairs.centers[close[0]]), int(pairs.neighbors[close[0]])
         distance = float(pairs.distances[close[0]].detach())
         raise ValueError(
-            f"positions: atoms {i} and {j} (atomic numbers {int(numbers[i])} and {int(numbers[j])}) are {distance} Å apart;"
+            f"positions: atoms {i} and {j} (atomic numbers {int(numbers[i])} and "
+            f"{int(numbers[j])}) are {distance} Å apart;"
             " two atoms cannot be at the same place: remove one, or check the cell and the units"
         )
 
 
 def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
-    """A potential from a plain config: terms "gnn", "pqeq", "d3" (any subset), each with the keys of its class.
+    """A potential from a plain config: terms "gnn", "pqeq", "d3" (any subset), each with the keys
+    of its class.
 
     >>> build({"pqeq": {"protocol": "ewald", "parameters": "pqeq1"}}).species
     ['H', 'C', 'N', 'O', 'F', 'Si', 'P', 'S', 'Cl']
@@ -275,22 +336,30 @@ def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
     Raises ValueError for an unknown term, key, protocol, coupling, functional or parameter set.
     """
     if not isinstance(config, Mapping) or not config:
-        raise ValueError(f"config: expected a mapping with one or more of {', '.join(TERMS)}; got {config!r}")
+        raise ValueError(
+            f"config: expected a mapping with one or more of {', '.join(TERMS)}; got {config!r}"
+        )
     for name, values in config.items():
         if name not in TERMS:
             raise ValueError(f"config: no term {name!r}; the terms are {', '.join(TERMS)}")
         if not isinstance(values, Mapping):
             raise ValueError(f"config[{name!r}]: expected a mapping of settings, got {values!r}")
-    complete: dict[str, dict[str, Any]] = {name: dict(config[name]) for name in TERMS if name in config}
+    complete: dict[str, dict[str, Any]] = {
+        name: dict(config[name]) for name in TERMS if name in config
+    }
     gnn = d3 = pqeq = None
     if "gnn" in complete:
         if "species" not in complete["gnn"]:
-            raise ValueError("config['gnn']: species is missing; give the element symbols the network is for")
+            raise ValueError(
+                "config['gnn']: species is missing; give the element symbols the network is for"
+            )
         gnn = _construct("gnn", NequIP, complete["gnn"])
     if "pqeq" in complete:
         settings = complete["pqeq"]
         _check_pqeq(settings)
-        settings["parameters"] = as_mapping(resolve_parameters(settings.get("parameters", "reaxnet")))
+        settings["parameters"] = as_mapping(
+            resolve_parameters(settings.get("parameters", "reaxnet"))
+        )
         pqeq = _build_pqeq(settings)
     if "d3" in complete:
         if "gnn" in complete:  # tables of these elements alone: the network knows no others
@@ -302,12 +371,16 @@ def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
 def _construct(name: str, kind: type, settings: dict[str, Any]) -> Any:
     names = list(inspect.signature(kind).parameters)
     if unknown := [key for key in settings if key not in names]:
-        raise ValueError(f"config[{name!r}]: unknown key {unknown[0]!r}; the keys are {', '.join(names)}")
+        raise ValueError(
+            f"config[{name!r}]: unknown key {unknown[0]!r}; the keys are {', '.join(names)}"
+        )
     return kind(**settings)
 
 
 def _build_pqeq(settings: dict[str, Any]) -> PQEq:
-    return _construct("pqeq", PQEq, {**settings, "parameters": resolve_parameters(settings["parameters"])})
+    return _construct(
+        "pqeq", PQEq, {**settings, "parameters": resolve_parameters(settings["parameters"])}
+    )
 
 
 def _check_pqeq(settings: Mapping[str, Any]) -> None:
@@ -315,12 +388,17 @@ def _check_pqeq(settings: Mapping[str, Any]) -> None:
     _check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
     for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
         value = settings.get(name)
-        if value is not None and not (isinstance(value, (int, float)) and value > 0 and value == value):
+        if value is not None and not (
+            isinstance(value, (int, float)) and value > 0 and value == value
+        ):
             raise ValueError(f"{name}: expected a positive number, got {value!r}")
     if settings.get("protocol", "reaxnet") != "reaxnet":
         for name in ("sweeps", "stop_gradient"):
             if name in settings:
-                raise ValueError(f"{name}: belongs to the protocol 'reaxnet' alone, not to {settings['protocol']!r}; remove it")
+                raise ValueError(
+                    f"{name}: belongs to the protocol 'reaxnet' alone, not to "
+                    f"{settings['protocol']!r}; remove it"
+                )
 
 
 def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
@@ -332,7 +410,8 @@ def _check_switch(made_for: str, wanted: str) -> None:
     _check_choice("protocol", wanted, PROTOCOLS)
     if wanted != made_for and not {wanted, made_for} <= set(CONVERGED_PROTOCOLS):
         raise ValueError(
-            f"protocol: this model was made for {made_for!r} and cannot be evaluated with {wanted!r}; only"
+            f"protocol: this model was made for {made_for!r} and cannot be evaluated with "
+            f"{wanted!r}; only"
             f" {' and '.join(CONVERGED_PROTOCOLS)} may stand for each other"
         )
 

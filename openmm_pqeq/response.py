@@ -1,4 +1,5 @@
-"""Polarizability and Born effective charges of a potential (pqeq/derivatives/polarizability.py has the equations)."""
+"""Polarizability and Born effective charges of a potential (pqeq/derivatives/polarizability.py has
+the equations)."""
 
 from torch import Tensor
 
@@ -8,15 +9,21 @@ from openmm_pqeq.structure import Structure
 
 
 def response(potential: Potential, structure: Structure) -> tuple[Tensor, Tensor]:
-    """Polarizability (3, 3) e²Å²/eV and Born charges (n_atoms, 3, 3) e, [atom, field, force], of one structure in float64.
+    """Polarizability (3, 3) e²Å²/eV and Born charges (n_atoms, 3, 3) e, [atom, field, force], of
+    one structure in float64.
 
-    Raises ValueError for a potential without PQEq, where nothing answers to a field, and for a compiled one.
+    Raises ValueError for a potential without PQEq, where nothing answers to a field, and for a
+    compiled one.
     """
     if potential.pqeq is None:
-        raise ValueError("polarizability, born_charges: this potential has no PQEq term, and nothing else answers to a field")
+        raise ValueError(
+            "polarizability, born_charges: this potential has no PQEq term, and nothing else "
+            "answers to a field"
+        )
     if potential.pqeq.warm_start:
         raise ValueError(
-            "potential: a compiled one has first derivatives only; give the one that compile_for_inference() was called on"
+            "potential: a compiled one has first derivatives only; give the one that "
+            "compile_for_inference() was called on"
         )
     return polarizability_and_born_charges(potential.pqeq, structure, potential.search)
 

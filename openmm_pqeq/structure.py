@@ -1,6 +1,7 @@
 """The data in flight, and its glossary.
 
-A `Structure` is one structure or a batch of them laid end to end. All terms of the potential read it and none writes to it.
+A `Structure` is one structure or a batch of them laid end to end. All terms of the potential read
+it and none writes to it.
 
 n_atoms       atoms of all structures together
 n_structures  structures in the batch; `batch` says for each atom which one it belongs to
@@ -37,7 +38,8 @@ class Structure(NamedTuple):
 
     positions : (n_atoms, 3) Å
     numbers : (n_atoms,) int64, atomic numbers
-    cell : (n_structures, 3, 3) Å, rows are lattice vectors; a row of a direction that is not periodic may be zero
+    cell : (n_structures, 3, 3) Å, rows are lattice vectors; a row of a direction that is not
+        periodic may be zero
     pbc : (n_structures, 3) bool, which lattice vectors are periodic
     batch : (n_atoms,) int64, ascending: the structure an atom belongs to
     total_charge : (n_structures,) e

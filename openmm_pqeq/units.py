@@ -1,12 +1,13 @@
 """Every conversion factor of the package.
 
-Inside: Å, eV, e, V/Å, eV/Å³, amu. OpenMM and mdtraj speak nm and kJ/mol, D3 speaks bohr and hartree, and the published PQEq
-tables give spring constants in kcal/mol/Å². The values follow CODATA 2018 except where a published model fixed its own;
-those are named after it.
+Inside: Å, eV, e, V/Å, eV/Å³, amu. OpenMM and mdtraj speak nm and kJ/mol, D3 speaks bohr and
+hartree, and the published PQEq tables give spring constants in kcal/mol/Å². The values follow
+CODATA 2018 except where a published model fixed its own; those are named after it.
 """
 
 COULOMB = 14.399645
-"""Coulomb constant e²/(4πε₀), eV Å. The published tables use this value; CODATA 2018 has 14.3996454785."""
+"""Coulomb constant e²/(4πε₀), eV Å. The published tables use this value; CODATA 2018 has
+14.3996454785."""
 
 KCAL_PER_MOL_PER_EV = 23.060549
 """1 eV in kcal/mol, as the published PQEq parameters were converted (CODATA: 23.060548)."""

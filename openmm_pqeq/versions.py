@@ -1,8 +1,9 @@
 """Which installed versions carry which force route.
 
-TorchForce runs inside OpenMM's C++ and is exact about versions; PythonForce calls back into Python and takes any torch. Both
-checks - the one made when a force is created, and the one that ``openmm-pqeq doctor`` prints - read the table `ROUTES`.
-Nothing here imports torch or OpenMM: a version that crashes on import can still be named.
+TorchForce runs inside OpenMM's C++ and is exact about versions; PythonForce calls back into Python
+and takes any torch. Both checks - the one made when a force is created, and the one that
+``openmm-pqeq doctor`` prints - read the table `ROUTES`. Nothing here imports torch or OpenMM: a
+version that crashes on import can still be named.
 """
 
 import platform
@@ -48,8 +49,18 @@ ROUTES: dict[str, Route] = {
         backend="torchscript",
         title="TorchForce",
         requirements=(
-            Requirement("torch", "==2.9.1", "2.9.1", "openmmtorch 1.5 crashes with 2.8 and fails with 2.10 and later"),
-            Requirement("openmm", ">=8.5.2,<8.6", "8.5.2", "with 8.6 a TorchForce that is copied or deserialised crashes"),
+            Requirement(
+                "torch",
+                "==2.9.1",
+                "2.9.1",
+                "openmmtorch 1.5 crashes with 2.8 and fails with 2.10 and later",
+            ),
+            Requirement(
+                "openmm",
+                ">=8.5.2,<8.6",
+                "8.5.2",
+                "with 8.6 a TorchForce that is copied or deserialised crashes",
+            ),
             Requirement("openmmtorch", "==1.5", "1.5", "it is the TorchForce plugin"),
         ),
         remedy='pip install "torch==2.9.1" "openmm==8.5.2" "openmmtorch==1.5"',
@@ -58,7 +69,12 @@ ROUTES: dict[str, Route] = {
         backend="python",
         title="PythonForce",
         requirements=(
-            Requirement("torch", ">=2.9,<2.15", "2.13.0", "older ones are untested; vesin-torch 0.6 has libraries up to 2.14"),
+            Requirement(
+                "torch",
+                ">=2.9,<2.15",
+                "2.13.0",
+                "older ones are untested; vesin-torch 0.6 has libraries up to 2.14",
+            ),
             Requirement("openmm", ">=8.5", "8.6.1", "openmm.PythonForce appeared in OpenMM 8.5"),
         ),
         remedy='pip install "torch>=2.10,<2.15" "openmm>=8.6.1"',
@@ -101,7 +117,8 @@ def installed_versions() -> dict[str, str | None]:
 
 
 def from_conda(package: str) -> bool:
-    """Whether conda installed the distribution; conda-forge builds openmm-torch against the torch and OpenMM beside it."""
+    """Whether conda installed the distribution; conda-forge builds openmm-torch against the torch
+    and OpenMM beside it."""
     try:
         return (metadata.distribution(package).read_text("INSTALLER") or "").strip() == "conda"
     except metadata.PackageNotFoundError:
@@ -133,7 +150,10 @@ def problems(backend: str, versions: Mapping[str, str | None] | None = None) -> 
         if version is None:
             found.append(f"{need.package} is not installed (needed: {need.package}{need.accepts})")
         elif not accepts(need.accepts, version):
-            found.append(f"{need.package} {version} is installed, {need.package}{need.accepts} is needed: {need.reason}")
+            found.append(
+                f"{need.package} {version} is installed, {need.package}{need.accepts} is needed: "
+                f"{need.reason}"
+            )
     return found
 
 
@@ -151,7 +171,8 @@ def accepts(specifier: str, version: str) -> bool:
 
 
 def require(backend: str, versions: Mapping[str, str | None] | None = None) -> None:
-    """Raise, naming the remedy, unless a route's packages are installed in versions that work together.
+    """Raise, naming the remedy, unless a route's packages are installed in versions that work
+    together.
 
     Raises
     ------
@@ -162,7 +183,10 @@ def require(backend: str, versions: Mapping[str, str | None] | None = None) -> N
     if not found:
         return
     route = ROUTES[backend]
-    lines = [f'backend="{backend}" ({route.title}) cannot run with what is installed:', *(f"  {problem}" for problem in found)]
+    lines = [
+        f'backend="{backend}" ({route.title}) cannot run with what is installed:',
+        *(f"  {problem}" for problem in found),
+    ]
     lines.append(f"Remedy: {route.remedy}")
     other = "python" if backend == "torchscript" else "torchscript"
     if not problems(other, versions):

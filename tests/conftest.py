@@ -1,4 +1,5 @@
-"""The potentials of the tests through OpenMM. Tests marked `gpu` are skipped, with the reason, where torch finds no CUDA device."""
+"""The potentials of the tests through OpenMM. Tests marked `gpu` are skipped, with the reason,
+where torch finds no CUDA device."""
 
 import pytest
 import torch
@@ -38,4 +39,13 @@ def sweeps():
 def network():
     """A cheap smooth potential, where all that matters is what OpenMM does with it."""
     torch.manual_seed(0)
-    return build({"gnn": {"species": ["H", "O", "Na", "Cl"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 4.0}})
+    return build(
+        {
+            "gnn": {
+                "species": ["H", "O", "Na", "Cl"],
+                "hidden_irreps": "4x0e + 2x1o",
+                "layers": 1,
+                "r_max": 4.0,
+            }
+        }
+    )

@@ -1,4 +1,5 @@
-"""A crystal and a molecule as OpenMM sees them, by both routes, and what the potential itself says of them."""
+"""A crystal and a molecule as OpenMM sees them, by both routes, and what the potential itself says
+of them."""
 
 import numpy as np
 import openmm
@@ -15,7 +16,8 @@ ENERGY = 1e-8  # eV/atom; both routes run the very module that `evaluate` runs, 
 FORCE = 1e-8  # eV/Å
 
 torchforce = pytest.mark.skipif(
-    bool(versions.problems("torchscript")), reason="TorchForce needs its own versions of torch and OpenMM"
+    bool(versions.problems("torchscript")),
+    reason="TorchForce needs its own versions of torch and OpenMM",
 )
 BACKENDS = [pytest.param("torchscript", marks=torchforce), "python"]
 both_routes = pytest.mark.parametrize("backend", BACKENDS)
@@ -32,7 +34,9 @@ def topology_of(symbols, box=None, bonds=()):
     for i, j in bonds:
         topology.addBond(atoms[i], atoms[j])
     if box is not None:
-        topology.setPeriodicBoxVectors([openmm.Vec3(*row) for row in (0.1 * np.asarray(box)).tolist()] * unit.nanometer)
+        topology.setPeriodicBoxVectors(
+            [openmm.Vec3(*row) for row in (0.1 * np.asarray(box)).tolist()] * unit.nanometer
+        )
     return topology
 
 
@@ -70,7 +74,9 @@ def evaluated(context):
     return energy, forces / KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
 
 
-def expected(potential, symbols, positions, box=None, total_charge=0.0, field=(0, 0, 0), coupling="shell"):
+def expected(
+    potential, symbols, positions, box=None, total_charge=0.0, field=(0, 0, 0), coupling="shell"
+):
     """The same from the potential itself."""
     numbers = torch.tensor([app.Element.getBySymbol(symbol).atomic_number for symbol in symbols])
     structure = structure_of(
@@ -93,6 +99,8 @@ def simulation_of(potential, backend, integrator=None, **options):
     topology = topology_of(SALT, BOX)
     system = create_system(potential, topology, backend=backend, **options)
     integrator = integrator or openmm.VerletIntegrator(0.5 * unit.femtosecond)
-    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    simulation = app.Simulation(
+        topology, system, integrator, openmm.Platform.getPlatformByName("Reference")
+    )
     simulation.context.setPositions(0.1 * salt_positions())
     return simulation

@@ -1,6 +1,8 @@
-"""Random models in the published file format of ReaxNet: params.pickle, model_config.yaml, mapping.yaml.
+"""Random models in the published file format of ReaxNet: params.pickle, model_config.yaml,
+mapping.yaml.
 
-Weights are drawn array by array, in the order of their names, by numpy's RandomState, whose stream is fixed for good.
+Weights are drawn array by array, in the order of their names, by numpy's RandomState, whose stream
+is fixed for good.
 """
 
 import pickle
@@ -49,8 +51,15 @@ MODELS = {
         "sh_irreps": "1x0e + 1x1o + 1x2e",
         "graph_net_steps": 3,
     },
-    "harmonics in another order": {"hidden_irreps": "2x2e + 3x1o + 6x0e + 2x1e", "sh_irreps": "1x2e + 1x1o + 1x0e", "r_max": 4.0},
-    "linear radial networks": {"radial_net_n_layers": 0, "nonlinearities": {"e": "tanh", "o": "tanh"}},
+    "harmonics in another order": {
+        "hidden_irreps": "2x2e + 3x1o + 6x0e + 2x1e",
+        "sh_irreps": "1x2e + 1x1o + 1x0e",
+        "r_max": 4.0,
+    },
+    "linear radial networks": {
+        "radial_net_n_layers": 0,
+        "nonlinearities": {"e": "tanh", "o": "tanh"},
+    },
 }
 """What each differs in from `BASE`."""
 
@@ -92,7 +101,9 @@ def tree_of(arrays: dict[str, np.ndarray]) -> dict:
     return tree
 
 
-def write_model(folder: Path, config: dict, arrays: dict[str, np.ndarray], elements=ELEMENTS) -> tuple[Path, Path, Path]:
+def write_model(
+    folder: Path, config: dict, arrays: dict[str, np.ndarray], elements=ELEMENTS
+) -> tuple[Path, Path, Path]:
     """The three files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "params.pickle", folder / "model_config.yaml", folder / "mapping.yaml"

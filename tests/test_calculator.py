@@ -1,4 +1,5 @@
-"""The ASE calculator: ASE's own laws first (numerical forces and stress, relaxation), then what it accepts and what it refuses."""
+"""The ASE calculator: ASE's own laws first (numerical forces and stress, relaxation), then what it
+accepts and what it refuses."""
 
 import ase.units
 import numpy as np
@@ -65,16 +66,24 @@ def test_results_of_a_crystal(ewald):
     assert set(results) == {"energy", "free_energy", "energy_terms", "charges", "shells", "dipole"}
     assert list(results["energy_terms"]) == ["pqeq", "d3"]
     assert sum(results["energy_terms"].values()) == pytest.approx(results["energy"], abs=1e-12)
-    assert (atoms.get_forces().shape, atoms.get_stress().shape, results["shells"].shape) == ((4, 3), (6,), (4, 3))
+    assert (atoms.get_forces().shape, atoms.get_stress().shape, results["shells"].shape) == (
+        (4, 3),
+        (6,),
+        (4, 3),
+    )
     assert abs(atoms.get_charges().sum()) < 1e-9
     z = ewald.pqeq.core_charge[torch.tensor(atoms.numbers)].numpy()
     moment = (results["charges"][:, None] * atoms.positions - z[:, None] * results["shells"]).sum(0)
-    np.testing.assert_allclose(atoms.get_dipole_moment(), moment, atol=1e-10)  # e Å: the formula of the docs
+    np.testing.assert_allclose(
+        atoms.get_dipole_moment(), moment, atol=1e-10
+    )  # e Å: the formula of the docs
 
 
 def test_the_numbers_are_those_of_the_potential(ewald):
     atoms = with_calculator(crystal(), ewald, tolerance=TIGHT)
-    structure = structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(atoms.cell.array))
+    structure = structure_of(
+        torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(atoms.cell.array)
+    )
     expected = ewald.configured(tolerance=TIGHT).evaluate(structure, stress=True)
     stress = atoms.get_stress(voigt=False)
     np.testing.assert_allclose(atoms.get_potential_energy(), float(expected.energy), atol=1e-9)
@@ -89,17 +98,31 @@ def test_forces_and_stress_as_ase_differentiates_them(ewald):
     charged.info["charge"] = 1
     for atoms in (crystal(), charged, water()):
         with_calculator(atoms, ewald, tolerance=TIGHT)
-        np.testing.assert_allclose(atoms.get_forces(), calculate_numerical_forces(atoms, eps=1e-4), atol=1e-5)
+        np.testing.assert_allclose(
+            atoms.get_forces(), calculate_numerical_forces(atoms, eps=1e-4), atol=1e-5
+        )
         if atoms.pbc.all():
-            np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-6)
+            np.testing.assert_allclose(
+                atoms.get_stress(), calculate_numerical_stress(atoms, eps=1e-5), atol=1e-6
+            )
 
 
 def test_relaxation_of_atoms_and_cell():
     """Forces and stress agree with the energy well enough for BFGS to find where both vanish.
 
-    Argon with a repulsive C8 term (s8 < 0) of D3, the nearest to a Lennard-Jones crystal that needs no network.
+    Argon with a repulsive C8 term (s8 < 0) of D3, the nearest to a Lennard-Jones crystal that needs
+    no network.
     """
-    lennard = {"damping": "bj", "s6": 20.0, "s8": -20.0, "a1": 0.0, "a2": 1.0, "cutoff": 8.0, "cn_cutoff": 6.0, "species": ["Ar"]}
+    lennard = {
+        "damping": "bj",
+        "s6": 20.0,
+        "s8": -20.0,
+        "a1": 0.0,
+        "a2": 1.0,
+        "cutoff": 8.0,
+        "cn_cutoff": 6.0,
+        "species": ["Ar"],
+    }
     argon = with_calculator(rattled(bulk("Ar", a=5.5, cubic=True)), build({"d3": lennard}))
     before = argon.get_potential_energy()
     assert BFGS(FrechetCellFilter(argon), logfile=None).run(fmax=1e-3, steps=100)
@@ -109,7 +132,8 @@ def test_relaxation_of_atoms_and_cell():
 
 
 def test_dynamics_conserve_energy(ewald):
-    """20 fs of a silicon–oxygen–fluorine cell without a network: 0.1 meV/atom of fluctuation at 0.25 fs."""
+    """20 fs of a silicon–oxygen–fluorine cell without a network: 0.1 meV/atom of fluctuation at
+    0.25 fs."""
     atoms = with_calculator(crystal(), ewald, tolerance=1e-8)
     atoms.set_velocities(np.random.default_rng(0).normal(scale=0.002, size=(4, 3)))
     totals = []
@@ -130,21 +154,28 @@ def test_stress_only_of_crystals(dispersion):
 
 
 def test_partial_periodicity(dispersion):
-    """A slab's energy does not depend on the vector along which it is not periodic; a cell without that vector will do."""
+    """A slab's energy does not depend on the vector along which it is not periodic; a cell without
+    that vector will do."""
     slab = crystal()
     slab.pbc = (True, True, False)
     expected = with_calculator(slab.copy(), dispersion).get_potential_energy()
     for vector in ([0, 0, 0], [1.0, 2.0, 30.0]):
         slab.cell[2] = vector
-        assert with_calculator(slab.copy(), dispersion).get_potential_energy() == pytest.approx(expected, abs=1e-10)
-    assert expected != pytest.approx(with_calculator(crystal(), dispersion).get_potential_energy(), abs=1e-3)
+        assert with_calculator(slab.copy(), dispersion).get_potential_energy() == pytest.approx(
+            expected, abs=1e-10
+        )
+    assert expected != pytest.approx(
+        with_calculator(crystal(), dispersion).get_potential_energy(), abs=1e-3
+    )
 
 
 def test_properties_that_a_potential_does_not_have(ewald, dispersion):
     with pytest.raises(PropertyNotImplementedError):
         with_calculator(water(), ewald).get_potential_energies()
     bare = with_calculator(water(), dispersion)
-    assert bare.get_potential_energies().sum() == pytest.approx(bare.get_potential_energy(), abs=1e-12)
+    assert bare.get_potential_energies().sum() == pytest.approx(
+        bare.get_potential_energy(), abs=1e-12
+    )
     for name in ("charges", "dipole", "shells", "polarizability", "born_charges", "magmoms"):
         with pytest.raises(PropertyNotImplementedError):
             bare.calc.get_property(name, bare)
@@ -155,16 +186,21 @@ def test_properties_that_a_potential_does_not_have(ewald, dispersion):
 
 def test_field_pushes_a_charged_molecule(ewald):
     """Shell coupling: Σ force = Q F, to the solution's tolerance."""
-    atoms = with_calculator(water(), ewald, total_charge=1, field=(0.0, 0.02, -0.01), tolerance=TIGHT)
+    atoms = with_calculator(
+        water(), ewald, total_charge=1, field=(0.0, 0.02, -0.01), tolerance=TIGHT
+    )
     np.testing.assert_allclose(atoms.get_forces().sum(0), [0.0, 0.02, -0.01], atol=1e-8)
     assert atoms.get_charges().sum() == pytest.approx(1.0, abs=1e-9)
 
 
 def test_responses_are_derivatives_in_the_field(ewald):
-    """Polarizability −∂²E/∂F² (e²Å²/eV) and Born charges ∂force/∂F (e) against central differences; charges' sum rule."""
+    """Polarizability −∂²E/∂F² (e²Å²/eV) and Born charges ∂force/∂F (e) against central differences;
+    charges' sum rule."""
     step = 1e-3
     atoms = with_calculator(water(), ewald, tolerance=TIGHT)
-    alpha, born = (atoms.calc.get_property(name, atoms) for name in ("polarizability", "born_charges"))
+    alpha, born = (
+        atoms.calc.get_property(name, atoms) for name in ("polarizability", "born_charges")
+    )
     assert (alpha.shape, born.shape) == ((3, 3), (3, 3, 3))
     np.testing.assert_allclose(born.sum(0), np.zeros((3, 3)), atol=1e-8)
 
@@ -211,7 +247,9 @@ def test_only_what_is_asked_for_is_computed(ewald, monkeypatch):
     calls = []
     evaluate = Potential.evaluate
 
-    def counted(self: Potential, structure: object, forces: bool = True, stress: bool = False) -> object:
+    def counted(
+        self: Potential, structure: object, forces: bool = True, stress: bool = False
+    ) -> object:
         calls.append((forces, stress))
         return evaluate(self, structure, forces=forces, stress=stress)
 
@@ -231,14 +269,18 @@ def test_only_what_is_asked_for_is_computed(ewald, monkeypatch):
 
 
 def test_one_calculator_for_several_systems(ewald):
-    """As many atoms, other elements: what the solver remembers of one system must not reach the next."""
+    """As many atoms, other elements: what the solver remembers of one system must not reach the
+    next."""
     calculator = PQEqCalculator(ewald, tolerance=TIGHT)
     others = [molecule("H2O"), molecule("SO2"), molecule("CO2"), molecule("H2O")]
     energies = []
     for atoms in others:
         atoms.calc = calculator
         energies.append(atoms.get_potential_energy())
-    fresh = [with_calculator(atoms.copy(), ewald, tolerance=TIGHT).get_potential_energy() for atoms in others]
+    fresh = [
+        with_calculator(atoms.copy(), ewald, tolerance=TIGHT).get_potential_energy()
+        for atoms in others
+    ]
     np.testing.assert_allclose(energies, fresh, atol=1e-9)
 
 
@@ -252,7 +294,9 @@ def test_single_precision_and_files(ewald, tmp_path):
     assert single.get_forces().dtype == np.float64
     assert single.calc.potential.d3.c6.dtype == torch.float32
     alpha = [atoms.calc.get_property("polarizability", atoms) for atoms in (single, double)]
-    np.testing.assert_allclose(*alpha, atol=1e-6)  # solved in float64 all the same, from positions rounded to float32
+    np.testing.assert_allclose(
+        *alpha, atol=1e-6
+    )  # solved in float64 all the same, from positions rounded to float32
 
 
 # Doors

@@ -1,4 +1,5 @@
-"""The native operators equal their torch references in value, first and second derivative, and their absence is explained."""
+"""The native operators equal their torch references in value, first and second derivative, and
+their absence is explained."""
 
 import pytest
 import torch
@@ -24,11 +25,14 @@ def native(distance, gamma):
 
 
 @needs_library
-# one ulp of the largest value (14.4·2/√π·γ eV/Å⁵ and its derivatives), times the handful of operations that differ in order
+# one ulp of the largest value (14.4·2/√π·γ eV/Å⁵ and its derivatives), times the handful of
+# operations that differ in order
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 5e-4)])
 def test_coulomb_radial_equals_its_reference(dtype, tolerance):
     distance, gamma = distances_and_exponents(dtype=dtype)
-    for ours, reference in zip(native(distance, gamma), kernels.coulomb_radial_reference(distance, gamma)):
+    for ours, reference in zip(
+        native(distance, gamma), kernels.coulomb_radial_reference(distance, gamma)
+    ):
         assert ours.dtype == dtype
         torch.testing.assert_close(ours, reference, rtol=0.0, atol=tolerance)
 
@@ -38,12 +42,15 @@ def test_coulomb_radial_equals_its_reference(dtype, tolerance):
 def test_derivatives_equal_those_of_the_reference(component):
     def derivatives(function):
         distance, gamma = (x.requires_grad_() for x in distances_and_exponents())
-        first = torch.autograd.grad(function(distance, gamma)[component].sum(), (distance, gamma), create_graph=True)
+        first = torch.autograd.grad(
+            function(distance, gamma)[component].sum(), (distance, gamma), create_graph=True
+        )
         weighted = sum((0.3 + k) * g.sum() for k, g in enumerate(first))
         return [*first, *torch.autograd.grad(weighted, (distance, gamma))]
 
     for ours, reference in zip(derivatives(native), derivatives(kernels.coulomb_radial_reference)):
-        # second derivatives of f₂ reach 1e3 eV/Å⁷ at 0.6 Å, where the reference itself cancels to about 1e-10
+        # second derivatives of f₂ reach 1e3 eV/Å⁷ at 0.6 Å, where the reference itself cancels to
+        # about 1e-10
         torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-9)
 
 
@@ -62,7 +69,9 @@ def test_shapes_broadcast_as_in_the_reference():
     values = native(matrix, gamma)
     assert [v.shape for v in values] == [matrix.shape] * 3
     (slope,) = torch.autograd.grad(values[0].sum(), gamma)
-    (expected,) = torch.autograd.grad(kernels.coulomb_radial_reference(matrix, gamma)[0].sum(), gamma)
+    (expected,) = torch.autograd.grad(
+        kernels.coulomb_radial_reference(matrix, gamma)[0].sum(), gamma
+    )
     torch.testing.assert_close(slope, expected, rtol=0.0, atol=1e-12)
 
 
@@ -76,7 +85,9 @@ def test_two_threads_give_the_numbers_of_one(dtype):
             torch.set_num_threads(threads)
             distance, gamma = (x.requires_grad_() for x in distances_and_exponents(100_000, dtype))
             values = native(distance, gamma)
-            made.append([*values, *torch.autograd.grad(sum(v.sum() for v in values), (distance, gamma))])
+            made.append(
+                [*values, *torch.autograd.grad(sum(v.sum() for v in values), (distance, gamma))]
+            )
     finally:
         torch.set_num_threads(before)
     for one, two in zip(*made):
@@ -87,7 +98,9 @@ def test_two_threads_give_the_numbers_of_one(dtype):
 @pytest.mark.gpu
 def test_cuda_tensors_are_taken():
     distance, gamma = distances_and_exponents()
-    for ours, reference in zip(native(distance.cuda(), gamma.cuda()), kernels.coulomb_radial_reference(distance, gamma)):
+    for ours, reference in zip(
+        native(distance.cuda(), gamma.cuda()), kernels.coulomb_radial_reference(distance, gamma)
+    ):
         torch.testing.assert_close(ours.cpu(), reference, rtol=0.0, atol=1e-12)
 
 

@@ -1,4 +1,5 @@
-"""The sum of terms: the same numbers however it is evaluated, saved or selected; and what files are refused."""
+"""The sum of terms: the same numbers however it is evaluated, saved or selected; and what files are
+refused."""
 
 import pickle
 
@@ -9,7 +10,14 @@ from openmm_pqeq.checkpoint import FORMAT, card, load, save
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.structure import Structure, collate, structure_of
 
-GNN = {"species": ["Ba", "Ti", "O"], "hidden_irreps": "4x0e+4x1o+2x2e", "layers": 2, "r_max": 4.5, "radial_hidden": [8], "seed": 3}
+GNN = {
+    "species": ["Ba", "Ti", "O"],
+    "hidden_irreps": "4x0e+4x1o+2x2e",
+    "layers": 2,
+    "r_max": 4.5,
+    "radial_hidden": [8],
+    "seed": 3,
+}
 CONFIG = {
     "gnn": GNN,
     "pqeq": {"protocol": "ewald", "tolerance": 1e-10},
@@ -17,7 +25,8 @@ CONFIG = {
 }
 CELL = torch.tensor([[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]], dtype=torch.float64)
 FRACTIONS = torch.tensor(
-    [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]], dtype=torch.float64
+    [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]],
+    dtype=torch.float64,
 )
 FIELD = torch.tensor([0.02, -0.01, 0.03], dtype=torch.float64)
 
@@ -28,7 +37,9 @@ def potential() -> Potential:
 
 
 def perovskite(charge: float = 0.0) -> Structure:
-    return structure_of(FRACTIONS @ CELL, torch.tensor([56, 22, 8, 8, 8]), CELL, total_charge=charge, field=FIELD)
+    return structure_of(
+        FRACTIONS @ CELL, torch.tensor([56, 22, 8, 8, 8]), CELL, total_charge=charge, field=FIELD
+    )
 
 
 def test_terms_add_up_and_can_be_selected(potential):
@@ -50,7 +61,10 @@ def test_forces_and_stress_of_the_sum_against_finite_differences(potential):
     for atom, axis in ((0, 0), (1, 2), (4, 1)):
         change = torch.zeros_like(structure.positions)
         change[atom, axis] = step
-        up, down = (energy_of(structure._replace(positions=structure.positions + s * change)) for s in (1, -1))
+        up, down = (
+            energy_of(structure._replace(positions=structure.positions + s * change))
+            for s in (1, -1)
+        )
         assert abs(-(up - down) / (2 * step) - float(expected[atom, axis])) < 1e-5
     volume = float(torch.linalg.det(CELL))
     for a, b in ((0, 0), (1, 2), (2, 2)):
@@ -85,16 +99,21 @@ def test_a_batch_is_its_structures(potential):
         alone = potential.evaluate(structure, stress=True)
         torch.testing.assert_close(together.energy[index], alone.energy[0], atol=1e-10, rtol=0)
         torch.testing.assert_close(together.stress[index], alone.stress[0], atol=1e-12, rtol=0)
-        torch.testing.assert_close(together.forces[5 * index : 5 * index + 5], alone.forces, atol=1e-10, rtol=0)
+        torch.testing.assert_close(
+            together.forces[5 * index : 5 * index + 5], alone.forces, atol=1e-10, rtol=0
+        )
 
 
 @pytest.mark.parametrize(("precision", "error"), [("mixed", 1e-4), ("single", 5e-3)])
 def test_lower_precision_stays_close(potential, precision, error):
-    """Forces of a few eV/Å: float32 sums of Coulomb terms of 100 eV lose five digits in single, the network six in mixed."""
+    """Forces of a few eV/Å: float32 sums of Coulomb terms of 100 eV lose five digits in single, the
+    network six in mixed."""
     exact = potential.evaluate(perovskite()).forces
     structure = perovskite()
     if precision == "single":
-        floats = {k: getattr(structure, k).float() for k in ("positions", "cell", "total_charge", "field")}
+        floats = {
+            k: getattr(structure, k).float() for k in ("positions", "cell", "total_charge", "field")
+        }
         structure = structure._replace(**floats)
     rough = potential.configured(precision=precision).evaluate(structure).forces
     assert 0 < float((rough - exact).abs().max()) < error

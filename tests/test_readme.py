@@ -1,4 +1,5 @@
-"""The blocks of README and docs/usage.md run as printed, in order and in one session; only runs are made shorter."""
+"""The blocks of README and docs/usage.md run as printed, in order and in one session; only runs are
+made shorter."""
 
 import re
 import shlex
@@ -24,7 +25,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(("page", "writes"), [("README.md", "charges.h5"), ("docs/usage.md", "dipole.csv")])
+@pytest.mark.parametrize(
+    ("page", "writes"), [("README.md", "charges.h5"), ("docs/usage.md", "dipole.csv")]
+)
 def test_python_blocks(page, writes, folder):
     session: dict[str, object] = {}
     for code in blocks(page, "python"):
@@ -49,4 +52,6 @@ def test_commands(line, folder, capsys):
 def test_links_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+            assert target.startswith("https://") or (page.parent / target).exists(), (
+                f"{page.name}: {target}"
+            )

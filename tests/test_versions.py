@@ -1,4 +1,5 @@
-"""Versions that cannot carry a route are refused with the remedy, and what pip installs agrees with the table."""
+"""Versions that cannot carry a route are refused with the remedy, and what pip installs agrees with
+the table."""
 
 import tomllib
 from pathlib import Path
@@ -10,7 +11,9 @@ from openmm_pqeq import versions
 
 pytestmark = pytest.mark.python_route
 
-PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = tomllib.loads(
+    (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+)["project"]
 TORCHFORCE = {"torch": "2.9.1+cu128", "openmm": "8.5.2", "openmmtorch": "1.5"}
 CURRENT = {"torch": "2.13.0+cpu", "openmm": "8.6.1", "openmmtorch": None}
 
@@ -25,7 +28,13 @@ def test_a_refusal_names_versions_reason_and_remedy():
     with pytest.raises(RuntimeError) as refusal:
         versions.require("torchscript", CURRENT)
     message = str(refusal.value)
-    for part in ("torch 2.13.0+cpu", "openmm 8.6.1", "openmmtorch is not installed", "pip install", 'backend="python"'):
+    for part in (
+        "torch 2.13.0+cpu",
+        "openmm 8.6.1",
+        "openmmtorch is not installed",
+        "pip install",
+        'backend="python"',
+    ):
         assert part in message
 
 
@@ -49,7 +58,8 @@ def test_an_unknown_backend_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("extra", "backend"), [("torchforce", "torchscript"), ("cuda12", "torchscript"), ("python-route", "python")]
+    ("extra", "backend"),
+    [("torchforce", "torchscript"), ("cuda12", "torchscript"), ("python-route", "python")],
 )
 def test_extras_and_remedies_agree_with_the_table(extra, backend):
     asked = {r.name: r.specifier for r in map(Requirement, PROJECT["optional-dependencies"][extra])}

@@ -1,9 +1,11 @@
-"""Errors of `batio3` on the 12 frames held out of its training: energy, forces, stress, Born charges.
+"""Errors of `batio3` on the 12 frames held out of its training: energy, forces, stress, Born
+charges.
 
     python validation/batio3.py --data batio3_pbe_59.xyz
 
-The file holds 59 PBE frames of 135 atoms (`total_energy` eV, `forces` eV/Å, `stress` eV/Å³, `born_charge` e).
-The whole potential is measured, as `load` gives it, not the network alone. Born charges with --born (minutes).
+The file holds 59 PBE frames of 135 atoms (`total_energy` eV, `forces` eV/Å, `stress` eV/Å³,
+`born_charge` e). The whole potential is measured, as `load` gives it, not the network alone. Born
+charges with --born (minutes).
 """
 
 import argparse
@@ -22,10 +24,18 @@ def rmse(differences: list[np.ndarray]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", default="batio3")
-    parser.add_argument("--born", type=int, default=0, metavar="N", help="also the Born charges of the first N held-out frames")
+    parser.add_argument(
+        "--born",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also the Born charges of the first N held-out frames",
+    )
     arguments = parser.parse_args()
     potential = pq.load(arguments.model)
     frames = ase.io.read(arguments.data, ":")
@@ -33,7 +43,12 @@ def main() -> None:
     energy, forces, stress, born = [], [], [], []
     for rank, index in enumerate(held_out):
         atoms = frames[index]
-        structure = structure_of(*(torch.as_tensor(np.array(x)) for x in (atoms.positions, atoms.numbers, atoms.cell.array)))
+        structure = structure_of(
+            *(
+                torch.as_tensor(np.array(x))
+                for x in (atoms.positions, atoms.numbers, atoms.cell.array)
+            )
+        )
         found = potential.evaluate(structure, stress=True)
         energy.append((found.energy.numpy() - atoms.info["total_energy"]) / len(atoms))
         forces.append(found.forces.numpy() - atoms.arrays["forces"])

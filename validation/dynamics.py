@@ -3,7 +3,8 @@
     python validation/dynamics.py nve            40 atoms, 300 K, 10 ps, 0.5 fs: slope of the total energy
     python validation/dynamics.py nvt --repeat 3 3 3     135 atoms, 300 K, 20 ps, 1 fs: temperature, and the largest displacement
 
-Both start from the tetragonal crystal with velocities of 300 K (NVE after 1 ps at 300 K) and print as they go.
+Both start from the tetragonal crystal with velocities of 300 K (NVE after 1 ps at 300 K) and print
+as they go.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import openmm_pqeq as pq
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("ensemble", choices=("nve", "nvt"))
     parser.add_argument("--structure", default="examples/BaTiO3.cif")
     parser.add_argument("--repeat", type=int, nargs=3, default=(2, 2, 2))
@@ -43,7 +46,9 @@ def main() -> None:
     integrator = openmm.CompoundIntegrator()
     integrator.addIntegrator(warm_up)
     integrator.addIntegrator(production)
-    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    simulation = app.Simulation(
+        topology, system, integrator, openmm.Platform.getPlatformByName("Reference")
+    )
     simulation.context.setPositions(positions)
     simulation.context.setVelocitiesToTemperature(300, arguments.seed)
     if nve:
@@ -61,13 +66,17 @@ def main() -> None:
         totals.append(1000 * (kinetic + potential) / n_atoms)
         temperatures.append(kinetic / (1.5 * (n_atoms - 1) * 8.617333262e-5))
         if block % 10 == 9:
-            moved = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom) - positions.value_in_unit(unit.angstrom)
+            moved = state.getPositions(asNumpy=True).value_in_unit(
+                unit.angstrom
+            ) - positions.value_in_unit(unit.angstrom)
             largest = np.linalg.norm(moved - moved.mean(axis=0), axis=1).max()
             slope = np.polyfit(times, totals, 1)[0]
             rate = (time.perf_counter() - start) / ((block + 1) * every)
             print(
-                f"{times[-1]:7.2f} ps  T {np.mean(temperatures):6.1f} K  slope {slope:+.4f} meV/atom/ps"
-                f"  scatter {np.std(totals):.4f} meV/atom  largest displacement {largest:.2f} Å  {rate:.3f} s/step",
+                f"{times[-1]:7.2f} ps  T {np.mean(temperatures):6.1f} K  slope {slope:+.4f} "
+                "meV/atom/ps"
+                f"  scatter {np.std(totals):.4f} meV/atom  largest displacement {largest:.2f} Å  "
+                f"{rate:.3f} s/step",
                 flush=True,
             )
 

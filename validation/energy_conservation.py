@@ -1,27 +1,33 @@
-"""Energy conservation in OpenMM at constant energy: liquid water, molten NaCl and BaTiO3, with PQEq by three protocols.
+"""Energy conservation in OpenMM at constant energy: liquid water, molten NaCl and BaTiO3, with PQEq
+by three protocols.
 
-    python validation/energy_conservation.py [--systems water nacl batio3] [--protocols pme reaxnet reaxnet-published]
+    python validation/energy_conservation.py [--systems water nacl batio3] [--protocols pme reaxnet
+    reaxnet-published]
                                              [--picoseconds 20] [--minutes M]
 
-`reaxnet` is the published two-sweep model with true gradients, `reaxnet-published` the same model with its charges and shells held
-fixed in the gradient, as published. Charges come from the untouched set `reaxnet`; BaTiO3 with `pme` is the model `batio3` as it
-ships, with the other protocols its network beside untouched PQEq. Where there is no network, a repulsion stands in for it:
+`reaxnet` is the published two-sweep model with true gradients, `reaxnet-published` the same model
+with its charges and shells held fixed in the gradient, as published. Charges come from the
+untouched set `reaxnet`; BaTiO3 with `pme` is the model `batio3` as it ships, with the other
+protocols its network beside untouched PQEq. Where there is no network, a repulsion stands in for
+it:
 
     water   24 molecules, 1.0 g/cm³, 300 K; harmonic bonds and angles of SPC/Fw (Wu et al., J. Chem. Phys. 124, 024503, 2006) and
             4ε(σ/r)¹² between molecules, O-O as in SPC/E
     nacl    64 atoms, 1.5 g/cm³, 1200 K; exponential repulsion of Fumi and Tosi, J. Phys. Chem. Solids 25, 31 (1964)
-            with σ of Na-Na raised to that of Cl-Cl: with 2.34 Å Na pairs reach 2 Å, where the tapered charge matrix of `reaxnet`
-            goes towards a zero eigenvalue and its charges towards a pole
+            with σ of Na-Na raised to that of Cl-Cl: with 2.34 Å Na pairs reach 2 Å, where the
+            tapered charge matrix of `reaxnet` goes towards a zero eigenvalue and its charges
+            towards a pole
 
-Verlet, 0.5 fs, float64 throughout, tolerance 1e-5, after 1 ps at the temperature (NaCl first half as long at 2500 K). Every
-20 steps three consecutive states give the total energy E = U + ½ m v², v = (r(t+h) − r(t−h))/2h, and what Verlet conserves to
-fourth order,
+Verlet, 0.5 fs, float64 throughout, tolerance 1e-5, after 1 ps at the temperature (NaCl first half
+as long at 2500 K). Every 20 steps three consecutive states give the total energy E = U + ½ m v², v
+= (r(t+h) − r(t−h))/2h, and what Verlet conserves to fourth order,
 
     E' = E + h² [ v·U''·v/12 − Σ F²/24m ],     v·U''·v = −v·(F(t+h) − F(t−h))/2h,
 
-which is free of the integrator's own oscillation: short runs show drift in it. Drift: slope of a straight line through E/N or E'/N,
-its error by a bootstrap over blocks of a tenth of the run; scatter: standard deviation about that line. With `--minutes` a run ends
-after that time and states the length it reached. CPU s/step counts the sampling too.
+which is free of the integrator's own oscillation: short runs show drift in it. Drift: slope of a
+straight line through E/N or E'/N, its error by a bootstrap over blocks of a tenth of the run;
+scatter: standard deviation about that line. With `--minutes` a run ends after that time and states
+the length it reached. CPU s/step counts the sampling too.
 """
 
 import argparse
@@ -55,7 +61,11 @@ def water(count: int, seed: int) -> ase.Atoms:
     rng = np.random.default_rng(seed)
     side = int(np.ceil(count ** (1 / 3)))
     length = (count * 18.0153 / AMU_PER_CUBIC_ANGSTROM) ** (1 / 3)
-    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:count] * length / side
+    grid = (
+        np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:count]
+        * length
+        / side
+    )
     atoms = ase.Atoms(cell=[length] * 3, pbc=True)
     for place in grid:
         molecule = ase.build.molecule("H2O")
@@ -84,7 +94,8 @@ def topology_of(atoms: ase.Atoms) -> app.Topology:
 
 
 def stand_ins(system: str, atoms: ase.Atoms) -> list[openmm.Force]:
-    """What holds the atoms apart, and molecules together, where there is no network; nm and kJ/mol."""
+    """What holds the atoms apart, and molecules together, where there is no network; nm and
+    kJ/mol."""
     if system == "batio3":
         return []
     reach = min(0.6, 0.049 * atoms.cell.lengths().min())
@@ -105,8 +116,12 @@ def stand_ins(system: str, atoms: ase.Atoms) -> list[openmm.Force]:
     else:
         repulsion = openmm.CustomNonbondedForce(BORN_MAYER)
         repulsion.addPerParticleParameter("t")
-        repulsion.addTabulatedFunction("b", openmm.Discrete2DFunction(2, 2, [25.45, 20.36, 20.36, 15.27]))
-        repulsion.addTabulatedFunction("s", openmm.Discrete2DFunction(2, 2, [0.3170, 0.2755, 0.2755, 0.3170]))
+        repulsion.addTabulatedFunction(
+            "b", openmm.Discrete2DFunction(2, 2, [25.45, 20.36, 20.36, 15.27])
+        )
+        repulsion.addTabulatedFunction(
+            "s", openmm.Discrete2DFunction(2, 2, [0.3170, 0.2755, 0.2755, 0.3170])
+        )
         for symbol in atoms.symbols:
             repulsion.addParticle([float(symbol == "Cl")])
         forces = [repulsion]
@@ -123,13 +138,17 @@ def simulation(system: str, protocol: str, seed: int) -> app.Simulation:
     if system == "batio3" and protocol == "pme":
         potentials = [pq.load("batio3", protocol="pme")]
     else:
-        potentials = [pq.build({"pqeq": PQEQ[protocol]})] + ([pq.load("batio3").select("gnn")] if system == "batio3" else [])
+        potentials = [pq.build({"pqeq": PQEQ[protocol]})] + (
+            [pq.load("batio3").select("gnn")] if system == "batio3" else []
+        )
     whole = openmm.System()
     for mass in atoms.get_masses():
         whole.addParticle(mass)
     whole.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
     for potential in potentials:
-        whole.addForce(pq.create_force(potential, topology, precision="double", tolerance=TOLERANCE))
+        whole.addForce(
+            pq.create_force(potential, topology, precision="double", tolerance=TOLERANCE)
+        )
     for force in stand_ins(system, atoms):
         whole.addForce(force)
     integrator = openmm.CompoundIntegrator()
@@ -137,7 +156,9 @@ def simulation(system: str, protocol: str, seed: int) -> app.Simulation:
     warm_up.setRandomNumberSeed(seed)
     integrator.addIntegrator(warm_up)
     integrator.addIntegrator(openmm.VerletIntegrator(STEP))
-    made = app.Simulation(topology, whole, integrator, openmm.Platform.getPlatformByName("Reference"))
+    made = app.Simulation(
+        topology, whole, integrator, openmm.Platform.getPlatformByName("Reference")
+    )
     made.context.setPositions(atoms.positions / 10)
     if system == "water":
         made.minimizeEnergy(maxIterations=50)
@@ -156,40 +177,68 @@ def warm_up(made: app.Simulation, system: str, picoseconds: float) -> None:
 
 
 def sample(made: app.Simulation, masses: np.ndarray) -> tuple[float, float, float]:
-    """Two steps: total energy, what Verlet conserves to fourth order, and kinetic energy, kJ/mol, at the state between them."""
+    """Two steps: total energy, what Verlet conserves to fourth order, and kinetic energy, kJ/mol,
+    at the state between them."""
     positions, forces, potential = [], [], []
     for moves in (0, 1, 1):
         made.step(moves)
         state = made.context.getState(positions=True, forces=True, energy=True)
         positions.append(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        forces.append(state.getForces(asNumpy=True).value_in_unit(unit.kilojoules_per_mole / unit.nanometer))
+        forces.append(
+            state.getForces(asNumpy=True).value_in_unit(unit.kilojoules_per_mole / unit.nanometer)
+        )
         potential.append(state.getPotentialEnergy().value_in_unit(unit.kilojoules_per_mole))
     velocities = (positions[2] - positions[0]) / (2 * STEP)
     kinetic = 0.5 * float((masses * velocities**2).sum())
     curvature = -float((velocities * (forces[2] - forces[0])).sum()) / (2 * STEP)
     total = kinetic + potential[1]
-    return total, total + STEP**2 * (curvature / 12 - float((forces[1] ** 2 / masses).sum()) / 24), kinetic
+    return (
+        total,
+        total + STEP**2 * (curvature / 12 - float((forces[1] ** 2 / masses).sum()) / 24),
+        kinetic,
+    )
 
 
 def record(made: app.Simulation, picoseconds: float, minutes: float, file: Path) -> np.ndarray:
-    """Rows of time (ps), E and E' (meV/atom, about their first values), temperature (K); written as they come."""
-    masses = np.array([[made.system.getParticleMass(i).value_in_unit(unit.dalton)] for i in range(made.topology.getNumAtoms())])
-    to_mev, to_kelvin = 1000 / (KJ_PER_MOL_PER_EV * len(masses)), 1 / (1.5 * len(masses) * 8.314462618e-3)
+    """Rows of time (ps), E and E' (meV/atom, about their first values), temperature (K); written as
+    they come."""
+    masses = np.array(
+        [
+            [made.system.getParticleMass(i).value_in_unit(unit.dalton)]
+            for i in range(made.topology.getNumAtoms())
+        ]
+    )
+    to_mev, to_kelvin = (
+        1000 / (KJ_PER_MOL_PER_EV * len(masses)),
+        1 / (1.5 * len(masses) * 8.314462618e-3),
+    )
     start, rows = time.monotonic(), []
     with file.open("w") as lines:
         print("ps,E,E',K", file=lines)
         for block in range(round(picoseconds / STEP / EVERY)):
             made.step(EVERY - 2)
             total, conserved, kinetic = sample(made, masses)
-            rows.append(((block + 1) * EVERY * STEP, total * to_mev, conserved * to_mev, kinetic * to_kelvin))
-            print(",".join(f"{value:.6f}" for value in np.array(rows[-1]) - [0, *rows[0][1:3], 0]), file=lines, flush=True)
+            rows.append(
+                (
+                    (block + 1) * EVERY * STEP,
+                    total * to_mev,
+                    conserved * to_mev,
+                    kinetic * to_kelvin,
+                )
+            )
+            print(
+                ",".join(f"{value:.6f}" for value in np.array(rows[-1]) - [0, *rows[0][1:3], 0]),
+                file=lines,
+                flush=True,
+            )
             if len(rows) > 10 and time.monotonic() - start > 60 * minutes:
                 break
     return np.array(rows)
 
 
 def drift(times: np.ndarray, energies: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Slope, its standard error by a bootstrap of the residuals in blocks, and the scatter about the line."""
+    """Slope, its standard error by a bootstrap of the residuals in blocks, and the scatter about
+    the line."""
     line = np.polyfit(times, energies, 1)
     residuals = energies - np.polyval(line, times)
     n, block, rng = len(times), max(1, len(times) // 10), np.random.default_rng(seed)
@@ -202,16 +251,29 @@ def drift(times: np.ndarray, energies: np.ndarray, seed: int = 0) -> tuple[float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--systems", nargs="+", choices=TEMPERATURE, default=list(TEMPERATURE))
     parser.add_argument("--protocols", nargs="+", choices=PQEQ, default=list(PQEQ))
     parser.add_argument("--picoseconds", type=float, default=20.0)
     parser.add_argument("--equilibration", type=float, default=1.0, help="ps")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="of wall time for each run, equilibration left out")
-    parser.add_argument("--output", type=Path, default=Path("."), help="folder for the energies, one CSV file a run")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=float("inf"),
+        help="of wall time for each run, equilibration left out",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("."), help="folder for the energies, one CSV file a run"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    print("| system | protocol | ps | drift of E' | scatter | drift of E | scatter | mean T, K | CPU s/step |", flush=True)
+    print(
+        "| system | protocol | ps | drift of E' | scatter | drift of E | scatter | mean T, K | CPU "
+        "s/step |",
+        flush=True,
+    )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for system in arguments.systems:
         for protocol in arguments.protocols:
@@ -219,14 +281,17 @@ def main() -> None:
             warm_up(made, system, arguments.equilibration)
             start = time.process_time()
             file = arguments.output / f"energies_{system}_{protocol}.csv"
-            times, totals, conserved, temperatures = record(made, arguments.picoseconds, arguments.minutes, file).T
+            times, totals, conserved, temperatures = record(
+                made, arguments.picoseconds, arguments.minutes, file
+            ).T
             seconds = (time.process_time() - start) / (len(times) * EVERY)
             columns = [
                 f"{slope:+.1e} ± {error:.0e} | {scatter:.0e}"
                 for slope, error, scatter in (drift(times, conserved), drift(times, totals))
             ]
             print(
-                f"| {system} | {protocol} | {times[-1]:.2f} | {' | '.join(columns)} | {temperatures.mean():.0f} | {seconds:.3f} |",
+                f"| {system} | {protocol} | {times[-1]:.2f} | {' | '.join(columns)} | "
+                f"{temperatures.mean():.0f} | {seconds:.3f} |",
                 flush=True,
             )
 

@@ -1,12 +1,13 @@
-"""Infrared spectrum of BaTiO3 with `batio3`: molecular dynamics against the normal modes of the same potential.
+"""Infrared spectrum of BaTiO3 with `batio3`: molecular dynamics against the normal modes of the
+same potential.
 
     python validation/infrared.py                one cell, 2 K, 12 ps; --repeat 2 has 40 atoms
 
-The cell of the structure file is kept and its atoms are relaxed, from positions without symmetry: the tetragonal crystal is not a
-minimum. Modes at Γ and their intensities come from central differences of forces and from Born charges; those of a supercell
-beyond Γ do not absorb, so one cell with all its images will do. At 2 K the dynamics are harmonic: peaks have to be where
-the modes are, and areas what the Born charges say.
-Writes output/infrared.png beside this file.
+The cell of the structure file is kept and its atoms are relaxed, from positions without symmetry:
+the tetragonal crystal is not a minimum. Modes at Γ and their intensities come from central
+differences of forces and from Born charges; those of a supercell beyond Γ do not absorb, so one
+cell with all its images will do. At 2 K the dynamics are harmonic: peaks have to be where the modes
+are, and areas what the Born charges say. Writes output/infrared.png beside this file.
 """
 
 import argparse
@@ -38,7 +39,9 @@ EV_IN_AMU = 100 * KJ_PER_MOL_PER_EV  # 1 eV = 9648.5 amu Å²/ps²
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--structure", default=HERE.parent / "examples" / "BaTiO3.cif")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--temperature", type=float, default=2.0)
@@ -50,14 +53,21 @@ def main() -> None:
 
     crystal = relaxed(ase.io.read(arguments.structure), potential)
     wavenumbers, intensities = modes(crystal, potential)
-    print("modes at Γ, cm⁻¹ and cm⁻²:", ", ".join(f"{w:.0f} ({a:.3g})" for w, a in zip(wavenumbers, intensities)))
+    print(
+        "modes at Γ, cm⁻¹ and cm⁻²:",
+        ", ".join(f"{w:.0f} ({a:.3g})" for w, a in zip(wavenumbers, intensities)),
+    )
 
     repeated = folder / "infrared.extxyz"
     ase.io.write(repeated, crystal.repeat(arguments.repeat))
     start = time.perf_counter()
-    dipole, interval, volume = trajectory(repeated, potential, arguments.temperature, arguments.picoseconds, folder)
+    dipole, interval, volume = trajectory(
+        repeated, potential, arguments.temperature, arguments.picoseconds, folder
+    )
     print(f"dynamics: {time.perf_counter() - start:.0f} s")
-    found = infrared.spectrum_from_dipole(dipole, interval, arguments.temperature, volume, longest_lag=1.0)
+    found = infrared.spectrum_from_dipole(
+        dipole, interval, arguments.temperature, volume, longest_lag=1.0
+    )
     compare(found, wavenumbers, intensities, arguments, folder)
 
 
@@ -82,13 +92,23 @@ def modes(atoms: ase.Atoms, potential: pq.Potential) -> tuple[np.ndarray, np.nda
             forces.append(moved.get_forces().ravel())
         hessian[k] = -(forces[0] - forces[1]) / (2 * step)
     weights = 1 / np.sqrt(np.repeat(atoms.get_masses(), 3))
-    squares, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T) * np.outer(weights, weights) * EV_IN_AMU)
+    squares, vectors = np.linalg.eigh(
+        0.5 * (hessian + hessian.T) * np.outer(weights, weights) * EV_IN_AMU
+    )
     optical = np.argsort(np.abs(squares))[3:]
     optical = optical[np.argsort(squares[optical])]
     born = pq.PQEqCalculator(potential, tolerance=1e-10).get_property("born_charges", atoms)
-    slopes = np.einsum("iab,ibm->am", born, (vectors * weights[:, None]).reshape(n, 3, 3 * n))[:, optical]
+    slopes = np.einsum("iab,ibm->am", born, (vectors * weights[:, None]).reshape(n, 3, 3 * n))[
+        :, optical
+    ]
     thermal = BOLTZMANN * EV_IN_AMU  # ⟨Q̇²⟩ of 1 K
-    scale = 2 * np.pi * COULOMB / (SPEED_OF_LIGHT * BOLTZMANN * atoms.get_volume()) * PER_ANGSTROM_IN_PER_CM
+    scale = (
+        2
+        * np.pi
+        * COULOMB
+        / (SPEED_OF_LIGHT * BOLTZMANN * atoms.get_volume())
+        * PER_ANGSTROM_IN_PER_CM
+    )
     areas = scale * thermal * np.pi * (slopes**2).sum(axis=0) / 3 / PER_CM
     return np.sign(squares[optical]) * np.sqrt(np.abs(squares[optical])) / PER_CM, areas
 
@@ -98,11 +118,15 @@ def trajectory(
 ) -> tuple[np.ndarray, float, float]:
     """Dipole (n, 3) e Å, volume times polarization, its interval (ps) and the volume (Å³)."""
     topology, positions = pq.read_structure(file)
-    integrator = openmm.LangevinMiddleIntegrator(temperature * unit.kelvin, 2 / unit.picosecond, 1 * unit.femtosecond)
+    integrator = openmm.LangevinMiddleIntegrator(
+        temperature * unit.kelvin, 2 / unit.picosecond, 1 * unit.femtosecond
+    )
     integrator.setRandomNumberSeed(1)
     simulation = app.Simulation(topology, pq.create_system(potential, topology), integrator)
     simulation.context.setPositions(positions)
-    simulation.context.setVelocitiesToTemperature(2 * temperature * unit.kelvin, 1)  # half of it becomes potential energy
+    simulation.context.setVelocitiesToTemperature(
+        2 * temperature * unit.kelvin, 1
+    )  # half of it becomes potential energy
     simulation.step(500)
     simulation.reporters.append(pq.DipoleReporter(folder / "infrared-dipole.csv", 10))
     simulation.step(round(length * 1000))
@@ -110,20 +134,31 @@ def trajectory(
     with open(folder / "infrared-dipole.csv", encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     volume = simulation.context.getState().getPeriodicBoxVolume().value_in_unit(unit.angstrom**3)
-    polarization = np.array([[float(row[f"polarization_{axis}_uC_per_cm2"]) for axis in "xyz"] for row in rows])
+    polarization = np.array(
+        [[float(row[f"polarization_{axis}_uC_per_cm2"]) for axis in "xyz"] for row in rows]
+    )
     return polarization * volume / E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM, 0.01, volume
 
 
 def compare(
-    found: infrared.Spectrum, wavenumbers: np.ndarray, intensities: np.ndarray, arguments: argparse.Namespace, folder: Path
+    found: infrared.Spectrum,
+    wavenumbers: np.ndarray,
+    intensities: np.ndarray,
+    arguments: argparse.Namespace,
+    folder: Path,
 ) -> None:
     """Print peaks beside modes and areas, and draw both."""
     for position, height in infrared.peaks(found):
         nearest = wavenumbers[intensities > 0.01 * intensities.max()]
         nearest = nearest[np.abs(nearest - position).argmin()]
-        print(f"peak {position:6.1f} cm⁻¹  {height:8.0f} cm⁻¹   nearest mode that absorbs {nearest:6.1f} cm⁻¹")
+        print(
+            f"peak {position:6.1f} cm⁻¹  {height:8.0f} cm⁻¹   nearest mode that absorbs "
+            f"{nearest:6.1f} cm⁻¹"
+        )
     area, expected = found.area(0, 1200), intensities.sum()
-    print(f"area {area:.4g} cm⁻², from Born charges {expected:.4g} cm⁻² ({area / expected - 1:+.1%})")
+    print(
+        f"area {area:.4g} cm⁻², from Born charges {expected:.4g} cm⁻² ({area / expected - 1:+.1%})"
+    )
     print(f"resolution {found.resolution:.0f} cm⁻¹")
     shown = found.wavenumbers < 900
     width = found.resolution / 2.3548
@@ -135,7 +170,13 @@ def compare(
     panel = Panel("Mean over directions", "absorption ×\nrefractive index (cm⁻¹)", curves)
     atoms = 5 * arguments.repeat**3
     note = f"{atoms} atoms, {arguments.temperature:g} K, {arguments.picoseconds:g} ps; resolution {found.resolution:.0f} cm⁻¹."
-    figure = plot_panels(found.wavenumbers[shown], "wavenumber (cm⁻¹)", [panel], "Infrared spectrum of BaTiO3 with batio3", note)
+    figure = plot_panels(
+        found.wavenumbers[shown],
+        "wavenumber (cm⁻¹)",
+        [panel],
+        "Infrared spectrum of BaTiO3 with batio3",
+        note,
+    )
     figure.savefig(folder / "infrared.png")
     print(f"plot: {folder / 'infrared.png'}")
 

@@ -1,11 +1,13 @@
-"""Imported models and the protocol `reaxnet` against numbers of the published code: largest differences in a table.
+"""Imported models and the protocol `reaxnet` against numbers of the published code: largest
+differences in a table.
 
     python validation/reaxnet.py --data reaxnet_reference
 
-The folder holds `nequip_*/` (params.pickle, or param_shapes.json to draw it from; model_config.yaml, mapping.yaml; ref_*.npz with
-atomic energies eV, forces eV/Å, stress eV/Å³) and `pqeq_*.npz` (energy, forces with charges and shells held fixed, charges e,
-shells Å after two sweeps, D3). All of it was made in float64 by the authors' code. Structures with PQEq have cells wider than 25 Å,
-since that code counts one image of each pair.
+The folder holds `nequip_*/` (params.pickle, or param_shapes.json to draw it from;
+model_config.yaml, mapping.yaml; ref_*.npz with atomic energies eV, forces eV/Å, stress eV/Å³) and
+`pqeq_*.npz` (energy, forces with charges and shells held fixed, charges e, shells Å after two
+sweeps, D3). All of it was made in float64 by the authors' code. Structures with PQEq have cells
+wider than 25 Å, since that code counts one image of each pair.
 """
 
 import argparse
@@ -51,19 +53,33 @@ def largest(found: torch.Tensor, expected: np.ndarray) -> str:
     return f"{np.abs(found.numpy() - expected).max():.0e}"
 
 
-def tensors(data: np.lib.npyio.NpzFile, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(
+    data: np.lib.npyio.NpzFile, positions: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.tensor(positions), torch.tensor(data["numbers"]), torch.tensor(data["cell"])
 
 
 def networks(folder: Path, largest_structure: int) -> Table:
-    table = Table("model", "structure", "atoms", "energies (eV)", "edges of the notebook", "forces (eV/Å)", "of", "stress (eV/Å³)")
+    table = Table(
+        "model",
+        "structure",
+        "atoms",
+        "energies (eV)",
+        "edges of the notebook",
+        "forces (eV/Å)",
+        "of",
+        "stress (eV/Å³)",
+    )
     for model in sorted(folder.glob("nequip_*")):
         with tempfile.TemporaryDirectory() as scratch:
             parameters = model / "params.pickle"
             if not parameters.exists():
                 parameters = Path(scratch) / "params.pickle"
                 parameters.write_bytes(pickle.dumps(drawn_parameters(model)))
-            files, output = (parameters, model / "model_config.yaml", model / "mapping.yaml"), Path(scratch) / "model.pt"
+            files, output = (
+                (parameters, model / "model_config.yaml", model / "mapping.yaml"),
+                Path(scratch) / "model.pt",
+            )
             potentials = []
             for edge_sign in ("training", "notebook"):
                 pq.convert_reaxnet(*files, output, edge_sign=edge_sign)
@@ -106,7 +122,9 @@ def charges(folder: Path) -> Table:
     published = pq.build({"pqeq": {**settings, "stop_gradient": True}})
     exact = pq.build({"pqeq": {**settings, "stop_gradient": False}})
     cut = {"cutoff": 12.5, "cn_cutoff": 12.5, "smoothing_width": 0.0}
-    dispersion = pq.build({"d3": {"damping": "zero", "functional": "pbe", "constants": "reaxnet", **cut}})
+    dispersion = pq.build(
+        {"d3": {"damping": "zero", "functional": "pbe", "constants": "reaxnet", **cut}}
+    )
     for reference in sorted(folder.glob("pqeq_*.npz")):
         data = np.load(reference)
         two = int(np.flatnonzero(data["iterations"] == 2)[0])
@@ -115,7 +133,9 @@ def charges(folder: Path) -> Table:
         total_charge = float(reference.stem.partition("_q")[2] or 0)
         rows = []
         for frame in frames:
-            structure = structure_of(*tensors(data, data["positions"][frame]), total_charge=total_charge)
+            structure = structure_of(
+                *tensors(data, data["positions"][frame]), total_charge=total_charge
+            )
             n_atoms = len(data["numbers"])
 
             def at(name: str, frame=frame, data=data, two=two, single=single) -> np.ndarray:
@@ -141,18 +161,35 @@ def charges(folder: Path) -> Table:
                 ]
             )
         worst = np.max(rows, axis=0)
-        table.add_row(reference.stem.removeprefix("pqeq_"), str(len(rows)), *(f"{x:.0e}" if np.isfinite(x) else "-" for x in worst))
+        table.add_row(
+            reference.stem.removeprefix("pqeq_"),
+            str(len(rows)),
+            *(f"{x:.0e}" if np.isfinite(x) else "-" for x in worst),
+        )
     return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--largest", type=int, default=10_000, metavar="N", help="leave out networks on more than N atoms")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="leave out networks on more than N atoms",
+    )
     arguments = parser.parse_args()
     console = Console(width=140)
-    console.print("Largest differences from the published code: networks", networks(arguments.data, arguments.largest))
-    console.print("Largest differences: protocol reaxnet, two sweeps, and D3", charges(arguments.data))
+    console.print(
+        "Largest differences from the published code: networks",
+        networks(arguments.data, arguments.largest),
+    )
+    console.print(
+        "Largest differences: protocol reaxnet, two sweeps, and D3", charges(arguments.data)
+    )
 
 
 if __name__ == "__main__":

@@ -1,1 +1,2 @@
-"""Analysis of trajectories: functions of arrays and of mdtraj trajectories, which know nothing of the rest of the package."""
+"""Analysis of trajectories: functions of arrays and of mdtraj trajectories, which know nothing of
+the rest of the package."""

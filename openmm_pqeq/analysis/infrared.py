@@ -5,17 +5,20 @@
     σ(ω)      = (2π k_e / c kT) S(ω)                 one molecule: absorption cross-section
     ε''(ω)    = (2π k_e / V kT) S(ω)/ω = n a c/ω
 
-with k_e = e²/4πε₀ and S the mean of x, y and z; a component by itself is the absorption of light polarized along that axis.
+with k_e = e²/4πε₀ and S the mean of x, y and z; a component by itself is the absorption of light
+polarized along that axis.
 
-Classical dynamics. The correlation function of a classical simulation, times the harmonic quantum correction ħω/kT/(1−exp(−ħω/kT)),
-gives just these formulae, in which ħ does not appear; they are exact for harmonic oscillators. Frequencies remain classical.
+Classical dynamics. The correlation function of a classical simulation, times the harmonic quantum
+correction ħω/kT/(1−exp(−ħω/kT)), gives just these formulae, in which ħ does not appear; they are
+exact for harmonic oscillators. Frequencies remain classical.
 
-Estimate. The autocorrelation (unbiased, of the deviation from the mean, by zero-padded FFT) is multiplied by a window w(t) that
-falls from 1 to 0 at `longest_lag`, and transformed. w(0) = 1 keeps areas, so intensities do not depend on the window. Differences
-of a sampled dipole are a current averaged over the sampling interval Δt; the factor (sin x/x)², x = ωΔt/2, is divided out.
+Estimate. The autocorrelation (unbiased, of the deviation from the mean, by zero-padded FFT) is
+multiplied by a window w(t) that falls from 1 to 0 at `longest_lag`, and transformed. w(0) = 1 keeps
+areas, so intensities do not depend on the window. Differences of a sampled dipole are a current
+averaged over the sampling interval Δt; the factor (sin x/x)², x = ωΔt/2, is divided out.
 
-McQuarrie, Statistical Mechanics (1976), ch. 21; Ramírez, López-Ciudad, Kumar, Marx, J. Chem. Phys. 121, 3973 (2004),
-doi:10.1063/1.1774986. Units: ps, e Å, e Å/ps, Å³, K; cm⁻¹, km/mol.
+McQuarrie, Statistical Mechanics (1976), ch. 21; Ramírez, López-Ciudad, Kumar, Marx, J. Chem. Phys.
+121, 3973 (2004), doi:10.1063/1.1774986. Units: ps, e Å, e Å/ps, Å³, K; cm⁻¹, km/mol.
 """
 
 from typing import NamedTuple
@@ -23,7 +26,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_pqeq.units import BOLTZMANN, COULOMB, PER_ANGSTROM_IN_PER_CM, SPEED_OF_LIGHT, SQUARE_ANGSTROM_IN_KM_PER_MOL_PER_CM
+from openmm_pqeq.units import (
+    BOLTZMANN,
+    COULOMB,
+    PER_ANGSTROM_IN_PER_CM,
+    SPEED_OF_LIGHT,
+    SQUARE_ANGSTROM_IN_KM_PER_MOL_PER_CM,
+)
 
 Array = NDArray[np.float64]
 
@@ -37,7 +46,8 @@ class Spectrum(NamedTuple):
 
     wavenumbers : (n,) cm⁻¹
     components : (n, 3) absorption of light polarized along x, y, z
-    unit : of the components: "cm⁻¹" (absorption coefficient times refractive index), or "km/mol/cm⁻¹" where there is no volume
+    unit : of the components: "cm⁻¹" (absorption coefficient times refractive index), or
+        "km/mol/cm⁻¹" where there is no volume
     resolution : cm⁻¹, full width at half maximum of an infinitely sharp line
     volume : Å³, or None
     """
@@ -55,22 +65,30 @@ class Spectrum(NamedTuple):
 
     @property
     def loss(self) -> Array:
-        """(n, 3) imaginary part of the dielectric function, ε''; ValueError where there is no volume."""
+        """(n, 3) imaginary part of the dielectric function, ε''; ValueError where there is no
+        volume."""
         if self.volume is None:
-            raise ValueError("volume: a dielectric function needs one; this spectrum is that of a molecule")
+            raise ValueError(
+                "volume: a dielectric function needs one; this spectrum is that of a molecule"
+            )
         frequency = 2 * np.pi * self.wavenumbers[:, None]  # ω/c, cm⁻¹
-        return np.divide(self.components, frequency, out=np.zeros_like(self.components), where=frequency > 0)
+        return np.divide(
+            self.components, frequency, out=np.zeros_like(self.components), where=frequency > 0
+        )
 
     def area(self, lowest: float, highest: float) -> float:
-        """Integral of the isotropic spectrum between two wavenumbers: km/mol of a molecule, cm⁻² of a crystal or liquid."""
+        """Integral of the isotropic spectrum between two wavenumbers: km/mol of a molecule, cm⁻² of
+        a crystal or liquid."""
         inside = (self.wavenumbers >= lowest) & (self.wavenumbers <= highest)
         return float(np.trapezoid(self.isotropic[inside], self.wavenumbers[inside]))
 
 
 def current_of(born_charges: ArrayLike, velocities: ArrayLike) -> Array:
-    """(..., 3) e Å/ps: the current Σ Z*·v from Born charges (..., n_atoms, 3, 3) e, [atom, field, force], and velocities
-    (..., n_atoms, 3) Å/ps."""
-    return np.asarray(np.einsum("...iab,...ib->...a", np.asarray(born_charges), np.asarray(velocities)))
+    """(..., 3) e Å/ps: the current Σ Z*·v from Born charges (..., n_atoms, 3, 3) e, [atom, field,
+    force], and velocities (..., n_atoms, 3) Å/ps."""
+    return np.asarray(
+        np.einsum("...iab,...ib->...a", np.asarray(born_charges), np.asarray(velocities))
+    )
 
 
 def spectrum_from_current(
@@ -89,8 +107,8 @@ def spectrum_from_current(
     interval : ps, from one to the next
     temperature : K
     volume : Å³; None for one molecule
-    longest_lag : ps, where the window has fallen to zero; default: a tenth of the series. The resolution is
-        1/(c · longest_lag): 33 cm⁻¹ for 1 ps
+    longest_lag : ps, where the window has fallen to zero; default: a tenth of the series. The
+        resolution is 1/(c · longest_lag): 33 cm⁻¹ for 1 ps
     window : "hann", "gaussian" (σ a third of the longest lag) or "none"
 
     Raises
@@ -101,7 +119,9 @@ def spectrum_from_current(
     series = _checked("current", current, 8)
     _check_settings(interval, temperature, volume, longest_lag)
     lags = _lags(len(series), interval, longest_lag)
-    return _spectrum(autocorrelation(series - series.mean(axis=0), lags), interval, temperature, volume, window)
+    return _spectrum(
+        autocorrelation(series - series.mean(axis=0), lags), interval, temperature, volume, window
+    )
 
 
 def spectrum_from_dipole(
@@ -112,7 +132,8 @@ def spectrum_from_dipole(
     longest_lag: float | None = None,
     window: str = "hann",
 ) -> Spectrum:
-    """Absorption from M(t), which must not jump: in a crystal, volume times the polarization of `DipoleReporter`.
+    """Absorption from M(t), which must not jump: in a crystal, volume times the polarization of
+    `DipoleReporter`.
 
     Parameters
     ----------
@@ -122,13 +143,16 @@ def spectrum_from_dipole(
     """
     series = _checked("dipole", dipole, 9)
     _check_settings(interval, temperature, volume, longest_lag)
-    found = spectrum_from_current(np.diff(series, axis=0) / interval, interval, temperature, volume, longest_lag, window)
+    found = spectrum_from_current(
+        np.diff(series, axis=0) / interval, interval, temperature, volume, longest_lag, window
+    )
     angle = np.pi * found.wavenumbers * SPEED_OF_LIGHT / PER_ANGSTROM_IN_PER_CM * interval
     return found._replace(components=found.components / np.sinc(angle[:, None] / np.pi) ** 2)
 
 
 def autocorrelation(series: ArrayLike, n_lags: int) -> Array:
-    """(n_lags, 3) mean of x(t) x(t + lag) over all t that the series (n, 3) has; component by component."""
+    """(n_lags, 3) mean of x(t) x(t + lag) over all t that the series (n, 3) has; component by
+    component."""
     values = np.asarray(series, dtype=float)
     n = len(values)
     transform = np.fft.rfft(values, 2 * n, axis=0)
@@ -149,7 +173,8 @@ def window_of(name: str, n_lags: int) -> Array:
 
 
 def peaks(spectrum: Spectrum, smallest: float = 0.05) -> list[tuple[float, float]]:
-    """Wavenumber and height of each maximum of the isotropic spectrum that reaches `smallest` of the highest.
+    """Wavenumber and height of each maximum of the isotropic spectrum that reaches `smallest` of
+    the highest.
 
     By parabolas through three points.
     """
@@ -160,11 +185,18 @@ def peaks(spectrum: Spectrum, smallest: float = 0.05) -> list[tuple[float, float
             bend = y[i - 1] - 2 * y[i] + y[i + 1]
             shift = 0.5 * (y[i - 1] - y[i + 1]) / bend
             step = spectrum.wavenumbers[1] - spectrum.wavenumbers[0]
-            found.append((float(spectrum.wavenumbers[i] + shift * step), float(y[i] - 0.25 * (y[i - 1] - y[i + 1]) * shift)))
+            found.append(
+                (
+                    float(spectrum.wavenumbers[i] + shift * step),
+                    float(y[i] - 0.25 * (y[i - 1] - y[i + 1]) * shift),
+                )
+            )
     return found
 
 
-def _spectrum(correlation: Array, interval: float, temperature: float, volume: float | None, window: str) -> Spectrum:
+def _spectrum(
+    correlation: Array, interval: float, temperature: float, volume: float | None, window: str
+) -> Spectrum:
     n_lags = len(correlation)
     weighted = correlation * window_of(window, n_lags)[:, None]
     weighted[0] *= 0.5  # the integral over t and −t counts lag 0 once
@@ -186,16 +218,20 @@ def _checked(name: str, series: ArrayLike, least: int) -> Array:
     values = np.asarray(series, dtype=float)
     if values.ndim != 2 or values.shape[1] != 3 or len(values) < least:
         raise ValueError(
-            f"{name}: expected at least {least} moments with three components each, got an array of shape {values.shape}"
+            f"{name}: expected at least {least} moments with three components each, got an array "
+            f"of shape {values.shape}"
         )
     if not np.isfinite(values).all():
         raise ValueError(
-            f"{name}: expected finite numbers, got NaN or infinity at moment {int(np.argwhere(~np.isfinite(values))[0, 0])}"
+            f"{name}: expected finite numbers, got NaN or infinity at moment "
+            f"{int(np.argwhere(~np.isfinite(values))[0, 0])}"
         )
     return values
 
 
-def _check_settings(interval: float, temperature: float, volume: float | None, longest_lag: float | None) -> None:
+def _check_settings(
+    interval: float, temperature: float, volume: float | None, longest_lag: float | None
+) -> None:
     settings = {"interval": (interval, "ps"), "temperature": (temperature, "K")}
     optional = {"volume": (volume, "Å³"), "longest_lag": (longest_lag, "ps")}
     for name, (value, unit) in {**settings, **optional}.items():
@@ -208,6 +244,7 @@ def _lags(n: int, interval: float, longest_lag: float | None) -> int:
     lags = max(lags, 4) if longest_lag is None else lags
     if not 4 <= lags <= n:
         raise ValueError(
-            f"longest_lag: expected 4 to {n} intervals of {interval:g} ps, got {longest_lag!r} ps; longer lags need longer series"
+            f"longest_lag: expected 4 to {n} intervals of {interval:g} ps, got {longest_lag!r} ps; "
+            "longer lags need longer series"
         )
     return lags

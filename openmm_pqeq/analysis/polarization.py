@@ -1,13 +1,14 @@
 """Polarization along a trajectory.
 
-The dipole of a crystal, Σ (q r − Z s), depends on which image of each atom is taken and jumps when an atom is wrapped. Its change
-does not:
+The dipole of a crystal, Σ (q r − Z s), depends on which image of each atom is taken and jumps when
+an atom is wrapped. Its change does not:
 
     dμ = Σ_i Z*_i · dr_i = Σ_i q_i dr_i − d(Σ_i Z_i s_i) ,      dP = dμ / V
 
-where Z* is the Born charge ∂(force)/∂F, for which the second form is exact (coupling `shell`). So the change is summed from frame
-to frame, with the mean charge of both frames and the nearest image of each displacement: no atom may move by half a cell vector
-between two frames. Displacements are those at constant cell (the proper polarization): a strain by itself moves no atom.
+where Z* is the Born charge ∂(force)/∂F, for which the second form is exact (coupling `shell`). So
+the change is summed from frame to frame, with the mean charge of both frames and the nearest image
+of each displacement: no atom may move by half a cell vector between two frames. Displacements are
+those at constant cell (the proper polarization): a strain by itself moves no atom.
 """
 
 from typing import NamedTuple
@@ -34,7 +35,8 @@ class Frame(NamedTuple):
 
 
 def displacements(before: Frame, after: Frame) -> Array:
-    """(n_atoms, 3) Å: how the atoms moved from one frame to the next, nearest images, at constant cell.
+    """(n_atoms, 3) Å: how the atoms moved from one frame to the next, nearest images, at constant
+    cell.
 
     Without a cell it is the difference of the positions.
     """

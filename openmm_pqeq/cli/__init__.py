@@ -1,7 +1,9 @@
-"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune | analyze | models | bench | doctor`.
+"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune |
+analyze | models | bench | doctor`.
 
-What the user got wrong is said in one message on stderr, with exit code 2, and nothing is overwritten. A simulation that fails on
-the way exits with 1; one that was asked to stop, with 130. `--debug` shows tracebacks.
+What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
+overwritten. A simulation that fails on the way exits with 1; one that was asked to stop, with 130.
+`--debug` shows tracebacks.
 """
 
 import argparse
@@ -13,7 +15,18 @@ from collections.abc import Sequence
 
 from openmm import OpenMMException
 
-from openmm_pqeq.cli import analyze, bench, doctor, energy, finetune, fit_pqeq, import_reaxnet, models, run, train
+from openmm_pqeq.cli import (
+    analyze,
+    bench,
+    doctor,
+    energy,
+    finetune,
+    fit_pqeq,
+    import_reaxnet,
+    models,
+    run,
+    train,
+)
 from openmm_pqeq.md import RunFailure
 
 COMMANDS = {
@@ -47,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     top = argparse.ArgumentParser(
         prog="openmm-pqeq",
-        description="Molecular dynamics with a machine-learned potential, polarizable charges and electric fields, through OpenMM.",
+        description="Molecular dynamics with a machine-learned potential, polarizable charges and "
+        "electric fields, through OpenMM.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -61,14 +75,18 @@ def parser() -> argparse.ArgumentParser:
             epilog=module.EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        command.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
         module.add_arguments(command)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit code."""
-    options = parser().parse_args(_with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    options = parser().parse_args(
+        _with_negative_values(sys.argv[1:] if arguments is None else arguments)
+    )
     if not options.debug:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
@@ -85,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_negative_values(arguments: Sequence[str]) -> list[str]:
-    """Arguments with a space before values such as -1e-3 or "-0.02*sin(t)", which argparse would take for flags."""
+    """Arguments with a space before values such as -1e-3 or "-0.02*sin(t)", which argparse would
+    take for flags."""
     result: list[str] = []
     for argument in arguments:
         component = "--field" in result[-3:] and re.match(r"-[^-]", argument) is not None
@@ -100,7 +119,10 @@ def _report(error: Exception, debug: bool, code: int) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *others: object) -> None:
-    """Warnings of this package to people in one line; those of other packages are their developers' concern."""
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *others: object
+) -> None:
+    """Warnings of this package to people in one line; those of other packages are their developers'
+    concern."""
     if issubclass(category, UserWarning) and "openmm_pqeq" in filename:
         print(f"openmm-pqeq: warning: {message}", file=sys.stderr)

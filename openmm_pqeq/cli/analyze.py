@@ -1,4 +1,5 @@
-"""`openmm-pqeq analyze`: infrared spectrum and static dielectric constant from the dipole that a run has written."""
+"""`openmm-pqeq analyze`: infrared spectrum and static dielectric constant from the dipole that a
+run has written."""
 
 import argparse
 from pathlib import Path
@@ -43,15 +44,47 @@ class Series(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to compute, and from what."""
     parser.add_argument("what", metavar="{infrared,dielectric}", help="which analysis")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="folder of a run, its table.csv, or a file of DipoleReporter")
-    parser.add_argument("--temperature", metavar="T", help="K (default: the mean of the file's, where it has one)")
-    parser.add_argument("--volume", metavar="V", help="volume of the cell, Å³ (default: the mean of the file's)")
-    parser.add_argument("--skip", metavar="TIME", default="0", help="leave out the beginning, such as 1ps (default: nothing)")
-    parser.add_argument("--longest-lag", metavar="TIME", help="infrared: length of the window (default: a tenth of the series)")
-    parser.add_argument("--window", metavar="{" + ",".join(WINDOWS) + "}", default="hann", help="infrared (default: hann)")
-    parser.add_argument("--eps-inf", metavar="E", help="dielectric: the electrons' own constant ε∞ (default: 1)")
-    parser.add_argument("--blocks", metavar="N", default="5", help="dielectric: blocks for the standard error (default: 5)")
-    parser.add_argument("--output", "-o", metavar="FOLDER", help="where to write (default: beside the input)")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="folder of a run, its table.csv, or a file of DipoleReporter",
+    )
+    parser.add_argument(
+        "--temperature", metavar="T", help="K (default: the mean of the file's, where it has one)"
+    )
+    parser.add_argument(
+        "--volume", metavar="V", help="volume of the cell, Å³ (default: the mean of the file's)"
+    )
+    parser.add_argument(
+        "--skip",
+        metavar="TIME",
+        default="0",
+        help="leave out the beginning, such as 1ps (default: nothing)",
+    )
+    parser.add_argument(
+        "--longest-lag",
+        metavar="TIME",
+        help="infrared: length of the window (default: a tenth of the series)",
+    )
+    parser.add_argument(
+        "--window",
+        metavar="{" + ",".join(WINDOWS) + "}",
+        default="hann",
+        help="infrared (default: hann)",
+    )
+    parser.add_argument(
+        "--eps-inf", metavar="E", help="dielectric: the electrons' own constant ε∞ (default: 1)"
+    )
+    parser.add_argument(
+        "--blocks",
+        metavar="N",
+        default="5",
+        help="dielectric: blocks for the standard error (default: 5)",
+    )
+    parser.add_argument(
+        "--output", "-o", metavar="FOLDER", help="where to write (default: beside the input)"
+    )
 
 
 def command(options: argparse.Namespace) -> int:
@@ -76,26 +109,40 @@ def _read(path: Path, skip: float, options: argparse.Namespace) -> Series:
 
     path = path / "table.csv" if path.is_dir() else path
     if not path.is_file():
-        raise FileNotFoundError(f"file: {path} does not exist; expected the folder of a run, or a file of DipoleReporter")
+        raise FileNotFoundError(
+            f"file: {path} does not exist; expected the folder of a run, or a file of "
+            "DipoleReporter"
+        )
     columns = read_table(path)
     if "time_ps" not in columns or "dipole_x_eA" not in columns:
-        raise ValueError(f"file: {path} has no columns time_ps and dipole_x_eA; expected table.csv or a file of DipoleReporter")
+        raise ValueError(
+            f"file: {path} has no columns time_ps and dipole_x_eA; expected table.csv or a file of "
+            "DipoleReporter"
+        )
     chosen = columns["time_ps"] >= skip
     columns = {name: column[chosen] for name, column in columns.items()}
     times = columns["time_ps"]
     steps = np.diff(times)
     if len(times) < 9 or np.ptp(steps) > 1e-3 * steps.mean():
-        raise ValueError(f"file: {path} has {len(times)} rows after --skip; expected at least 9, at equal intervals of time")
+        raise ValueError(
+            f"file: {path} has {len(times)} rows after --skip; expected at least 9, at equal "
+            "intervals of time"
+        )
     field = np.stack([columns[f"field_{axis}_V_per_A"] for axis in "xyz"], axis=1)
     if np.ptp(field, axis=0).max() > 1e-12:
-        raise ValueError(f"file: {path} has a field that changes with time; these analyses are for a constant field or none")
+        raise ValueError(
+            f"file: {path} has a field that changes with time; these analyses are for a constant "
+            "field or none"
+        )
     temperature = _setting("temperature", options.temperature, columns.get("temperature_K"))
     volume = _setting("volume", options.volume, columns.get("volume_A3"))
     if "polarization_x_uC_per_cm2" in columns:
         if volume is None:
             raise ValueError(f"volume: {path} has polarizations and no volume; give --volume (Å³)")
         volumes = columns["volume_A3"][:, None] if options.volume is None else volume
-        polarization = np.stack([columns[f"polarization_{axis}_uC_per_cm2"] for axis in "xyz"], axis=1)
+        polarization = np.stack(
+            [columns[f"polarization_{axis}_uC_per_cm2"] for axis in "xyz"], axis=1
+        )
         dipole = volumes * polarization / E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
     else:
         dipole = np.stack([columns[f"dipole_{axis}_eA"] for axis in "xyz"], axis=1)
@@ -116,7 +163,9 @@ def _known_temperature(series: Series) -> float:
 
 def _known_volume(series: Series) -> float:
     if series.volume is None:
-        raise ValueError("volume: a dielectric constant needs one, and the file has none; give --volume (Å³)")
+        raise ValueError(
+            "volume: a dielectric constant needs one, and the file has none; give --volume (Å³)"
+        )
     return series.volume
 
 
@@ -125,13 +174,21 @@ def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -
     from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
     (given,) = series
-    lag = None if options.longest_lag is None else values.picoseconds("longest_lag", options.longest_lag)
+    lag = (
+        None
+        if options.longest_lag is None
+        else values.picoseconds("longest_lag", options.longest_lag)
+    )
     interval = float(np.diff(given.times).mean())
     temperature = _known_temperature(given)
-    found = infrared.spectrum_from_dipole(given.dipole, interval, temperature, given.volume, lag, options.window)
+    found = infrared.spectrum_from_dipole(
+        given.dipole, interval, temperature, given.volume, lag, options.window
+    )
     table = np.column_stack([found.wavenumbers, found.isotropic, found.components])
     header = "wavenumber_per_cm,absorption,absorption_x,absorption_y,absorption_z"
-    np.savetxt(folder / "infrared.csv", table, delimiter=",", header=header, comments="", fmt="%.6g")
+    np.savetxt(
+        folder / "infrared.csv", table, delimiter=",", header=header, comments="", fmt="%.6g"
+    )
     covered = np.cumsum(np.abs(found.isotropic))
     shown = slice(0, int(np.searchsorted(covered, 0.998 * covered[-1])) + 2)
     quantity = "absorption × refractive index" if given.volume is not None else "molar absorption"
@@ -143,8 +200,13 @@ def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -
     ]
     length = f"{given.times[-1] - given.times[0]:g} ps, every {1000 * interval:g} fs"
     note = f"{temperature:.0f} K, {length}; resolution {found.resolution:.0f} cm⁻¹; classical with harmonic quantum correction."
-    plot_panels(found.wavenumbers[shown], "wavenumber (cm⁻¹)", panels, "Infrared spectrum", note).savefig(folder / "infrared.png")
-    print(f"{length}, {temperature:.1f} K, resolution {found.resolution:.1f} cm⁻¹, up to {found.wavenumbers[-1]:.0f} cm⁻¹")
+    plot_panels(
+        found.wavenumbers[shown], "wavenumber (cm⁻¹)", panels, "Infrared spectrum", note
+    ).savefig(folder / "infrared.png")
+    print(
+        f"{length}, {temperature:.1f} K, resolution {found.resolution:.1f} cm⁻¹, up to "
+        f"{found.wavenumbers[-1]:.0f} cm⁻¹"
+    )
     for wavenumber, height in infrared.peaks(found):
         print(f"  peak at {wavenumber:8.1f} cm⁻¹, {height:10.4g} {found.unit}")
     print(f"table {folder / 'infrared.csv'}, plot {folder / 'infrared.png'}")
@@ -160,9 +222,14 @@ def _dielectric(series: list[Series], folder: Path, options: argparse.Namespace)
     if len(series) == 2:
         plus, minus = series
         if np.abs(plus.field + minus.field).max() > 1e-9 or not plus.field.any():
-            raise ValueError(f"files: expected runs in opposite fields, got {plus.field.tolist()} and {minus.field.tolist()} V/Å")
+            raise ValueError(
+                f"files: expected runs in opposite fields, got {plus.field.tolist()} and "
+                f"{minus.field.tolist()} V/Å"
+            )
         polarizations = [each.dipole / _known_volume(each) for each in series]
-        response = dielectric.static_from_fields(polarizations[0], polarizations[1], plus.field, infinite, blocks)
+        response = dielectric.static_from_fields(
+            polarizations[0], polarizations[1], plus.field, infinite, blocks
+        )
         print(f"fields ±({', '.join(f'{value:g}' for value in plus.field)}) V/Å{remark}")
         for axis, value, error in zip("xyz", response.column, response.error):
             print(f"  ε along {axis}  {value:10.3f} ± {error:.3f}")
@@ -171,18 +238,40 @@ def _dielectric(series: list[Series], folder: Path, options: argparse.Namespace)
     temperature, volume = _known_temperature(given), _known_volume(given)
     found = dielectric.static_from_fluctuations(given.dipole, volume, temperature, infinite, blocks)
     print(f"{len(given.times)} moments, {temperature:.1f} K, {volume:.1f} Å³{remark}")
-    print(f"  static dielectric constant  {found.isotropic:.3f} ± {found.isotropic_error:.3f}  (mean over directions)")
+    print(
+        f"  static dielectric constant  {found.isotropic:.3f} ± {found.isotropic_error:.3f}  (mean "
+        "over directions)"
+    )
     for axis, row, errors in zip("xyz", found.tensor, found.tensor_error):
-        print(f"  {axis}  " + "  ".join(f"{value:10.3f} ± {error:.3f}" for value, error in zip(row, errors)))
+        print(
+            f"  {axis}  "
+            + "  ".join(f"{value:10.3f} ± {error:.3f}" for value, error in zip(row, errors))
+        )
     running = dielectric.running_static(given.dipole, volume, temperature, infinite)
     moments = given.dipole - given.dipole.mean(axis=0)
     panels = [
-        Panel("Static dielectric constant, from the series up to here", "ε", [Curve("", running)], (found.isotropic, "all")),
-        Panel("Dipole, from its mean", "ΔM (e Å)", [Curve(f"$M_{axis}$", moments[:, i]) for i, axis in enumerate("xyz")]),
+        Panel(
+            "Static dielectric constant, from the series up to here",
+            "ε",
+            [Curve("", running)],
+            (found.isotropic, "all"),
+        ),
+        Panel(
+            "Dipole, from its mean",
+            "ΔM (e Å)",
+            [Curve(f"$M_{axis}$", moments[:, i]) for i, axis in enumerate("xyz")],
+        ),
     ]
     note = (
-        f"{temperature:.0f} K, {volume:.0f} Å³, ε∞ = {infinite:g}; standard error {found.isotropic_error:.2g} from {blocks} blocks."
+        f"{temperature:.0f} K, {volume:.0f} Å³, ε∞ = {infinite:g}; "
+        f"standard error {found.isotropic_error:.2g} from {blocks} blocks."
     )
-    figure = plot_panels(given.times, "time (ps)", panels, f"ε = {found.isotropic:.2f} ± {found.isotropic_error:.2f}", note)
+    figure = plot_panels(
+        given.times,
+        "time (ps)",
+        panels,
+        f"ε = {found.isotropic:.2f} ± {found.isotropic_error:.2f}",
+        note,
+    )
     figure.savefig(folder / "dielectric.png")
     print(f"plot {folder / 'dielectric.png'}")

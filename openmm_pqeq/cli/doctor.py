@@ -1,7 +1,8 @@
 """`openmm-pqeq doctor`: what is installed, which route works, and what to install for the others.
 
-Versions are compared with the table of versions.py, and then each route is really tried, with one step of a small crystal, in a
-process of its own: a wheel that crashes does not take the doctor with it.
+Versions are compared with the table of versions.py, and then each route is really tried, with one
+step of a small crystal, in a process of its own: a wheel that crashes does not take the doctor with
+it.
 """
 
 import argparse
@@ -36,8 +37,17 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq import versions
 
     console = Console(highlight=False)
-    console.print(f"[bold]System[/bold]   Python {platform.python_version()}, {escape(platform.platform())}")
-    table = Table(title="Packages", title_justify="left", box=None, pad_edge=False, title_style="bold", show_header=False)
+    console.print(
+        f"[bold]System[/bold]   Python {platform.python_version()}, {escape(platform.platform())}"
+    )
+    table = Table(
+        title="Packages",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        title_style="bold",
+        show_header=False,
+    )
     for package, version in versions.installed_versions().items():
         table.add_row(package, version or "not installed")
     console.print(table)
@@ -63,11 +73,17 @@ def command(options: argparse.Namespace) -> int:
         if problems:
             console.print(f"  To have it: {escape(route.remedy)}")
     if failures:
-        console.print("\n[bold]OpenMM plugins that did not load[/bold] (normal for platforms that this machine does not have)")
+        console.print(
+            "\n[bold]OpenMM plugins that did not load[/bold] (normal for platforms that this "
+            "machine does not have)"
+        )
         for failure in failures:
             console.print(f"  {escape(_shortened(failure))}", soft_wrap=True)
     if not options.quick and not gpu.startswith("n") and "CUDA" not in platforms:
-        console.print('\nThe GPU is not used by OpenMM. To have it: pip install "openmm-pqeq[cuda12]"', markup=False)
+        console.print(
+            '\nThe GPU is not used by OpenMM. To have it: pip install "openmm-pqeq[cuda12]"',
+            markup=False,
+        )
     return 0 if works else 1
 
 
@@ -101,22 +117,35 @@ def trial(backend: str) -> Trial:
         news: dict[str, Any] = json.loads(line)
         if "energy" in news:
             sentence = (
-                f"{news['platform']}: works (8 atoms of NaCl: {news['energy']:.4f} eV, {1000 * news['seconds']:.0f} ms a step)"
+                f"{news['platform']}: works (8 atoms of NaCl: "
+                f"{news['energy']:.4f} eV, {1000 * news['seconds']:.0f} ms a step)"
             )
             outcomes.append(Outcome(news["platform"], sentence, True))
         elif "error" in news:
-            outcomes.append(Outcome(news["platform"], f"{news['platform']}: does not work: {news['error']}", False))
+            outcomes.append(
+                Outcome(
+                    news["platform"], f"{news['platform']}: does not work: {news['error']}", False
+                )
+            )
         else:
             failures = news["plugin_failures"]
     if done.returncode != 0:
-        reason = f"signal {-done.returncode}" if done.returncode < 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
-        outcomes.append(Outcome("", f"the trial ended with exit code {done.returncode}: {reason}", False))
+        reason = (
+            f"signal {-done.returncode}"
+            if done.returncode < 0
+            else (done.stderr.strip().splitlines() or ["no message"])[-1]
+        )
+        outcomes.append(
+            Outcome("", f"the trial ended with exit code {done.returncode}: {reason}", False)
+        )
     return Trial(outcomes, failures)
 
 
 def _shortened(failure: str) -> str:
     """A failure of OpenMM's without the folders in it."""
-    return " ".join(word.rsplit("/", 1)[-1] for word in failure.removeprefix("Error loading library ").split())
+    return " ".join(
+        word.rsplit("/", 1)[-1] for word in failure.removeprefix("Error loading library ").split()
+    )
 
 
 def _native() -> str:

@@ -28,33 +28,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The structure and how to evaluate it."""
     parser.add_argument("structure", metavar="FILE", help="structure file, anything ASE reads")
     parser.add_argument(
-        "--model", metavar="MODEL", required=True, help="name of a model (see openmm-pqeq models) or path to a .pt file"
+        "--model",
+        metavar="MODEL",
+        required=True,
+        help="name of a model (see openmm-pqeq models) or path to a .pt file",
     )
-    parser.add_argument("--index", metavar="I", default="-1", help="which structure of a file with several (default: -1, the last)")
-    parser.add_argument("--supercell", metavar="N", nargs=3, default=(1, 1, 1), help="repeat the cell along its three vectors")
-    parser.add_argument("--total-charge", metavar="Q", help="total charge, e (default: the file's charge, or 0)")
-    parser.add_argument("--field", metavar="F", nargs=3, default=(0, 0, 0), help="electric field, V/Å (default: 0 0 0)")
     parser.add_argument(
-        "--coupling", metavar="{shell,full,fragment}", default="shell", help="how the field couples to the charges (default: shell)"
+        "--index",
+        metavar="I",
+        default="-1",
+        help="which structure of a file with several (default: -1, the last)",
     )
-    parser.add_argument("--protocol", metavar="NAME", help="protocol of the charges (default: the model's)")
     parser.add_argument(
-        "--tolerance", metavar="TOL", default="1e-8", help="convergence of the charges, eV/e and eV/Å (default: 1e-8)"
+        "--supercell",
+        metavar="N",
+        nargs=3,
+        default=(1, 1, 1),
+        help="repeat the cell along its three vectors",
     )
-    parser.add_argument("--response", action="store_true", help="polarizability, ε∞ and Born charges as well")
+    parser.add_argument(
+        "--total-charge", metavar="Q", help="total charge, e (default: the file's charge, or 0)"
+    )
+    parser.add_argument(
+        "--field",
+        metavar="F",
+        nargs=3,
+        default=(0, 0, 0),
+        help="electric field, V/Å (default: 0 0 0)",
+    )
+    parser.add_argument(
+        "--coupling",
+        metavar="{shell,full,fragment}",
+        default="shell",
+        help="how the field couples to the charges (default: shell)",
+    )
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="protocol of the charges (default: the model's)"
+    )
+    parser.add_argument(
+        "--tolerance",
+        metavar="TOL",
+        default="1e-8",
+        help="convergence of the charges, eV/e and eV/Å (default: 1e-8)",
+    )
+    parser.add_argument(
+        "--response", action="store_true", help="polarizability, ε∞ and Born charges as well"
+    )
     parser.add_argument(
         "--born-file",
         metavar="BORN",
         help="write ε∞ and Born charges for phonopy, their sum set to zero; implies --response",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file of --born-file if it exists")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the file of --born-file if it exists"
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def command(options: argparse.Namespace) -> int:
     """Evaluate and print."""
     field = tuple(values.number("field", value) for value in options.field)
-    charge = None if options.total_charge is None else values.number("total_charge", options.total_charge)
+    charge = (
+        None
+        if options.total_charge is None
+        else values.number("total_charge", options.total_charge)
+    )
     tolerance = values.positive("tolerance", options.tolerance)
     supercell = values.counts("supercell", options.supercell)
     index = values.number("index", options.index)
@@ -70,8 +108,14 @@ def command(options: argparse.Namespace) -> int:
 
     potential = checkpoint.load(options.model, protocol=options.protocol)
     atoms = read_atoms(options.structure, int(index), supercell)
-    atoms.calc = PQEqCalculator(potential, total_charge=charge, field=field, coupling=options.coupling, tolerance=tolerance)
-    results: dict[str, Any] = {"model": options.model, "symbols": atoms.get_chemical_symbols(), "field": field}
+    atoms.calc = PQEqCalculator(
+        potential, total_charge=charge, field=field, coupling=options.coupling, tolerance=tolerance
+    )
+    results: dict[str, Any] = {
+        "model": options.model,
+        "symbols": atoms.get_chemical_symbols(),
+        "field": field,
+    }
     results["energy"] = atoms.get_potential_energy()
     results["forces"] = atoms.get_forces()
     if atoms.pbc.all():
@@ -95,7 +139,9 @@ def _check_born_file(path: Path, overwrite: bool) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ValueError(f"born_file: expected a file in a folder that exists, got {path}")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"born_file: {path} exists; give another name, or --overwrite to replace it")
+        raise FileExistsError(
+            f"born_file: {path} exists; give another name, or --overwrite to replace it"
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -114,7 +160,13 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
 
     console = Console(highlight=False, markup=False)
     n_atoms = len(results["symbols"])
-    table = Table(title=f"{formula}, model {results['model']}", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table = Table(
+        title=f"{formula}, model {results['model']}",
+        title_justify="left",
+        box=None,
+        show_header=False,
+        pad_edge=False,
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
@@ -127,12 +179,28 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     for name, value in results.get("energy_terms", {}).items():
         row(f"  {name}", f"{value:.6f}", "eV")
     forces = np.linalg.norm(results["forces"], axis=1)
-    row("largest force", f"{forces.max():.6f}", f"eV/Å, atom {int(forces.argmax())} ({results['symbols'][int(forces.argmax())]})")
-    row("RMS force component", f"{math.sqrt(float(np.mean(np.square(results['forces'])))):.6f}", "eV/Å")
+    row(
+        "largest force",
+        f"{forces.max():.6f}",
+        f"eV/Å, atom {int(forces.argmax())} ({results['symbols'][int(forces.argmax())]})",
+    )
+    row(
+        "RMS force component",
+        f"{math.sqrt(float(np.mean(np.square(results['forces'])))):.6f}",
+        "eV/Å",
+    )
     if "stress" in results:
         stress = results["stress"] * EV_PER_CUBIC_ANGSTROM_IN_GPA
-        row("stress xx yy zz", " ".join(f"{round(value, 4) + 0.0:.4f}" for value in stress[:3]), "GPa")
-        row("stress yz xz xy", " ".join(f"{round(value, 4) + 0.0:.4f}" for value in stress[3:]), "GPa")
+        row(
+            "stress xx yy zz",
+            " ".join(f"{round(value, 4) + 0.0:.4f}" for value in stress[:3]),
+            "GPa",
+        )
+        row(
+            "stress yz xz xy",
+            " ".join(f"{round(value, 4) + 0.0:.4f}" for value in stress[3:]),
+            "GPa",
+        )
         row("pressure", f"{-stress[:3].mean():.4f}", "GPa")
     if "charges" in results:
         row("field", " ".join(f"{value:g}" for value in results["field"]), "V/Å")

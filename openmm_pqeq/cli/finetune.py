@@ -40,23 +40,90 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labelled structures: extxyz and what else ASE reads, n2p2 input.data, DeePMD folders",
     )
     add("--output", "-o", metavar="FILE.pt", required=True, help="the new model")
-    add("--train", metavar="PARTS", default="readout", help="parts of the network that are trained (default: readout)")
-    add("--train-pqeq", metavar="NAMES", default="", help="and of PQEq: electronegativity,hardness,radius,spring_constant")
-    add("--bounds", metavar="SHARE", default="20%", help="how far PQEq's parameters may go from where they are (default: 20%%)")
+    add(
+        "--train",
+        metavar="PARTS",
+        default="readout",
+        help="parts of the network that are trained (default: readout)",
+    )
+    add(
+        "--train-pqeq",
+        metavar="NAMES",
+        default="",
+        help="and of PQEq: electronegativity,hardness,radius,spring_constant",
+    )
+    add(
+        "--bounds",
+        metavar="SHARE",
+        default="20%",
+        help="how far PQEq's parameters may go from where they are (default: 20%%)",
+    )
     add("--loss", choices=LOSSES, default=LOSSES[0], help="what is fitted (default: force)")
-    add("--energy-weight", type=float, default=10.0, metavar="W", help="of energies in the loss, forces having 1 (default: 10)")
-    add("--stress-weight", type=float, default=1.0, metavar="W", help="of stress in the loss (default: 1)")
-    add("--subset", metavar="SHARE", default="100%", help="train on so many of the frames, or such a share as 20%%")
-    add("--held-out", metavar="SHARE", default="20%", help="frames kept for measuring (default: 20%%)")
-    add("--test", metavar="FILE", nargs="+", default=[], help="measure on the frames of these files instead")
-    add("--validation", metavar="SHARE", default="10%", help="frames for early stopping and choosing weights (default: 10%%)")
-    add("--seed", type=int, default=0, help="of the split and of the order of the frames (default: 0)")
+    add(
+        "--energy-weight",
+        type=float,
+        default=10.0,
+        metavar="W",
+        help="of energies in the loss, forces having 1 (default: 10)",
+    )
+    add(
+        "--stress-weight",
+        type=float,
+        default=1.0,
+        metavar="W",
+        help="of stress in the loss (default: 1)",
+    )
+    add(
+        "--subset",
+        metavar="SHARE",
+        default="100%",
+        help="train on so many of the frames, or such a share as 20%%",
+    )
+    add(
+        "--held-out",
+        metavar="SHARE",
+        default="20%",
+        help="frames kept for measuring (default: 20%%)",
+    )
+    add(
+        "--test",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="measure on the frames of these files instead",
+    )
+    add(
+        "--validation",
+        metavar="SHARE",
+        default="10%",
+        help="frames for early stopping and choosing weights (default: 10%%)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the split and of the order of the frames (default: 0)",
+    )
     add("--epochs", type=int, help="at most (default: 100, or as many as fit into --time)")
-    add("--time", metavar="TIME", help="at most, such as 10min; the learning rate then falls to zero by the end of it")
-    add("--patience", type=int, default=0, metavar="EPOCHS", help="stop after so many without a better validation error")
+    add(
+        "--time",
+        metavar="TIME",
+        help="at most, such as 10min; the learning rate then falls to zero by the end of it",
+    )
+    add(
+        "--patience",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="stop after so many without a better validation error",
+    )
     add("--learning-rate", type=float, default=0.005, help="of the network (default: 0.005)")
     add("--batch-size", type=int, default=0, help="frames a step (default: about 64 atoms)")
-    add("--keep-shifts", action="store_true", help="keep the model's energies of the elements instead of fitting them to the data")
+    add(
+        "--keep-shifts",
+        action="store_true",
+        help="keep the model's energies of the elements instead of fitting them to the data",
+    )
     add(
         "--labels",
         choices=("reference", "short-range"),
@@ -64,15 +131,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="short-range: PQEq and D3 are already subtracted",
     )
     for name in ("energy", "forces", "stress"):
-        add(f"--{name}-key", metavar="KEY", default="auto", help=f"where the data have {name} (default: the usual names)")
-    add("--charge-key", metavar="KEY", default="charge", help="where the data have the total charge (default: charge)")
-    add("--type-map", metavar="SYMBOLS", default="", help="elements of DeePMD's types, such as Li,Ge,P,S")
-    add("--ablate-long-range", action="store_true", help="the same once more without PQEq and D3, and a table of both")
+        add(
+            f"--{name}-key",
+            metavar="KEY",
+            default="auto",
+            help=f"where the data have {name} (default: the usual names)",
+        )
+    add(
+        "--charge-key",
+        metavar="KEY",
+        default="charge",
+        help="where the data have the total charge (default: charge)",
+    )
+    add(
+        "--type-map",
+        metavar="SYMBOLS",
+        default="",
+        help="elements of DeePMD's types, such as Li,Ge,P,S",
+    )
+    add(
+        "--ablate-long-range",
+        action="store_true",
+        help="the same once more without PQEq and D3, and a table of both",
+    )
     add("--threads", type=int, default=0, help="of the processor (default: torch's choice)")
     add("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    add("--dtype", choices=("float32", "float64"), default="float32", help="of the network while it is trained (default: float32)")
+    add(
+        "--dtype",
+        choices=("float32", "float64"),
+        default="float32",
+        help="of the network while it is trained (default: float32)",
+    )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace an earlier result of this name")
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier result of this name"
+    )
     existing.add_argument("--resume", action="store_true", help="continue one that was interrupted")
 
 
@@ -83,13 +176,22 @@ def command(options: argparse.Namespace) -> int:
         from openmm_pqeq.training.finetune import finetune
 
         config = config_of(table_of(options), ".", options.output)
-        finetune(config, options.output, options.overwrite, options.resume, options.ablate_long_range, say)
+        finetune(
+            config,
+            options.output,
+            options.overwrite,
+            options.resume,
+            options.ablate_long_range,
+            say,
+        )
     return 0
 
 
 def table_of(options: argparse.Namespace) -> dict[str, Any]:
     """The flags as the tables of a training file."""
-    held_out = {"seed": options.seed} | ({"files": options.test} if options.test else {"n": _frames(options.held_out)})
+    held_out = {"seed": options.seed} | (
+        {"files": options.test} if options.test else {"n": _frames(options.held_out)}
+    )
     data = {
         "files": options.data,
         "energy_key": options.energy_key,

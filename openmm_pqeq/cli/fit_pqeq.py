@@ -1,4 +1,5 @@
-"""`openmm-pqeq fit-pqeq`: PQEq parameters from Born charges, polarizabilities, ε∞, dipoles or charges."""
+"""`openmm-pqeq fit-pqeq`: PQEq parameters from Born charges, polarizabilities, ε∞, dipoles or
+charges."""
 
 import argparse
 
@@ -22,37 +23,100 @@ The output folder has parameters.csv, card.json, errors.txt and parity.png; afte
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data, what to fit, limits, and where to write."""
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled structures")
-    parser.add_argument("--target", action="append", default=[], metavar="NAME[=KEY[:UNIT]]", help="default: all that are found")
     parser.add_argument(
-        "--scale", action="append", default=[], metavar="NAME=ERROR", help="the error that counts as one in the loss"
+        "--target",
+        action="append",
+        default=[],
+        metavar="NAME[=KEY[:UNIT]]",
+        help="default: all that are found",
     )
-    parser.add_argument("--cluster", action="store_true", help="ignore the cells: they are boxes around molecules")
     parser.add_argument(
-        "--parameters", default="reaxnet", metavar="SET", help="where to start: a set or a table (default: reaxnet)"
+        "--scale",
+        action="append",
+        default=[],
+        metavar="NAME=ERROR",
+        help="the error that counts as one in the loss",
     )
-    parser.add_argument("--coupling", default="shell", choices=("shell", "full"), help="how the field acts (default: shell)")
     parser.add_argument(
-        "--fit", action="append", default=[], metavar="[ELEMENT:]NAMES", help="Ba:radius,hardness; Ti:all (default: all)"
+        "--cluster", action="store_true", help="ignore the cells: they are boxes around molecules"
     )
-    parser.add_argument("--bounds", action="append", default=[], metavar="[ELEMENT:]NAME=LOW:HIGH", help="or xLOW:xHIGH, factors")
-    parser.add_argument("--held-out", type=int, metavar="N", help="frames that only measure (default: a fifth)")
-    parser.add_argument("--frames", type=int, metavar="N", help="frames to fit, of those not held out (default: all)")
+    parser.add_argument(
+        "--parameters",
+        default="reaxnet",
+        metavar="SET",
+        help="where to start: a set or a table (default: reaxnet)",
+    )
+    parser.add_argument(
+        "--coupling",
+        default="shell",
+        choices=("shell", "full"),
+        help="how the field acts (default: shell)",
+    )
+    parser.add_argument(
+        "--fit",
+        action="append",
+        default=[],
+        metavar="[ELEMENT:]NAMES",
+        help="Ba:radius,hardness; Ti:all (default: all)",
+    )
+    parser.add_argument(
+        "--bounds",
+        action="append",
+        default=[],
+        metavar="[ELEMENT:]NAME=LOW:HIGH",
+        help="or xLOW:xHIGH, factors",
+    )
+    parser.add_argument(
+        "--held-out", type=int, metavar="N", help="frames that only measure (default: a fifth)"
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        help="frames to fit, of those not held out (default: all)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of frames (default: 0)")
     parser.add_argument(
-        "--min-eigenvalue", type=float, default=0.3, metavar="E", help="of the Hessian, eV/e² and eV/Å² (default: 0.3)"
+        "--min-eigenvalue",
+        type=float,
+        default=0.3,
+        metavar="E",
+        help="of the Hessian, eV/e² and eV/Å² (default: 0.3)",
     )
     parser.add_argument(
-        "--min-hardness", type=float, default=0.3, metavar="E", help="above the Gaussian self-energy, eV (default: 0.3)"
+        "--min-hardness",
+        type=float,
+        default=0.3,
+        metavar="E",
+        help="above the Gaussian self-energy, eV (default: 0.3)",
     )
-    parser.add_argument("--max-shell", type=float, default=0.5, metavar="D", help="longest shell, Å (default: 0.5)")
-    parser.add_argument("--prior", type=float, default=0.05, help="pull towards the start (default: 0.05)")
-    parser.add_argument("--iterations", type=int, default=60, metavar="N", help="most evaluations of the loss (default: 60)")
     parser.add_argument(
-        "--output", "-o", default="pqeq_fit", metavar="FOLDER", help="folder for what is written (default: pqeq_fit)"
+        "--max-shell", type=float, default=0.5, metavar="D", help="longest shell, Å (default: 0.5)"
+    )
+    parser.add_argument(
+        "--prior", type=float, default=0.05, help="pull towards the start (default: 0.05)"
+    )
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        default=60,
+        metavar="N",
+        help="most evaluations of the loss (default: 60)",
+    )
+    parser.add_argument(
+        "--output",
+        "-o",
+        default="pqeq_fit",
+        metavar="FOLDER",
+        help="folder for what is written (default: pqeq_fit)",
     )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace the fit that is in the output folder")
-    existing.add_argument("--resume", action="store_true", help="continue the fit that is in the output folder")
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace the fit that is in the output folder"
+    )
+    existing.add_argument(
+        "--resume", action="store_true", help="continue the fit that is in the output folder"
+    )
 
 
 def command(options: argparse.Namespace) -> int:
@@ -63,7 +127,9 @@ def command(options: argparse.Namespace) -> int:
     try:
         from openmm_pqeq.fitting.run import RunSettings, run
     except ModuleNotFoundError as error:
-        raise ImportError(f'fit-pqeq: {error.name} is not installed: pip install "openmm-pqeq[train]"') from None
+        raise ImportError(
+            f'fit-pqeq: {error.name} is not installed: pip install "openmm-pqeq[train]"'
+        ) from None
 
     settings = RunSettings(
         data=tuple(options.data),

@@ -22,9 +22,17 @@ forces that are."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The three files, the output, and the choices of an import."""
     parser.add_argument("parameters", metavar="PARAMS", help="the weights, params.pickle")
-    parser.add_argument("config", metavar="CONFIG", help="the size of the network, model_config.yaml")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="the size of the network, model_config.yaml"
+    )
     parser.add_argument("mapping", metavar="MAPPING", help="the elements, mapping.yaml")
-    parser.add_argument("--output", "-o", metavar="FILE", required=True, help="model file to write, such as reaxnet-mp.pt")
+    parser.add_argument(
+        "--output",
+        "-o",
+        metavar="FILE",
+        required=True,
+        help="model file to write, such as reaxnet-mp.pt",
+    )
     add_choices(parser)
 
 
@@ -34,18 +42,25 @@ def add_choices(parser: argparse._ActionsContainer) -> None:
         "--edge-sign",
         metavar="{training,notebook}",
         default="training",
-        help="direction of the edges: as in the authors' training (default), or as in their molecular dynamics notebook",
+        help="direction of the edges: as in the authors' training (default), or as in their "
+        "molecular dynamics notebook",
     )
     parser.add_argument(
         "--stop-gradient",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="forces with charges and shells held fixed, as published (default); --no-stop-gradient: the gradient of the energy",
+        help="forces with charges and shells held fixed, as published (default); "
+        "--no-stop-gradient: the gradient of the energy",
     )
     parser.add_argument(
-        "--d3", action=argparse.BooleanOptionalAction, default=False, help="add D3 with zero damping, PBE (default: without)"
+        "--d3",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="add D3 with zero damping, PBE (default: without)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the model file if it exists")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the model file if it exists"
+    )
 
 
 def command(options: argparse.Namespace) -> int:
@@ -56,20 +71,31 @@ def command(options: argparse.Namespace) -> int:
 
 
 def check_output(output: str, overwrite: bool) -> None:
-    """FileExistsError for a file that would be replaced, FileNotFoundError where its folder is not."""
+    """FileExistsError for a file that would be replaced, FileNotFoundError where its folder is
+    not."""
     path = Path(output)
     if path.exists() and not overwrite:
-        raise FileExistsError(f"output: {output} exists; give another name, or --overwrite to replace it")
+        raise FileExistsError(
+            f"output: {output} exists; give another name, or --overwrite to replace it"
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"output: there is no folder {path.parent}")
 
 
-def convert(options: argparse.Namespace, parameters: Any, config: Any, mapping: Any, output: str) -> None:
+def convert(
+    options: argparse.Namespace, parameters: Any, config: Any, mapping: Any, output: str
+) -> None:
     """Convert with the choices of the command line, and print a table."""
     from openmm_pqeq.published.reaxnet import convert_reaxnet
 
     potential = convert_reaxnet(
-        parameters, config, mapping, output, edge_sign=options.edge_sign, stop_gradient=options.stop_gradient, d3=options.d3
+        parameters,
+        config,
+        mapping,
+        output,
+        edge_sign=options.edge_sign,
+        stop_gradient=options.stop_gradient,
+        d3=options.d3,
     )
     _print(potential, output)
 
@@ -85,7 +111,10 @@ def _print(potential: "Potential", output: str) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", vertical="top", no_wrap=True)
     table.add_column()
-    edges = {"training": "as in training (sender − receiver)", "notebook": "as in the notebook (receiver − sender)"}
+    edges = {
+        "training": "as in training (sender − receiver)",
+        "notebook": "as in the notebook (receiver − sender)",
+    }
     facts = {
         "elements": f"{len(potential.species)}: {' '.join(potential.species)}",
         "layers": gnn["layers"],

@@ -5,7 +5,9 @@ from typing import Any
 
 from openmm_pqeq.cli import import_reaxnet
 
-HELP = "List the models that ship with the package, show the card of one, or download a published one."
+HELP = (
+    "List the models that ship with the package, show the card of one, or download a published one."
+)
 
 EPILOG = """examples:
   openmm-pqeq models                        list
@@ -19,13 +21,38 @@ downloaded files are converted as by openmm-pqeq import-reaxnet."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The name of a model, and how to download one."""
-    parser.add_argument("name", nargs="?", metavar="MODEL", help="name of a model that ships, or path to a .pt file; or: download")
-    parser.add_argument("published", nargs="?", metavar="NAME", help="after download: the published model, reaxnet-mp")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="MODEL",
+        help="name of a model that ships, or path to a .pt file; or: download",
+    )
+    parser.add_argument(
+        "published",
+        nargs="?",
+        metavar="NAME",
+        help="after download: the published model, reaxnet-mp",
+    )
     group = parser.add_argument_group("download")
-    group.add_argument("--output", "-o", metavar="FILE", help="model file to write (default: NAME.pt)")
-    group.add_argument("--cache", metavar="FOLDER", help="where downloaded files are kept (default: the user's cache)")
-    group.add_argument("--base-url", metavar="URL", help="address of the figshare interface, or of a mirror that speaks it")
-    group.add_argument("--select", metavar="TEXT", default="", help="a part of the file's name, where there are several models")
+    group.add_argument(
+        "--output", "-o", metavar="FILE", help="model file to write (default: NAME.pt)"
+    )
+    group.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        help="where downloaded files are kept (default: the user's cache)",
+    )
+    group.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="address of the figshare interface, or of a mirror that speaks it",
+    )
+    group.add_argument(
+        "--select",
+        metavar="TEXT",
+        default="",
+        help="a part of the file's name, where there are several models",
+    )
     import_reaxnet.add_choices(group)
 
 
@@ -34,7 +61,10 @@ def command(options: argparse.Namespace) -> int:
     if options.name == "download":
         return _download(options)
     if options.published is not None:
-        raise ValueError(f"models: expected one model or 'download NAME', got {options.name!r} and {options.published!r}")
+        raise ValueError(
+            f"models: expected one model or 'download NAME', got {options.name!r} and "
+            f"{options.published!r}"
+        )
     return _show(options)
 
 
@@ -78,7 +108,12 @@ class _Bar:
         from rich import progress
 
         self._total = n_bytes
-        columns = (progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn(), progress.TimeRemainingColumn())
+        columns = (
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+        )
         self.bar = progress.Progress(*columns, console=self.console, transient=True)
         self.task = self.bar.add_task("", total=n_bytes or None)
         self.bar.start()
@@ -106,17 +141,27 @@ def _show(options: argparse.Namespace) -> int:
     if options.name is None:
         table = Table("model", "elements", "about")
         for name in checkpoint.available_models():
-            table.add_row(name, " ".join(checkpoint.load(name).species), str(checkpoint.card(name).get("title", "")))
+            table.add_row(
+                name,
+                " ".join(checkpoint.load(name).species),
+                str(checkpoint.card(name).get("title", "")),
+            )
         console.print(table)
         console.print(
-            "openmm-pqeq models MODEL shows the card of a model; openmm-pqeq models download reaxnet-mp fetches a published one."
+            "openmm-pqeq models MODEL shows the card of a model; openmm-pqeq models download "
+            "reaxnet-mp fetches a published one."
         )
         return 0
     potential, card = checkpoint.load(options.name), checkpoint.card(options.name)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", vertical="top")
     table.add_column()
-    facts = {"model": options.name, **card, "elements": potential.species, "terms": list(potential.config)}
+    facts = {
+        "model": options.name,
+        **card,
+        "elements": potential.species,
+        "terms": list(potential.config),
+    }
     for name, value in facts.items():
         table.add_row(name.replace("_", " "), _text(value))
     console.print(table)
@@ -126,7 +171,10 @@ def _show(options: argparse.Namespace) -> int:
 def _text(value: Any, indent: int = 0) -> str:
     """A value of a card as text, nested mappings indented."""
     if isinstance(value, dict):
-        lines = [f"{' ' * indent}{str(name).replace('_', ' ')}: {_text(item, indent + 2)}" for name, item in value.items()]
+        lines = [
+            f"{' ' * indent}{str(name).replace('_', ' ')}: {_text(item, indent + 2)}"
+            for name, item in value.items()
+        ]
         return ("\n" if indent else "") + "\n".join(lines)
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(item) for item in value)

@@ -1,4 +1,5 @@
-"""What `openmm-pqeq energy --response` adds: polarizability, ε∞ and Born charges, and phonopy's file BORN."""
+"""What `openmm-pqeq energy --response` adds: polarizability, ε∞ and Born charges, and phonopy's
+file BORN."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,20 +12,29 @@ from openmm_pqeq.units import BOHR, HARTREE
 
 
 def of(atoms: Atoms) -> dict[str, Any]:
-    """Responses of atoms with a calculator: polarizability, born_charges and, in a crystal, dielectric_constant."""
+    """Responses of atoms with a calculator: polarizability, born_charges and, in a crystal,
+    dielectric_constant."""
     properties = ("polarizability", "born_charges")
     if absent := [name for name in properties if name not in atoms.calc.implemented_properties]:
-        raise ValueError(f"response: this potential has no charges (no PQEq term), and so no {absent[0]}; leave out --response")
+        raise ValueError(
+            f"response: this potential has no charges (no PQEq term), and so no {absent[0]}; leave "
+            "out --response"
+        )
     results: dict[str, Any] = {name: atoms.calc.get_property(name, atoms) for name in properties}
     if atoms.pbc.all():
-        results["dielectric_constant"] = dielectric.high_frequency(results["polarizability"], atoms.get_volume())
+        results["dielectric_constant"] = dielectric.high_frequency(
+            results["polarizability"], atoms.get_volume()
+        )
     return results
 
 
 def write_born_file(path: str, atoms: Atoms, results: dict[str, Any]) -> None:
     """Write BORN; ValueError for what is no crystal."""
     if "dielectric_constant" not in results:
-        raise ValueError("born_file: phonopy's BORN is for crystals, and this structure is not periodic in three directions")
+        raise ValueError(
+            "born_file: phonopy's BORN is for crystals, and this structure is not periodic in "
+            "three directions"
+        )
     independent = born.independent_atoms(atoms.cell.array, atoms.positions, atoms.numbers.tolist())
     neutral = born.with_sum_rule(results["born_charges"])
     born.write_born(path, results["dielectric_constant"], neutral.born_charges, independent)
@@ -34,10 +44,18 @@ def rows(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Name, value and unit of each line of the table."""
     alpha, charges = results["polarizability"], results["born_charges"]
     atomic_units = np.trace(alpha) / 3 * HARTREE / BOHR**2
-    yield "polarizability", f"{np.trace(alpha) / 3:.4f}", f"e²Å²/eV (mean of xx, yy, zz; {atomic_units:.3f} a.u.)"
+    yield (
+        "polarizability",
+        f"{np.trace(alpha) / 3:.4f}",
+        f"e²Å²/eV (mean of xx, yy, zz; {atomic_units:.3f} a.u.)",
+    )
     if "dielectric_constant" in results:
         tensor = results["dielectric_constant"]
-        yield "ε∞ xx yy zz", " ".join(f"{value:.3f}" for value in np.diag(tensor)), f"mean {np.trace(tensor) / 3:.3f}"
+        yield (
+            "ε∞ xx yy zz",
+            " ".join(f"{value:.3f}" for value in np.diag(tensor)),
+            f"mean {np.trace(tensor) / 3:.3f}",
+        )
     symbols = np.array(results["symbols"])
     for symbol in sorted(set(results["symbols"])):
         mine = charges[symbols == symbol]
@@ -48,4 +66,8 @@ def rows(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"{mean.mean():.4f}",
             f"e (diagonal elements {diagonal.min():.4f} to {diagonal.max():.4f})",
         )
-    yield "sum of Born charges", f"{np.abs(born.with_sum_rule(charges).residual).max():.1e}", "e, the largest element"
+    yield (
+        "sum of Born charges",
+        f"{np.abs(born.with_sum_rule(charges).residual).max():.1e}",
+        "e, the largest element",
+    )

@@ -30,7 +30,12 @@ The output folder gets run.toml with all settings, and their meaning."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The settings of a run as flags."""
-    parser.add_argument("input", nargs="?", metavar="INPUT", help="structure file, TOML file, or with --resume the folder of a run")
+    parser.add_argument(
+        "input",
+        nargs="?",
+        metavar="INPUT",
+        help="structure file, TOML file, or with --resume the folder of a run",
+    )
     groups: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
         if name == "structure":
@@ -52,11 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="first show where the time of a step goes (20 steps of a copy); profile.json and profile.png in the output folder",
+        help="first show where the time of a step goes (20 steps of a copy); profile.json and "
+        "profile.png in the output folder",
     )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace the run that is in the output folder")
-    existing.add_argument("--resume", action="store_true", help="continue the run that is in the output folder")
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace the run that is in the output folder"
+    )
+    existing.add_argument(
+        "--resume", action="store_true", help="continue the run that is in the output folder"
+    )
 
 
 def _help(name: str) -> str:
@@ -71,7 +81,11 @@ def _help(name: str) -> str:
 
 def configuration(options: argparse.Namespace) -> RunConfig:
     """The run that the command line describes."""
-    flags = {name: getattr(options, name) for name in SETTINGS if getattr(options, name, None) is not None}
+    flags = {
+        name: getattr(options, name)
+        for name in SETTINGS
+        if getattr(options, name, None) is not None
+    }
     source = Path(options.input) if options.input is not None else None
     from_toml = source is not None and source.suffix.lower() == ".toml"
     described: dict[str, Any] = {}
@@ -80,24 +94,37 @@ def configuration(options: argparse.Namespace) -> RunConfig:
     if options.resume:
         from openmm_pqeq.md.run import resumed_config
 
-        folder = flags.get("output") or described.get("output") or (source if source is not None and not source.is_file() else None)
+        folder = (
+            flags.get("output")
+            or described.get("output")
+            or (source if source is not None and not source.is_file() else None)
+        )
         if folder is None:
             raise ValueError("resume: which run? Give its folder: openmm-pqeq run out --resume")
-        return resumed_config(Path(folder), (described if _another(source, Path(folder)) else {}) | flags)
+        return resumed_config(
+            Path(folder), (described if _another(source, Path(folder)) else {}) | flags
+        )
     if source is not None and not from_toml:
         if source.is_dir():
             raise ValueError(
-                f"input: {source} is a folder; expected a structure or TOML file, or --resume to continue the run in it"
+                f"input: {source} is a folder; expected a structure or TOML file, or --resume to "
+                "continue the run in it"
             )
         described = {"structure": str(source)}
     if "time" in flags or "steps" in flags:
-        described = {name: value for name, value in described.items() if name not in ("time", "steps")}
+        described = {
+            name: value for name, value in described.items() if name not in ("time", "steps")
+        }
     return run_config(described | flags)
 
 
 def _another(source: Path | None, folder: Path) -> bool:
     """Whether the TOML file is not the one that the run itself has written."""
-    return source is not None and source.suffix.lower() == ".toml" and source.resolve() != (folder / "run.toml").resolve()
+    return (
+        source is not None
+        and source.suffix.lower() == ".toml"
+        and source.resolve() != (folder / "run.toml").resolve()
+    )
 
 
 def command(options: argparse.Namespace) -> int:
@@ -123,8 +150,18 @@ def command(options: argparse.Namespace) -> int:
         def watch(news: md.Progress) -> None:
             nonlocal tenths
             line = _news(news)
-            bar.update(task, description=news.stage, completed=news.step, total=news.n_steps or None, news=line)
-            if not console.is_terminal and news.n_steps and tenths != (tenths := 10 * news.step // news.n_steps):
+            bar.update(
+                task,
+                description=news.stage,
+                completed=news.step,
+                total=news.n_steps or None,
+                news=line,
+            )
+            if (
+                not console.is_terminal
+                and news.n_steps
+                and tenths != (tenths := 10 * news.step // news.n_steps)
+            ):
                 console.print(f"{news.stage} {line}", soft_wrap=True)
 
         result = md.run(config, overwrite=options.overwrite, resume=options.resume, watch=watch)
@@ -148,7 +185,11 @@ def _profile(config: RunConfig, check: bool) -> None:
 def _news(news: Any) -> str:
     if news.ns_per_day == 0:
         return ""
-    parts = [f"{news.step}/{news.n_steps} steps", f"{news.ns_per_day:.3g} ns/day", f"{_clock(news.remaining)} left"]
+    parts = [
+        f"{news.step}/{news.n_steps} steps",
+        f"{news.ns_per_day:.3g} ns/day",
+        f"{_clock(news.remaining)} left",
+    ]
     if "temperature_K" in news.row:
         parts.append(f"{news.row['temperature_K']:.0f} K")
     return "  ".join(parts)
@@ -166,9 +207,15 @@ def _summary(console: Any, config: RunConfig, result: Any) -> None:
 
     files = result.files
     if result.interrupted:
-        console.print(f"Stopped at step {result.step} of {result.n_steps}. Continue with: openmm-pqeq run {config.output} --resume")
+        console.print(
+            f"Stopped at step {result.step} of {result.n_steps}. Continue with: openmm-pqeq run "
+            f"{config.output} --resume"
+        )
     else:
-        console.print(f"Finished: {result.step} steps of {config.timestep:g} fs at {result.ns_per_day:.3g} ns/day.")
+        console.print(
+            f"Finished: {result.step} steps of {config.timestep:g} fs at {result.ns_per_day:.3g} "
+            "ns/day."
+        )
     table = Table(box=None, show_header=False, pad_edge=False)
     rows = {
         files.trajectory: "trajectory (topology.pdb beside it)",

@@ -37,14 +37,27 @@ batio3.toml:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The training file and where to write."""
-    parser.add_argument("config", metavar="CONFIG", help="TOML file that describes data, potential and training")
-    parser.add_argument("--output", "-o", metavar="FOLDER", help="folder for everything that is written (default: the file's)")
     parser.add_argument(
-        "--ablate-long-range", action="store_true", help="the same once more without PQEq and D3, and a table of both"
+        "config", metavar="CONFIG", help="TOML file that describes data, potential and training"
+    )
+    parser.add_argument(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="folder for everything that is written (default: the file's)",
+    )
+    parser.add_argument(
+        "--ablate-long-range",
+        action="store_true",
+        help="the same once more without PQEq and D3, and a table of both",
     )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace the training that is in the output folder")
-    existing.add_argument("--resume", action="store_true", help="continue the training that is in the output folder")
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace the training that is in the output folder"
+    )
+    existing.add_argument(
+        "--resume", action="store_true", help="continue the training that is in the output folder"
+    )
 
 
 def command(options: argparse.Namespace) -> int:
@@ -54,7 +67,13 @@ def command(options: argparse.Namespace) -> int:
 
         if options.ablate_long_range:
             config = read_config(options.config)
-            ablate(config, Path(options.output or config.output), options.overwrite, options.resume, say)
+            ablate(
+                config,
+                Path(options.output or config.output),
+                options.overwrite,
+                options.resume,
+                say,
+            )
         else:
             train(options.config, options.output, options.overwrite, options.resume, say)
     return 0
@@ -62,9 +81,11 @@ def command(options: argparse.Namespace) -> int:
 
 @contextmanager
 def training(command: str) -> Iterator[Callable[[str], None]]:
-    """Around the imports and the work of a command that trains; gives the function that prints a line of its progress.
+    """Around the imports and the work of a command that trains; gives the function that prints a
+    line of its progress.
 
-    Raises ImportError with the remedy where the extra `train` is missing, RunFailure where the training fails on its way.
+    Raises ImportError with the remedy where the extra `train` is missing, RunFailure where the
+    training fails on its way.
     """
     from rich.console import Console
 
@@ -75,7 +96,8 @@ def training(command: str) -> Iterator[Callable[[str], None]]:
         yield console.print
     except ModuleNotFoundError as error:
         raise ImportError(
-            f'{command}: {error.name} is not installed, and training needs it: pip install "openmm-pqeq[train]"'
+            f"{command}: {error.name} is not installed, and training needs it: pip install "
+            '"openmm-pqeq[train]"'
         ) from None
     except RuntimeError as error:
         raise RunFailure(str(error)) from error

@@ -1,12 +1,15 @@
-"""PQEq parameters fitted to what a field does: Born charges, polarizability or ε∞, dipoles, charges.
+"""PQEq parameters fitted to what a field does: Born charges, polarizability or ε∞, dipoles,
+charges.
 
-    minimise  Σ_targets mean[(PQEq − label)²]/scale²  +  prior² Σ [(u − u_start)/(u_high − u_low)]²  +  guard
+    minimise  Σ_targets mean[(PQEq − label)²]/scale²  +  prior² Σ [(u − u_start)/(u_high − u_low)]²
+    +  guard
 
-over the free parameters u within their bounds, by trust-region least squares (scipy) with the analytic Jacobian of
-response.py. The guard keeps, on every fitted frame, the smallest eigenvalue of the (q, s) Hessian and, for every element,
-η minus the self-energy of its Gaussian above a margin, and every shell within a distance of its core. Close to a limit it is a
-rising residual; beyond it a step is refused, unless the starting parameters were beyond it themselves. After every step the state
-is written, so that a fit can be interrupted and resumed.
+over the free parameters u within their bounds, by trust-region least squares (scipy) with the
+analytic Jacobian of response.py. The guard keeps, on every fitted frame, the smallest eigenvalue of
+the (q, s) Hessian and, for every element, η minus the self-energy of its Gaussian above a margin,
+and every shell within a distance of its core. Close to a limit it is a rising residual; beyond it a
+step is refused, unless the starting parameters were beyond it themselves. After every step the
+state is written, so that a fit can be interrupted and resumed.
 """
 
 import json
@@ -37,7 +40,8 @@ GUARD_SOFTNESS = 0.03
 
 
 class Guard(NamedTuple):
-    """Limits: smallest eigenvalue of the Hessian (eV/e², eV/Å²), smallest excess of the hardness (eV), longest shell (Å)."""
+    """Limits: smallest eigenvalue of the Hessian (eV/e², eV/Å²), smallest excess of the hardness
+    (eV), longest shell (Å)."""
 
     eigenvalue: float = 0.3
     hardness: float = 0.3
@@ -48,7 +52,8 @@ class FitSettings(NamedTuple):
     """How to fit.
 
     scales : per target, the error that counts as one
-    prior : pull towards the start; it decides what the data leaves open, such as a common shift of all electronegativities
+    prior : pull towards the start; it decides what the data leaves open, such as a common shift of
+        all electronegativities
     iterations : most evaluations of the loss
     ftol : relative decrease of the loss that ends the fit
     tolerance : eV/e and eV/Å, of the charge solution and the Ewald sum during the fit
@@ -63,7 +68,8 @@ class FitSettings(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One frame with one set of parameters: predictions by target, smallest eigenvalue, longest shell (Å)."""
+    """One frame with one set of parameters: predictions by target, smallest eigenvalue, longest
+    shell (Å)."""
 
     values: dict[str, np.ndarray]
     softest: float
@@ -71,7 +77,8 @@ class Measured(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """Parameters, whether the fit went on until it converged or used its iterations up, and its loss."""
+    """Parameters, whether the fit went on until it converged or used its iterations up, and its
+    loss."""
 
     parameters: Parameters
     finished: bool
@@ -79,29 +86,46 @@ class Fitted(NamedTuple):
 
 
 def respondents(
-    parameters: Parameters, frames: Sequence[ResponseFrame], tolerance: float, coupling: str = "shell"
+    parameters: Parameters,
+    frames: Sequence[ResponseFrame],
+    tolerance: float,
+    coupling: str = "shell",
 ) -> list[Respondent]:
     """One solver per frame: `ewald` where there is a cell, `direct` where there is none."""
-    solvers = {protocol: PQEq(parameters, protocol, tolerance=tolerance, coupling=coupling) for protocol in ("ewald", "direct")}
+    solvers = {
+        protocol: PQEq(parameters, protocol, tolerance=tolerance, coupling=coupling)
+        for protocol in ("ewald", "direct")
+    }
     search = NeighborSearch(solvers["ewald"].cutoff)
     found = []
     for frame in frames:
         pqeq = solvers["ewald" if bool(frame.structure.pbc.any()) else "direct"]
         found.append(
-            Respondent(pqeq, frame.structure, search(frame.structure), "born_charge" in frame.labels, "forces" in frame.labels)
+            Respondent(
+                pqeq,
+                frame.structure,
+                search(frame.structure),
+                "born_charge" in frame.labels,
+                "forces" in frame.labels,
+            )
         )
     return found
 
 
 def measure(
-    parameters: Parameters, frames: Sequence[ResponseFrame], tolerance: float = 1e-6, coupling: str = "shell"
+    parameters: Parameters,
+    frames: Sequence[ResponseFrame],
+    tolerance: float = 1e-6,
+    coupling: str = "shell",
 ) -> list[Measured | None]:
     """Predictions for frames; None where there is no stable solution."""
     results: list[Measured | None] = []
     for frame, respondent in zip(frames, respondents(parameters, frames, tolerance, coupling)):
         try:
             answer = respondent.answer([], torch.zeros(0, dtype=torch.float64))
-            results.append(Measured(predicted(frame, answer), float(answer.softest), float(answer.longest)))
+            results.append(
+                Measured(predicted(frame, answer), float(answer.softest), float(answer.longest))
+            )
         except Unsolved:
             results.append(None)
     return results
@@ -119,25 +143,34 @@ class Residuals:
         coupling: str = "shell",
         on_frame: Callable[[int], None] = lambda _index: None,
     ):
-        self.start, self.frames, self.free, self.settings, self.on_frame = start, frames, free, settings, on_frame
+        self.start, self.frames, self.free, self.settings, self.on_frame = (
+            start,
+            frames,
+            free,
+            settings,
+            on_frame,
+        )
         self.solvers = respondents(start, frames, settings.tolerance, coupling)
         self.origin = choice.to_fit(free, [item.start for item in free])
         self.low = choice.to_fit(free, [item.low for item in free])
         self.high = choice.to_fit(free, [item.high for item in free])
         self.elements = sorted({item.element for item in free})
         self.weights = {
-            target: 1.0 / (scale * math.sqrt(sum(f.labels[target].size for f in frames if target in f.labels)))
+            target: 1.0
+            / (scale * math.sqrt(sum(f.labels[target].size for f in frames if target in f.labels)))
             for target, scale in settings.scales.items()
             if any(target in f.labels for f in frames)
         }
-        # (smallest eigenvalue, longest shell) per frame and hardness margin per element that the start already violates
+        # (smallest eigenvalue, longest shell) per frame and hardness margin per element that the
+        # start already violates
         self.allowed: np.ndarray | None = None
         self.size = 0
         self.last_limits = np.zeros(0)
         self.last_loss = float("inf")
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
-        """Residuals; infinite where a solution is missing or a limit is passed, which makes the trust region shrink."""
+        """Residuals; infinite where a solution is missing or a limit is passed, which makes the
+        trust region shrink."""
         try:
             values, _ = self._evaluate(u, False)
         except Unsolved:
@@ -170,7 +203,11 @@ class Residuals:
             own = [k for k, item in enumerate(self.free) if item.place.number in present]
             places = [self.free[k].place for k in own]
             try:
-                answer, slopes = solver.answer_with_slopes(places, p[own]) if want_slopes else (solver.answer(places, p[own]), None)
+                answer, slopes = (
+                    solver.answer_with_slopes(places, p[own])
+                    if want_slopes
+                    else (solver.answer(places, p[own]), None)
+                )
             except Unsolved as error:
                 raise Unsolved(f"{frame.name}: {error}") from None
             found = predicted(frame, answer)
@@ -181,8 +218,18 @@ class Residuals:
                         derivative = predicted_slopes(frame, slopes)[target].reshape(len(own), -1).T
                         rows.append(_spread(weight * derivative * chain[own], own, len(u)))
             for value, limit, sign, slope in (
-                (float(answer.softest), guard.eigenvalue, -1.0, None if slopes is None else slopes.softest),
-                (float(answer.longest), guard.shell, 1.0, None if slopes is None else slopes.longest),
+                (
+                    float(answer.softest),
+                    guard.eigenvalue,
+                    -1.0,
+                    None if slopes is None else slopes.softest,
+                ),
+                (
+                    float(answer.longest),
+                    guard.shell,
+                    1.0,
+                    None if slopes is None else slopes.longest,
+                ),
             ):
                 violations.append(sign * (value - limit) / limit)
                 push, rate = _barrier(value, limit, sign)
@@ -200,7 +247,12 @@ class Residuals:
         return residuals, np.concatenate(rows) if want_slopes else None
 
     def _hardness_guard(
-        self, u: np.ndarray, table: np.ndarray, parts: list[np.ndarray], rows: list[np.ndarray], violations: list[float]
+        self,
+        u: np.ndarray,
+        table: np.ndarray,
+        parts: list[np.ndarray],
+        rows: list[np.ndarray],
+        violations: list[float],
     ) -> None:
         limit = self.settings.guard.hardness
         current = choice.with_values(self.start, self.free, [float(value) for value in table])
@@ -225,15 +277,19 @@ def _spread(columns: np.ndarray, own: list[int], size: int) -> np.ndarray:
 
 
 def _barrier(value: float, limit: float, sign: float) -> tuple[float, float]:
-    """Residual that rises where `value` comes close to its limit (from below for sign 1, from above for −1), and its derivative."""
+    """Residual that rises where `value` comes close to its limit (from below for sign 1, from above
+    for −1), and its derivative."""
     edge = limit * GUARD_ZONE if sign < 0 else limit / GUARD_ZONE
     beyond = sign * (value - edge) / (limit * GUARD_SOFTNESS)
     rate = GUARD_WEIGHT / (1.0 + math.exp(-min(max(beyond, -60.0), 60.0)))
     return GUARD_WEIGHT * GUARD_SOFTNESS * float(np.logaddexp(0.0, beyond)), rate * sign / limit
 
 
-def fit(residuals: Residuals, state: Path | None = None, say: Callable[[str], None] = lambda _line: None) -> Fitted:
-    """Minimise; with `state` write the best parameters after every step, and begin with those it holds.
+def fit(
+    residuals: Residuals, state: Path | None = None, say: Callable[[str], None] = lambda _line: None
+) -> Fitted:
+    """Minimise; with `state` write the best parameters after every step, and begin with those it
+    holds.
 
     KeyboardInterrupt ends the fit with what it has.
     """
@@ -243,7 +299,10 @@ def fit(residuals: Residuals, state: Path | None = None, say: Callable[[str], No
     if state is not None and state.exists():
         kept = json.loads(state.read_text())
         if kept["free"] != [str(item) for item in free]:
-            raise ValueError(f"resume: {state} was written for other parameters ({', '.join(kept['free'])}); use --overwrite")
+            raise ValueError(
+                f"resume: {state} was written for other parameters ({', '.join(kept['free'])}); "
+                "use --overwrite"
+            )
         u, steps = np.array(kept["u"]), int(kept["steps"])
     first = residuals(residuals.origin)  # decides which limits the start violates by itself
     if not np.all(np.isfinite(first)):
@@ -257,11 +316,17 @@ def fit(residuals: Residuals, state: Path | None = None, say: Callable[[str], No
         best, best_loss = at.copy(), residuals.last_loss
         limits = residuals.last_limits
         say(
-            f"step {counter['steps']:3d}   loss {best_loss:10.4f}   closest to a limit {-100 * limits.max():6.1f} %"
+            f"step {counter['steps']:3d}   loss {best_loss:10.4f}   closest to a limit "
+            f"{-100 * limits.max():6.1f} %"
             f"   {time.perf_counter() - began:7.1f} s"
         )
         if state is not None:
-            kept = {"free": [str(item) for item in free], "u": at.tolist(), "steps": counter["steps"], "loss": best_loss}
+            kept = {
+                "free": [str(item) for item in free],
+                "u": at.tolist(),
+                "steps": counter["steps"],
+                "loss": best_loss,
+            }
             temporary = state.with_suffix(".tmp")
             temporary.write_text(json.dumps(kept, indent=1))
             temporary.replace(state)

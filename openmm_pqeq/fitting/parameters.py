@@ -1,8 +1,8 @@
 """Which PQEq parameters a fit may change, and how far.
 
-A fit moves u = log p of hardness, core charge, radius and spring constant, which are positive, and u = χ/(1 eV) of the
-electronegativity, within bounds. Units of the tables: eV, eV, e, Å, kcal/mol/Å². An element without a shell keeps its core charge
-and spring constant.
+A fit moves u = log p of hardness, core charge, radius and spring constant, which are positive, and
+u = χ/(1 eV) of the electronegativity, within bounds. Units of the tables: eV, eV, e, Å,
+kcal/mol/Å². An element without a shell keeps its core charge and spring constant.
 """
 
 import math
@@ -55,18 +55,24 @@ class Free(NamedTuple):
         return f"{self.element} {self.name}"
 
 
-def free_parameters(start: Parameters, elements: Sequence[str], fit: Sequence[str] = (), bounds: Sequence[str] = ()) -> list[Free]:
+def free_parameters(
+    start: Parameters, elements: Sequence[str], fit: Sequence[str] = (), bounds: Sequence[str] = ()
+) -> list[Free]:
     """The parameters to fit.
 
     Parameters
     ----------
     start : parameters of at least `elements`
     elements : symbols of the data
-    fit : such as "Ba:radius,spring_constant", "Ti:all", "radius" (of every element); nothing: all of every element
-    bounds : such as "radius=0.4:1.6", "Ti:spring_constant=100:5000", or as factors of the start, "hardness=x0.8:x1.5"
+    fit : such as "Ba:radius,spring_constant", "Ti:all", "radius" (of every element); nothing: all
+        of every element
+    bounds : such as "radius=0.4:1.6", "Ti:spring_constant=100:5000", or as factors of the start,
+        "hardness=x0.8:x1.5"
     """
     if missing := [symbol for symbol in elements if symbol not in start]:
-        raise ValueError(f"parameters: expected every element of the data, got none for {', '.join(missing)}")
+        raise ValueError(
+            f"parameters: expected every element of the data, got none for {', '.join(missing)}"
+        )
     chosen: set[tuple[str, str]] = set()
     for text in fit or ["all"]:
         chosen |= _chosen(text, start, elements)
@@ -74,11 +80,17 @@ def free_parameters(start: Parameters, elements: Sequence[str], fit: Sequence[st
     for text in bounds:
         left, equals, interval = text.partition("=")
         if not equals:
-            raise ValueError(f"bounds: expected PARAMETER=LOW:HIGH or ELEMENT:PARAMETER=LOW:HIGH, got {text!r}")
+            raise ValueError(
+                f"bounds: expected PARAMETER=LOW:HIGH or ELEMENT:PARAMETER=LOW:HIGH, got {text!r}"
+            )
         for key in _chosen(left, start, elements):
             limits[key] = interval
-    order = [(symbol, name) for symbol in elements for name in PARAMETERS if (symbol, name) in chosen]
-    return [_free(start[symbol], symbol, name, limits.get((symbol, name))) for symbol, name in order]
+    order = [
+        (symbol, name) for symbol in elements for name in PARAMETERS if (symbol, name) in chosen
+    ]
+    return [
+        _free(start[symbol], symbol, name, limits.get((symbol, name))) for symbol, name in order
+    ]
 
 
 def _chosen(text: str, start: Parameters, elements: Sequence[str]) -> set[tuple[str, str]]:
@@ -86,12 +98,16 @@ def _chosen(text: str, start: Parameters, elements: Sequence[str]) -> set[tuple[
     symbols, names = ([left], right) if colon else (list(elements), left)
     for symbol in symbols:
         if symbol not in elements:
-            raise ValueError(f"fit, bounds: expected elements of the data ({', '.join(elements)}), got {symbol!r}")
+            raise ValueError(
+                f"fit, bounds: expected elements of the data ({', '.join(elements)}), got "
+                f"{symbol!r}"
+            )
     wanted: set[tuple[str, str]] = set()
     for name in names.split(","):
         if name.strip() != "all" and name.strip() not in PARAMETERS:
             raise ValueError(
-                f"fit, bounds: expected 'all' or names among {', '.join(PARAMETERS)}, got {name.strip()!r} in {text!r}"
+                f"fit, bounds: expected 'all' or names among {', '.join(PARAMETERS)}, got "
+                f"{name.strip()!r} in {text!r}"
             )
         for symbol in symbols:
             shell = start[symbol].spring_constant > 0.0
@@ -99,12 +115,17 @@ def _chosen(text: str, start: Parameters, elements: Sequence[str]) -> set[tuple[
                 if name.strip() in ("core_charge", "spring_constant") and not shell:
                     if colon:
                         raise ValueError(
-                            f"fit, bounds: {symbol} has no shell, so no {name.strip()}; start from parameters with one"
+                            f"fit, bounds: {symbol} has no shell, so no {name.strip()}; start from "
+                            "parameters with one"
                         )
                     continue
                 wanted.add((symbol, name.strip()))
             else:
-                wanted |= {(symbol, one) for one in PARAMETERS if shell or one not in ("core_charge", "spring_constant")}
+                wanted |= {
+                    (symbol, one)
+                    for one in PARAMETERS
+                    if shell or one not in ("core_charge", "spring_constant")
+                }
     return wanted
 
 
@@ -117,7 +138,9 @@ def _free(values: ElementParameters, symbol: str, name: str, interval: str | Non
                 raise ValueError
             low, high = float(match[2]), float(match[4])
         except ValueError:
-            raise ValueError(f"bounds: expected LOW:HIGH or xLOW:xHIGH for {symbol} {name}, got {interval!r}") from None
+            raise ValueError(
+                f"bounds: expected LOW:HIGH or xLOW:xHIGH for {symbol} {name}, got {interval!r}"
+            ) from None
         if match[1]:
             low, high = sorted((low * value, high * value))
     elif name == "electronegativity":
@@ -126,21 +149,29 @@ def _free(values: ElementParameters, symbol: str, name: str, interval: str | Non
         low, high = FACTORS[name][0] * value, FACTORS[name][1] * value
     if not low < high or (name != "electronegativity" and low <= 0.0):
         raise ValueError(
-            f"bounds: expected LOW < HIGH, positive but for the electronegativity; got {low:g}:{high:g} for {symbol} {name}"
+            "bounds: expected LOW < HIGH, positive but for the electronegativity; got "
+            f"{low:g}:{high:g} for {symbol} {name}"
         )
     if not low <= value <= high:
-        raise ValueError(f"bounds: {symbol} {name} starts at {value:g}, outside {low:g}:{high:g}; widen the bounds")
+        raise ValueError(
+            f"bounds: {symbol} {name} starts at {value:g}, outside {low:g}:{high:g}; widen the "
+            "bounds"
+        )
     return Free(symbol, name, value, low, high)
 
 
 def to_fit(free: Sequence[Free], values: Sequence[float]) -> np.ndarray:
     """u of the fit from values in the units of the tables."""
-    return np.array([math.log(value) if item.logarithmic else value for item, value in zip(free, values)])
+    return np.array(
+        [math.log(value) if item.logarithmic else value for item, value in zip(free, values)]
+    )
 
 
 def from_fit(free: Sequence[Free], u: np.ndarray) -> np.ndarray:
     """Values in the units of the tables from u."""
-    return np.array([math.exp(value) if item.logarithmic else value for item, value in zip(free, u)])
+    return np.array(
+        [math.exp(value) if item.logarithmic else value for item, value in zip(free, u)]
+    )
 
 
 def slopes_in_fit(free: Sequence[Free], u: np.ndarray) -> np.ndarray:
@@ -150,7 +181,9 @@ def slopes_in_fit(free: Sequence[Free], u: np.ndarray) -> np.ndarray:
 
 def inside(free: Sequence[Free]) -> np.ndarray:
     """Factors from the units of the tables to those of PQEq's buffers."""
-    return np.array([1.0 / KCAL_PER_MOL_PER_EV if item.name == "spring_constant" else 1.0 for item in free])
+    return np.array(
+        [1.0 / KCAL_PER_MOL_PER_EV if item.name == "spring_constant" else 1.0 for item in free]
+    )
 
 
 def with_values(start: Parameters, free: Sequence[Free], values: Sequence[float]) -> Parameters:
@@ -161,8 +194,11 @@ def with_values(start: Parameters, free: Sequence[Free], values: Sequence[float]
     return changed
 
 
-def hardness_margins(parameters: Mapping[str, ElementParameters], elements: Sequence[str]) -> dict[str, float]:
-    """η − 2k_e γ_ii/√π of each element, eV: positive where an atom's hardness exceeds the self-energy of its Gaussian."""
+def hardness_margins(
+    parameters: Mapping[str, ElementParameters], elements: Sequence[str]
+) -> dict[str, float]:
+    """η − 2k_e γ_ii/√π of each element, eV: positive where an atom's hardness exceeds the
+    self-energy of its Gaussian."""
     return {
         symbol: parameters[symbol].hardness
         - COULOMB * TWO_OVER_SQRT_PI * math.sqrt(WIDTH_SCALE) / (2.0 * parameters[symbol].radius)

@@ -1,7 +1,8 @@
-"""What a fit of PQEq parameters leaves for its reader: a table of errors, parity plots, the parameters and their card.
+"""What a fit of PQEq parameters leaves for its reader: a table of errors, parity plots, the
+parameters and their card.
 
-Errors are over all components of all frames: root mean square, mean absolute, Pearson's r; for polarizabilities of molecules also
-those of the isotropic part in bohr³, as the literature has it.
+Errors are over all components of all frames: root mean square, mean absolute, Pearson's r; for
+polarizabilities of molecules also those of the isotropic part in bohr³, as the literature has it.
 """
 
 import csv
@@ -25,7 +26,8 @@ TO_BOHR3 = COULOMB / BOHR**3
 
 
 class Errors(NamedTuple):
-    """Root mean square and mean absolute error, Pearson's r, mean of the labels, frames compared and frames without a solution."""
+    """Root mean square and mean absolute error, Pearson's r, mean of the labels, frames compared
+    and frames without a solution."""
 
     rmse: float
     mae: float
@@ -40,7 +42,8 @@ Column = tuple[Sequence[ResponseFrame], Sequence[Measured | None]]
 
 
 def collected(column: Column, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions of all frames with a solution, flat; `isotropic`, a third of the polarizability's trace, in bohr³."""
+    """Labels and predictions of all frames with a solution, flat; `isotropic`, a third of the
+    polarizability's trace, in bohr³."""
     labels, values = [], []
     for frame, measured in zip(*column):
         if measured is not None:
@@ -57,16 +60,28 @@ def _labelled(labels: Mapping[str, np.ndarray], target: str) -> np.ndarray | Non
         return labels.get(target)
     if target in labels:
         return labels[target] * TO_BOHR3
-    return np.array(np.trace(labels["polarizability"]) / 3.0 * TO_BOHR3) if "polarizability" in labels else None
+    return (
+        np.array(np.trace(labels["polarizability"]) / 3.0 * TO_BOHR3)
+        if "polarizability" in labels
+        else None
+    )
 
 
 def errors_of(column: Column) -> dict[str, Errors]:
     """Errors by target."""
-    targets = [target for target in HEADINGS if any(_labelled(frame.labels, target) is not None for frame in column[0])]
+    targets = [
+        target
+        for target in HEADINGS
+        if any(_labelled(frame.labels, target) is not None for frame in column[0])
+    ]
     result = {}
     for target in targets:
         label, value = collected(column, target)
-        there = [measured is not None for frame, measured in zip(*column) if _labelled(frame.labels, target) is not None]
+        there = [
+            measured is not None
+            for frame, measured in zip(*column)
+            if _labelled(frame.labels, target) is not None
+        ]
         if not label.size:
             result[target] = Errors(np.nan, np.nan, np.nan, np.nan, 0, len(there))
             continue
@@ -101,7 +116,10 @@ def table_of(columns: Mapping[str, Column]) -> Table:
         for one in errors.values():
             e = one.get(target)
             cells.append(
-                "" if e is None else f"{e.rmse:.3g} / {e.mae:.3g} / {e.r:.3f}" + (f" ({e.unsolved} unsolved)" if e.unsolved else "")
+                ""
+                if e is None
+                else f"{e.rmse:.3g} / {e.mae:.3g} / {e.r:.3f}"
+                + (f" ({e.unsolved} unsolved)" if e.unsolved else "")
             )
         table.add_row(heading(target), *cells)
     softest, longest = [], []
@@ -121,8 +139,18 @@ def parameter_table(start: Parameters, fitted: Parameters, free: Sequence[Free])
         table.add_column(name, justify="left" if name in ("element", "parameter") else "right")
     for item in free:
         value = float(getattr(fitted[item.element], item.name))
-        edge = " at the bound" if min(value - item.low, item.high - value) < 1e-3 * (item.high - item.low) else ""
-        table.add_row(item.element, item.name, f"{item.start:.4f}", f"{value:.4f}{edge}", f"{item.low:.4g} … {item.high:.4g}")
+        edge = (
+            " at the bound"
+            if min(value - item.low, item.high - value) < 1e-3 * (item.high - item.low)
+            else ""
+        )
+        table.add_row(
+            item.element,
+            item.name,
+            f"{item.start:.4f}",
+            f"{value:.4f}{edge}",
+            f"{item.low:.4g} … {item.high:.4g}",
+        )
     return table
 
 
@@ -134,7 +162,9 @@ def as_text(tables: Sequence[Table]) -> str:
     return console.export_text()
 
 
-def write_table(path: Path, parameters: Parameters, elements: Sequence[str], comments: Sequence[str]) -> None:
+def write_table(
+    path: Path, parameters: Parameters, elements: Sequence[str], comments: Sequence[str]
+) -> None:
     """The parameters as a table that `build({"pqeq": {"parameters": path}})` reads."""
     with path.open("w", encoding="utf-8", newline="") as file:
         for line in comments:
@@ -143,27 +173,48 @@ def write_table(path: Path, parameters: Parameters, elements: Sequence[str], com
         writer.writerow(["element", "pol", *COLUMNS])
         for symbol in elements:
             values = parameters[symbol]
-            writer.writerow([symbol, int(values.spring_constant > 0.0), *(f"{value:.10g}" for value in values)])
+            writer.writerow(
+                [symbol, int(values.spring_constant > 0.0), *(f"{value:.10g}" for value in values)]
+            )
 
 
 def write_card(
-    path: Path, parameters: Parameters, elements: Sequence[str], columns: Mapping[str, Column], facts: dict[str, Any]
+    path: Path,
+    parameters: Parameters,
+    elements: Sequence[str],
+    columns: Mapping[str, Column],
+    facts: dict[str, Any],
 ) -> None:
     """Parameters, errors and how they came about, as JSON."""
     errors = {
-        name: {target: {k: _rounded(v) for k, v in e._asdict().items()} for target, e in errors_of(column).items()}
+        name: {
+            target: {k: _rounded(v) for k, v in e._asdict().items()}
+            for target, e in errors_of(column).items()
+        }
         for name, column in columns.items()
     }
     limits = {
         name: {
-            "smallest_eigenvalue": _rounded(min((m.softest for m in measured if m is not None), default=np.nan)),
-            "longest_shell": _rounded(max((m.longest for m in measured if m is not None), default=np.nan)),
+            "smallest_eigenvalue": _rounded(
+                min((m.softest for m in measured if m is not None), default=np.nan)
+            ),
+            "longest_shell": _rounded(
+                max((m.longest for m in measured if m is not None), default=np.nan)
+            ),
         }
         for name, (_, measured) in columns.items()
     }
     own = {symbol: parameters[symbol] for symbol in elements}
-    units = "eV, eV, e, Å, kcal/mol/Å²; eigenvalues eV/e² and eV/Å²; errors: " + "; ".join(HEADINGS.values())
-    content = {"units": units, "parameters": as_mapping(own), "errors": errors, "limits": limits, **facts}
+    units = "eV, eV, e, Å, kcal/mol/Å²; eigenvalues eV/e² and eV/Å²; errors: " + "; ".join(
+        HEADINGS.values()
+    )
+    content = {
+        "units": units,
+        "parameters": as_mapping(own),
+        "errors": errors,
+        "limits": limits,
+        **facts,
+    }
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -177,7 +228,9 @@ def plot(columns: Mapping[str, Column], path: Path) -> None:
     """A panel per target, label against prediction."""
     from matplotlib.figure import Figure
 
-    targets = list(dict.fromkeys(target for column in columns.values() for target in errors_of(column)))
+    targets = list(
+        dict.fromkeys(target for column in columns.values() for target in errors_of(column))
+    )
     figure = Figure(figsize=(4.8 * len(targets), 4.6), layout="constrained")
     panels = figure.subplots(1, len(targets), squeeze=False)[0]
     for panel, target in zip(panels, targets):
@@ -187,10 +240,20 @@ def plot(columns: Mapping[str, Column], path: Path) -> None:
             if label.size:
                 e = errors_of(column)[target]
                 text = f"{name}: {e.rmse:.3g}, r {e.r:.3f}"
-                panel.plot(label, value, ".", markersize=3 if label.size > 200 else 6, alpha=0.7, label=text, rasterized=True)
+                panel.plot(
+                    label,
+                    value,
+                    ".",
+                    markersize=3 if label.size > 200 else 6,
+                    alpha=0.7,
+                    label=text,
+                    rasterized=True,
+                )
                 ends += [label.min(), label.max()]
         if ends:
-            panel.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.3", linewidth=0.8, zorder=5)
+            panel.plot(
+                [min(ends), max(ends)], [min(ends), max(ends)], color="0.3", linewidth=0.8, zorder=5
+            )
         panel.set(title=heading(target), xlabel="label", ylabel="PQEq")
         panel.legend(title="root mean square error", fontsize="small", title_fontsize="small")
     figure.savefig(path, dpi=130)

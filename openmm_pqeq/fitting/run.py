@@ -1,4 +1,5 @@
-"""A fit of PQEq parameters from files to a folder: choose frames, fit, measure on frames not fitted, write."""
+"""A fit of PQEq parameters from files to a folder: choose frames, fit, measure on frames not
+fitted, write."""
 
 import datetime
 import json
@@ -18,8 +19,10 @@ from openmm_pqeq.pqeq.parameters import resolve_parameters
 class RunSettings(NamedTuple):
     """One fit, as the command line describes it (`openmm-pqeq fit-pqeq --help`).
 
-    targets, scales, fit, bounds : texts such as "polarizability=pol:bohr3", "born_charge=0.1", "Ti:all", "radius=0.4:1.6"
-    held_out, frames : how many frames only measure, and how many are fitted; None: a fifth, and all the others
+    targets, scales, fit, bounds : texts such as "polarizability=pol:bohr3", "born_charge=0.1",
+        "Ti:all", "radius=0.4:1.6"
+    held_out, frames : how many frames only measure, and how many are fitted; None: a fifth, and all
+        the others
     min_eigenvalue : eV/e², eV/Å²; min_hardness : eV; max_shell : Å
     """
 
@@ -49,26 +52,42 @@ def run(
     say: Callable[..., Any] = print,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> bool:
-    """Fit and write parameters.csv, card.json, errors.txt and parity.png; False where the fit was interrupted."""
+    """Fit and write parameters.csv, card.json, errors.txt and parity.png; False where the fit was
+    interrupted."""
     guard = _checked(settings)
     frames = read_response_frames(settings.data, settings.targets, settings.cluster)
     held_out, fitted = choose(len(frames), settings)
     elements = elements_of(frames)
     start = resolve_parameters(settings.parameters)
     free = free_parameters(start, elements, settings.fit, settings.bounds)
-    fit_settings = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
+    fit_settings = FitSettings(
+        _scales(settings, frames), guard, settings.prior, settings.iterations
+    )
     folder = Path(output)
     state = _prepare(folder, settings, overwrite, resume)
     chosen = [frames[index] for index in fitted]
-    say(f"{len(free)} parameters of {', '.join(elements)}; {len(chosen)} frames to fit, {len(held_out)} held out")
-    residuals = Residuals(start, chosen, free, fit_settings, settings.coupling, lambda index: advance(index + 1, len(chosen)))
+    say(
+        f"{len(free)} parameters of {', '.join(elements)}; {len(chosen)} frames to fit, "
+        f"{len(held_out)} held out"
+    )
+    residuals = Residuals(
+        start,
+        chosen,
+        free,
+        fit_settings,
+        settings.coupling,
+        lambda index: advance(index + 1, len(chosen)),
+    )
     began = datetime.datetime.now(datetime.UTC)
     found = fit(residuals, state, say)
     columns: dict[str, report.Column] = {}
     for name, subset in (("fitted", chosen), ("held out", [frames[index] for index in held_out])):
         for when, parameters in (("before", start), ("after", found.parameters)):
             if subset:
-                columns[f"{name} ({len(subset)}), {when}"] = (subset, measure(parameters, subset, coupling=settings.coupling))
+                columns[f"{name} ({len(subset)}), {when}"] = (
+                    subset,
+                    measure(parameters, subset, coupling=settings.coupling),
+                )
     after = {name: column for name, column in columns.items() if name.endswith("after")}
     margins = hardness_margins(found.parameters, elements)
     facts = {
@@ -81,7 +100,8 @@ def run(
         "hardness_margins_eV": {symbol: round(margin, 4) for symbol, margin in margins.items()},
     }
     comments = [
-        f"PQEq parameters fitted to {', '.join(Path(file).name for file in settings.data)}, {facts['date']}; card.json has the rest"
+        f"PQEq parameters fitted to {', '.join(Path(file).name for file in settings.data)}, "
+        f"{facts['date']}; card.json has the rest"
     ]
     report.write_table(folder / "parameters.csv", found.parameters, elements, comments)
     report.write_card(folder / "card.json", found.parameters, elements, columns, facts)
@@ -97,12 +117,16 @@ def run(
 
 
 def choose(n_frames: int, settings: RunSettings) -> tuple[list[int], list[int]]:
-    """Indices of held-out and of fitted frames: the first and the next of `numpy.random.default_rng(seed).permutation`."""
+    """Indices of held-out and of fitted frames: the first and the next of
+    `numpy.random.default_rng(seed).permutation`."""
     held_out = settings.held_out if settings.held_out is not None else n_frames // 5
     left = n_frames - held_out
     count = settings.frames if settings.frames is not None else left
     if held_out < 0 or count < 1 or count > left:
-        raise ValueError(f"held_out, frames: expected 0 or more and 1 or more of {n_frames} frames, got {held_out} and {count}")
+        raise ValueError(
+            f"held_out, frames: expected 0 or more and 1 or more of {n_frames} frames, got "
+            f"{held_out} and {count}"
+        )
     if settings.seed < 0:
         raise ValueError(f"seed: expected 0 or more, got {settings.seed}")
     order = np.random.default_rng(settings.seed).permutation(n_frames).tolist()
@@ -117,8 +141,15 @@ def beyond(guard: Guard, columns: dict[str, report.Column], margins: dict[str, f
             if one is None:
                 lines.append(f"{name}: {frame.name}: no stable charge solution")
             elif one.softest < guard.eigenvalue or one.longest > guard.shell:
-                lines.append(f"{name}: {frame.name}: smallest eigenvalue {one.softest:.3f}, longest shell {one.longest:.3f} Å")
-    lines += [f"{symbol}: hardness {m:.3f} eV above its self-energy" for symbol, m in margins.items() if m < guard.hardness]
+                lines.append(
+                    f"{name}: {frame.name}: smallest eigenvalue {one.softest:.3f}, longest shell "
+                    f"{one.longest:.3f} Å"
+                )
+    lines += [
+        f"{symbol}: hardness {m:.3f} eV above its self-energy"
+        for symbol, m in margins.items()
+        if m < guard.hardness
+    ]
     return lines
 
 
@@ -127,12 +158,17 @@ def _checked(settings: RunSettings) -> Guard:
         if not getattr(settings, name) > 0.0:
             raise ValueError(f"{name}: expected a positive number, got {getattr(settings, name)}")
     if settings.prior < 0.0 or settings.iterations < 1:
-        raise ValueError(f"prior, iterations: expected 0 or more and 1 or more, got {settings.prior} and {settings.iterations}")
+        raise ValueError(
+            f"prior, iterations: expected 0 or more and 1 or more, got {settings.prior} and "
+            f"{settings.iterations}"
+        )
     return Guard(settings.min_eigenvalue, settings.min_hardness, settings.max_shell)
 
 
 def _scales(settings: RunSettings, frames: Sequence[ResponseFrame]) -> dict[str, float]:
-    scales = {name: SCALES[name] for name in SCALES if any(name in frame.labels for frame in frames)}
+    scales = {
+        name: SCALES[name] for name in SCALES if any(name in frame.labels for frame in frames)
+    }
     for text in settings.scales:
         name, _, value = text.partition("=")
         try:
@@ -140,7 +176,10 @@ def _scales(settings: RunSettings, frames: Sequence[ResponseFrame]) -> dict[str,
         except ValueError:
             number = 0.0
         if name not in SCALES or not number > 0.0:
-            raise ValueError(f"scale: expected NAME=POSITIVE NUMBER with one of {', '.join(SCALES)}, got {text!r}")
+            raise ValueError(
+                f"scale: expected NAME=POSITIVE NUMBER with one of {', '.join(SCALES)}, got "
+                f"{text!r}"
+            )
         if name in scales:
             scales[name] = number
     return scales
@@ -152,13 +191,15 @@ def _prepare(folder: Path, settings: RunSettings, overwrite: bool, resume: bool)
     if record.exists() and not overwrite:
         if not resume:
             raise ValueError(
-                f"output: {folder} has a fit already; --resume continues it, --overwrite replaces it, --output writes elsewhere"
+                f"output: {folder} has a fit already; --resume continues it, --overwrite replaces "
+                "it, --output writes elsewhere"
             )
         before, now = json.loads(record.read_text(encoding="utf-8")), json.loads(content)
         changed = [name for name in now if name != "iterations" and before.get(name) != now[name]]
         if changed:
             raise ValueError(
-                f"resume: {folder} was begun with other settings ({', '.join(changed)}); give the same, or --overwrite"
+                f"resume: {folder} was begun with other settings ({', '.join(changed)}); give the "
+                "same, or --overwrite"
             )
     elif resume:
         raise ValueError(f"resume: there is no fit in {folder}")

@@ -7,8 +7,9 @@
     charge           (n_atoms,) e
     forces           (n_atoms, 3) eV/Å of the whole energy, PQEq's being a part of it
 
-`born_charge`, `polarizability`, `dielectric` and `charge` are found in the data by name; other keys and units, dipoles and forces
-are named by the user. Forces with a large scale keep PQEq's part from growing beyond what a network has to take back.
+`born_charge`, `polarizability`, `dielectric` and `charge` are found in the data by name; other keys
+and units, dipoles and forces are named by the user. Forces with a large scale keep PQEq's part from
+growing beyond what a network has to take back.
 """
 
 import math
@@ -95,16 +96,24 @@ def parse_target(text: str) -> list[Target]:
     if name not in UNITS:
         raise ValueError(f"target: expected one of {', '.join(UNITS)}, got {name!r}")
     if unit and unit not in UNITS[name]:
-        raise ValueError(f"target: {name}: expected a unit among {', '.join(UNITS[name])}, got {unit!r}")
+        raise ValueError(
+            f"target: {name}: expected a unit among {', '.join(UNITS[name])}, got {unit!r}"
+        )
     if name == "dipole" and not unit:
         raise ValueError(
-            f"target: dipoles need their key and unit, such as dipole=mu:debye; units are {', '.join(UNITS['dipole'])}"
+            "target: dipoles need their key and unit, such as dipole=mu:debye; units are "
+            f"{', '.join(UNITS['dipole'])}"
         )
     factor = UNITS[name][unit] if unit else 1.0
-    return [Target(name, candidate, factor) for candidate in ([key] if key else USUAL_KEYS.get(name, (name,)))]
+    return [
+        Target(name, candidate, factor)
+        for candidate in ([key] if key else USUAL_KEYS.get(name, (name,)))
+    ]
 
 
-def read_response_frames(files: Sequence[str | Path], targets: Sequence[str] = (), cluster: bool = False) -> list[ResponseFrame]:
+def read_response_frames(
+    files: Sequence[str | Path], targets: Sequence[str] = (), cluster: bool = False
+) -> list[ResponseFrame]:
     """All frames of all files that have at least one of the targets.
 
     Parameters
@@ -122,12 +131,16 @@ def read_response_frames(files: Sequence[str | Path], targets: Sequence[str] = (
             images = ase.io.read(file, index=":")
         except Exception as error:
             raise ValueError(f"data: ASE cannot read {file}: {error}") from error
-        frames += [_frame(atoms, wanted, cluster, f"{Path(file).name} frame {index}") for index, atoms in enumerate(images)]
+        frames += [
+            _frame(atoms, wanted, cluster, f"{Path(file).name} frame {index}")
+            for index, atoms in enumerate(images)
+        ]
     labelled = [frame for frame in frames if frame.labels]
     if not labelled:
         keys = ", ".join(sorted({target.key for target in wanted}))
         raise ValueError(
-            f"data: no frame has a target: expected keys among {keys}; name yours, such as --target polarizability=pol:bohr3"
+            f"data: no frame has a target: expected keys among {keys}; name yours, such as "
+            "--target polarizability=pol:bohr3"
         )
     for text in targets:
         name = text.partition("=")[0]
@@ -144,13 +157,16 @@ def _frame(atoms: ase.Atoms, targets: Sequence[Target], cluster: bool, name: str
     pbc = np.zeros(3, dtype=bool) if cluster else np.asarray(atoms.pbc)
     if pbc.any() and not pbc.all():
         raise ValueError(
-            f"{name}: expected three periodic directions or none, got pbc {pbc.tolist()}; --cluster leaves the cell out"
+            f"{name}: expected three periodic directions or none, got pbc {pbc.tolist()}; "
+            "--cluster leaves the cell out"
         )
     structure = structure_of(
         torch.tensor(atoms.positions, dtype=torch.float64),
         torch.tensor(atoms.numbers),
         torch.tensor(np.asarray(atoms.cell), dtype=torch.float64) if pbc.all() else None,
-        total_charge=float(atoms.info.get("charge", 0.0)) if np.ndim(atoms.info.get("charge", 0.0)) == 0 else 0.0,
+        total_charge=float(atoms.info.get("charge", 0.0))
+        if np.ndim(atoms.info.get("charge", 0.0)) == 0
+        else 0.0,
     )
     results = atoms.calc.results if atoms.calc is not None else {}
     places: Mapping[str, object] = {**results, **atoms.info, **atoms.arrays}
@@ -164,7 +180,10 @@ def _frame(atoms: ase.Atoms, targets: Sequence[Target], cluster: bool, name: str
             if value.size != math.prod(shape):
                 raise ValueError(f"{name}: {target.key}: expected shape {shape}, got {value.shape}")
             if not np.isfinite(value).all():
-                raise ValueError(f"{name}: {target.key}: expected finite numbers, got NaN or infinity; remove the frame")
+                raise ValueError(
+                    f"{name}: {target.key}: expected finite numbers, got NaN or infinity; remove "
+                    "the frame"
+                )
             labels[target.name] = target.factor * value.reshape(shape)
     if pbc.all():
         labels.pop("dipole", None)
@@ -210,4 +229,6 @@ def _quantities(frame: ResponseFrame, answer: Answer) -> dict[str, np.ndarray]:
 
 def elements_of(frames: Sequence[ResponseFrame]) -> list[str]:
     """Element symbols by atomic number."""
-    return [SYMBOLS[z] for z in sorted({int(z) for frame in frames for z in frame.structure.numbers})]
+    return [
+        SYMBOLS[z] for z in sorted({int(z) for frame in frames for z in frame.structure.numbers})
+    ]

@@ -2,7 +2,8 @@
 
     E = E_pot(positions, box; Q, F) of the potential's atoms, in one openmm.Force
 
-The components of the field are global parameters `field_x`, `field_y`, `field_z` (V/Å): change them with `context.setParameter`.
+The components of the field are global parameters `field_x`, `field_y`, `field_z` (V/Å): change them
+with `context.setParameter`.
 """
 
 import os
@@ -19,7 +20,13 @@ from openmm_pqeq.force import torch_force
 from openmm_pqeq.force.groups import topology_groups
 from openmm_pqeq.force.module import PotentialEnergy, script_energy
 from openmm_pqeq.force.python_force import python_force
-from openmm_pqeq.force.system import PQEqSystem, constraint_list, masses, molecules_force, warn_about_barostat
+from openmm_pqeq.force.system import (
+    PQEqSystem,
+    constraint_list,
+    masses,
+    molecules_force,
+    warn_about_barostat,
+)
 from openmm_pqeq.potential import Potential
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
@@ -45,37 +52,42 @@ def create_force(
     Parameters
     ----------
     potential : Potential, or the name or path of one
-    topology : of the System the force is for: its elements and whether it has a box. Particles without an element (virtual sites)
-        are refused unless `atoms` leaves them out.
+    topology : of the System the force is for: its elements and whether it has a box. Particles
+        without an element (virtual sites) are refused unless `atoms` leaves them out.
     total_charge : e, of the potential's atoms; a number or a Quantity
-    field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the parameters `field_x`, `field_y`,
-        `field_z`
-    coupling : "shell": shells answer the field and ions feel q F. "full": charges answer too; refused along periodic directions, by
-        this function and, after `context.setParameter`, by the next evaluation. "fragment": charges answer within each
-        fragment, whose own charge is fixed, with or without a field.
-    fragments : for the coupling "fragment": lists of atoms whose charge stays what it is; default: the topology's molecules
-    fragment_charges : e, one for each fragment, or for the topology's molecules a mapping from residue names, such as
-        {"NA": 1, "CL": -1}; default: neutral
-    electrodes : (atoms, voltage in V) of each electrode; charge flows between them until each has its potential. Other atoms need
-        fragments. The energy is the electric enthalpy E − Σ V Q
-    periodic : three booleans, one for each box vector. Default: as the structure file says (`topology.pq_pbc`), else all of them if
-        the topology has a box. A slab must stay inside its box: OpenMM does not know that a direction is not periodic.
-    atoms : indices of the atoms that the potential is for; default: all. The others exert and feel nothing here.
-    backend : "torchscript": openmmtorch.TorchForce. "python": openmm.PythonForce, with any torch; it has no energy-parameter
-        derivatives and computes forces even where energies would do.
+    field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the
+        parameters `field_x`, `field_y`, `field_z`
+    coupling : "shell": shells answer the field and ions feel q F. "full": charges answer too;
+        refused along periodic directions, by this function and, after `context.setParameter`, by
+        the next evaluation. "fragment": charges answer within each fragment, whose own charge is
+        fixed, with or without a field.
+    fragments : for the coupling "fragment": lists of atoms whose charge stays what it is; default:
+        the topology's molecules
+    fragment_charges : e, one for each fragment, or for the topology's molecules a mapping from
+        residue names, such as {"NA": 1, "CL": -1}; default: neutral
+    electrodes : (atoms, voltage in V) of each electrode; charge flows between them until each has
+        its potential. Other atoms need fragments. The energy is the electric enthalpy E − Σ V Q
+    periodic : three booleans, one for each box vector. Default: as the structure file says
+        (`topology.pq_pbc`), else all of them if the topology has a box. A slab must stay inside its
+        box: OpenMM does not know that a direction is not periodic.
+    atoms : indices of the atoms that the potential is for; default: all. The others exert and feel
+        nothing here.
+    backend : "torchscript": openmmtorch.TorchForce. "python": openmm.PythonForce, with any torch;
+        it has no energy-parameter derivatives and computes forces even where energies would do.
     precision : "double" (float64), "mixed" (networks and pair kernels in float32), "single"
     tolerance : of the charge solution; default: the potential's own
 
     Notes
     -----
-    With TorchForce, `getState(parameterDerivatives=True)` gives the partial derivative of the energy with respect to the field:
-    −Σ(q r − Z s) at the images given ("shell"). It costs a gradient in energy-only evaluations.
+    With TorchForce, `getState(parameterDerivatives=True)` gives the partial derivative of the
+    energy with respect to the field: −Σ(q r − Z s) at the images given ("shell"). It costs a
+    gradient in energy-only evaluations.
 
-    With "shell" and a field the force is −∇E + q F, not the gradient of the energy: energy is not conserved while a field does
-    work.
+    With "shell" and a field the force is −∇E + q F, not the gradient of the energy: energy is not
+    conserved while a field does work.
 
-    The force is generic after a System was read from XML; `openmmtorch.TorchForce.cast` tells more. Reading needs `import
-    openmm_pqeq` first.
+    The force is generic after a System was read from XML; `openmmtorch.TorchForce.cast` tells more.
+    Reading needs `import openmm_pqeq` first.
 
     Raises
     ------
@@ -84,7 +96,8 @@ def create_force(
     RuntimeError
         if the installed versions cannot carry the backend
 
-    Errors inside the force (positions that are not finite, charges that do not converge) become openmm.OpenMMException.
+    Errors inside the force (positions that are not finite, charges that do not converge) become
+    openmm.OpenMMException.
     """
     argument.one_of("backend", backend, argument.BACKENDS)
     versions.require(backend)
@@ -124,7 +137,8 @@ def create_energy(
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
     compiled: bool = True,
 ) -> PotentialEnergy:
-    """What `create_force` hands to OpenMM, before it is scripted; arguments and errors are those of `create_force`.
+    """What `create_force` hands to OpenMM, before it is scripted; arguments and errors are those of
+    `create_force`.
 
     compiled : False leaves the potential as it was trained, for comparison
     """
@@ -135,13 +149,26 @@ def create_energy(
     volt_per_angstrom = argument.field_in_volt_per_angstrom(field)
     pbc = argument.periodic_directions(periodic, topology)
     numbers, indices = argument.model_atoms(topology, atoms, potential)
-    groupings = {"fragments": fragments, "fragment_charges": fragment_charges, "electrodes": electrodes}
+    groupings = {
+        "fragments": fragments,
+        "fragment_charges": fragment_charges,
+        "electrodes": electrodes,
+    }
     argument.check_terms(potential, charge, volt_per_angstrom, pbc, groupings)
     argument.warn_of_quadratic_sums(potential, pbc, len(numbers))
-    groups = topology_groups(topology, indices, coupling, fragments, fragment_charges, electrodes, charge)
+    groups = topology_groups(
+        topology, indices, coupling, fragments, fragment_charges, electrodes, charge
+    )
     if coupling == "full":
-        argument.refuse_field_along_periodic(volt_per_angstrom, pbc, topology.getPeriodicBoxVectors())
-    ready = potential.configured(coupling=coupling, tolerance=argument.tolerance_of(tolerance), precision=precision, groups=groups)
+        argument.refuse_field_along_periodic(
+            volt_per_angstrom, pbc, topology.getPeriodicBoxVectors()
+        )
+    ready = potential.configured(
+        coupling=coupling,
+        tolerance=argument.tolerance_of(tolerance),
+        precision=precision,
+        groups=groups,
+    )
     return PotentialEnergy(
         ready.compile_for_inference() if compiled else ready.eval().requires_grad_(False),
         numbers=torch.tensor(numbers),
@@ -174,23 +201,26 @@ def create_system(
 ) -> openmm.System:
     """A System with the topology's particles and box, and the potential as its force.
 
-    The topology's bonds are listed in a force of zero energy, so that barostats move whole molecules. Without bonds they move
-    atoms, which is right for crystals; adding a barostat to molecules without bonds warns.
+    The topology's bonds are listed in a force of zero energy, so that barostats move whole
+    molecules. Without bonds they move atoms, which is right for crystals; adding a barostat to
+    molecules without bonds warns.
 
     Parameters
     ----------
-    potential, topology, total_charge, field, coupling, fragments, periodic, atoms, backend, precision, tolerance,
-    fragment_charges, electrodes
+    potential, topology, total_charge, field, coupling, fragments, periodic, atoms, backend,
+    precision, tolerance, fragment_charges, electrodes
         as for `create_force`
-    hydrogenMass : amu or a Quantity; mass moved from heavy atoms to the hydrogens bonded to them, as in app.ForceField
-    constraints : None, `app.HBonds` (lengths are sums of covalent radii), or a list of (i, j, distance), distances being Quantities
-        or nm
+    hydrogenMass : amu or a Quantity; mass moved from heavy atoms to the hydrogens bonded to them,
+        as in app.ForceField
+    constraints : None, `app.HBonds` (lengths are sums of covalent radii), or a list of (i, j,
+        distance), distances being Quantities or nm
     removeCMMotion : add a CMMotionRemover
 
     Raises
     ------
     ValueError, RuntimeError
-        as `create_force`; also for hydrogens without bonds where `hydrogenMass` or `constraints` need them
+        as `create_force`; also for hydrogens without bonds where `hydrogenMass` or `constraints`
+        need them
     """
     force = create_force(
         potential,

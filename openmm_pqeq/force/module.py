@@ -1,13 +1,14 @@
 """The potential as a function of what OpenMM hands over: nm and kJ/mol outside, Å and eV inside.
 
-    E(kJ/mol) = 96.485 · E_pot( 10 · positions(nm)[atoms], 10 · box(nm); F = (field_x, field_y, field_z) )
+    E(kJ/mol) = 96.485 · E_pot( 10 · positions(nm)[atoms], 10 · box(nm); F = (field_x, field_y,
+    field_z) )
 
-TorchForce calls `forward(positions, [box,] field_x, field_y, field_z)` and differentiates the result itself. The tensors it passes
-differ from platform to platform: float64 and 0-dimensional parameters on Reference and CPU, float32 and one-dimensional ones on
-CUDA.
+TorchForce calls `forward(positions, [box,] field_x, field_y, field_z)` and differentiates the
+result itself. The tensors it passes differ from platform to platform: float64 and 0-dimensional
+parameters on Reference and CPU, float32 and one-dimensional ones on CUDA.
 
-TorchForce freezes its module, and freezing removes every `detach` from a TorchScript graph: what is to be held fixed in a gradient
-has to be written `data`.
+TorchForce freezes its module, and freezing removes every `detach` from a TorchScript graph: what is
+to be held fixed in a gradient has to be written `data`.
 """
 
 import warnings
@@ -23,7 +24,8 @@ FIELD_PARAMETERS = ("field_x", "field_y", "field_z")
 """Names of OpenMM's global parameters for the field, V/Å, in the order of `forward`."""
 
 PERIODIC_FIELD = 1e-6
-"""A field is along a lattice vector if more than this part of it is; float32 cells are not exact."""
+"""A field is along a lattice vector if more than this part of it is; float32 cells are not
+exact."""
 
 LEAST_VACUUM = 1.0
 """Å that slabs and wires have to leave free in their box, across their periodic directions."""
@@ -34,7 +36,8 @@ class PotentialEnergy(nn.Module):
 
     Parameters
     ----------
-    potential : module with forward(Structure) -> Output, as `Potential.compile_for_inference` returns it
+    potential : module with forward(Structure) -> Output, as `Potential.compile_for_inference`
+        returns it
     numbers : (n_atoms,) int64, atomic numbers of the potential's atoms
     atoms : (n_atoms,) int64, their indices among the particles; None: all particles, in order
     n_particles : particles of the System
@@ -76,10 +79,16 @@ class PotentialEnergy(nn.Module):
         self.is_partly_periodic = self.is_periodic and not bool(pbc.all())
         self.least_vacuum = LEAST_VACUUM
         self.register_buffer("numbers", numbers.to(torch.int64))
-        self.register_buffer("atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64))
+        self.register_buffer(
+            "atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64)
+        )
         self.register_buffer("pbc", pbc.reshape(1, 3))
         present = getattr(potential, "pqeq", None)
-        cores = torch.zeros(len(numbers)) if present is None else present.core_charge[numbers.to(torch.int64)].clone()
+        cores = (
+            torch.zeros(len(numbers))
+            if present is None
+            else present.core_charge[numbers.to(torch.int64)].clone()
+        )
         self.register_buffer("core_charges", cores.to(torch.float64))
         self.register_buffer("batch", torch.zeros(len(numbers), dtype=torch.int64))
 
@@ -94,13 +103,19 @@ class PotentialEnergy(nn.Module):
         """
         structure = self.structure(positions, box, field)
         energy = self.potential(structure).energy.sum()
-        # TorchForce reads the gradients of positions and field even where this potential depends on neither: let them be zero.
-        return energy * self.kj_per_mol_per_ev + 0.0 * (structure.positions.sum() + structure.field.sum()).to(energy.dtype)
+        # TorchForce reads the gradients of positions and field even where this potential depends on
+        # neither: let them be zero.
+        return energy * self.kj_per_mol_per_ev + 0.0 * (
+            structure.positions.sum() + structure.field.sum()
+        ).to(energy.dtype)
 
-    def report(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    def report(
+        self, positions: Tensor, box: Tensor, field: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """What `forward` gives the energy of, for reporters.
 
-        Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and energies (3,) eV of gnn, pqeq and d3, NaN where absent.
+        Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and energies (3,) eV of gnn,
+        pqeq and d3, NaN where absent.
         """
         output = self.potential(self.structure(positions, box, field))
         energies = torch.full([3], float("nan"), dtype=torch.float64, device=output.energy.device)
@@ -115,7 +130,8 @@ class PotentialEnergy(nn.Module):
         device = self.numbers.device
         if positions.size(0) != self.n_particles:
             raise RuntimeError(
-                f"topology: the force was made for {self.n_particles} particles, and the System has {positions.size(0)}. "
+                f"topology: the force was made for {self.n_particles} particles, and the System "
+                f"has {positions.size(0)}. "
                 "Make the force from the topology of that System."
             )
         positions = positions.to(device=device, dtype=dtype)
@@ -123,8 +139,10 @@ class PotentialEnergy(nn.Module):
             positions = positions.index_select(0, self.atoms)
         if not bool(torch.isfinite(positions).all()):
             raise RuntimeError(
-                "positions: finite numbers are expected, and NaN or infinity came. In a starting structure: correct it. "
-                "During a run: the simulation has become unstable; start from a minimised structure or use a shorter time step."
+                "positions: finite numbers are expected, and NaN or infinity came. In a starting "
+                "structure: correct it. "
+                "During a run: the simulation has become unstable; start from a minimised "
+                "structure or use a shorter time step."
             )
         cell = box.to(device=device, dtype=dtype).reshape(1, 3, 3) * self.angstrom_per_nm
         if self.is_partly_periodic:
@@ -132,7 +150,8 @@ class PotentialEnergy(nn.Module):
         field = field.to(device=device, dtype=dtype).reshape(1, 3)
         if self.refuse_periodic_field and self.is_along_periodic(cell[0], field[0]):
             raise RuntimeError(
-                'field: with coupling="full" a component along a periodic direction has no meaning, and one that is not zero came. '
+                'field: with coupling="full" a component along a periodic direction has no '
+                "meaning, and one that is not zero came. "
                 'Set it to zero, or use coupling="shell".'
             )
         return Structure(
@@ -146,20 +165,25 @@ class PotentialEnergy(nn.Module):
         )
 
     def check_vacuum(self, positions: Tensor, cell: Tensor) -> None:
-        """RuntimeError where a slab or wire nearly fills its box: OpenMM may wrap atoms at the far side and tear it apart."""
+        """RuntimeError where a slab or wire nearly fills its box: OpenMM may wrap atoms at the far
+        side and tear it apart."""
         across = positions @ torch.linalg.inv(cell)
         extent = (across.max(dim=0)[0] - across.min(dim=0)[0]) * cell.norm(2, dim=1)
         thin = (extent > cell.norm(2, dim=1) - self.least_vacuum) & ~self.pbc[0]
         if bool(thin.any()):
             axis = int(torch.argmax(thin.to(torch.int64)))
             raise RuntimeError(
-                f"periodic: along box vector {axis}, which is not periodic, the atoms reach over {float(extent[axis])} Å of a box"
-                f" of {float(cell[axis].norm(2))} Å, and OpenMM may wrap atoms there. Leave at least {self.least_vacuum} Å of"
-                " vacuum: make the box longer (the result does not depend on it), and keep the atoms in it"
+                f"periodic: along box vector {axis}, which is not periodic, the atoms reach over "
+                f"{float(extent[axis])} Å of a box"
+                f" of {float(cell[axis].norm(2))} Å, and OpenMM may wrap atoms there. Leave at "
+                f"least {self.least_vacuum} Å of"
+                " vacuum: make the box longer (the result does not depend on it), and keep the "
+                "atoms in it"
             )
 
     def is_along_periodic(self, cell: Tensor, field: Tensor) -> bool:
-        """Whether the field (3,) is not perpendicular to every periodic lattice vector of the cell (3, 3)."""
+        """Whether the field (3,) is not perpendicular to every periodic lattice vector of the cell
+        (3, 3)."""
         vectors = cell[self.pbc[0]]
         along = (vectors * field).sum(1).abs()
         return bool((along > self.periodic_field * vectors.norm(2, dim=1) * field.norm(2)).any())
@@ -172,14 +196,19 @@ class PeriodicEnergy(nn.Module):
         super().__init__()
         self.energy = energy
 
-    def forward(self, positions: Tensor, box: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor) -> Tensor:
+    def forward(
+        self, positions: Tensor, box: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor
+    ) -> Tensor:
         """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
         field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
         return self.energy(positions, box, field)
 
     @torch.jit.export
-    def report(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who find the module in the System."""
+    def report(
+        self, positions: Tensor, box: Tensor, field: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who
+        find the module in the System."""
         return self.energy.report(positions, box, field)
 
 
@@ -190,21 +219,32 @@ class ClusterEnergy(nn.Module):
         super().__init__()
         self.energy = energy
 
-    def forward(self, positions: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor) -> Tensor:
+    def forward(
+        self, positions: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor
+    ) -> Tensor:
         """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
         field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
         box = torch.zeros([3, 3], dtype=positions.dtype, device=positions.device)
         return self.energy(positions, box, field)
 
     @torch.jit.export
-    def report(self, positions: Tensor, box: Tensor, field: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who find the module in the System."""
+    def report(
+        self, positions: Tensor, box: Tensor, field: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who
+        find the module in the System."""
         return self.energy.report(positions, box, field)
 
 
 def script_energy(energy: PotentialEnergy, periodic: bool) -> torch.jit.ScriptModule:
-    """The scripted module for either route, on the CPU, in evaluation mode, its parameters fixed."""
-    module = (PeriodicEnergy(energy) if periodic else ClusterEnergy(energy)).to("cpu").eval().requires_grad_(False)
+    """The scripted module for either route, on the CPU, in evaluation mode, its parameters
+    fixed."""
+    module = (
+        (PeriodicEnergy(energy) if periodic else ClusterEnergy(energy))
+        .to("cpu")
+        .eval()
+        .requires_grad_(False)
+    )
     with warnings.catch_warnings():
         # torch 2.10 and later call TorchScript deprecated; both routes rest on it.
         warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)

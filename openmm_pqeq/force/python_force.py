@@ -2,9 +2,9 @@
 
     state → E (kJ/mol),  −∂E/∂r (kJ/mol/nm)
 
-It holds the same scripted module as the TorchForce route and pickles it as bytes, so that a System with this force can be written
-to XML, copied, and read again after `import openmm_pqeq`. Works with any torch; uses the GPU where torch has one, whatever the
-platform.
+It holds the same scripted module as the TorchForce route and pickles it as bytes, so that a System
+with this force can be written to XML, copied, and read again after `import openmm_pqeq`. Works with
+any torch; uses the GPU where torch has one, whatever the platform.
 """
 
 import io
@@ -23,9 +23,14 @@ from torch import Tensor
 from openmm_pqeq.force.module import FIELD_PARAMETERS
 
 
-def python_force(module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]) -> openmm.Force:
-    """PythonForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters' default values."""
-    force = openmm.PythonForce(EnergyAndForces(module, periodic), dict(zip(FIELD_PARAMETERS, field, strict=True)))
+def python_force(
+    module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]
+) -> openmm.Force:
+    """PythonForce of a module from `force_module.script_energy`; `field` (V/Å) gives the
+    parameters' default values."""
+    force = openmm.PythonForce(
+        EnergyAndForces(module, periodic), dict(zip(FIELD_PARAMETERS, field, strict=True))
+    )
     force.setUsesPeriodicBoundaryConditions(periodic)
     return force
 
@@ -44,15 +49,20 @@ class EnergyAndForces:
         self.module = module.to(_device())
 
     def __call__(self, state: State) -> tuple[float, np.ndarray]:
-        """Energy (kJ/mol) and forces (n_particles, 3) (kJ/mol/nm) at the State's positions, box and field parameters.
+        """Energy (kJ/mol) and forces (n_particles, 3) (kJ/mol/nm) at the State's positions, box and
+        field parameters.
 
-        Raises RuntimeError with the potential's own words: positions that are not finite, two atoms at one place, charges that do
-        not converge.
+        Raises RuntimeError with the potential's own words: positions that are not finite, two atoms
+        at one place, charges that do not converge.
         """
-        positions = _tensor(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)).requires_grad_(True)
+        positions = _tensor(
+            state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        ).requires_grad_(True)
         inputs = [positions]
         if self.periodic:
-            inputs.append(_tensor(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)))
+            inputs.append(
+                _tensor(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
+            )
         parameters = state.getParameters()
         inputs += [_tensor(parameters[name]) for name in FIELD_PARAMETERS]
         try:

@@ -1,7 +1,9 @@
-"""The TorchForce behind `backend="torchscript"`, and an import of openmmtorch that works in any order.
+"""The TorchForce behind `backend="torchscript"`, and an import of openmmtorch that works in any
+order.
 
-openmmtorch finds torch's libraries only after torch was imported. Where OpenMM was imported before torch, OpenMM could not load the
-plugins of openmmtorch for the same reason, and a Context would miss their kernels: they are loaded here, late.
+openmmtorch finds torch's libraries only after torch was imported. Where OpenMM was imported before
+torch, OpenMM could not load the plugins of openmmtorch for the same reason, and a Context would
+miss their kernels: they are loaded here, late.
 """
 
 import importlib
@@ -20,8 +22,11 @@ from openmm_pqeq.force.module import FIELD_PARAMETERS
 _loaded_late: set[str] = set()
 
 
-def torch_force(module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]) -> openmm.Force:
-    """TorchForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters' default values."""
+def torch_force(
+    module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]
+) -> openmm.Force:
+    """TorchForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters'
+    default values."""
     force = import_openmmtorch().TorchForce(flattened(module))
     force.setUsesPeriodicBoundaryConditions(periodic)
     for name, value in zip(FIELD_PARAMETERS, field, strict=True):
@@ -31,15 +36,18 @@ def torch_force(module: torch.jit.ScriptModule, periodic: bool, field: Sequence[
 
 
 def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    """The module as one function, and one for reporters, its settings folded in and its tensors left as they are.
+    """The module as one function, and one for reporters, its settings folded in and its tensors
+    left as they are.
 
-    TorchForce moves the tensors to its device and freezes the module there for good. Freezing deletes the methods it inlines, and
-    an error raised in one of them would then look for its name: a segmentation fault instead of a message. Nothing is left to
-    inline.
+    TorchForce moves the tensors to its device and freezes the module there for good. Freezing
+    deletes the methods it inlines, and an error raised in one of them would then look for its name:
+    a segmentation fault instead of a message. Nothing is left to inline.
     """
     tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
     for_reporters = ["report", "energy.has_charges"]
-    return torch.jit.freeze(module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False)
+    return torch.jit.freeze(
+        module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False
+    )
 
 
 def import_openmmtorch() -> ModuleType:

@@ -1,10 +1,12 @@
-"""One interaction of the network: neighbours' features, coupled to directions, weighted by distance, summed.
+"""One interaction of the network: neighbours' features, coupled to directions, weighted by
+distance, summed.
 
     m_i = (1/n̄) Σ_j R(r_ij) ⊙ [ (L_up h)_j ⊗ Y(r̂_ij) ]
     h_i ← gate( L_down m_i + W_{Z_i} h_i )
 
-Each path (l1, l2 → l) of the product has a weight per channel and its own slot in m. Features are lists with one tensor
-(n_atoms, 2l+1, channels) per irrep, so that every linear map is a product of matrices on the last axis.
+Each path (l1, l2 → l) of the product has a weight per channel and its own slot in m. Features are
+lists with one tensor (n_atoms, 2l+1, channels) per irrep, so that every linear map is a product of
+matrices on the last axis.
 
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
@@ -57,8 +59,9 @@ class SpeciesLinear(nn.Module):
 class TensorProduct(ExactBuffers):
     """Σ_j R_p ⊙ (x_j ⊗ Y(r̂_ij))_p for one input irrep and each of its paths p.
 
-    The coupling with Y is a matrix (2l_in+1, 2l+1) per pair; with the pairs of an atom side by side, its product with the weighted
-    features sums over neighbours as well, and no message is ever stored.
+    The coupling with Y is a matrix (2l_in+1, 2l+1) per pair; with the pairs of an atom side by
+    side, its product with the weighted features sums over neighbours as well, and no message is
+    ever stored.
 
     Parameters
     ----------
@@ -79,7 +82,10 @@ class TensorProduct(ExactBuffers):
         self.register_constants()
 
     def constants(self) -> dict[str, Tensor]:
-        offsets = [sum(2 * degree + 1 for degree in self.harmonics[:block]) for block in range(len(self.harmonics) + 1)]
+        offsets = [
+            sum(2 * degree + 1 for degree in self.harmonics[:block])
+            for block in range(len(self.harmonics) + 1)
+        ]
         columns = [torch.zeros(offsets[-1], 0, dtype=torch.float64)]
         for block, l_out in self.paths:
             coefficients = coupling(self.l_in, self.harmonics[block], l_out)
@@ -89,7 +95,8 @@ class TensorProduct(ExactBuffers):
         return {"coefficients": torch.cat(columns, dim=1)}
 
     def forward(self, x: Tensor, weights: Tensor, around: Neighborhood) -> list[Tensor]:
-        """One (n_atoms, 2l+1, channels) per path from x (n_atoms, 2l_in+1, channels) and R (n_places, n_paths·channels)."""
+        """One (n_atoms, 2l+1, channels) per path from x (n_atoms, 2l_in+1, channels) and R
+        (n_places, n_paths·channels)."""
         n_atoms, channels = x.size(0), x.size(2)
         neighbors = x.index_select(0, around.neighbors)
         matrices = torch.split(around.harmonics @ self.coefficients, self.matrix_sizes, dim=1)
@@ -103,14 +110,17 @@ class TensorProduct(ExactBuffers):
 
 
 class Gate(nn.Module):
-    """act(scalars), and features of l > 0 times act(their gates); act follows the parity of the scalar."""
+    """act(scalars), and features of l > 0 times act(their gates); act follows the parity of the
+    scalar."""
 
     n_gated: list[int]
 
     def __init__(self, layer: Layer, nonlinearities: dict[str, str]):
         super().__init__()
         scalars = [ir for ir in layer.outputs if ir.l == 0]
-        self.activations = nn.ModuleList(Activation(nonlinearities["e" if ir.p == 1 else "o"]) for ir in scalars)
+        self.activations = nn.ModuleList(
+            Activation(nonlinearities["e" if ir.p == 1 else "o"]) for ir in scalars
+        )
         self.n_scalars = [layer.scalars.get(ir, 0) for ir in scalars]
         self.n_gates = [sum(layer.gated.values()) if ir == EVEN else 0 for ir in scalars]
         self.n_gated = list(layer.gated.values())
@@ -120,7 +130,9 @@ class Gate(nn.Module):
         out: list[Tensor] = []
         gates = blocks[0]
         for index, activation in enumerate(self.activations):
-            scalars, others = torch.split(activation(blocks[index]), [self.n_scalars[index], self.n_gates[index]], dim=2)
+            scalars, others = torch.split(
+                activation(blocks[index]), [self.n_scalars[index], self.n_gates[index]], dim=2
+            )
             if self.n_scalars[index] > 0:
                 out.append(scalars)
             if self.n_gates[index] > 0:
@@ -138,7 +150,8 @@ class Interaction(nn.Module):
     ----------
     layer : its blocks and paths
     harmonics : l of each block of spherical harmonics
-    radial : from the basis to the weights of all paths, input by input, path by path, channels fastest
+    radial : from the basis to the weights of all paths, input by input, path by path, channels
+        fastest
     n_species : of the self-connection; 0 for none
     avg_neighbors : n̄
     nonlinearities : of even and odd scalars, {"e": ..., "o": ...}
@@ -161,26 +174,50 @@ class Interaction(nn.Module):
         generator: torch.Generator,
     ):
         super().__init__()
-        inputs, outputs, paths = list(layer.inputs.items()), list(layer.outputs.items()), layer.paths
+        inputs, outputs, paths = (
+            list(layer.inputs.items()),
+            list(layer.outputs.items()),
+            layer.paths,
+        )
         self.layer = layer
         self.avg_neighbors = float(avg_neighbors)
         self.radial = radial
         self.up = nn.ModuleList(Linear(mul, mul, generator) for _, mul in inputs)
         self.products = nn.ModuleList(
-            TensorProduct(ir.l, harmonics, [(p.harmonic, outputs[p.output][0].l) for p in paths if p.input == index])
+            TensorProduct(
+                ir.l,
+                harmonics,
+                [(p.harmonic, outputs[p.output][0].l) for p in paths if p.input == index],
+            )
             for index, (ir, _) in enumerate(inputs)
         )
-        self.n_weights = [sum(p.input == index for p in paths) * mul for index, (_, mul) in enumerate(inputs)]
-        self.slots = [[slot for slot, p in enumerate(paths) if p.output == index] for index in range(len(outputs))]
+        self.n_weights = [
+            sum(p.input == index for p in paths) * mul for index, (_, mul) in enumerate(inputs)
+        ]
+        self.slots = [
+            [slot for slot, p in enumerate(paths) if p.output == index]
+            for index in range(len(outputs))
+        ]
         n_channels = [sum(inputs[paths[slot].input][1] for slot in slots) for slots in self.slots]
         self.dims = [2 * ir.l + 1 for ir, _ in outputs]
-        self.down = nn.ModuleList(Linear(n, mul, generator) for n, (_, mul) in zip(n_channels, outputs))
-        own = [(i, o) for o, (ir, _) in enumerate(outputs) for i, (source, _) in enumerate(inputs) if n_species and source == ir]
+        self.down = nn.ModuleList(
+            Linear(n, mul, generator) for n, (_, mul) in zip(n_channels, outputs)
+        )
+        own = [
+            (i, o)
+            for o, (ir, _) in enumerate(outputs)
+            for i, (source, _) in enumerate(inputs)
+            if n_species and source == ir
+        ]
         self.own_inputs, self.own_outputs = [i for i, _ in own], [o for _, o in own]
-        self.self_connection = nn.ModuleList(SpeciesLinear(n_species, inputs[i][1], outputs[o][1], generator) for i, o in own)
+        self.self_connection = nn.ModuleList(
+            SpeciesLinear(n_species, inputs[i][1], outputs[o][1], generator) for i, o in own
+        )
         self.gate = Gate(layer, nonlinearities)
 
-    def forward(self, features: list[Tensor], species: Species, around: Neighborhood) -> list[Tensor]:
+    def forward(
+        self, features: list[Tensor], species: Species, around: Neighborhood
+    ) -> list[Tensor]:
         """New features of all atoms."""
         weights = torch.split(self.radial(around.basis), self.n_weights, dim=1)
         messages: list[Tensor] = []
@@ -189,7 +226,9 @@ class Interaction(nn.Module):
         blocks: list[Tensor] = []
         for index, down in enumerate(self.down):
             nothing = features[0].new_zeros(features[0].size(0), self.dims[index], 0)
-            blocks.append(down(torch.cat([nothing] + [messages[slot] for slot in self.slots[index]], dim=2)))
+            blocks.append(
+                down(torch.cat([nothing] + [messages[slot] for slot in self.slots[index]], dim=2))
+            )
         for index, connection in enumerate(self.self_connection):
             target = self.own_outputs[index]
             blocks[target] = blocks[target] + connection(features[self.own_inputs[index]], species)

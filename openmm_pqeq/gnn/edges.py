@@ -1,7 +1,9 @@
-"""The pairs of a structure as the equivariant convolution reads them: by centre, and by neighbour for derivatives.
+"""The pairs of a structure as the equivariant convolution reads them: by centre, and by neighbour
+for derivatives.
 
-The pairs of centre i are those from `rows[i]` to `rows[i + 1]`. Those whose neighbour is j are `by_neighbor[k]` for k from
-`neighbor_rows[j]` to `neighbor_rows[j + 1]`: a sum over them needs no two threads to write to one place.
+The pairs of centre i are those from `rows[i]` to `rows[i + 1]`. Those whose neighbour is j are
+`by_neighbor[k]` for k from `neighbor_rows[j]` to `neighbor_rows[j + 1]`: a sum over them needs no
+two threads to write to one place.
 """
 
 from typing import NamedTuple
@@ -30,10 +32,20 @@ class Edges(NamedTuple):
     by_neighbor: Tensor
 
 
-def edges_of(n_atoms: int, centers: Tensor, neighbors: Tensor, distances: Tensor, harmonics: Tensor) -> Edges:
+def edges_of(
+    n_atoms: int, centers: Tensor, neighbors: Tensor, distances: Tensor, harmonics: Tensor
+) -> Edges:
     """Edges from pairs sorted by `centers`."""
     by_neighbor = torch.argsort(neighbors, stable=True)
-    return Edges(distances, harmonics, _begin(n_atoms, centers), centers, neighbors, _begin(n_atoms, neighbors), by_neighbor)
+    return Edges(
+        distances,
+        harmonics,
+        _begin(n_atoms, centers),
+        centers,
+        neighbors,
+        _begin(n_atoms, neighbors),
+        by_neighbor,
+    )
 
 
 def _begin(n_atoms: int, index: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ What depends on the weights alone is computed once:
 
     R(r)             a table of polynomials (radial_table.py), inside the fused convolution (equivariant_convolution.py)
     L_up/n̄           one matrix; channels filled up with zeros to whole vector registers, and the rows of L_down with them
-    W[Z] of layer 1  the embedding times L_up and times the self-connection: rows picked by species, no matrices at all
+    W[Z] of layer 1  the embedding times L_up and times the self-connection: rows picked by species,
+    no matrices at all
     L_1 L_2          one vector, with the scale and shift of the elements after it
 
 The original stays as it is: it is what is trained, saved and differentiated twice.
@@ -29,11 +30,15 @@ OPERATORS = ("equivariant_convolution", "equivariant_convolution_backward")
 
 
 def can_be_fused(network: NequIP) -> bool:
-    """Whether the native operators are there and take this network: dtype float32 or float64, l up to 8.
+    """Whether the native operators are there and take this network: dtype float32 or float64, l up
+    to 8.
 
-    Without them the network is fastest as it is: in plain torch the tables would cost more than the radial networks they replace.
+    Without them the network is fastest as it is: in plain torch the tables would cost more than the
+    radial networks they replace.
     """
-    irreps = [ir for layer in layers_of(network) for ir in (*layer.layer.inputs, *layer.layer.outputs)]
+    irreps = [
+        ir for layer in layers_of(network) for ir in (*layer.layer.inputs, *layer.layer.outputs)
+    ]
     fits = network.embedding.dtype in DERIVATIVES and max(ir.l for ir in irreps) <= 8
     return fits and all(ops.available(operator) for operator in OPERATORS)
 
@@ -56,10 +61,15 @@ class InferenceNequIP(nn.Module):
         self.species, self.cutoff, self.sign = list(network.species), network.cutoff, network.sign
         self.harmonics = network.harmonics
         self.interactions = nn.ModuleList(
-            InferenceInteraction(layer, network, from_species=k == 0) for k, layer in enumerate(layers_of(network))
+            InferenceInteraction(layer, network, from_species=k == 0)
+            for k, layer in enumerate(layers_of(network))
         )
         one, two = (folded(linear) for linear in network.readout)
-        for name, value in (("readout", one @ two), ("scale", network.scale), ("shift", network.shift)):
+        for name, value in (
+            ("readout", one @ two),
+            ("scale", network.scale),
+            ("shift", network.shift),
+        ):
             self.register_buffer(name, value.detach().clone(), persistent=False)
         self.register_buffer("index_of", network.index_of.clone(), persistent=False)
 
@@ -76,7 +86,8 @@ class InferenceNequIP(nn.Module):
         return self.read_out(features, index).to(pairs.vectors.dtype)
 
     def layout(self, numbers: Tensor, pairs: Pairs) -> tuple[Tensor, Species, Edges]:
-        """What every layer reads: the place in `species` of each atom (n_atoms,), atoms by species, and edges."""
+        """What every layer reads: the place in `species` of each atom (n_atoms,), atoms by species,
+        and edges."""
         index = species_index(numbers, self.index_of, self.species)
         near = within(pairs, self.cutoff)
         vectors = self.sign * near.vectors.to(self.readout.dtype)
@@ -91,7 +102,8 @@ class InferenceNequIP(nn.Module):
 
 
 class InferenceInteraction(nn.Module):
-    """A layer. `from_species`: the first one, whose input is the embedding of each atom's species."""
+    """A layer. `from_species`: the first one, whose input is the embedding of each atom's
+    species."""
 
     own_outputs: list[int]
     rows: list[int]
@@ -99,18 +111,30 @@ class InferenceInteraction(nn.Module):
     def __init__(self, layer: Interaction, network: NequIP, from_species: bool):
         super().__init__()
         self.rows, self.own_outputs = layer.dims, layer.own_outputs
-        self.source = SpeciesSource(layer, network.embedding) if from_species else FeatureSource(layer)
-        table = RadialTable(_radial_function(layer, network), network.cutoff, network.embedding.dtype)
+        self.source = (
+            SpeciesSource(layer, network.embedding) if from_species else FeatureSource(layer)
+        )
+        table = RadialTable(
+            _radial_function(layer, network), network.cutoff, network.embedding.dtype
+        )
         plan = plan_convolution(layer.layer, network.harmonics.degrees)
         inputs = list(layer.layer.inputs.values())
-        self.convolution = EquivariantConvolution(plan, table, [inputs[path.input] for path in layer.layer.paths])
+        self.convolution = EquivariantConvolution(
+            plan, table, [inputs[path.input] for path in layer.layer.paths]
+        )
         self.down = nn.ModuleList(
-            Matrix(_padded_rows(folded(down), [inputs[layer.layer.paths[slot].input] for slot in slots]))
+            Matrix(
+                _padded_rows(
+                    folded(down), [inputs[layer.layer.paths[slot].input] for slot in slots]
+                )
+            )
             for down, slots in zip(layer.down, layer.slots)
         )
         self.gate = layer.gate
 
-    def forward(self, features: list[Tensor], index: Tensor, species: Species, edges: Edges) -> list[Tensor]:
+    def forward(
+        self, features: list[Tensor], index: Tensor, species: Species, edges: Edges
+    ) -> list[Tensor]:
         """New features of all atoms."""
         sources, own = self.source(features, index, species)
         messages = self.convolution(sources, edges)
@@ -156,17 +180,24 @@ class SpeciesMatrix(nn.Module):
 
 
 class FeatureSource(nn.Module):
-    """What a layer reads of its input: L_up x/n̄ for the convolution, W[Z] x for the self-connection."""
+    """What a layer reads of its input: L_up x/n̄ for the convolution, W[Z] x for the
+    self-connection."""
 
     own_inputs: list[int]
 
     def __init__(self, layer: Interaction):
         super().__init__()
         self.own_inputs = layer.own_inputs
-        self.up = nn.ModuleList(Matrix(_padded_columns(folded(up) / layer.avg_neighbors)) for up in layer.up)
-        self.own = nn.ModuleList(SpeciesMatrix(folded(connection)) for connection in layer.self_connection)
+        self.up = nn.ModuleList(
+            Matrix(_padded_columns(folded(up) / layer.avg_neighbors)) for up in layer.up
+        )
+        self.own = nn.ModuleList(
+            SpeciesMatrix(folded(connection)) for connection in layer.self_connection
+        )
 
-    def forward(self, features: list[Tensor], index: Tensor, species: Species) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(
+        self, features: list[Tensor], index: Tensor, species: Species
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """One of each per input and per self-connection."""
         up: list[Tensor] = []
         for block, matrix in enumerate(self.up):
@@ -193,7 +224,9 @@ class SpeciesSource(nn.Module):
         self.register_buffer("up", up.detach().clone(), persistent=False)
         self.register_buffer("own", own.detach().clone(), persistent=False)
 
-    def forward(self, features: list[Tensor], index: Tensor, species: Species) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(
+        self, features: list[Tensor], index: Tensor, species: Species
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """One per input and per self-connection."""
         own: list[Tensor] = []
         if self.has_own:
@@ -220,14 +253,18 @@ def _padded_columns(matrix: Tensor) -> Tensor:
 def _padded_rows(matrix: Tensor, channels: list[int]) -> Tensor:
     """Rows of zeros after those of each path, for its channels that are not there."""
     parts = [
-        torch.nn.functional.pad(part, [0, 0, 0, padded(part.size(0)) - part.size(0)]) for part in torch.split(matrix, channels)
+        torch.nn.functional.pad(part, [0, 0, 0, padded(part.size(0)) - part.size(0)])
+        for part in torch.split(matrix, channels)
     ]
     return torch.cat([matrix[:0], *parts])
 
 
 def _radial_function(layer: Interaction, network: NequIP) -> Callable[[Tensor], Tensor]:
     """Distances → weights of all paths, in float64."""
-    basis, radial = (copy.deepcopy(module).to(torch.float64).requires_grad_(False) for module in (network.basis, layer.radial))
+    basis, radial = (
+        copy.deepcopy(module).to(torch.float64).requires_grad_(False)
+        for module in (network.basis, layer.radial)
+    )
 
     def weights(distances: Tensor) -> Tensor:
         return radial(basis(distances))

@@ -1,8 +1,8 @@
 """The surroundings of all atoms, as every layer of the network reads them.
 
-The neighbours of an atom lie side by side, and every atom has the same number of places: as many as the atom with most neighbours
-needs. A sum over neighbours is then a product of matrices, the same on every run. In an empty place basis and harmonics are zero,
-and so is what it adds.
+The neighbours of an atom lie side by side, and every atom has the same number of places: as many as
+the atom with most neighbours needs. A sum over neighbours is then a product of matrices, the same
+on every run. In an empty place basis and harmonics are zero, and so is what it adds.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,9 @@ class Species(NamedTuple):
     counts: list[int]
 
 
-def neighborhood(n_atoms: int, centers: Tensor, neighbors: Tensor, basis: Tensor, harmonics: Tensor) -> Neighborhood:
+def neighborhood(
+    n_atoms: int, centers: Tensor, neighbors: Tensor, basis: Tensor, harmonics: Tensor
+) -> Neighborhood:
     """Lay out pairs, sorted by `centers`, atom by atom."""
     counts = torch.bincount(centers, minlength=n_atoms)
     places = max(int(counts.max()), 1)
@@ -62,12 +64,14 @@ def by_species(index: Tensor, n_species: int) -> Species:
 def species_index(numbers: Tensor, index_of: Tensor, species: list[str]) -> Tensor:
     """Position in `species` of each atomic number (n_atoms,); raises for one that is not there.
 
-    index_of : position by atomic number, −1 for an unknown element; the last entry is for numbers beyond the table
+    index_of : position by atomic number, −1 for an unknown element; the last entry is for numbers
+        beyond the table
     """
     index = index_of[numbers.clamp(0, index_of.size(0) - 1)]
     unknown = numbers[index < 0]
     if unknown.numel() > 0:
         raise ValueError(
-            f"the network knows the elements {species} and not atomic number {int(unknown[0])}; use a model trained for it"
+            f"the network knows the elements {species} and not atomic number {int(unknown[0])}; "
+            "use a model trained for it"
         )
     return index

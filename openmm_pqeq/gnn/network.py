@@ -4,8 +4,9 @@
     hᵏ⁺¹ = gate( L_down (1/n̄) Σ_j R(r_ij) ⊙ (L_up hᵏ)_j ⊗ Y(v̂_ij) + W_{Z_i} hᵏ_i )      interactions, convolution.py
     E_i  = scale_{Z_i} · (h_i L_1 L_2) + shift_{Z_i}         readout, eV
 
-v_ij = ± (r_j − r_i): + for `edge_sign="training"`, − for "notebook". The sign is part of a model. It does not matter where parities
-are labelled truly, but it does in models that label vectors '1e' (the published ReaxNet among them).
+v_ij = ± (r_j − r_i): + for `edge_sign="training"`, − for "notebook". The sign is part of a model.
+It does not matter where parities are labelled truly, but it does in models that label vectors '1e'
+(the published ReaxNet among them).
 
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
@@ -29,8 +30,9 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 class NequIP(nn.Module):
     """Atomic energies of the short-range part.
 
-    Made in float64; cast with `.to(torch.float32)`. May be differentiated any number of times in the vectors (training on forces
-    needs two); across the cutoff the energy has as many continuous derivatives as the envelope.
+    Made in float64; cast with `.to(torch.float32)`. May be differentiated any number of times in
+    the vectors (training on forces needs two); across the cutoff the energy has as many continuous
+    derivatives as the envelope.
 
     Parameters
     ----------
@@ -81,7 +83,12 @@ class NequIP(nn.Module):
         self.species = list(species)
         self.cutoff = float(r_max)
         self.sign = _sign(edge_sign)
-        sizes = {"layers": layers, "r_max": r_max, "n_basis": n_basis, "avg_neighbors": avg_neighbors}
+        sizes = {
+            "layers": layers,
+            "r_max": r_max,
+            "n_basis": n_basis,
+            "avg_neighbors": avg_neighbors,
+        }
         _check(self.species, sh_irreps, nonlinearities, sizes)
         degrees = [ir.l for _, ir in Irreps(sh_irreps)]
         plan = plan_layers(hidden_irreps, sh_irreps, layers, self_connection)
@@ -97,30 +104,41 @@ class NequIP(nn.Module):
             widths = [n_basis, *radial_hidden, n_weights]
             radial = RadialNetwork(widths, radial_nonlinearity, basis_gain(self.basis), generator)
             own_species = n_species if self_connection else 0
-            self.interactions.append(Interaction(layer, degrees, radial, own_species, avg_neighbors, nonlinearities, generator))
+            self.interactions.append(
+                Interaction(
+                    layer, degrees, radial, own_species, avg_neighbors, nonlinearities, generator
+                )
+            )
         n_last = plan[-1].scalars[EVEN]
         n_readout = max(n_last // 2, 1) if readout_hidden is None else readout_hidden
-        self.readout = nn.Sequential(Linear(n_last, n_readout, generator), Linear(n_readout, 1, generator))
+        self.readout = nn.Sequential(
+            Linear(n_last, n_readout, generator), Linear(n_readout, 1, generator)
+        )
 
         self.register_buffer("scale", _per_species("scale", scale, self.species))
         self.register_buffer("shift", _per_species("shift", shift, self.species))
-        index_of = torch.full((len(SYMBOLS) + 1,), -1, dtype=torch.int64)  # the last entry: anything beyond the table
+        index_of = torch.full(
+            (len(SYMBOLS) + 1,), -1, dtype=torch.int64
+        )  # the last entry: anything beyond the table
         index_of[[ATOMIC_NUMBERS[symbol] for symbol in self.species]] = torch.arange(n_species)
         self.register_buffer("index_of", index_of, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Scale and shift stay float64: energies of isolated atoms have more digits than float32."""
+        """Scale and shift stay float64: energies of isolated atoms have more digits than
+        float32."""
         scale, shift = self.scale, self.shift
         super()._apply(fn, recurse)
         self.scale, self.shift = scale.to(self.scale.device), shift.to(self.shift.device)
         return self
 
     def species_index(self, numbers: Tensor) -> Tensor:
-        """Position in `species` of each atomic number (n_atoms,); raises for one that is not there."""
+        """Position in `species` of each atomic number (n_atoms,); raises for one that is not
+        there."""
         return species_index(numbers, self.index_of, self.species)
 
     def forward(self, numbers: Tensor, pairs: Pairs) -> Tensor:
-        """Atomic energies (n_atoms,) eV, in the dtype of the pair vectors; computed in the module's own.
+        """Atomic energies (n_atoms,) eV, in the dtype of the pair vectors; computed in the module's
+        own.
 
         numbers : (n_atoms,) atomic numbers
         pairs : all pairs within the cutoff or a larger one
@@ -131,7 +149,9 @@ class NequIP(nn.Module):
         vectors = self.sign * near.vectors.to(self.embedding.dtype)
         distances = vectors.norm(2, dim=1)
         harmonics = self.harmonics(vectors / distances.unsqueeze(1))
-        around = neighborhood(numbers.size(0), near.centers, near.neighbors, self.basis(distances), harmonics)
+        around = neighborhood(
+            numbers.size(0), near.centers, near.neighbors, self.basis(distances), harmonics
+        )
         features = [self.embedding[index].unsqueeze(1)]
         for interaction in self.interactions:
             features = interaction(features, species, around)
@@ -146,15 +166,23 @@ def _sign(edge_sign: str) -> float:
     return signs[edge_sign]
 
 
-def _check(species: list[str], sh_irreps: str, nonlinearities: dict[str, str], positive: dict[str, float]) -> None:
+def _check(
+    species: list[str], sh_irreps: str, nonlinearities: dict[str, str], positive: dict[str, float]
+) -> None:
     unknown = [symbol for symbol in species if symbol not in ATOMIC_NUMBERS]
     if unknown or len(set(species)) < len(species) or not species:
-        raise ValueError(f"species must be different element symbols such as ['Ba', 'Ti', 'O'], got {species}")
+        raise ValueError(
+            f"species must be different element symbols such as ['Ba', 'Ti', 'O'], got {species}"
+        )
     if any(mul != 1 for mul, _ in Irreps(sh_irreps)):
-        raise ValueError(f"sh_irreps must have multiplicity one throughout, such as '1x0e + 1x1o', got '{sh_irreps}'")
+        raise ValueError(
+            "sh_irreps must have multiplicity one throughout, such as '1x0e + 1x1o', got "
+            f"'{sh_irreps}'"
+        )
     if set(nonlinearities) != {"e", "o"} or nonlinearities["o"] != "tanh":
         raise ValueError(
-            f"nonlinearities must be {{'e': ..., 'o': 'tanh'}} (odd scalars need an odd function), got {nonlinearities}"
+            f"nonlinearities must be {{'e': ..., 'o': 'tanh'}} (odd scalars need an odd function), "
+            f"got {nonlinearities}"
         )
     for name, value in positive.items():
         if not value > 0:

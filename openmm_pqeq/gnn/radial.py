@@ -2,12 +2,14 @@
 
     b_n(r) = (2/r_c) sin(f_n r/r_c)/r · u(r),   R(r) = MLP(b(r))
 
-f_n are trained and start as nπ. The envelope u goes smoothly to zero at the cutoff r_c; the MLP has no bias, so R does too.
+f_n are trained and start as nπ. The envelope u goes smoothly to zero at the cutoff r_c; the MLP has
+no bias, so R does too.
 
     polynomial   1 − 28 x⁶ + 48 x⁷ − 21 x⁸,  x = r/r_c                                    (two continuous derivatives at r_c)
     xplor        1 up to r_on = r_c − 0.5 Å, then (r_c² − r²)² (r_c² + 2r² − 3 r_on²)/(r_c² − r_on²)³     (one)
 
-Gasteiger et al., ICLR 2020, https://doi.org/10.48550/arXiv.2003.03123 (basis and polynomial). Distances in Å.
+Gasteiger et al., ICLR 2020, https://doi.org/10.48550/arXiv.2003.03123 (basis and polynomial).
+Distances in Å.
 """
 
 import math
@@ -20,8 +22,8 @@ XPLOR_WIDTH = 0.5
 """Å between the onset of the xplor envelope and the cutoff."""
 
 NORMS = {"silu": 0.5964586854233045, "tanh": 0.6279282481638502}
-"""√⟨act(x)²⟩ of a normal variable x, which activations are divided by: the estimates that the published ReaxNet models were
-made with (exact: 0.596469, 0.627929)."""
+"""√⟨act(x)²⟩ of a normal variable x, which activations are divided by: the estimates that the
+published ReaxNet models were made with (exact: 0.596469, 0.627929)."""
 
 
 class Activation(nn.Module):
@@ -86,7 +88,8 @@ class RadialBasis(nn.Module):
 
 
 def basis_gain(basis: RadialBasis) -> float:
-    """1/√(Σ_n ⟨b_n²⟩), the average over the cutoff sphere: brings the first layer of an MLP to unit scale."""
+    """1/√(Σ_n ⟨b_n²⟩), the average over the cutoff sphere: brings the first layer of an MLP to unit
+    scale."""
     with torch.no_grad():
         x = torch.linspace(0.0, 1.0, 2001, dtype=torch.float64)[1:]
         squares = (basis(x * basis.cutoff) ** 2).sum(1)
@@ -96,7 +99,8 @@ def basis_gain(basis: RadialBasis) -> float:
 class RadialNetwork(nn.Module):
     """MLP from the basis to one weight per path and channel, without bias: R(b) → 0 as b → 0.
 
-    x ← act(g_k x W_k), the last layer linear; W start as normal variables, g_k = 1/√width keeps the scale.
+    x ← act(g_k x W_k), the last layer linear; W start as normal variables, g_k = 1/√width keeps the
+    scale.
 
     Parameters
     ----------
@@ -105,12 +109,15 @@ class RadialNetwork(nn.Module):
     gain : g_0; the others follow from the widths
     """
 
-    def __init__(self, widths: list[int], nonlinearity: str, gain: float, generator: torch.Generator):
+    def __init__(
+        self, widths: list[int], nonlinearity: str, gain: float, generator: torch.Generator
+    ):
         super().__init__()
         self.activation = Activation(nonlinearity)
         self.gains = [gain] + [width**-0.5 for width in widths[1:-1]]
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(n_in, n_out, dtype=torch.float64, generator=generator)) for n_in, n_out in pairwise(widths)
+            nn.Parameter(torch.randn(n_in, n_out, dtype=torch.float64, generator=generator))
+            for n_in, n_out in pairwise(widths)
         )
 
     def forward(self, basis: Tensor) -> Tensor:

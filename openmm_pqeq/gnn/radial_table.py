@@ -2,14 +2,17 @@
 
     R(r) = Σ_k c_k[n] t^k,   t = (u(r) − u_n)/(u_{n+1} − u_n),   u(r) = r/(r + 2 Å)
 
-The polynomials are Hermite's: at every knot value, slope and curvature of the network are met exactly (in float64 the third
-derivative as well), so R has two (three) continuous derivatives and its slope is the derivative of exactly what is evaluated. The
-knots are even in u, denser where atoms are close and the network varies fastest; the onset of the xplor envelope, where the
-network has a kink in its curvature, is one of them. Their number comes from a stated error of value and slope.
+The polynomials are Hermite's: at every knot value, slope and curvature of the network are met
+exactly (in float64 the third derivative as well), so R has two (three) continuous derivatives and
+its slope is the derivative of exactly what is evaluated. The knots are even in u, denser where
+atoms are close and the network varies fastest; the onset of the xplor envelope, where the network
+has a kink in its curvature, is one of them. Their number comes from a stated error of value and
+slope.
 
-Why not cubic: a slope from float32 values at knots h apart has an error of ε/h, 5e-5 at the 4096 knots that the truncation error
-of a cubic asks for. Polynomials of degree 5 need an eighth of the knots, and coefficients c_k, computed in float64 and rounded
-once, give slopes as exact as values. Distances in Å.
+Why not cubic: a slope from float32 values at knots h apart has an error of ε/h, 5e-5 at the 4096
+knots that the truncation error of a cubic asks for. Polynomials of degree 5 need an eighth of the
+knots, and coefficients c_k, computed in float64 and rounded once, give slopes as exact as values.
+Distances in Å.
 """
 
 import math
@@ -25,7 +28,8 @@ SOFTENING = 2.0
 """Å in u(r): of 0.5, 1, 2 and ∞, that which needs the fewest knots for the networks measured."""
 
 FIRST_KNOT = 0.05
-"""Å: no two atoms are closer (potential.check_distances); below it the first polynomial continues."""
+"""Å: no two atoms are closer (potential.check_distances); below it the first polynomial
+continues."""
 
 SHORTEST = 0.5
 """Å: the stated error holds from here to the cutoff."""
@@ -34,7 +38,8 @@ DERIVATIVES = {torch.float32: 2, torch.float64: 3}
 """How many derivatives are met at the knots."""
 
 TOLERANCES = {torch.float32: 3e-7, torch.float64: 3e-10}
-"""Largest error of a weight and of its slope, relative to the largest value and slope that it takes from `SHORTEST` on."""
+"""Largest error of a weight and of its slope, relative to the largest value and slope that it takes
+from `SHORTEST` on."""
 
 FEWEST = {torch.float32: 256, torch.float64: 512}
 """Intervals to begin with; doubled until the error is small enough."""
@@ -54,7 +59,8 @@ class RadialTable(nn.Module):
 
     Parameters
     ----------
-    radial : distances (n,) Å → weights (n, n_weights), float64, differentiable with `torch.func.jvp`; smooth but at the xplor onset
+    radial : distances (n,) Å → weights (n, n_weights), float64, differentiable with
+        `torch.func.jvp`; smooth but at the xplor onset
     cutoff : Å
     dtype : of the table; its precision decides on the degree and on the number of intervals
     """
@@ -80,14 +86,16 @@ class RadialTable(nn.Module):
         """Weights (n_pairs, n_weights) at distances (n_pairs,) Å; zero from the cutoff on."""
         row, t = locate(distances, self.grid)
         weights = evaluated(self.coefficients[row], t.to(self.coefficients.dtype).unsqueeze(1))
-        return torch.where((distances < self.cutoff).unsqueeze(1), weights, torch.zeros_like(weights))
+        return torch.where(
+            (distances < self.cutoff).unsqueeze(1), weights, torch.zeros_like(weights)
+        )
 
 
 def locate(distances: Tensor, grid: list[float]) -> tuple[Tensor, Tensor]:
     """Interval (n,) int64 and place in it t (n,) float64 of distances (n,) Å.
 
-    grid : u of the first knot, intervals per unit of u, number of intervals; the same from the onset to the cutoff; the cutoff;
-        the softening in u
+    grid : u of the first knot, intervals per unit of u, number of intervals; the same from the
+        onset to the cutoff; the cutoff; the softening in u
     """
     r = distances.to(torch.float64)
     u = r / (r + grid[7])
@@ -112,11 +120,23 @@ def grid_of(cutoff: float, n_intervals: int) -> list[float]:
     first, onset, end = (r / (r + SOFTENING) for r in (FIRST_KNOT, cutoff - XPLOR_WIDTH, cutoff))
     step = (end - first) / n_intervals
     n_inner, n_outer = math.ceil((onset - first) / step), math.ceil((end - onset) / step)
-    return [first, n_inner / (onset - first), float(n_inner), onset, n_outer / (end - onset), float(n_outer), cutoff, SOFTENING]
+    return [
+        first,
+        n_inner / (onset - first),
+        float(n_inner),
+        onset,
+        n_outer / (end - onset),
+        float(n_outer),
+        cutoff,
+        SOFTENING,
+    ]
 
 
-def blocks(radial: Callable[[Tensor], Tensor], grid: list[float], n_derivatives: int) -> Iterator[tuple[int, Tensor]]:
-    """First row and coefficients (n_rows, 2·(n_derivatives + 1), n_weights) of `BLOCK` intervals after the other."""
+def blocks(
+    radial: Callable[[Tensor], Tensor], grid: list[float], n_derivatives: int
+) -> Iterator[tuple[int, Tensor]]:
+    """First row and coefficients (n_rows, 2·(n_derivatives + 1), n_weights) of `BLOCK` intervals
+    after the other."""
     hermite = _hermite(n_derivatives)
     for zone, before in ((0, 0), (3, int(grid[2]))):
         start, scale, n = grid[zone], grid[zone + 1], int(grid[zone + 2])
@@ -127,7 +147,10 @@ def blocks(radial: Callable[[Tensor], Tensor], grid: list[float], n_derivatives:
                 knots[-1] = math.nextafter(grid[3], 0.0)  # the inner side of the kink
             derivatives = taylor(lambda u: radial(SOFTENING * u / (1.0 - u)), knots, n_derivatives)
             scaled = torch.stack([value / scale**d for d, value in enumerate(derivatives)])
-            yield before + low, torch.einsum("kd,dnw->nkw", hermite, torch.cat([scaled[:, :-1], scaled[:, 1:]]))
+            yield (
+                before + low,
+                torch.einsum("kd,dnw->nkw", hermite, torch.cat([scaled[:, :-1], scaled[:, 1:]])),
+            )
 
 
 def taylor(function: Callable[[Tensor], Tensor], x: Tensor, n: int) -> list[Tensor]:
@@ -142,7 +165,8 @@ def taylor(function: Callable[[Tensor], Tensor], x: Tensor, n: int) -> list[Tens
 
 
 def _hermite(n_derivatives: int) -> Tensor:
-    """From derivatives at t = 0, then at t = 1, to the coefficients of the polynomial that has them."""
+    """From derivatives at t = 0, then at t = 1, to the coefficients of the polynomial that has
+    them."""
     m = n_derivatives + 1
     conditions = torch.zeros(2 * m, 2 * m, dtype=torch.float64)
     for d in range(m):
@@ -160,10 +184,13 @@ class _Exact:
         u = torch.linspace(first, last, SAMPLES + 2, dtype=torch.float64)[1:-1]
         self.distances = SOFTENING * u / (1.0 - u)
         self.exact = taylor(radial, self.distances, 1)
-        self.scales = [value.abs().amax(0).clamp(min=torch.finfo(torch.float64).tiny) for value in self.exact]
+        self.scales = [
+            value.abs().amax(0).clamp(min=torch.finfo(torch.float64).tiny) for value in self.exact
+        ]
 
     def error_of(self, grid: list[float], first: int, coefficients: Tensor) -> float:
-        """Largest relative error of value and slope, as in `TOLERANCES`, in the rows from `first` on."""
+        """Largest relative error of value and slope, as in `TOLERANCES`, in the rows from `first`
+        on."""
         row = locate(self.distances, grid)[0] - first
         here = torch.nonzero((row >= 0) & (row < len(coefficients))).squeeze(1)
         if len(here) == 0:
@@ -174,5 +201,8 @@ class _Exact:
             return evaluated(rows, locate(r, grid)[1].unsqueeze(1))
 
         found = taylor(table, self.distances[here], 1)
-        errors = [(value - exact[here]).abs() / scale for value, exact, scale in zip(found, self.exact, self.scales)]
+        errors = [
+            (value - exact[here]).abs() / scale
+            for value, exact, scale in zip(found, self.exact, self.scales)
+        ]
         return float(torch.stack(errors).max())

@@ -21,7 +21,8 @@ def coupling(l1: int, l2: int, l3: int) -> Tensor:
 
 
 class ExactBuffers(nn.Module):
-    """A module with constants that are exact in whatever dtype it is cast to, there and back; they are not saved."""
+    """A module with constants that are exact in whatever dtype it is cast to, there and back; they
+    are not saved."""
 
     def constants(self) -> dict[str, Tensor]:
         """Name → float64 tensor."""
@@ -50,7 +51,9 @@ class SphericalHarmonics(nn.Module):
     def __init__(self, degrees: list[int]):
         super().__init__()
         self.degrees = list(degrees)
-        self.raise_degree = nn.ModuleList(_RaiseDegree(degree) for degree in range(2, max(degrees, default=0) + 1))
+        self.raise_degree = nn.ModuleList(
+            _RaiseDegree(degree) for degree in range(2, max(degrees, default=0) + 1)
+        )
 
     def forward(self, directions: Tensor) -> Tensor:
         """Y (n_pairs, Σ(2l+1)) of unit vectors (n_pairs, 3)."""
@@ -75,7 +78,10 @@ class _RaiseDegree(ExactBuffers):
         product = coupling(self.degree - 1, 1, self.degree)
         z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
         degrees = (self.degree - 1, 1, self.degree)
-        below, first, here = (o3.spherical_harmonics(degree, z, False, normalization="component") for degree in degrees)
+        below, first, here = (
+            o3.spherical_harmonics(degree, z, False, normalization="component")
+            for degree in degrees
+        )
         value = torch.einsum("i,j,ijk->k", below, first, product)
         return {"product": (product * (here @ here / (here @ value))).flatten(0, 1)}
 

@@ -41,15 +41,21 @@ def read_parts(config: RunConfig) -> Parts:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     potential = checkpoint.load(config.model, protocol=config.protocol)
-    topology, positions = read_structure(config.structure, bonds=config.bonds, supercell=config.supercell)
+    topology, positions = read_structure(
+        config.structure, bonds=config.bonds, supercell=config.supercell
+    )
     if config.ensemble == "NPT" and topology.getPeriodicBoxVectors() is None:
-        raise ValueError(f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE")
+        raise ValueError(
+            f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE"
+        )
     return Parts(potential, topology, positions)
 
 
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
     """A Simulation at the structure's positions, in the field of t = 0."""
-    system = create_system(parts.potential, parts.topology, backend=config.backend, **_force_settings(config))
+    system = create_system(
+        parts.potential, parts.topology, backend=config.backend, **_force_settings(config)
+    )
     if ensemble == "NPT":
         system.addForce(barostat_of(config))
     integrator = integrator_of(config, ensemble)
@@ -59,8 +65,11 @@ def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simu
 
 
 def build_energy(config: RunConfig, parts: Parts, compiled: bool = True) -> PotentialEnergy:
-    """What the Simulation's force computes, before it is scripted; `compiled`: False as the potential was trained."""
-    return create_energy(parts.potential, parts.topology, compiled=compiled, **_force_settings(config))
+    """What the Simulation's force computes, before it is scripted; `compiled`: False as the
+    potential was trained."""
+    return create_energy(
+        parts.potential, parts.topology, compiled=compiled, **_force_settings(config)
+    )
 
 
 def _force_settings(config: RunConfig) -> dict[str, Any]:
@@ -90,13 +99,19 @@ def integrator_of(config: RunConfig, ensemble: str) -> openmm.Integrator:
 
 def barostat_of(config: RunConfig) -> openmm.Force:
     """The barostat; without bonds it moves atoms, with bonds molecules."""
-    pressure, temperature, interval = config.pressure * unit.bar, config.temperature * unit.kelvin, config.barostat_interval
+    pressure, temperature, interval = (
+        config.pressure * unit.bar,
+        config.temperature * unit.kelvin,
+        config.barostat_interval,
+    )
     barostat: openmm.Force
     if config.barostat == "isotropic":
         barostat = openmm.MonteCarloBarostat(pressure, temperature, interval)
     elif config.barostat == "anisotropic":
         three = openmm.Vec3(config.pressure, config.pressure, config.pressure) * unit.bar
-        barostat = openmm.MonteCarloAnisotropicBarostat(three, temperature, *config.scale_axes, interval)
+        barostat = openmm.MonteCarloAnisotropicBarostat(
+            three, temperature, *config.scale_axes, interval
+        )
     elif config.barostat == "flexible":
         barostat = openmm.MonteCarloFlexibleBarostat(pressure, temperature, interval)
     else:
@@ -126,17 +141,25 @@ def check_start(simulation: app.Simulation) -> float:
     try:
         state = simulation.context.getState(energy=True, forces=True)
     except openmm.OpenMMException as error:
-        raise ValueError(f"structure: the potential cannot be evaluated at the starting positions: {last_line(error)}") from None
+        raise ValueError(
+            "structure: the potential cannot be evaluated at the starting positions: "
+            f"{last_line(error)}"
+        ) from None
     energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
     if not math.isfinite(energy) or not np.isfinite(state.getForces(asNumpy=True)._value).all():
-        raise ValueError("structure: the energy of the starting positions is not finite; are two atoms at the same place?")
+        raise ValueError(
+            "structure: the energy of the starting positions is not finite; are two atoms at the "
+            "same place?"
+        )
     return energy / KJ_PER_MOL_PER_EV
 
 
 def _platform(config: RunConfig) -> tuple[openmm.Platform, dict[str, str]] | tuple[()]:
     if config.platform is None:
         return ()
-    names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
+    names = [
+        openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
+    ]
     for name in names:
         if name.lower() == config.platform.lower():
             return openmm.Platform.getPlatformByName(name), {}

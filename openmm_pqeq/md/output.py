@@ -1,4 +1,5 @@
-"""The folder of a run: what is in it, what must not be overwritten, and the reporters that write it.
+"""The folder of a run: what is in it, what must not be overwritten, and the reporters that write
+it.
 
 run.toml         the description, complete; repeats the run
 input-NAME       copy of the structure file
@@ -63,13 +64,15 @@ def refuse_existing(config: RunConfig) -> None:
     existing = [path.name for path in files_of(config) if path.exists()]
     if existing:
         raise FileExistsError(
-            f"output: {folder} already has {', '.join(existing)}. Choose another folder, continue that run with --resume, or"
+            f"output: {folder} already has {', '.join(existing)}. Choose another folder, continue "
+            "that run with --resume, or"
             " replace it with --overwrite"
         )
 
 
 def begin(config: RunConfig, topology: app.Topology, positions: Any) -> Files:
-    """Make the folder, remove the files of an earlier run, and write what does not change any more."""
+    """Make the folder, remove the files of an earlier run, and write what does not change any
+    more."""
     files = files_of(config)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,12 +129,16 @@ def reporters_of(config: RunConfig, files: Files, charges: bool) -> Reporters:
     table = TableReporter(files.table, config.table_interval, charges, append=files.table.is_file())
     kind = app.DCDReporter if config.trajectory_format == "dcd" else app.XTCReporter
     written = files.trajectory.is_file() and files.trajectory.stat().st_size > 0
-    trajectory = kind(str(files.trajectory), config.trajectory_interval, append=written, enforcePeriodicBox=False)
+    trajectory = kind(
+        str(files.trajectory), config.trajectory_interval, append=written, enforcePeriodicBox=False
+    )
     reporters: list[Any] = [trajectory, table]
     if config.field_changes:
         reporters.insert(0, FieldSchedule(config.field, config.field_interval))
     if charges and config.charges_interval > 0:
-        reporters.append(ChargeReporter(files.charges, config.charges_interval, append=files.charges.is_file()))
+        reporters.append(
+            ChargeReporter(files.charges, config.charges_interval, append=files.charges.is_file())
+        )
     return Reporters(table, reporters)
 
 

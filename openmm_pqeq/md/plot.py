@@ -1,4 +1,5 @@
-"""The plot of a run: polarization (or dipole), temperature, and field and volume where they change."""
+"""The plot of a run: polarization (or dipole), temperature, and field and volume where they
+change."""
 
 import csv
 from pathlib import Path
@@ -29,23 +30,37 @@ def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology)
         curves = [Curve(f"$P_{axis}$", columns[f"polarization_{axis}_uC_per_cm2"]) for axis in AXES]
         panels.append(Panel("Change of polarization since the start", "ΔP (µC/cm²)", curves))
     elif "dipole_x_eA" in columns:
-        panels.append(Panel("Dipole", "μ (e Å)", [Curve(f"$μ_{axis}$", columns[f"dipole_{axis}_eA"]) for axis in AXES]))
+        panels.append(
+            Panel(
+                "Dipole",
+                "μ (e Å)",
+                [Curve(f"$μ_{axis}$", columns[f"dipole_{axis}_eA"]) for axis in AXES],
+            )
+        )
     if config.field_changes:
         curves = [Curve(f"$F_{axis}$", columns[f"field_{axis}_V_per_A"]) for axis in AXES]
-        curves = [curve._replace(values=None) if not np.any(curve.values) else curve for curve in curves]
+        curves = [
+            curve._replace(values=None) if not np.any(curve.values) else curve for curve in curves
+        ]
         panels.append(Panel("Electric field", "F (V/Å)", curves))
-    target = None if config.ensemble == "NVE" else (config.temperature, f"set: {config.temperature:g} K")
+    target = (
+        None if config.ensemble == "NVE" else (config.temperature, f"set: {config.temperature:g} K")
+    )
     panels.append(Panel("Temperature", "T (K)", [Curve("", columns["temperature_K"])], target))
     if config.ensemble == "NPT":
         panels.append(Panel("Volume of the cell", "V (Å³)", [Curve("", columns["volume_A3"])]))
-    figure = plot_panels(columns["time_ps"], "time (ps)", panels, _title(config, topology), _note(config))
+    figure = plot_panels(
+        columns["time_ps"], "time (ps)", panels, _title(config, topology), _note(config)
+    )
     figure.savefig(plot)
 
 
 def _title(config: RunConfig, topology: app.Topology) -> str:
     field = ", ".join(value if isinstance(value, str) else f"{value:g}" for value in config.field)
     name = Path(config.structure).stem.removeprefix("input-")
-    conditions = "NVE" if config.ensemble == "NVE" else f"{config.ensemble} at {config.temperature:g} K"
+    conditions = (
+        "NVE" if config.ensemble == "NVE" else f"{config.ensemble} at {config.temperature:g} K"
+    )
     return f"{name}, {topology.getNumAtoms()} atoms, {conditions}, field ({field}) V/Å"
 
 

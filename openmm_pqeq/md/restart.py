@@ -1,4 +1,5 @@
-"""Restart files: everything that continues a run, written so that a run killed at any moment leaves a whole one.
+"""Restart files: everything that continues a run, written so that a run killed at any moment leaves
+a whole one.
 
 A restart file is a zip archive with
 
@@ -44,10 +45,14 @@ class Restart(NamedTuple):
     sums: dict[str, NDArray[np.float64]]
 
 
-def restart_of(simulation: app.Simulation, stage: str, sums: dict[str, NDArray[np.float64]]) -> Restart:
+def restart_of(
+    simulation: app.Simulation, stage: str, sums: dict[str, NDArray[np.float64]]
+) -> Restart:
     """The present moment of a Simulation."""
     context = simulation.context
-    state = context.getState(positions=True, velocities=True, parameters=True, integratorParameters=True)
+    state = context.getState(
+        positions=True, velocities=True, parameters=True, integratorParameters=True
+    )
     return Restart(
         stage=stage,
         step=simulation.currentStep,
@@ -64,7 +69,12 @@ def write_restart(restart: Restart, path: Path) -> None:
     temporary = path.with_name(path.name + ".part")
     arrays = io.BytesIO()
     np.savez(arrays, **restart.sums)  # type: ignore[arg-type]
-    about = {"stage": restart.stage, "step": restart.step, "openmm": restart.version, "platform": restart.platform}
+    about = {
+        "stage": restart.stage,
+        "step": restart.step,
+        "openmm": restart.version,
+        "platform": restart.platform,
+    }
     with open(temporary, "wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("run.json", json.dumps(about))
@@ -79,7 +89,9 @@ def write_restart(restart: Restart, path: Path) -> None:
 def read_restart(path: Path) -> Restart:
     """Read a restart file; FileNotFoundError or ValueError say what to do."""
     if not path.is_file():
-        raise FileNotFoundError(f"resume: there is no restart file {path}; start the run anew with --overwrite")
+        raise FileNotFoundError(
+            f"resume: there is no restart file {path}; start the run anew with --overwrite"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             about = json.loads(archive.read("run.json"))
@@ -95,23 +107,32 @@ def read_restart(path: Path) -> Restart:
                 sums=sums,
             )
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise ValueError(f"resume: {path} is not a restart file of a run ({error}); start the run anew with --overwrite") from None
+        raise ValueError(
+            f"resume: {path} is not a restart file of a run ({error}); start the run anew with "
+            "--overwrite"
+        ) from None
 
 
 def apply_restart(restart: Restart, simulation: app.Simulation) -> None:
     """Put a Simulation into the moment of a restart.
 
-    With the same version and platform of OpenMM the random numbers continue too; else they start anew from the seed, with a
-    warning.
+    With the same version and platform of OpenMM the random numbers continue too; else they start
+    anew from the seed, with a warning.
     """
     context = simulation.context
-    same = restart.version == openmm.version.version and restart.platform == context.getPlatform().getName()
+    same = (
+        restart.version == openmm.version.version
+        and restart.platform == context.getPlatform().getName()
+    )
     if same and restart.checkpoint:
         try:
             context.loadCheckpoint(restart.checkpoint)
         except openmm.OpenMMException:
             same = False
     if not (same and restart.checkpoint):
-        warnings.warn("the run continues with new random numbers: OpenMM or its platform has changed", stacklevel=2)
+        warnings.warn(
+            "the run continues with new random numbers: OpenMM or its platform has changed",
+            stacklevel=2,
+        )
         context.setState(openmm.XmlSerializer.deserialize(restart.state))
     simulation.currentStep = restart.step

@@ -1,7 +1,8 @@
 """A run from beginning to end: build, minimise, equilibrate, produce, resume.
 
-A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or SIGTERM). A resumed run cuts
-its files back to that moment first; it is the unbroken run up to the tolerance of the charges, because warm starts are not kept.
+A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or
+SIGTERM). A resumed run cuts its files back to that moment first; it is the unbroken run up to the
+tolerance of the charges, because warm starts are not kept.
 """
 
 import dataclasses
@@ -20,7 +21,14 @@ from openmm import app, unit
 
 from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.md import RunFailure, output
-from openmm_pqeq.md.build import Parts, build_simulation, check_start, read_parts, seed_of, with_seed
+from openmm_pqeq.md.build import (
+    Parts,
+    build_simulation,
+    check_start,
+    read_parts,
+    seed_of,
+    with_seed,
+)
 from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
@@ -70,7 +78,9 @@ class Result(NamedTuple):
 Watch = Callable[[Progress], None]
 
 
-def run(config: RunConfig, overwrite: bool = False, resume: bool = False, watch: Watch | None = None) -> Result:
+def run(
+    config: RunConfig, overwrite: bool = False, resume: bool = False, watch: Watch | None = None
+) -> Result:
     """Do the run that `config` describes.
 
     Parameters
@@ -95,7 +105,9 @@ def run(config: RunConfig, overwrite: bool = False, resume: bool = False, watch:
     restart = read_restart(output.files_of(config).restart) if resume else None
     parts = read_parts(config)
     equilibrating = restart is None or restart.stage == "equilibrate"
-    simulation = build_simulation(config, parts, _equilibration_ensemble(config) if equilibrating else config.ensemble)
+    simulation = build_simulation(
+        config, parts, _equilibration_ensemble(config) if equilibrating else config.ensemble
+    )
     energy = check_start(simulation)
     if restart is None:
         files = output.begin(config, parts.topology, parts.positions)
@@ -104,7 +116,9 @@ def run(config: RunConfig, overwrite: bool = False, resume: bool = False, watch:
         output.write_description(config, files)
     work = _Work(config, parts, files, watch or (lambda news: None))
     with open(files.log, "a", encoding="utf-8") as log, _StopSignals() as work.stop:
-        work.log = lambda text: print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True)
+        work.log = lambda text: print(
+            time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True
+        )
         work.log(_description(config, parts, simulation, energy, restart))
         if restart is not None:
             apply_restart(restart, simulation)
@@ -112,18 +126,24 @@ def run(config: RunConfig, overwrite: bool = False, resume: bool = False, watch:
 
 
 def resumed_config(folder: Path, settings: dict[str, Any]) -> RunConfig:
-    """The description of the run in `folder`, with those of `settings` that a resumed run may change.
+    """The description of the run in `folder`, with those of `settings` that a resumed run may
+    change.
 
     ValueError names a setting that differs from the run's and must not.
     """
     toml = folder / "run.toml"
     if not toml.is_file():
-        raise FileNotFoundError(f"resume: there is no run in {folder} (no {toml}); leave --resume away to start one")
+        raise FileNotFoundError(
+            f"resume: there is no run in {folder} (no {toml}); leave --resume away to start one"
+        )
     described = read_toml(toml)
     if settings.get("steps") is not None or settings.get("time") is not None:
         described.pop("steps", None)
         described.pop("time", None)
-    before = run_config(described | {name: settings[name] for name in ("steps", "time") if settings.get(name) is not None})
+    before = run_config(
+        described
+        | {name: settings[name] for name in ("steps", "time") if settings.get(name) is not None}
+    )
     changes: dict[str, Any] = {}
     for name, value in settings.items():
         if value is None or name in ("structure", "output"):
@@ -131,10 +151,14 @@ def resumed_config(folder: Path, settings: dict[str, Any]) -> RunConfig:
         parsed = parsed_setting(name, value)
         if name in RESUME_MAY_CHANGE:
             changes[name] = parsed
-        elif parsed != getattr(before, name) and not (name == "model" and Path(str(parsed)).name == Path(before.model).name):
+        elif parsed != getattr(before, name) and not (
+            name == "model" and Path(str(parsed)).name == Path(before.model).name
+        ):
             raise ValueError(
-                f"{name}: the run in {folder} has {getattr(before, name)!r}, got {parsed!r}; a resumed run may change "
-                f"{', '.join(RESUME_MAY_CHANGE)} only. Leave it away, or start another run in another folder"
+                f"{name}: the run in {folder} has {getattr(before, name)!r}, got {parsed!r}; a "
+                "resumed run may change "
+                f"{', '.join(RESUME_MAY_CHANGE)} only. Leave it away, or start another run in "
+                "another folder"
             )
     return dataclasses.replace(before, **changes, output=str(folder))
 
@@ -167,7 +191,9 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     if restart is None:
         if config.minimize:
             _minimize(work, simulation)
-        simulation.context.setVelocitiesToTemperature(config.temperature * unit.kelvin, seed_of(config) + 2)
+        simulation.context.setVelocitiesToTemperature(
+            config.temperature * unit.kelvin, seed_of(config) + 2
+        )
     if restart is None or restart.stage == "equilibrate":
         if not _advance(work, simulation, "equilibrate", config.equilibration_steps):
             return _result(work, simulation, interrupted=True)
@@ -206,7 +232,9 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
         if simulation.currentStep % interval == 0:
             work.save(simulation, stage)
         remaining = (n_steps - simulation.currentStep) * seconds_per_step
-        work.watch(Progress(stage, simulation.currentStep, n_steps, work.ns_per_day, remaining, work.row))
+        work.watch(
+            Progress(stage, simulation.currentStep, n_steps, work.ns_per_day, remaining, work.row)
+        )
     if work.stop.requested or stage == "produce":
         work.save(simulation, stage)
     return simulation.currentStep >= n_steps
@@ -222,7 +250,8 @@ def _minimize(work: _Work, simulation: app.Simulation) -> None:
 
 
 def _production(work: _Work, simulation: app.Simulation) -> app.Simulation:
-    """The Simulation of the production stage at the state where equilibration ended, its clock at zero."""
+    """The Simulation of the production stage at the state where equilibration ended, its clock at
+    zero."""
     if _equilibration_ensemble(work.config) != work.config.ensemble:
         state = simulation.context.getState(positions=True, velocities=True)
         simulation = build_simulation(work.config, work.parts, work.config.ensemble)
@@ -245,8 +274,13 @@ def _result(work: _Work, simulation: app.Simulation, interrupted: bool) -> Resul
     if files.table.is_file() and len(files.table.read_text(encoding="utf-8").splitlines()) > 2:
         plot_run(work.config, files.table, files.plot, work.parts.topology)
     how = "stopped on request" if interrupted else "finished"
-    work.log(f"{how} at step {simulation.currentStep} of {work.config.n_steps}, {work.ns_per_day:.4g} ns/day")
-    return Result(files, simulation.currentStep, work.config.n_steps, interrupted, work.ns_per_day, work.row)
+    work.log(
+        f"{how} at step {simulation.currentStep} of {work.config.n_steps}, {work.ns_per_day:.4g} "
+        "ns/day"
+    )
+    return Result(
+        files, simulation.currentStep, work.config.n_steps, interrupted, work.ns_per_day, work.row
+    )
 
 
 def _failure(work: _Work, simulation: app.Simulation, error: Exception) -> str:
@@ -257,7 +291,13 @@ def _failure(work: _Work, simulation: app.Simulation, error: Exception) -> str:
     return message
 
 
-def _description(config: RunConfig, parts: Parts, simulation: app.Simulation, energy: float, restart: Restart | None) -> str:
+def _description(
+    config: RunConfig,
+    parts: Parts,
+    simulation: app.Simulation,
+    energy: float,
+    restart: Restart | None,
+) -> str:
     elements: dict[str, int] = {}
     for atom in parts.topology.atoms():
         elements[atom.element.symbol] = elements.get(atom.element.symbol, 0) + 1
@@ -265,14 +305,17 @@ def _description(config: RunConfig, parts: Parts, simulation: app.Simulation, en
     what = "begin" if restart is None else f"resume {restart.stage} at step {restart.step}"
     platform = simulation.context.getPlatform().getName()
     return (
-        f"{what}: {formula}, model {config.model}, {config.ensemble}, {config.n_steps} steps of {config.timestep:g} fs, "
-        f"energy of the structure {energy:.6f} eV, seed {config.seed}, platform {platform}, backend {config.backend}, "
+        f"{what}: {formula}, model {config.model}, {config.ensemble}, {config.n_steps} steps of "
+        f"{config.timestep:g} fs, "
+        f"energy of the structure {energy:.6f} eV, seed {config.seed}, platform {platform}, "
+        f"backend {config.backend}, "
         f"OpenMM {openmm.version.version}, torch {torch.__version__}, numpy {np.__version__}"
     )
 
 
 class _StopSignals:
-    """Turn Ctrl-C and SIGTERM into a wish to stop after the present step; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C and SIGTERM into a wish to stop after the present step; a second Ctrl-C stops at
+    once."""
 
     def __init__(self) -> None:
         self.requested = False

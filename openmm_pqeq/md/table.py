@@ -1,11 +1,13 @@
-"""The table of a run: a CSV file with energies, temperature, volume, field, dipole, polarization and mean charges.
+"""The table of a run: a CSV file with energies, temperature, volume, field, dipole, polarization
+and mean charges.
 
-Columns: step, time_ps, potential_energy_eV, kinetic_energy_eV, total_energy_eV, temperature_K, volume_A3 and density_g_per_cm3
-(where all directions are periodic), field_{x,y,z}_V_per_A, and for potentials with charges dipole_{x,y,z}_eA,
-polarization_{x,y,z}_uC_per_cm2 (periodic) and the mean charge of each element, charge_{element}_e.
+Columns: step, time_ps, potential_energy_eV, kinetic_energy_eV, total_energy_eV, temperature_K,
+volume_A3 and density_g_per_cm3 (where all directions are periodic), field_{x,y,z}_V_per_A, and for
+potentials with charges dipole_{x,y,z}_eA, polarization_{x,y,z}_uC_per_cm2 (periodic) and the mean
+charge of each element, charge_{element}_e.
 
-The energy is that of the frame's positions in the frame's field. Polarization is the change since the run began (see
-DipoleReporter).
+The energy is that of the frame's positions in the frame's field. Polarization is the change since
+the run began (see DipoleReporter).
 """
 
 from pathlib import Path
@@ -42,13 +44,15 @@ class TableReporter:
         self._table = Table(file, append)
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference of the polarization."""
+        """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference
+        of the polarization."""
         if self._charges and not self.polarization.started:
             self.polarization.add(Observer.of(simulation).observe(simulation))
         return next_report(simulation, self.interval)
 
     def report(self, simulation: app.Simulation, state: Any) -> None:
-        """Append a row. The State is asked for here and not before, so that its energy is that in the field of this moment."""
+        """Append a row. The State is asked for here and not before, so that its energy is that in
+        the field of this moment."""
         if self._constants is None:
             self._constants = total_mass(simulation.system), degrees_of_freedom(simulation.system)
         row = state_columns(simulation, *self._constants)
@@ -58,9 +62,14 @@ class TableReporter:
             self.polarization.add(now)
             row |= vector_columns("dipole", now.dipole, "eA")
             if now.volume > 0:
-                row |= vector_columns("polarization", self.polarization.microcoulomb_per_square_cm(now), "uC_per_cm2")
+                row |= vector_columns(
+                    "polarization", self.polarization.microcoulomb_per_square_cm(now), "uC_per_cm2"
+                )
             symbols = np.array(observer.symbols)
-            row |= {f"charge_{symbol}_e": float(now.charges[symbols == symbol].mean()) for symbol in sorted(set(symbols))}
+            row |= {
+                f"charge_{symbol}_e": float(now.charges[symbols == symbol].mean())
+                for symbol in sorted(set(symbols))
+            }
         self._table.write(row)
         self.latest = row
 
@@ -69,10 +78,15 @@ class TableReporter:
         self._table.close()
 
 
-def state_columns(simulation: app.Simulation, mass: unit.Quantity, degrees: int) -> dict[str, float]:
-    """What OpenMM itself knows about the present moment, from the System's mass and its number of degrees of freedom."""
+def state_columns(
+    simulation: app.Simulation, mass: unit.Quantity, degrees: int
+) -> dict[str, float]:
+    """What OpenMM itself knows about the present moment, from the System's mass and its number of
+    degrees of freedom."""
     state = simulation.context.getState(energy=True, parameters=True)
-    potential = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
+    potential = (
+        state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
+    )
     kinetic = state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
     row = {
         "step": simulation.currentStep,
@@ -85,24 +99,36 @@ def state_columns(simulation: app.Simulation, mass: unit.Quantity, degrees: int)
     if simulation.system.usesPeriodicBoundaryConditions():
         volume = state.getPeriodicBoxVolume()
         row["volume_A3"] = volume.value_in_unit(unit.angstrom**3)
-        row["density_g_per_cm3"] = (mass / volume).value_in_unit(unit.gram / unit.item / unit.milliliter)
+        row["density_g_per_cm3"] = (mass / volume).value_in_unit(
+            unit.gram / unit.item / unit.milliliter
+        )
     parameters = state.getParameters()
-    return row | vector_columns("field", np.array([parameters[name] for name in FIELD_PARAMETERS]), "V_per_A")
+    return row | vector_columns(
+        "field", np.array([parameters[name] for name in FIELD_PARAMETERS]), "V_per_A"
+    )
 
 
 def total_mass(system: openmm.System) -> unit.Quantity:
     """Mass of all particles."""
-    return sum((system.getParticleMass(i) for i in range(system.getNumParticles())), 0 * unit.dalton)
+    return sum(
+        (system.getParticleMass(i) for i in range(system.getNumParticles())), 0 * unit.dalton
+    )
 
 
 def degrees_of_freedom(system: openmm.System) -> int:
-    """Degrees of freedom: three for each particle with mass, less constraints and the motion of the whole."""
+    """Degrees of freedom: three for each particle with mass, less constraints and the motion of the
+    whole."""
     particles = range(system.getNumParticles())
     free = sum(3 for i in particles if system.getParticleMass(i).value_in_unit(unit.dalton) > 0)
     constrained = sum(
         1
         for i in range(system.getNumConstraints())
-        if any(system.getParticleMass(p).value_in_unit(unit.dalton) > 0 for p in system.getConstraintParameters(i)[:2])
+        if any(
+            system.getParticleMass(p).value_in_unit(unit.dalton) > 0
+            for p in system.getConstraintParameters(i)[:2]
+        )
     )
-    removed = 3 if any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces()) else 0
+    removed = (
+        3 if any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces()) else 0
+    )
     return max(1, free - constrained - removed)

@@ -1,10 +1,11 @@
 """Cut the files of a run back to a step, so that a resumed run neither loses nor doubles a frame.
 
-A run may die after it has written frames that its restart file does not know. Each function keeps the frames up to and including
-the restart's step and removes the rest, half-written ones included.
+A run may die after it has written frames that its restart file does not know. Each function keeps
+the frames up to and including the restart's step and removes the rest, half-written ones included.
 
-DCD  header of 276 bytes with the number of frames at byte 8 and the last step at byte 20, then frames of equal size
-XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms, step, time, box, then coordinates, plain up to 9
+DCD  header of 276 bytes with the number of frames at byte 8 and the last step at byte 20, then
+frames of equal size XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms,
+step, time, box, then coordinates, plain up to 9
      atoms and compressed with their length in bytes above
 """
 
@@ -22,7 +23,8 @@ _XTC_MAGIC = 1995
 
 
 def truncate_dcd(path: Path, n_frames: int, interval: int, n_atoms: int, box: bool) -> int:
-    """Keep the first `n_frames` frames; returns how many bytes are kept, 0 for a file without a header."""
+    """Keep the first `n_frames` frames; returns how many bytes are kept, 0 for a file without a
+    header."""
     if n_frames == 0 or not path.is_file():
         _require(path, n_frames, 0)
         path.write_bytes(b"")
@@ -74,7 +76,8 @@ def _xtc_frame_length(head: bytes) -> int | None:
 
 
 def truncate_table(path: Path, step: int) -> int:
-    """Keep the header of a CSV file and the rows whose first column is at most `step`; returns the number of rows."""
+    """Keep the header of a CSV file and the rows whose first column is at most `step`; returns the
+    number of rows."""
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end was cut off
     kept = [line for line in lines[1:] if line and int(line.split(b",")[0]) <= step]
     temporary = path.with_name(path.name + ".part")
@@ -93,13 +96,15 @@ def truncate_charges(path: Path, step: int) -> int:
         return cut_back_frames(path, n_frames)
     except OSError as error:
         raise ValueError(
-            f"resume: {path} was damaged when the run died ({error}); move it away, and the run continues with a new one"
+            f"resume: {path} was damaged when the run died ({error}); move it away, and the run "
+            "continues with a new one"
         ) from None
 
 
 def _require(path: Path, expected: int, found: int) -> None:
     if found < expected:
         raise ValueError(
-            f"resume: {path} should have at least {expected} frames by now and has {found}; it was changed or removed. Bring it "
+            f"resume: {path} should have at least {expected} frames by now and has {found}; it was "
+            "changed or removed. Bring it "
             "back, or start the run anew with --overwrite"
         )

@@ -1,7 +1,8 @@
-"""Settings from text or TOML values: each function takes the setting's name and value and returns the value, checked.
+"""Settings from text or TOML values: each function takes the setting's name and value and returns
+the value, checked.
 
-A ValueError names the setting, what is expected and what came. Flags arrive as text, TOML values with their type; both are read
-alike.
+A ValueError names the setting, what is expected and what came. Flags arrive as text, TOML values
+with their type; both are read alike.
 """
 
 import math
@@ -12,7 +13,16 @@ from typing import Any
 from openmm_pqeq.md.schedule import component
 
 PICOSECONDS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}
-BAR = {"bar": 1.0, "mbar": 1e-3, "kbar": 1e3, "atm": 1.01325, "pa": 1e-5, "kpa": 1e-2, "mpa": 10.0, "gpa": 1e4}
+BAR = {
+    "bar": 1.0,
+    "mbar": 1e-3,
+    "kbar": 1e3,
+    "atm": 1.01325,
+    "pa": 1e-5,
+    "kpa": 1e-2,
+    "mpa": 10.0,
+    "gpa": 1e4,
+}
 _WITH_UNIT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
 _LARGEST_SEED = 2**31 - 8
 
@@ -85,7 +95,9 @@ def seed(name: str, value: Any) -> int:
     """A seed that OpenMM does not take as a request for a random one."""
     result = positive_count(name, value)
     if result > _LARGEST_SEED:
-        raise ValueError(f"{name}: expected a whole number from 1 to {_LARGEST_SEED}, got {value!r}")
+        raise ValueError(
+            f"{name}: expected a whole number from 1 to {_LARGEST_SEED}, got {value!r}"
+        )
     return result
 
 
@@ -107,7 +119,9 @@ def _three(name: str, value: Any, kind: str) -> list[Any]:
 
 def counts(name: str, value: Any) -> tuple[int, int, int]:
     """Three whole numbers above zero."""
-    a, b, c = (positive_count(name, item) for item in _three(name, value, "whole numbers such as 3 3 3"))
+    a, b, c = (
+        positive_count(name, item) for item in _three(name, value, "whole numbers such as 3 3 3")
+    )
     return a, b, c
 
 
@@ -120,7 +134,9 @@ def booleans(name: str, value: Any) -> tuple[bool, bool, bool]:
 def field(name: str, value: Any) -> tuple[float | str, float | str, float | str]:
     """Three components, each a number (V/Å) or an expression of t (ps)."""
     components: list[float | str] = []
-    for item in _three(name, value, 'components in V/Å such as 0 0 0.01 or 0 0 "0.02*sin(2*pi*t/10)"'):
+    for item in _three(
+        name, value, 'components in V/Å such as 0 0 0.01 or 0 0 "0.02*sin(2*pi*t/10)"'
+    ):
         try:
             components.append(number(name, item))
         except ValueError:
@@ -134,7 +150,10 @@ def _with_unit(name: str, value: Any, units: dict[str, float], default: str) -> 
     match = None if isinstance(value, bool) else _WITH_UNIT.fullmatch(str(value))
     scale = units.get((match[2] or default).lower()) if match else None
     if match is None or scale is None:
-        raise ValueError(f"{name}: expected a number with one of the units {', '.join(units)} (or in {default}), got {value!r}")
+        raise ValueError(
+            f"{name}: expected a number with one of the units {', '.join(units)} (or in "
+            f"{default}), got {value!r}"
+        )
     return float(f"{float(match[1]) * scale:.12g}")
 
 

@@ -1,16 +1,19 @@
-"""Half lists of pairs for operators that compute distances themselves: each pair once, kept from call to call.
+"""Half lists of pairs for operators that compute distances themselves: each pair once, kept from
+call to call.
 
     r_ij = r_j − r_i + S·cell,   all pairs with |r_ij| < cutoff + skin when they were searched, (i, j, S) or (j, i, −S) but not both
 
-11 bytes a pair: 24,000 atoms have 40 million within 20 Å. Nothing is filtered or gathered from call to call; an operator goes
-through the list and skips what is beyond its cutoff. The list holds by the law of `openmm_pqeq.neighbors.search`.
+11 bytes a pair: 24,000 atoms have 40 million within 20 Å. Nothing is filtered or gathered from call
+to call; an operator goes through the list and skips what is beyond its cutoff. The list holds by
+the law of `openmm_pqeq.neighbors.search`.
 
-The search is the native operator's where there is one (plugin/), and vesin's otherwise: the same pairs, in another order. It is ten
-times as fast as vesin's at 21 Å, and as fast at 6 Å.
+The search is the native operator's where there is one (plugin/), and vesin's otherwise: the same
+pairs, in another order. It is ten times as fast as vesin's at 21 Å, and as fast at 6 Å.
 
-Shifts belong to atoms that were wrapped into the cell when the list was made. Therefore they are small, however far atoms have
-diffused, and the positions to use with them come with the list: r_i − T_i·C, T_i the lattice vectors by which the caller's image of
-an atom is away from the list's. The T_i are constants: derivatives with respect to positions and cell go through that difference.
+Shifts belong to atoms that were wrapped into the cell when the list was made. Therefore they are
+small, however far atoms have diffused, and the positions to use with them come with the list: r_i −
+T_i·C, T_i the lattice vectors by which the caller's image of an atom is away from the list's. The
+T_i are constants: derivatives with respect to positions and cell go through that difference.
 """
 
 from typing import Final, NamedTuple
@@ -28,7 +31,8 @@ MOST_SHIFT = 127
 
 
 class KeptPairs(NamedTuple):
-    """Pairs, each listed once, in no more than one direction; all within the cutoff are there, and some beyond.
+    """Pairs, each listed once, in no more than one direction; all within the cutoff are there, and
+    some beyond.
 
     positions : (n_atoms, 3) Å, the images of the atoms to which the shifts belong; differentiable
     centers : (n_pairs,) int32, i, ascending
@@ -43,7 +47,8 @@ class KeptPairs(NamedTuple):
 
 
 class KeptSearch(nn.Module):
-    """Half list of all pairs within `cutoff` (Å), searched again where it no longer holds; for eager use and inside TorchScript.
+    """Half list of all pairs within `cutoff` (Å), searched again where it no longer holds; for
+    eager use and inside TorchScript.
 
     skin : Å; atoms may move by half of it before a new search
 
@@ -63,8 +68,12 @@ class KeptSearch(nn.Module):
         super().__init__()
         self.cutoff, self.skin, self.most_shift = float(cutoff), float(skin), MOST_SHIFT
         self.native = ops.available("half_list")
-        self.search = vesin_torch.NeighborList(cutoff=self.cutoff + self.skin, full_list=False, sorted=True)._c
-        self.register_buffer("kept_positions", torch.zeros(0, 3, dtype=torch.float64), persistent=False)
+        self.search = vesin_torch.NeighborList(
+            cutoff=self.cutoff + self.skin, full_list=False, sorted=True
+        )._c
+        self.register_buffer(
+            "kept_positions", torch.zeros(0, 3, dtype=torch.float64), persistent=False
+        )
         self.register_buffer("kept_cell", torch.zeros(3, 3, dtype=torch.float64), persistent=False)
         self.register_buffer("kept_periodic", torch.zeros(3, dtype=torch.bool), persistent=False)
         self.register_buffer("kept_centers", torch.zeros(0, dtype=torch.int32), persistent=False)
@@ -75,12 +84,15 @@ class KeptSearch(nn.Module):
     def forward(self, structure: Structure) -> KeptPairs:
         """Pairs of the structure, or of every structure of a batch with the atoms numbered through.
 
-        Raises ValueError for numbers that are not finite, and for a cell so thin that a shift would not fit.
+        Raises ValueError for numbers that are not finite, and for a cell so thin that a shift would
+        not fit.
         """
         if structure.cell.size(0) == 1:
             with torch.no_grad():
                 turns = self.refreshed(structure)
-            positions = structure.positions - turns.to(structure.positions.dtype) @ structure.cell[0]
+            positions = (
+                structure.positions - turns.to(structure.positions.dtype) @ structure.cell[0]
+            )
             return KeptPairs(positions, self.kept_centers, self.kept_neighbors, self.kept_shifts)
         all_turns: list[Tensor] = [structure.positions.new_zeros(0, 3)]
         all_centers: list[Tensor] = [self.kept_centers.new_zeros(0)]
@@ -90,45 +102,74 @@ class KeptSearch(nn.Module):
         for index in range(structure.cell.size(0)):
             n_atoms = int((structure.batch == index).sum())
             positions = structure.positions[first : first + n_atoms].detach().to(torch.float64)
-            turns, found = self.found(positions, structure.cell[index].detach().to(torch.float64), structure.pbc[index])
+            turns, found = self.found(
+                positions, structure.cell[index].detach().to(torch.float64), structure.pbc[index]
+            )
             all_turns.append(turns.to(structure.positions.dtype))
             all_centers.append(found.centers + first)
             all_neighbors.append(found.neighbors + first)
             all_shifts.append(found.shifts)
             first += n_atoms
-        offsets = torch.matmul(torch.cat(all_turns).unsqueeze(1), structure.cell[structure.batch]).squeeze(1)
-        return KeptPairs(structure.positions - offsets, torch.cat(all_centers), torch.cat(all_neighbors), torch.cat(all_shifts))
+        offsets = torch.matmul(
+            torch.cat(all_turns).unsqueeze(1), structure.cell[structure.batch]
+        ).squeeze(1)
+        return KeptPairs(
+            structure.positions - offsets,
+            torch.cat(all_centers),
+            torch.cat(all_neighbors),
+            torch.cat(all_shifts),
+        )
 
     def refreshed(self, structure: Structure) -> Tensor:
         """T (n_atoms, 3) of one structure, after a new search where the list no longer holds."""
-        positions, box = structure.positions.data.to(torch.float64), structure.cell.data[0].to(torch.float64)
+        positions, box = (
+            structure.positions.data.to(torch.float64),
+            structure.cell.data[0].to(torch.float64),
+        )
         periodic = structure.pbc[0]
         kept = Kept(self.kept_positions, self.kept_cell, self.kept_periodic)
         hold, turns = still_hold(kept, positions, box, periodic, self.cutoff, self.skin)
         if not hold:
             turns, found = self.found(positions, box, periodic)
-            self.kept_positions, self.kept_cell, self.kept_periodic = found.positions, box.clone(), periodic.clone()
-            self.kept_centers, self.kept_neighbors, self.kept_shifts = found.centers, found.neighbors, found.shifts
+            self.kept_positions, self.kept_cell, self.kept_periodic = (
+                found.positions,
+                box.clone(),
+                periodic.clone(),
+            )
+            self.kept_centers, self.kept_neighbors, self.kept_shifts = (
+                found.centers,
+                found.neighbors,
+                found.shifts,
+            )
             self.searches = self.searches + 1
         return turns
 
     def found(self, positions: Tensor, box: Tensor, periodic: Tensor) -> tuple[Tensor, KeptPairs]:
-        """T (n_atoms, 3) that wraps one structure into its cell, and all pairs within cutoff + skin of the wrapped atoms."""
+        """T (n_atoms, 3) that wraps one structure into its cell, and all pairs within cutoff + skin
+        of the wrapped atoms."""
         if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
-            raise ValueError("positions and cell: expected finite numbers, got NaN or infinity; is the time step too long?")
+            raise ValueError(
+                "positions and cell: expected finite numbers, got NaN or infinity; is the time "
+                "step too long?"
+            )
         turns = torch.zeros_like(positions)
         if bool(periodic.any()):
             rows = box * periodic.unsqueeze(1)
             turns = torch.floor(positions @ torch.linalg.pinv(rows)) * periodic
         wrapped = positions - turns @ box
         if self.native and not wrapped.is_cuda:
-            centers, neighbors, shifts = torch.ops.openmm_pqeq.half_list(wrapped, box, periodic, self.cutoff + self.skin)
+            centers, neighbors, shifts = torch.ops.openmm_pqeq.half_list(
+                wrapped, box, periodic, self.cutoff + self.skin
+            )
             return turns, KeptPairs(wrapped, centers, neighbors, shifts)
         found = self.search.compute(wrapped, box, periodic, "ijS", True)
         shifts = found[2]
         if shifts.numel() > 0 and int(shifts.abs().max()) > self.most_shift:
             raise ValueError(
-                f"cell: expected one with pairs within {self.cutoff + self.skin} Å at most {self.most_shift} cells apart, got pairs"
+                f"cell: expected one with pairs within {self.cutoff + self.skin} Å at most "
+                f"{self.most_shift} cells apart, got pairs"
                 f" {int(shifts.abs().max())} cells apart; repeat the cell along its short vectors"
             )
-        return turns, KeptPairs(wrapped, found[0].to(torch.int32), found[1].to(torch.int32), shifts.to(torch.int8))
+        return turns, KeptPairs(
+            wrapped, found[0].to(torch.int32), found[1].to(torch.int32), shifts.to(torch.int8)
+        )

@@ -32,7 +32,13 @@ class Pairs(NamedTuple):
 
 def subset(pairs: Pairs, rows: Tensor) -> Pairs:
     """The pairs at `rows` (n_selected,)."""
-    return Pairs(pairs.centers[rows], pairs.neighbors[rows], pairs.shifts[rows], pairs.vectors[rows], pairs.distances[rows])
+    return Pairs(
+        pairs.centers[rows],
+        pairs.neighbors[rows],
+        pairs.shifts[rows],
+        pairs.vectors[rows],
+        pairs.distances[rows],
+    )
 
 
 def within(pairs: Pairs, cutoff: float) -> Pairs:
@@ -40,7 +46,9 @@ def within(pairs: Pairs, cutoff: float) -> Pairs:
     return subset(pairs, torch.nonzero(pairs.distances < cutoff).squeeze(1))
 
 
-def pairs_from_indices(structure: Structure, centers: Tensor, neighbors: Tensor, shifts: Tensor) -> Pairs:
+def pairs_from_indices(
+    structure: Structure, centers: Tensor, neighbors: Tensor, shifts: Tensor
+) -> Pairs:
     """Pairs with differentiable vectors from the integers of a search."""
     positions = structure.positions
     shifts = shifts.to(positions.dtype)

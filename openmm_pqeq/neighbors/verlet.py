@@ -1,11 +1,13 @@
-"""How long a list of pairs holds: Verlet's skin, with the cell deformed and atoms wrapped in between.
+"""How long a list of pairs holds: Verlet's skin, with the cell deformed and atoms wrapped in
+between.
 
-With the cell deformed to C = C₀A and atoms at r_i = r_i⁰A + w_i + T_i·C, T_i integers (an atom was wrapped), a pair has
+With the cell deformed to C = C₀A and atoms at r_i = r_i⁰A + w_i + T_i·C, T_i integers (an atom was
+wrapped), a pair has
 
     r_ij = r_ij⁰A + w_j − w_i,   so   |r_ij| < cutoff   ⟹   |r_ij⁰| < (cutoff + 2 max|w|)/σ,   σ the least singular value of A
 
-and a list of all pairs within cutoff + skin holds while that is at most cutoff + skin. L. Verlet, Phys. Rev. 159, 98 (1967),
-doi:10.1103/PhysRev.159.98. Å.
+and a list of all pairs within cutoff + skin holds while that is at most cutoff + skin. L. Verlet,
+Phys. Rev. 159, 98 (1967), doi:10.1103/PhysRev.159.98. Å.
 """
 
 import math
@@ -31,8 +33,11 @@ class Kept(NamedTuple):
     periodic: Tensor
 
 
-def still_hold(kept: Kept, positions: Tensor, box: Tensor, periodic: Tensor, cutoff: float, skin: float) -> tuple[bool, Tensor]:
-    """Whether a list of all pairs within cutoff + skin of `kept` has all within the cutoff now, by the law above.
+def still_hold(
+    kept: Kept, positions: Tensor, box: Tensor, periodic: Tensor, cutoff: float, skin: float
+) -> tuple[bool, Tensor]:
+    """Whether a list of all pairs within cutoff + skin of `kept` has all within the cutoff now, by
+    the law above.
 
     Also the lattice vectors by which each atom was wrapped since, T_i (n_atoms, 3).
     """

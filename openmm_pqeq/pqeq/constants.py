@@ -5,12 +5,14 @@ import math
 from openmm_pqeq.units import COULOMB as COULOMB
 
 WIDTH_SCALE = 0.462770
-"""λ, relates a Gaussian's exponent to the radius: α = λ/(2R²). Naserifar et al., J. Chem. Phys. 146, 124117 (2017)."""
+"""λ, relates a Gaussian's exponent to the radius: α = λ/(2R²). Naserifar et al., J. Chem. Phys.
+146, 124117 (2017)."""
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 SERIES_TERMS = 14
 """Terms of erf's power series below γ²r² = ¼: the first one left out is below 1e-17."""
 SHELL_CLIP = 0.25
-"""Å, the longest shell of the published two-sweep recipe. Gao et al., Nat. Commun. 16, 10484 (2025) and its code."""
+"""Å, the longest shell of the published two-sweep recipe. Gao et al., Nat. Commun. 16, 10484 (2025)
+and its code."""
 SINGLE_PRECISION_TOLERANCE = 2e-4
 """eV/e, eV/Å: float32 sums of Coulomb terms converge no further."""
 MAX_NEWTON_STEPS = 60
@@ -33,19 +35,21 @@ HISTORY_RIDGE = 1e-10
 CLUSTER_CUTOFF = 3.5
 """Å, the neighbours that an atom's rows of the preconditioner take into account."""
 CLUSTER_COUPLING = 0.85
-"""How much of the coupling within a cluster is kept, so that soft clusters stay positive definite."""
+"""How much of the coupling within a cluster is kept, so that soft clusters stay positive
+definite."""
 CLUSTER_BLOCK = 512
 """Clusters that are inverted at once."""
 CLUSTER_AGE = 100
 """Solutions that a preconditioner is kept for."""
 NEWTON_DEPTH = 0.03
-"""A Newton step's linear solution goes as deep as this times the square of the residual: what is neglected in shells is
-quadratic."""
+"""A Newton step's linear solution goes as deep as this times the square of the residual: what is
+neglected in shells is quadratic."""
 ROUGH_RESIDUAL = 0.3
 """eV/e, eV/Å: charges and shells good enough to make a preconditioner at."""
 MAX_MINRES_STEPS = 1000
 CHARGE_CLUSTER_CUTOFF, CHARGE_CLUSTER_COUPLING = 3.0, 0.8
-"""Å, and the share of the coupling, of clusters of charges alone: without shells to soften them they have to be smaller."""
+"""Å, and the share of the coupling, of clusters of charges alone: without shells to soften them
+they have to be smaller."""
 SINGULAR_MATRIX = 1e-13
 """Relative to the hardness, which the charge matrix is scaled by."""
 SWEEP_DEPTH, LEAST_SWEEP_DEPTH = 0.01, 1e-11

@@ -2,9 +2,10 @@
 
     Σ_{i in f} q_i = Q_f  for every fragment f;    Ω = E − Σ_e V_e Q_e  with electrodes e at voltages V_e
 
-All electrodes together are one group: charge flows between them, through the source that holds the voltages, until the potential of
-each is what it was told to be, ∂E/∂q_i = V_e + const. Ω, the electric enthalpy, is the energy of electrodes with their source, and
-forces are its gradient. Only differences of voltages matter. e, V.
+All electrodes together are one group: charge flows between them, through the source that holds the
+voltages, until the potential of each is what it was told to be, ∂E/∂q_i = V_e + const. Ω, the
+electric enthalpy, is the energy of electrodes with their source, and forces are its gradient. Only
+differences of voltages matter. e, V.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,14 +42,19 @@ def groups_of(
 
     Parameters
     ----------
-    fragments : atoms of each fragment; every atom in one of them, or in an electrode. None: electrodes alone
+    fragments : atoms of each fragment; every atom in one of them, or in an electrode. None:
+        electrodes alone
     fragment_charges : e, one for each fragment; default: zero
-    electrodes : (atoms, voltage) of each; their common charge is what the fragments leave of the total
+    electrodes : (atoms, voltage) of each; their common charge is what the fragments leave of the
+        total
     total_charge : e
 
-    Raises ValueError where atoms are missing, shared or unknown, or charges do not add up, naming them.
+    Raises ValueError where atoms are missing, shared or unknown, or charges do not add up, naming
+    them.
     """
-    lists = [_atoms(f"fragments[{k}]", atoms, n_atoms) for k, atoms in enumerate(fragments_of(fragments))]
+    lists = [
+        _atoms(f"fragments[{k}]", atoms, n_atoms) for k, atoms in enumerate(fragments_of(fragments))
+    ]
     plates = electrodes_of(electrodes, n_atoms)
     charges = _charges(fragment_charges, len(lists))
     groups = lists + ([[atom for atoms, _ in plates for atom in atoms]] if plates else [])
@@ -57,19 +63,25 @@ def groups_of(
     for number, atoms in enumerate(groups):
         for atom in atoms:
             if owner[atom] >= 0:
-                raise ValueError(f"{names[number]}: atom {atom} is in {names[owner[atom]]} too; an atom belongs to one group")
+                raise ValueError(
+                    f"{names[number]}: atom {atom} is in {names[owner[atom]]} too; an atom belongs "
+                    "to one group"
+                )
             owner[atom] = number
     missing = [atom for atom in range(n_atoms) if owner[atom] < 0]
     if missing:
         raise ValueError(
-            f"fragments: atoms {', '.join(map(str, missing[:10]))}{' ...' if len(missing) > 10 else ''} are in no fragment"
+            "fragments: atoms "
+            f"{', '.join(map(str, missing[:10]))}{' ...' if len(missing) > 10 else ''} are in no "
+            "fragment"
             f"{' and no electrode' if plates else ''}; every atom needs one"
         )
     if plates:
         charges.append(total_charge - sum(charges))
     elif abs(sum(charges) - total_charge) > 1e-9:
         raise ValueError(
-            f"fragment_charges: they add up to {sum(charges):g} e, and total_charge is {total_charge:g} e; correct one"
+            f"fragment_charges: they add up to {sum(charges):g} e, and total_charge is "
+            f"{total_charge:g} e; correct one"
         )
     voltage = torch.zeros(n_atoms, dtype=torch.float64)
     for atoms, value in plates:
@@ -80,12 +92,20 @@ def groups_of(
 
 def fragments_of(fragments: Any) -> list[Any]:
     """The fragments as a list, empty for None; what each holds is not looked at."""
-    return _entries("fragments", fragments, "a list with the atoms of each fragment, such as [[0, 1, 2], [3, 4, 5]]")
+    return _entries(
+        "fragments",
+        fragments,
+        "a list with the atoms of each fragment, such as [[0, 1, 2], [3, 4, 5]]",
+    )
 
 
 def electrodes_of(electrodes: Any, n_atoms: int) -> list[tuple[list[int], float]]:
     """Atoms and voltage (V) of each electrode, none for None; ValueError for anything else."""
-    plates = _entries("electrodes", electrodes, "a list with (atoms, voltage) of each, such as [([0, 1], 0.0), ([2, 3], 1.5)]")
+    plates = _entries(
+        "electrodes",
+        electrodes,
+        "a list with (atoms, voltage) of each, such as [([0, 1], 0.0), ([2, 3], 1.5)]",
+    )
     return [_electrode(k, electrode, n_atoms) for k, electrode in enumerate(plates)]
 
 
@@ -102,10 +122,17 @@ def _atoms(name: str, atoms: Any, n_atoms: int) -> list[int]:
         raise ValueError(f"{name}: expected indices of atoms, got {atoms!r}")
     indices = list(atoms)
     wrong = [
-        index for index in indices if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= int(index) < n_atoms
+        index
+        for index in indices
+        if isinstance(index, bool)
+        or not isinstance(index, Integral)
+        or not 0 <= int(index) < n_atoms
     ]
     if wrong or not indices:
-        raise ValueError(f"{name}: expected indices from 0 to {n_atoms - 1}, got {repr(wrong[0]) if wrong else 'none'}")
+        raise ValueError(
+            f"{name}: expected indices from 0 to {n_atoms - 1}, got "
+            f"{repr(wrong[0]) if wrong else 'none'}"
+        )
     if len(set(indices)) < len(indices):
         raise ValueError(f"{name}: an atom is listed more than once: {sorted(indices)}")
     return [int(index) for index in indices]
@@ -113,7 +140,11 @@ def _atoms(name: str, atoms: Any, n_atoms: int) -> list[int]:
 
 def _electrode(number: int, electrode: Any, n_atoms: int) -> tuple[list[int], float]:
     name = f"electrodes[{number}]"
-    if isinstance(electrode, Mapping | str) or not isinstance(electrode, Sequence) or len(electrode) != 2:
+    if (
+        isinstance(electrode, Mapping | str)
+        or not isinstance(electrode, Sequence)
+        or len(electrode) != 2
+    ):
         raise ValueError(f"{name}: expected (atoms, voltage), got {electrode!r}")
     atoms, voltage = electrode
     if isinstance(voltage, bool) or not isinstance(voltage, Real) or not abs(float(voltage)) < 1e6:
@@ -124,7 +155,14 @@ def _electrode(number: int, electrode: Any, n_atoms: int) -> tuple[list[int], fl
 def _charges(charges: Any, n_fragments: int) -> list[float]:
     if charges is None:
         return [0.0] * n_fragments
-    values: list[Any] = list(charges) if isinstance(charges, Iterable) and not isinstance(charges, str) else [None]
-    if len(values) != n_fragments or not all(isinstance(value, Real) and abs(float(value)) < 1e6 for value in values):
-        raise ValueError(f"fragment_charges: expected {n_fragments} numbers in e, one for each fragment; got {charges!r}")
+    values: list[Any] = (
+        list(charges) if isinstance(charges, Iterable) and not isinstance(charges, str) else [None]
+    )
+    if len(values) != n_fragments or not all(
+        isinstance(value, Real) and abs(float(value)) < 1e6 for value in values
+    ):
+        raise ValueError(
+            f"fragment_charges: expected {n_fragments} numbers in e, one for each fragment; got "
+            f"{charges!r}"
+        )
     return [float(value) for value in values]

@@ -1,9 +1,12 @@
-"""Polarizable charge equilibration: charges and shells from the structure, and the energy they give.
+"""Polarizable charge equilibration: charges and shells from the structure, and the energy they
+give.
 
-    E_PQEq = Σ_i [ χ_i q_i + ½ η_i q_i² + ½ K_i |s_i|² ] + Coulomb over core–core, core–shell, shell–core, shell–shell
-    core charge q_i + Z_i at r_i, shell charge −Z_i at r_i + s_i, Gaussians of one width per element; Σ q_i = Q
+    E_PQEq = Σ_i [ χ_i q_i + ½ η_i q_i² + ½ K_i |s_i|² ] + Coulomb over core–core, core–shell,
+    shell–core, shell–shell core charge q_i + Z_i at r_i, shell charge −Z_i at r_i + s_i, Gaussians
+    of one width per element; Σ q_i = Q
 
-Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun. 16, 10484 (2025).
+Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun.
+16, 10484 (2025).
 
 protocol   kernel                              solution                       gradient
 reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
@@ -11,12 +14,14 @@ ewald      untruncated, all images             converged to `tolerance`       He
 pme        the same on a mesh, O(N log N)      converged to `tolerance`       Hellmann–Feynman
 direct     untruncated, no images              converged to `tolerance`       Hellmann–Feynman
 
-A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along their periodic directions alone.
+A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along
+their periodic directions alone.
 
-A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q r − Z s)·F; `fragment` the
-same with r relative to the fragment's first atom, nearest image, and every fragment's charge fixed (groups.py). With `shell` the
-ions also feel +qF, and with `fragment` a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so
-that the energy does not depend on the image of an atom.
+A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q
+r − Z s)·F; `fragment` the same with r relative to the fragment's first atom, nearest image, and
+every fragment's charge fixed (groups.py). With `shell` the ions also feel +qF, and with `fragment`
+a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so that the
+energy does not depend on the image of an atom.
 """
 
 from typing import NamedTuple
@@ -47,7 +52,8 @@ COUPLINGS = ("shell", "full", "fragment")
 
 
 class Solution(NamedTuple):
-    """energy (n_structures,) eV; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (n_structures, 3) e Å, Σ (q r − Z s)."""
+    """energy (n_structures,) eV; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (n_structures,
+    3) e Å, Σ (q r − Z s)."""
 
     energy: Tensor
     charges: Tensor
@@ -62,14 +68,15 @@ class PQEq(nn.Module):
     ----------
     parameters : per element, from `resolve_parameters`
     protocol : "reaxnet", "ewald", "pme" or "direct"
-    cutoff : Å; `reaxnet`: the taper's range (default 12.5); `ewald`, `pme`: the range of the real-space sum (default 6
-        and 4), which sets κ
+    cutoff : Å; `reaxnet`: the taper's range (default 12.5); `ewald`, `pme`: the range of the
+        real-space sum (default 6 and 4), which sets κ
     tolerance : eV/e and eV/Å, of the solution and of the truncation of the Ewald sum
     sweeps, stop_gradient : `reaxnet` only
     coupling : how a field enters: "shell", "full" or "fragment"
     polarizable : False leaves the shells out (QEq, for comparison)
     gaussian : False makes the charges points (Gaussians of 0.01 Å), for comparison
-    max_shell : Å, the longest displacement of a shell; beyond it is a polarization catastrophe, and an error
+    max_shell : Å, the longest displacement of a shell; beyond it is a polarization catastrophe, and
+        an error
     mesh_spacing : Å, of `pme`; default: as the tolerance needs it. A coarser one is refused
     """
 
@@ -106,9 +113,12 @@ class PQEq(nn.Module):
         self.coupling = coupling
         self.max_shell = float(max_shell)
         self.warm_start = False
-        # what is cut off the sums is an interaction of cores, and grows with the square of their charges
+        # what is cut off the sums is an interaction of cores, and grows with the square of their
+        # charges
         largest = max(1.0, *(p.core_charge for p in parameters.values()))
-        self.lattice = Lattice(protocol, self.cutoff, self.tolerance / largest**2, mesh_spacing or 0.0)
+        self.lattice = Lattice(
+            protocol, self.cutoff, self.tolerance / largest**2, mesh_spacing or 0.0
+        )
         self.memory = Memory()
         self.swept: Sweeps | None = None
         self.species = list(parameters)
@@ -120,7 +130,8 @@ class PQEq(nn.Module):
             radius = p.radius if gaussian else constants.POINT_RADIUS
             row = [p.electronegativity, p.hardness, shell[0], radius, shell[1]]
             rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(row, dtype=torch.float64)
-        # by atomic number; the rows of elements without parameters are never read, the doors see to that
+        # by atomic number; the rows of elements without parameters are never read, the doors see to
+        # that
         self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
         self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
@@ -136,7 +147,8 @@ class PQEq(nn.Module):
         """Solve every structure of a batch.
 
         pairs : within at least `cutoff` (not read by `direct`)
-        unstrained : (n_atoms, 3) Å, the positions that the force +qF of the coupling `shell` refers to, which is not in the stress
+        unstrained : (n_atoms, 3) Å, the positions that the force +qF of the coupling `shell` refers
+            to, which is not in the stress
         """
         energies: list[Tensor] = []
         charges: list[Tensor] = []
@@ -147,14 +159,25 @@ class PQEq(nn.Module):
             last = first + one.numbers.size(0)
             own = pairs
             if structure.cell.size(0) > 1:
-                own = subset(pairs, torch.nonzero((pairs.centers >= first) & (pairs.centers < last)).squeeze(1))
-                own = Pairs(own.centers - first, own.neighbors - first, own.shifts, own.vectors, own.distances)
+                own = subset(
+                    pairs,
+                    torch.nonzero((pairs.centers >= first) & (pairs.centers < last)).squeeze(1),
+                )
+                own = Pairs(
+                    own.centers - first,
+                    own.neighbors - first,
+                    own.shifts,
+                    own.vectors,
+                    own.distances,
+                )
             energy, q, s = self.solve(one, own)
             if self.coupling == "shell":
                 push = (unstrained[first:last] @ one.field[0]) * held_fixed(q)
                 energy = energy - (push - held_fixed(push)).sum()
             elif self.coupling == "fragment":
-                push = (unstrained[first:last][self.group_first] @ one.field[0]) * self.group_charge.to(energy.dtype)
+                push = (
+                    unstrained[first:last][self.group_first] @ one.field[0]
+                ) * self.group_charge.to(energy.dtype)
                 energy = energy - (push - held_fixed(push)).sum()
             energies.append(energy)
             charges.append(q)
@@ -185,7 +208,8 @@ class PQEq(nn.Module):
 
     @torch.jit.unused
     def prepare_for_dynamics(self, skin: float) -> None:
-        """Begin solutions where the last ones ended, and sweep with the gradient in closed form. First derivatives alone are left.
+        """Begin solutions where the last ones ended, and sweep with the gradient in closed form.
+        First derivatives alone are left.
 
         skin : Å, of the list of neighbours
         """
@@ -194,7 +218,8 @@ class PQEq(nn.Module):
             self.swept = Sweeps(self.cutoff, self.sweeps, self.stop_gradient, self.tolerance, skin)
 
     def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
-        """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else cold."""
+        """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else
+        cold."""
         tolerance = self.solver_tolerance(structure.positions.dtype)
         close = within(pairs, constants.CLUSTER_CUTOFF)
         near = Near(close.centers, close.neighbors, close.vectors)
@@ -204,7 +229,8 @@ class PQEq(nn.Module):
         if self.warm_start:
             positions = self.memory.unwrapped(structure)
             start, inverse = self.memory.start(positions), self.memory.preconditioner(positions)
-        # by symmetry a saddle point can pass for a minimum, where an element's hardness does not exclude one
+        # by symmetry a saddle point can pass for a minimum, where an element's hardness does not
+        # exclude one
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
         found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
         if self.warm_start:
@@ -215,20 +241,29 @@ class PQEq(nn.Module):
         """RuntimeError with the residual, where it is worst, and what to do."""
         symbol = self.symbols[int(structure.numbers[found.worst])]
         raise RuntimeError(
-            f"PQEq: the charge solution {found.failure}; residual {found.residual} eV/e or eV/Å after {found.products} products,"
-            f" tolerance {self.tolerance}; largest on atom {found.worst} ({symbol}). Elements here whose hardness is below their"
+            f"PQEq: the charge solution {found.failure}; residual {found.residual} eV/e or eV/Å "
+            f"after {found.products} products,"
+            f" tolerance {self.tolerance}; largest on atom {found.worst} ({symbol}). Elements here "
+            "whose hardness is below their"
             f" Gaussian self-energy: {self.soft_elements(structure.numbers)}."
             " Look for atoms that are too close, use another parameter set, or a larger tolerance"
         )
 
     def solver_tolerance(self, dtype: torch.dtype) -> float:
         """The tolerance that the dtype can reach."""
-        return max(self.tolerance, constants.SINGLE_PRECISION_TOLERANCE) if dtype == torch.float32 else self.tolerance
+        return (
+            max(self.tolerance, constants.SINGLE_PRECISION_TOLERANCE)
+            if dtype == torch.float32
+            else self.tolerance
+        )
 
     def soft_elements(self, numbers: Tensor) -> str:
-        """Elements whose hardness does not exceed the self-energy 2k_e γ_ii/√π of their Gaussian, for an error message."""
+        """Elements whose hardness does not exceed the self-energy 2k_e γ_ii/√π of their Gaussian,
+        for an error message."""
         exponent = gaussian_exponents(self.radius)
-        soft = self.hardness < constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(exponent, exponent)
+        soft = self.hardness < constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(
+            exponent, exponent
+        )
         names: list[str] = []
         present = torch.unique(numbers[soft[numbers]])
         for index in range(present.size(0)):
@@ -239,16 +274,21 @@ class PQEq(nn.Module):
         """ValueError where the protocol does not fit the periodic directions (3,)."""
         periodic = bool(pbc.any())
         if self.protocol == "direct" and periodic:
-            raise ValueError("protocol 'direct' has no images; this structure is periodic: use 'ewald', or give no cell")
+            raise ValueError(
+                "protocol 'direct' has no images; this structure is periodic: use 'ewald', or give "
+                "no cell"
+            )
 
     def check_field(self, structure: Structure) -> None:
-        """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q r·F has no meaning."""
+        """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q
+        r·F has no meaning."""
         if self.coupling == "full" and bool(structure.pbc[0].any()):
             vectors, field = structure.cell[0][structure.pbc[0]], structure.field[0]
             along = (vectors @ field).abs() > 1e-6 * vectors.norm(2, dim=1) * field.norm(2)
             if bool(along.any()):
                 raise ValueError(
-                    "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or a field across it"
+                    "field: coupling 'full' has no meaning along a periodic direction; use "
+                    "'shell', or a field across it"
                 )
 
     def check_groups(self, structure: Structure) -> None:
@@ -256,11 +296,15 @@ class PQEq(nn.Module):
         n = structure.numbers.size(0)
         if self.group_of_atom.size(0) == 0 and self.coupling == "fragment":
             raise ValueError(
-                "fragments: coupling 'fragment' needs to know them; give fragments to create_force, to the calculator, or groups to"
+                "fragments: coupling 'fragment' needs to know them; give fragments to "
+                "create_force, to the calculator, or groups to"
                 " Potential.configured"
             )
         if self.group_of_atom.size(0) > 0 and self.group_of_atom.size(0) != n:
-            raise ValueError(f"fragments: those of {self.group_of_atom.size(0)} atoms, and this structure has {n}; give its own")
+            raise ValueError(
+                f"fragments: those of {self.group_of_atom.size(0)} atoms, and this structure has "
+                f"{n}; give its own"
+            )
 
     def within_fragments(self, structure: Structure) -> Tensor:
         """Positions relative to the first atom of each fragment, nearest image, (n_atoms, 3) Å."""
@@ -268,7 +312,8 @@ class PQEq(nn.Module):
         return unwrapped(relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative))
 
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
-        """The charge problem of one structure: parameters per atom, the field's part in them, and the sums over pairs and waves."""
+        """The charge problem of one structure: parameters per atom, the field's part in them, and
+        the sums over pairs and waves."""
         self.check_periodicity(structure.pbc[0])
         self.check_field(structure)
         self.check_groups(structure)
@@ -304,15 +349,22 @@ class PQEq(nn.Module):
         )
 
     def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
-        """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has it."""
+        """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has
+        it."""
         energy = (problem.electronegativity * charges + 0.5 * problem.hardness * charges**2).sum()
-        energy = energy + 0.5 * (problem.spring_constant.unsqueeze(1) * shells**2).sum() + (problem.pull * shells).sum()
+        energy = (
+            energy
+            + 0.5 * (problem.spring_constant.unsqueeze(1) * shells**2).sum()
+            + (problem.pull * shells).sum()
+        )
         return energy + self.coulomb_energy(problem, charges, shells)
 
     def coulomb_energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """The four Gaussian interactions of all pairs and images, a scalar in eV."""
         if self.protocol == "reaxnet":
-            return tapered_pair_energy(problem.pairs, self.cutoff, charges, problem.core_charge, shells)
+            return tapered_pair_energy(
+                problem.pairs, self.cutoff, charges, problem.core_charge, shells
+            )
         energy = pair_energy(problem.pairs, charges, problem.core_charge, shells)
         own, space, mesh = problem.own, problem.space, problem.mesh
         if own is not None:
@@ -328,8 +380,8 @@ class PQEq(nn.Module):
 
 
 def held_fixed(values: Tensor) -> Tensor:
-    """The values without their derivatives. TorchForce freezes its module, which removes every `detach` from the graph; `data`
-    stays."""
+    """The values without their derivatives. TorchForce freezes its module, which removes every
+    `detach` from the graph; `data` stays."""
     return values.data
 
 

@@ -3,12 +3,13 @@
     electronegativity χ (eV), hardness η (eV; the energy is ½ηq²), core charge Z (e), radius R (Å),
     spring constant K (kcal/mol/Å² in every table and mapping; eV/Å² inside)
 
-An element without a shell (K absent or 0) is a plain Gaussian charge: its Z is set to 0, so that core and shell never divide by K.
+An element without a shell (K absent or 0) is a plain Gaussian charge: its Z is set to 0, so that
+core and shell never divide by K.
 
-Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C N O F Si P S Cl), `pqeq3`
-[Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
-[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to response, each for one kind of structure
-(docs/fitting.md): `batio3`,
+Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C N O F Si P S Cl),
+`pqeq3` [Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
+[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to response, each for one kind of
+structure (docs/fitting.md): `batio3`,
 `sio2` (α-quartz), `qm7b` (molecules of H C N O S Cl).
 """
 
@@ -23,7 +24,13 @@ from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 PUBLISHED_SETS = ("pqeq0", "pqeq1", "pqeq3", "reaxnet")
 FITTED_SETS = ("batio3", "sio2", "qm7b")
-COLUMNS = {"chi": "electronegativity", "eta": "hardness", "Z": "core_charge", "R_core": "radius", "K2": "spring_constant"}
+COLUMNS = {
+    "chi": "electronegativity",
+    "eta": "hardness",
+    "Z": "core_charge",
+    "R_core": "radius",
+    "K2": "spring_constant",
+}
 
 
 class ElementParameters(NamedTuple):
@@ -42,23 +49,33 @@ Parameters = dict[str, ElementParameters]
 def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> Parameters:
     """Parameters from a published set's name, a path to a table, or a mapping of elements.
 
-    A table is CSV with the columns of `data/pqeq_parameters.csv` (element, pol, chi, eta, Z, R_core, K2).
-    Raises ValueError for an unknown set, element or name, and for values that are not physical.
+    A table is CSV with the columns of `data/pqeq_parameters.csv` (element, pol, chi, eta, Z,
+    R_core, K2). Raises ValueError for an unknown set, element or name, and for values that are not
+    physical.
     """
     if isinstance(parameters, Mapping):
         resolved = {symbol: _from_mapping(symbol, values) for symbol, values in parameters.items()}
     elif parameters in PUBLISHED_SETS:
-        with resources.files("openmm_pqeq.data").joinpath("pqeq_parameters.csv").open(encoding="utf-8") as table:
+        with (
+            resources.files("openmm_pqeq.data")
+            .joinpath("pqeq_parameters.csv")
+            .open(encoding="utf-8") as table
+        ):
             resolved = _read_table(table, parameters)
     elif parameters in FITTED_SETS:
-        with resources.files("openmm_pqeq.data").joinpath(f"pqeq_{parameters}.csv").open(encoding="utf-8") as table:
+        with (
+            resources.files("openmm_pqeq.data")
+            .joinpath(f"pqeq_{parameters}.csv")
+            .open(encoding="utf-8") as table
+        ):
             resolved = _read_table(table, None)
     elif isinstance(parameters, (str, Path)) and Path(parameters).is_file():
         with open(parameters, encoding="utf-8") as table:
             resolved = _read_table(table, None)
     else:
         raise ValueError(
-            f"parameters: expected one of the sets {', '.join(PUBLISHED_SETS + FITTED_SETS)}, the path of a table, or a mapping of"
+            f"parameters: expected one of the sets {', '.join(PUBLISHED_SETS + FITTED_SETS)}, the "
+            "path of a table, or a mapping of"
             f" elements; got {parameters!r}, which is neither a set nor a file"
         )
     if not resolved:
@@ -74,7 +91,8 @@ def _from_mapping(symbol: str, values: Mapping[str, float]) -> ElementParameters
     if unknown or missing:
         raise ValueError(
             f"parameters[{symbol!r}]: expected the keys {', '.join(names)};"
-            f" got {', '.join(map(str, values)) or 'none'} (unknown: {sorted(unknown)}, missing: {sorted(missing)})"
+            f" got {', '.join(map(str, values)) or 'none'} (unknown: {sorted(unknown)}, missing: "
+            f"{sorted(missing)})"
         )
     return ElementParameters(*(float(values.get(name, 0.0)) for name in names))
 
@@ -86,7 +104,10 @@ def _read_table(table: IO[str], name: str | None) -> Parameters:
         if name is not None and row["set"] != name:
             continue
         if missing := {"element", *COLUMNS} - set(row):
-            raise ValueError(f"parameters: the table has no column {sorted(missing)}; expected element, pol, {', '.join(COLUMNS)}")
+            raise ValueError(
+                f"parameters: the table has no column {sorted(missing)}; expected element, pol, "
+                f"{', '.join(COLUMNS)}"
+            )
         values = ElementParameters(*(float(row[column]) for column in COLUMNS))
         if row.get("pol", "1") == "0":
             values = values._replace(spring_constant=0.0)
@@ -101,7 +122,8 @@ def _check(symbol: str, values: ElementParameters) -> None:
         raise ValueError(f"parameters[{symbol!r}]: expected finite numbers, got {values}")
     if values.radius <= 0 or values.hardness <= 0 or values.spring_constant < 0:
         raise ValueError(
-            f"parameters[{symbol!r}]: radius and hardness must be positive, spring_constant 0 or positive; got {values}"
+            f"parameters[{symbol!r}]: radius and hardness must be positive, spring_constant 0 or "
+            f"positive; got {values}"
         )
 
 

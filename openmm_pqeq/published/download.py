@@ -1,9 +1,11 @@
 """Published models from figshare, into a cache, with checksums.
 
-    article's list of files → the three files of a model, or the archive that holds them → cache/NAME/, each with its SHA-256
+    article's list of files → the three files of a model, or the archive that holds them →
+    cache/NAME/, each with its SHA-256
 
-The first use of a file pins its SHA-256 in `FILE.sha256`; from then on a file that differs is an error, whether it changed in the
-cache or at its source. What is in the cache is used without asking the network, whoever put it there.
+The first use of a file pins its SHA-256 in `FILE.sha256`; from then on a file that differs is an
+error, whether it changed in the cache or at its source. What is in the cache is used without asking
+the network, whoever put it there.
 
 The list comes from figshare's public interface, https://docs.figshare.com (`/articles/ID/files`).
 """
@@ -82,8 +84,9 @@ def download(
     say : gets a line on each file, with its checksum
     progress : a progress bar as pooch takes it
 
-    Raises ValueError for a checksum that is not the pinned one, for files that cannot be told apart, and for a model that is not
-    known; ConnectionError, with what to do by hand, where the files cannot be fetched.
+    Raises ValueError for a checksum that is not the pinned one, for files that cannot be told
+    apart, and for a model that is not known; ConnectionError, with what to do by hand, where the
+    files cannot be fetched.
     """
     if model not in ARTICLES:
         raise ValueError(f"model {model!r} cannot be downloaded; these can: {', '.join(ARTICLES)}")
@@ -97,7 +100,10 @@ def download(
             raise ConnectionError(_by_hand(model, folder, error)) from error
         files = _in_cache(folder, "")
         if files is None:
-            raise ValueError(f"download: {folder} does not hold the three files of a model after all; remove it and try again")
+            raise ValueError(
+                f"download: {folder} does not hold the three files of a model after all; remove it "
+                "and try again"
+            )
     for path in files:
         say(f"{path.name}: {path.stat().st_size} bytes, sha256 {pin(path)}")
     return files
@@ -110,14 +116,28 @@ def list_files(model: str, base_url: str = API) -> list[Remote]:
         try:
             rows = json.load(answer)
             found = [
-                Remote(str(row["name"]), int(row["size"]), str(row["download_url"]), str(row.get("computed_md5") or ""))
+                Remote(
+                    str(row["name"]),
+                    int(row["size"]),
+                    str(row["download_url"]),
+                    str(row.get("computed_md5") or ""),
+                )
                 for row in rows
             ]
         except (ValueError, KeyError, TypeError) as error:
-            raise OSError(f"{url} did not answer with a list of files ({type(error).__name__}: {error})") from error
+            raise OSError(
+                f"{url} did not answer with a list of files ({type(error).__name__}: {error})"
+            ) from error
     for remote in found:
-        if not remote.name or PurePosixPath(remote.name).name != remote.name or remote.name == ".." or "\\" in remote.name:
-            raise ValueError(f"download: the article lists a file with the impossible name {remote.name!r}")
+        if (
+            not remote.name
+            or PurePosixPath(remote.name).name != remote.name
+            or remote.name == ".."
+            or "\\" in remote.name
+        ):
+            raise ValueError(
+                f"download: the article lists a file with the impossible name {remote.name!r}"
+            )
     return found
 
 
@@ -135,8 +155,10 @@ def pin(path: Path) -> str:
     pinned = record.read_text(encoding="utf-8").split()[:1]
     if pinned != [found]:
         raise ValueError(
-            f"download: {path} has the SHA-256 {found}, and had {' '.join(pinned) or 'none'} when it was first used. It is damaged"
-            f" or was replaced: remove it to fetch it again, and {record.name} as well if the new file is the right one"
+            f"download: {path} has the SHA-256 {found}, and had {' '.join(pinned) or 'none'} when "
+            "it was first used. It is damaged"
+            f" or was replaced: remove it to fetch it again, and {record.name} as well if the new "
+            "file is the right one"
         )
     return found
 
@@ -153,14 +175,22 @@ def choose(names: Sequence[str], select: str) -> tuple[str, str, str] | None:
     """
     chosen: list[str] = []
     for kind, word, endings, usual in zip(
-        ("parameters", "config", "mapping"), ("", "config", "mapping"), ((".pickle", ".pkl"), *[(".yaml", ".yml")] * 2), USUAL_NAMES
+        ("parameters", "config", "mapping"),
+        ("", "config", "mapping"),
+        ((".pickle", ".pkl"), *[(".yaml", ".yml")] * 2),
+        USUAL_NAMES,
     ):
         files = [(name, PurePosixPath(name).name.lower()) for name in names]
-        found = _narrowed([name for name, file in files if file.endswith(endings) and word in file], select)
+        found = _narrowed(
+            [name for name, file in files if file.endswith(endings) and word in file], select
+        )
         if len(found) > 1:
             found = [name for name in found if PurePosixPath(name).name == usual] or found
         if len(found) > 1:
-            raise ValueError(f"download: which {kind}? There are {', '.join(found)}; give a part of the right name with --select")
+            raise ValueError(
+                f"download: which {kind}? There are {', '.join(found)}; give a part of the right "
+                "name with --select"
+            )
         chosen += found
     return (chosen[0], chosen[1], chosen[2]) if len(chosen) == 3 else None
 
@@ -169,7 +199,9 @@ def _narrowed(names: list[str], select: str) -> list[str]:
     return [name for name in names if select in name] or names
 
 
-def _fetch_all(remotes: list[Remote], folder: Path, select: str, say: Callable[[str], None], progress: Any) -> None:
+def _fetch_all(
+    remotes: list[Remote], folder: Path, select: str, say: Callable[[str], None], progress: Any
+) -> None:
     """The three files, or those that an archive has."""
     by_name = {remote.name: remote for remote in remotes}
     names = choose(list(by_name), select)
@@ -179,10 +211,14 @@ def _fetch_all(remotes: list[Remote], folder: Path, select: str, say: Callable[[
         return
     archives = _narrowed([name for name in by_name if name.lower().endswith(ARCHIVES)], select)
     if len(archives) != 1:
-        listed = ", ".join(f"{remote.name} ({remote.size} bytes)" for remote in remotes) or "nothing"
+        listed = (
+            ", ".join(f"{remote.name} ({remote.size} bytes)" for remote in remotes) or "nothing"
+        )
         raise ValueError(
-            "download: which file has the model? It needs a .pickle and two .yaml files (config, mapping), or one archive of them,"
-            f" and the article lists {listed}; give a part of the archive's name with --select, or fetch the files by hand and use"
+            "download: which file has the model? It needs a .pickle and two .yaml files (config, "
+            "mapping), or one archive of them,"
+            f" and the article lists {listed}; give a part of the archive's name with --select, or "
+            "fetch the files by hand and use"
             " openmm-pqeq import-reaxnet"
         )
     unpack(fetch(by_name[archives[0]], folder, say, progress), folder, select)
@@ -216,7 +252,9 @@ def unpack(archive: Path, folder: Path, select: str) -> None:
     """The three files of an archive into a folder, and nothing else of it."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
-            names = _members([name for name in zipped.namelist() if not name.endswith("/")], archive, select)
+            names = _members(
+                [name for name in zipped.namelist() if not name.endswith("/")], archive, select
+            )
             for name, usual in zip(names, USUAL_NAMES):
                 with zipped.open(name) as source:
                     _write(source, folder / usual)
@@ -244,7 +282,8 @@ def _members(names: list[str], archive: Path, select: str) -> tuple[str, str, st
     chosen = choose(names, select)
     if chosen is None:
         raise ValueError(
-            f"download: {archive} does not hold a .pickle and two .yaml files (config, mapping); it has"
+            f"download: {archive} does not hold a .pickle and two .yaml files (config, mapping); "
+            "it has"
             f" {', '.join(names[:20]) or 'nothing'}"
         )
     return chosen
@@ -252,14 +291,19 @@ def _members(names: list[str], archive: Path, select: str) -> tuple[str, str, st
 
 def _checked_url(url: str) -> str:
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"base_url: expected an address that begins with http:// or https://, got {url!r}")
+        raise ValueError(
+            f"base_url: expected an address that begins with http:// or https://, got {url!r}"
+        )
     return url
 
 
 def _by_hand(model: str, folder: Path, error: Exception) -> str:
     doi = ARTICLES[model].doi
     return (
-        f"download: {model} cannot be fetched ({error}). Without network: from another computer, take the parameters (.pickle),"
-        f" model_config.yaml and mapping.yaml at https://doi.org/{doi}, put them into {folder} and run this command again, or"
-        " convert them where they are: openmm-pqeq import-reaxnet params.pickle model_config.yaml mapping.yaml -o reaxnet-mp.pt"
+        f"download: {model} cannot be fetched ({error}). Without network: from another computer, "
+        "take the parameters (.pickle),"
+        f" model_config.yaml and mapping.yaml at https://doi.org/{doi}, put them into {folder} and "
+        "run this command again, or"
+        " convert them where they are: openmm-pqeq import-reaxnet params.pickle model_config.yaml "
+        "mapping.yaml -o reaxnet-mp.pt"
     )

@@ -14,7 +14,8 @@ GREY = "#8a8a8a"
 
 
 class Curve(NamedTuple):
-    """values (n,) with the name they have in the legend ("" for none); None leaves the place and colour of a curve empty."""
+    """values (n,) with the name they have in the legend ("" for none); None leaves the place and
+    colour of a curve empty."""
 
     name: str
     values: ArrayLike | None
@@ -35,7 +36,9 @@ class Panel(NamedTuple):
     reference: tuple[float, str] | None = None
 
 
-def plot_panels(x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str, note: str = "") -> Figure:
+def plot_panels(
+    x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str, note: str = ""
+) -> Figure:
     """Panels above each other with a common abscissa.
 
     Parameters
@@ -52,14 +55,29 @@ def plot_panels(x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str,
         for curve, color in zip(panel.curves, COLORS):
             if curve.values is None:
                 continue
-            ax.plot(np.asarray(x), np.asarray(curve.values), color=color, linewidth=1.4, label=curve.name or None)
+            ax.plot(
+                np.asarray(x),
+                np.asarray(curve.values),
+                color=color,
+                linewidth=1.4,
+                label=curve.name or None,
+            )
         if panel.reference is not None:
             value, name = panel.reference
             ax.axhline(value, color=GREY, linewidth=1.0, linestyle="--", label=name)
         ax.set_title(panel.title, loc="left", fontsize=10.5, color=TEXT)
         ax.set_ylabel(panel.label, fontsize=10, color=TEXT)
-        if any(curve.name for curve in panel.curves if curve.values is not None) or panel.reference is not None:
-            ax.legend(frameon=False, fontsize=9, labelcolor=TEXT, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        if (
+            any(curve.name for curve in panel.curves if curve.values is not None)
+            or panel.reference is not None
+        ):
+            ax.legend(
+                frameon=False,
+                fontsize=9,
+                labelcolor=TEXT,
+                loc="center left",
+                bbox_to_anchor=(1.0, 0.5),
+            )
         style(ax)
     figure.align_ylabels(axes)
     axes[-1].set_xlabel(x_label, fontsize=10, color=TEXT)
@@ -67,8 +85,11 @@ def plot_panels(x: ArrayLike, x_label: str, panels: Sequence[Panel], title: str,
     return figure
 
 
-def plot_loop(x: ArrayLike, y: ArrayLike, labels: tuple[str, str], title: str, note: str = "") -> Figure:
-    """One quantity against another that goes back and forth, such as polarization against field; time runs from light to dark."""
+def plot_loop(
+    x: ArrayLike, y: ArrayLike, labels: tuple[str, str], title: str, note: str = ""
+) -> Figure:
+    """One quantity against another that goes back and forth, such as polarization against field;
+    time runs from light to dark."""
     x, y = np.asarray(x), np.asarray(y)
     figure = Figure(figsize=(6.4, 5.0), layout="constrained", dpi=150)
     ax = figure.subplots()
@@ -99,8 +120,11 @@ def finish(figure: Figure, title: str, note: str) -> None:
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color=TEXT)
 
 
-def plot_bars(names: Sequence[str], parts: Sequence[Curve], label: str, title: str, note: str = "") -> Figure:
-    """Horizontal bars, the first on top; each is made of parts side by side, and its sum and its share of all stand at its end.
+def plot_bars(
+    names: Sequence[str], parts: Sequence[Curve], label: str, title: str, note: str = ""
+) -> Figure:
+    """Horizontal bars, the first on top; each is made of parts side by side, and its sum and its
+    share of all stand at its end.
 
     Parameters
     ----------
@@ -119,7 +143,14 @@ def plot_bars(names: Sequence[str], parts: Sequence[Curve], label: str, title: s
         left = left + width
     sums = np.sum([np.asarray(part.values, dtype=float) for part in parts], axis=0)
     for row, (end, value) in enumerate(zip(left, sums)):
-        ax.text(end + 0.01 * left.max(), row, f"{value:.3g}  ({value / sums.sum():.1%})", va="center", fontsize=8.5, color=TEXT)
+        ax.text(
+            end + 0.01 * left.max(),
+            row,
+            f"{value:.3g}  ({value / sums.sum():.1%})",
+            va="center",
+            fontsize=8.5,
+            color=TEXT,
+        )
     ax.set_yticks(np.arange(len(names)), names)
     ax.invert_yaxis()
     style(ax)

@@ -6,8 +6,8 @@
     simulation.reporters.append(ChargeStatisticsReporter("elements.csv", 100))     charges and shells of each element
     simulation.reporters.append(ProfileReporter("profile.h5", 100, axis="z"))      charge density, field, potential
 
-They find the potential in the Simulation's System and evaluate it again at the frames they write, once for all of them (see
-observer.py). After each frame the file is complete on disk.
+They find the potential in the Simulation's System and evaluate it again at the frames they write,
+once for all of them (see observer.py). After each frame the file is complete on disk.
 """
 
 from openmm_pqeq.reporters.axis_profiles import ProfileReporter

@@ -1,4 +1,5 @@
-"""Charge density, field and potential along an axis of a running simulation, as an HDF5 file (see analysis/axis_profiles.py).
+"""Charge density, field and potential along an axis of a running simulation, as an HDF5 file (see
+analysis/axis_profiles.py).
 
 Units: Å, e/Å³, V/Å, V, ps.
 """
@@ -25,20 +26,23 @@ class ProfileReporter:
     step            (n_frames,)
     time            (n_frames,) ps
     length          (n_frames,) Å, of the cell along the axis
-    charge_density  (n_frames, n_points) e/Å³, of cores and shells, averaged over the planes of the other two cell vectors
+    charge_density  (n_frames, n_points) e/Å³, of cores and shells, averaged over the planes of the
+    other two cell vectors
     field           (n_frames, n_points) V/Å, of these charges; an applied field comes on top
     potential       (n_frames, n_points) V
     fractions       (n_points,) of the length, where the profiles are
     numbers         (n_atoms,) atomic numbers
 
-    Along a periodic axis the means of field and potential are zero. Along one that is not (a slab, periodic=(True, True, False))
-    both are zero at the beginning of the box, and the potential beyond the slab is its step.
+    Along a periodic axis the means of field and potential are zero. Along one that is not (a slab,
+    periodic=(True, True, False)) both are zero at the beginning of the box, and the potential
+    beyond the slab is its step.
 
     Parameters
     ----------
     file : path; an existing file is replaced unless `append`
     interval : steps from one frame to the next
-    axis : "x", "y" or "z": the first, second or third box vector; the profile is along the normal of the other two
+    axis : "x", "y" or "z": the first, second or third box vector; the profile is along the normal
+        of the other two
     n_points : grid points
     width : Å, standard deviation of the Gaussians that smear the charges
     append : continue an existing file of the same atoms and settings
@@ -74,16 +78,28 @@ class ProfileReporter:
         now = observer.observe(simulation)
         if simulation.topology.getPeriodicBoxVectors() is None:
             raise ValueError(
-                "axis: profiles need a box, and this topology has none; give it one, and periodic=(...) to create_system"
+                "axis: profiles need a box, and this topology has none; give it one, and "
+                "periodic=(...) to create_system"
             )
         self._open(observer)
-        box = simulation.context.getState().getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) * ANGSTROM_PER_NM
+        box = (
+            simulation.context.getState()
+            .getPeriodicBoxVectors(asNumpy=True)
+            .value_in_unit(unit.nanometer)
+            * ANGSTROM_PER_NM
+        )
         axis = axis_of(box, self._axis)
         isolated = not bool(observer.periodic[self._axis])
         places = np.concatenate([now.positions, now.positions + now.shells]) @ axis.normal
         charges = np.concatenate([now.charges + observer.core_charges, -observer.core_charges])
-        found = profile(places, charges, axis.length, axis.area, self._n_points, self._width, isolated)
-        values = {"charge_density": found.charge_density, "field": found.field, "potential": found.potential}
+        found = profile(
+            places, charges, axis.length, axis.area, self._n_points, self._width, isolated
+        )
+        values = {
+            "charge_density": found.charge_density,
+            "field": found.field,
+            "potential": found.potential,
+        }
         self._frames.write({"time": now.time, "length": axis.length, **values, "step": now.step})
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ XYZ = (".xyz", ".extxyz")
 
 
 class ChargeReporter:
-    """Write charges and shells to an HDF5 file, or (file names ending in .xyz or .extxyz) to extended XYZ.
+    """Write charges and shells to an HDF5 file, or (file names ending in .xyz or .extxyz) to
+    extended XYZ.
 
     HDF5 datasets, with their units as attributes:
 
@@ -31,8 +32,9 @@ class ChargeReporter:
     numbers    (n_atoms,) atomic numbers
     particles  (n_atoms,) index of each atom among the particles of the System
 
-    Extended XYZ has the columns species, pos (Å, the images that OpenMM holds), charges (e) and shells (Å), and in the second line
-    Lattice (Å), pbc, step, time (ps), field (V/Å) and dipole (e Å); ASE reads it, charges and dipole as results of a calculator.
+    Extended XYZ has the columns species, pos (Å, the images that OpenMM holds), charges (e) and
+    shells (Å), and in the second line Lattice (Å), pbc, step, time (ps), field (V/Å) and dipole (e
+    Å); ASE reads it, charges and dipole as results of a calculator.
 
     Frames are those of OpenMM's DCDReporter and XTCReporter with the same interval.
 
@@ -40,13 +42,16 @@ class ChargeReporter:
     ----------
     file : path; an existing file is replaced unless `append`
     interval : steps from one frame to the next
-    append : continue an existing file of the same atoms; what a kill left of a last frame is removed
+    append : continue an existing file of the same atoms; what a kill left of a last frame is
+        removed
     """
 
     def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
         self._interval = positive_interval(interval)
         text = Path(file).suffix.lower() in XYZ
-        self._file: XYZFile | ChargeFile = XYZFile(file, append) if text else ChargeFile(file, append)
+        self._file: XYZFile | ChargeFile = (
+            XYZFile(file, append) if text else ChargeFile(file, append)
+        )
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
         """Steps to the next frame, as OpenMM asks its reporters."""
@@ -110,15 +115,21 @@ class XYZFile:
         """ValueError where an existing file is one of other atoms."""
         if self._symbols is not None and self._symbols != observer.symbols:
             raise ValueError(
-                f"file: {self._path} has {len(self._symbols)} other atoms than this simulation; use another file or append=False"
+                f"file: {self._path} has {len(self._symbols)} other atoms than this simulation; "
+                "use another file or append=False"
             )
 
     def write(self, observer: Observer, now: Observation) -> None:
         """Append a frame, in one write."""
         self._symbols = observer.symbols
         rows = np.column_stack([now.positions, now.charges, now.shells])
-        atoms = [f"{symbol:<2s} " + " ".join(f"{value:.8f}" for value in row) for symbol, row in zip(self._symbols, rows.tolist())]
-        self._out.write("\n".join([str(len(atoms)), comment_line(observer, now), *atoms, ""]).encode("utf-8"))
+        atoms = [
+            f"{symbol:<2s} " + " ".join(f"{value:.8f}" for value in row)
+            for symbol, row in zip(self._symbols, rows.tolist())
+        ]
+        self._out.write(
+            "\n".join([str(len(atoms)), comment_line(observer, now), *atoms, ""]).encode("utf-8")
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -138,13 +149,15 @@ def comment_line(observer: Observer, now: Observation) -> str:
     periodic = " ".join("T" if value else "F" for value in observer.periodic)
     lattice = f"Lattice={quoted(now.cell)} " if observer.periodic.any() else ""
     return (
-        f'{lattice}Properties=species:S:1:pos:R:3:charges:R:1:shells:R:3 pbc="{periodic}" step={now.step} time={now.time:.9g}'
+        f'{lattice}Properties=species:S:1:pos:R:3:charges:R:1:shells:R:3 pbc="{periodic}" '
+        f"step={now.step} time={now.time:.9g}"
         f" field={quoted(now.field)} dipole={quoted(now.dipole)}"
     )
 
 
 def cut_back_xyz(path: Path) -> list[str] | None:
-    """Remove a last frame that is not whole from a file of equal frames; the symbols of its atoms, None where it has no frame.
+    """Remove a last frame that is not whole from a file of equal frames; the symbols of its atoms,
+    None where it has no frame.
 
     Raises ValueError, and changes nothing, where the file does not begin with a number of atoms.
     """

@@ -20,12 +20,13 @@ from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_C
 class DipoleReporter(RowReporter):
     """Write dipole, polarization and field to a CSV file.
 
-    Columns: step, time_ps, field_{x,y,z}_V_per_A, dipole_{x,y,z}_eA and, where all directions are periodic,
-    polarization_{x,y,z}_uC_per_cm2.
+    Columns: step, time_ps, field_{x,y,z}_V_per_A, dipole_{x,y,z}_eA and, where all directions are
+    periodic, polarization_{x,y,z}_uC_per_cm2.
 
-    The dipole is Σ (q r − Z s) at the images that OpenMM holds; in a crystal it depends on these images. The polarization
-    is its change since this reporter first saw the simulation, summed from row to row as Σ q dr − d(Σ Z s), which equals Σ Z*·dr
-    with the Born charges Z* and does not depend on images; no atom may move by half a cell vector between two rows.
+    The dipole is Σ (q r − Z s) at the images that OpenMM holds; in a crystal it depends on these
+    images. The polarization is its change since this reporter first saw the simulation, summed from
+    row to row as Σ q dr − d(Σ Z s), which equals Σ Z*·dr with the Born charges Z* and does not
+    depend on images; no atom may move by half a cell vector between two rows.
 
     Parameters
     ----------
@@ -36,10 +37,13 @@ class DipoleReporter(RowReporter):
 
     def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
         super().__init__(file, interval, append)
-        self._polarization = PolarizationSum(_polarization_of(self._table.last_row()) if append else None)
+        self._polarization = PolarizationSum(
+            _polarization_of(self._table.last_row()) if append else None
+        )
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference of the polarization."""
+        """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference
+        of the polarization."""
         if not self._polarization.started:
             self._polarization.add(Observer.of(simulation).observe(simulation))
         return super().describeNextReport(simulation)
@@ -48,9 +52,13 @@ class DipoleReporter(RowReporter):
         """Append a row."""
         now = Observer.of(simulation).observe(simulation)
         self._polarization.add(now)
-        row = vector_columns("field", now.field, "V_per_A") | vector_columns("dipole", now.dipole, "eA")
+        row = vector_columns("field", now.field, "V_per_A") | vector_columns(
+            "dipole", now.dipole, "eA"
+        )
         if now.volume > 0:
-            row |= vector_columns("polarization", self._polarization.microcoulomb_per_square_cm(now), "uC_per_cm2")
+            row |= vector_columns(
+                "polarization", self._polarization.microcoulomb_per_square_cm(now), "uC_per_cm2"
+            )
         self._write(now, row)
 
 
@@ -81,7 +89,10 @@ class PolarizationSum:
 
     def microcoulomb_per_square_cm(self, now: Observation) -> Array:
         """(3,) polarization, the change of the dipole by the present volume."""
-        return self._offset + self._change / now.volume * E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
+        return (
+            self._offset
+            + self._change / now.volume * E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
+        )
 
     def state(self) -> dict[str, Array]:
         """What `restore` needs to continue."""

@@ -11,9 +11,10 @@ from openmm_pqeq.reporters.table import RowReporter, vector_columns
 class EnergyReporter(RowReporter):
     """Write the energies of the potential's terms to a CSV file.
 
-    Columns: step, time_ps, field_{x,y,z}_V_per_A, one of gnn_eV, pqeq_eV, d3_eV for each term that the potential has, and sum_eV.
-    The sum is the energy of the potential's force, solved anew: it differs from OpenMM's by the tolerance of the charges. The
-    energy of the field is in pqeq_eV. A potential without charges will do.
+    Columns: step, time_ps, field_{x,y,z}_V_per_A, one of gnn_eV, pqeq_eV, d3_eV for each term that
+    the potential has, and sum_eV. The sum is the energy of the potential's force, solved anew: it
+    differs from OpenMM's by the tolerance of the charges. The energy of the field is in pqeq_eV. A
+    potential without charges will do.
 
     Parameters
     ----------
@@ -26,4 +27,9 @@ class EnergyReporter(RowReporter):
         """Append a row."""
         now = Observer.of(simulation).observe(simulation, charges=False)
         terms = {f"{name}_eV": energy for name, energy in now.energies.items()}
-        self._write(now, vector_columns("field", now.field, "V_per_A") | terms | {"sum_eV": sum(now.energies.values())})
+        self._write(
+            now,
+            vector_columns("field", now.field, "V_per_A")
+            | terms
+            | {"sum_eV": sum(now.energies.values())},
+        )

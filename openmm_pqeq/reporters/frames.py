@@ -1,7 +1,8 @@
 """HDF5 files that grow by whole frames.
 
-A frame is written and flushed before its step is: as many frames are whole as there are steps, whenever the process is killed, even
-where some dataset is longer by one. A file that is continued is first cut back to them.
+A frame is written and flushed before its step is: as many frames are whole as there are steps,
+whenever the process is killed, even where some dataset is longer by one. A file that is continued
+is first cut back to them.
 """
 
 import os
@@ -76,7 +77,8 @@ class FrameFile:
             file = h5py.File(self.path, "a")
         except OSError as error:
             raise ValueError(
-                f"file: {self.path} is not an HDF5 file, or a damaged one ({error}); use another file or append=False"
+                f"file: {self.path} is not an HDF5 file, or a damaged one ({error}); use another "
+                "file or append=False"
             ) from None
         if "step" not in file:
             for name, quantity in quantities.items():
@@ -87,24 +89,32 @@ class FrameFile:
         for name, values in fixed.items():
             if name not in file:
                 file.close()
-                raise ValueError(f"file: {self.path} has no dataset {name!r}; use another file or append=False")
+                raise ValueError(
+                    f"file: {self.path} has no dataset {name!r}; use another file or append=False"
+                )
             if not np.array_equal(file[name][()], values):
                 what = f"{len(file[name])} other {'atoms' if name == 'numbers' else name}"
                 file.close()
-                raise ValueError(f"file: {self.path} has {what} than this simulation; use another file or append=False")
+                raise ValueError(
+                    f"file: {self.path} has {what} than this simulation; use another file or "
+                    "append=False"
+                )
         return file
 
 
 def cut_back_frames(path: Path, n_frames: int | None = None) -> int:
-    """Keep the first `n_frames` frames of a file, by default all that are whole; returns how many are kept.
+    """Keep the first `n_frames` frames of a file, by default all that are whole; returns how many
+    are kept.
 
-    Where a process was killed while it wrote a frame, the whole frames are copied into a new file: the old one may refer to what
-    was never written.
+    Where a process was killed while it wrote a frame, the whole frames are copied into a new file:
+    the old one may refer to what was never written.
     """
     with h5py.File(path, "r") as file:
         if "step" not in file:
             return 0
-        growing = {name: len(dataset) for name, dataset in file.items() if dataset.maxshape[:1] == (None,)}
+        growing = {
+            name: len(dataset) for name, dataset in file.items() if dataset.maxshape[:1] == (None,)
+        }
         kept = growing["step"] if n_frames is None else min(n_frames, growing["step"])
         if set(growing.values()) == {kept}:
             return kept
@@ -124,7 +134,9 @@ def cut_back_frames(path: Path, n_frames: int | None = None) -> int:
 def _create(file: h5py.File, name: str, quantity: Quantity) -> h5py.Dataset:
     shape, dtype, unit = quantity
     frames = max(1, 65536 // (8 * max(1, int(np.prod(shape)))))
-    dataset = file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(min(frames, 1024), *shape))
+    dataset = file.create_dataset(
+        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(min(frames, 1024), *shape)
+    )
     dataset.attrs["units"] = unit
     return dataset
 

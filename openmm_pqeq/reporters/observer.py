@@ -1,8 +1,9 @@
 """Charges, shells, dipole and energies of a running simulation.
 
-OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from Python. So the potential is
-evaluated once more at the State's positions, box and field, with the very module that the System's force holds; this also works
-for a System read from XML. Units: Å, e, e Å, V/Å.
+OpenMM asks a force for energy and forces only, and what a force keeps to itself cannot be read from
+Python. So the potential is evaluated once more at the State's positions, box and field, with the
+very module that the System's force holds; this also works for a System read from XML. Units: Å, e,
+e Å, V/Å.
 """
 
 import pickle
@@ -85,7 +86,8 @@ class Observer:
 
     @classmethod
     def of(cls, simulation: app.Simulation) -> "Observer":
-        """The Observer of a Simulation; all its reporters share it, so that the charges of a step are solved once."""
+        """The Observer of a Simulation; all its reporters share it, so that the charges of a step
+        are solved once."""
         if simulation not in _observers:
             _observers[simulation] = cls(simulation.system)
         return _observers[simulation]
@@ -98,12 +100,16 @@ class Observer:
     def require_charges(self) -> None:
         """ValueError for a potential without charges."""
         if not self.has_charges:
-            raise ValueError("simulation: its potential has no charges (no PQEq term), so there are none to report")
+            raise ValueError(
+                "simulation: its potential has no charges (no PQEq term), so there are none to "
+                "report"
+            )
 
     def observe(self, simulation: app.Simulation, charges: bool = True) -> Observation:
         """The Simulation as it is now.
 
-        Raises ValueError for a potential without charges, unless `charges` is False; RuntimeError where they do not converge.
+        Raises ValueError for a potential without charges, unless `charges` is False; RuntimeError
+        where they do not converge.
         """
         if charges:
             self.require_charges()
@@ -124,18 +130,27 @@ class Observer:
             energies={},
         )
         known, inputs = self._latest, ("positions", "cell", "field")
-        if known is not None and all(np.array_equal(getattr(known, name), getattr(now, name)) for name in inputs):
+        if known is not None and all(
+            np.array_equal(getattr(known, name), getattr(now, name)) for name in inputs
+        ):
             return known._replace(step=now.step, time=now.time)
         found = self._evaluate(positions, box, now.field)
         shell_dipole = found.dipole - found.charges @ now.positions
         self._latest = now._replace(
-            charges=found.charges, shells=found.shells, dipole=found.dipole, shell_dipole=shell_dipole, energies=found.energies
+            charges=found.charges,
+            shells=found.shells,
+            dipole=found.dipole,
+            shell_dipole=shell_dipole,
+            energies=found.energies,
         )
         return self._latest
 
     def _evaluate(self, positions: Array, box: Array, field: Array) -> "_Found":
         """Of positions and box in nm, of all particles, and a field in V/Å."""
-        inputs = [torch.tensor(array, dtype=torch.float64, device=self._device) for array in (positions, box, field)]
+        inputs = [
+            torch.tensor(array, dtype=torch.float64, device=self._device)
+            for array in (positions, box, field)
+        ]
         try:
             with torch.no_grad():
                 output = self._module.report(*inputs)
@@ -157,22 +172,30 @@ _observers: "weakref.WeakKeyDictionary[app.Simulation, Observer]" = weakref.Weak
 
 
 def _module_of(system: openmm.System) -> torch.jit.ScriptModule:
-    """The scripted module of the System's one force of this package; ValueError where there is none or more than one."""
+    """The scripted module of the System's one force of this package; ValueError where there is none
+    or more than one."""
     found = []
     for force in system.getForces():
         module = _torch_module(force) or _python_module(force)
-        if module is not None and hasattr(module, "energy") and hasattr(module.energy, "has_charges"):
+        if (
+            module is not None
+            and hasattr(module, "energy")
+            and hasattr(module.energy, "has_charges")
+        ):
             found.append(module)
     if len(found) != 1:
         raise ValueError(
-            f"simulation: reporters of charges need a System with one force made by openmm_pqeq.create_force or create_system, "
+            "simulation: reporters of charges need a System with one force made by "
+            "openmm_pqeq.create_force or create_system, "
             f"and this one has {len(found)}."
         )
     return found[0]
 
 
 def _torch_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
-    if type(force) is openmm.Force or type(force).__name__ == "TorchForce":  # generic where it was read from XML
+    if (
+        type(force) is openmm.Force or type(force).__name__ == "TorchForce"
+    ):  # generic where it was read from XML
         openmmtorch = import_openmmtorch()
         if openmmtorch.TorchForce.isinstance(force):
             return openmmtorch.TorchForce.cast(force).getModule()
@@ -182,8 +205,11 @@ def _torch_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
 def _python_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
     if not isinstance(force, openmm.PythonForce):
         return None
-    # getPickledFunction gives a C++ object that Python cannot read (OpenMM 8.5, 8.6); XML has the same bytes.
-    pickled = bytes.fromhex(ElementTree.fromstring(openmm.XmlSerializer.serialize(force)).attrib["function"])
+    # getPickledFunction gives a C++ object that Python cannot read (OpenMM 8.5, 8.6); XML has the
+    # same bytes.
+    pickled = bytes.fromhex(
+        ElementTree.fromstring(openmm.XmlSerializer.serialize(force)).attrib["function"]
+    )
     if EnergyAndForces.__module__.encode() not in pickled:
         return None
     function = pickle.loads(pickled)

@@ -1,7 +1,8 @@
 """CSV files that grow by whole rows, and what every reporter does with its interval.
 
-A row is one write to a file without a buffer of its own: it is there, or (where the process was killed in that very moment) it is
-cut off and has no line end. A file that is continued is first cut back to its last whole row.
+A row is one write to a file without a buffer of its own: it is there, or (where the process was
+killed in that very moment) it is cut off and has no line end. A file that is continued is first cut
+back to its last whole row.
 """
 
 import csv
@@ -44,7 +45,8 @@ class Table:
             text = ",".join(row) + "\n" + text
         elif self.header != list(row):
             raise ValueError(
-                f"file: {self.path} has columns {', '.join(self.header)}, and these rows have {', '.join(row)}; use another file"
+                f"file: {self.path} has columns {', '.join(self.header)}, and these rows have "
+                f"{', '.join(row)}; use another file"
             )
         self._out.write(text.encode("utf-8"))
 
@@ -63,7 +65,8 @@ class Table:
 
 
 class RowReporter:
-    """A reporter that writes rows to a CSV file, each beginning with step and time_ps; its `report` says what else is in them.
+    """A reporter that writes rows to a CSV file, each beginning with step and time_ps; its `report`
+    says what else is in them.
 
     Parameters
     ----------
@@ -89,10 +92,13 @@ class RowReporter:
 
 
 def path_of(file: str | os.PathLike[str], append: bool) -> Path:
-    """The path of a file to write, or FileNotFoundError where one is to be continued that is not there."""
+    """The path of a file to write, or FileNotFoundError where one is to be continued that is not
+    there."""
     path = Path(file)
     if append and not path.is_file():
-        raise FileNotFoundError(f"file: {path} does not exist and so cannot be appended to; use append=False")
+        raise FileNotFoundError(
+            f"file: {path} does not exist and so cannot be appended to; use append=False"
+        )
     return path
 
 
@@ -123,5 +129,6 @@ def positive_interval(interval: int) -> int:
 
 
 def next_report(simulation: app.Simulation, interval: int) -> dict[str, Any]:
-    """Steps to the next multiple of the interval, as OpenMM asks its reporters; its DCD and XTC reporters have the same frames."""
+    """Steps to the next multiple of the interval, as OpenMM asks its reporters; its DCD and XTC
+    reporters have the same frames."""
     return {"steps": interval - simulation.currentStep % interval, "periodic": False, "include": []}

@@ -2,10 +2,11 @@
 
     structure → pairs → {network, charges, dispersion} → energy;    ∂E/∂r = Σ_parts ∂E/∂(what a part made) · ∂(what it made)/∂r
 
-Every part is its own scripted module, and the parts are evaluated one after the other: energies first, then gradients backwards,
-each part handing the next the gradients of what it was given. So the energies of the parts add up to the potential's energy,
-and their gradients to its forces. A part keeps from call to call what it keeps in a simulation (lists of neighbours,
-earlier charges), so times are those of dynamics where the structures move on as in dynamics. Times in seconds.
+Every part is its own scripted module, and the parts are evaluated one after the other: energies
+first, then gradients backwards, each part handing the next the gradients of what it was given. So
+the energies of the parts add up to the potential's energy, and their gradients to its forces. A
+part keeps from call to call what it keeps in a simulation (lists of neighbours, earlier charges),
+so times are those of dynamics where the structures move on as in dynamics. Times in seconds.
 """
 
 import time
@@ -22,7 +23,8 @@ from openmm_pqeq.potential import Potential
 from openmm_pqeq.structure import Structure
 
 NEIGHBORS, NETWORK, CHARGES, DISPERSION = "neighbours", "network", "charges", "dispersion"
-"""Names of the parts; the network's layers and the dispersion's own neighbours are named after them."""
+"""Names of the parts; the network's layers and the dispersion's own neighbours are named after
+them."""
 
 
 class Cost(NamedTuple):
@@ -74,7 +76,8 @@ class PartTimer:
 
     Parameters
     ----------
-    potential : from `Potential.compile_for_inference`, or any other; it is copied, so that nothing it keeps is shared
+    potential : from `Potential.compile_for_inference`, or any other; it is copied, so that nothing
+        it keeps is shared
     """
 
     def __init__(self, potential: Potential):
@@ -84,12 +87,22 @@ class PartTimer:
             warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
             whole: Any = torch.jit.script(potential)
         self.search = _frozen(whole.search, "searches")
-        self.gnn: Any = None if potential.gnn is None else _frozen(whole.gnn, *(["layout", "read_out"] if self.by_layers else []))
-        self.layers = [_frozen(layer) for layer in whole.gnn.interactions.children()] if self.by_layers else []
+        self.gnn: Any = (
+            None
+            if potential.gnn is None
+            else _frozen(whole.gnn, *(["layout", "read_out"] if self.by_layers else []))
+        )
+        self.layers = (
+            [_frozen(layer) for layer in whole.gnn.interactions.children()]
+            if self.by_layers
+            else []
+        )
         self.sweeps = potential.pqeq is not None and whole.pqeq.swept is not None
         kept = "swept.products" if self.sweeps else "memory.products"
         self.pqeq: Any = None if potential.pqeq is None else _frozen(whole.pqeq, kept)
-        self.dispersion_search: Any = None if potential.d3 is None else _frozen(whole.dispersion_search)
+        self.dispersion_search: Any = (
+            None if potential.d3 is None else _frozen(whole.dispersion_search)
+        )
         self.d3: Any = None if potential.d3 is None else _frozen(whole.d3)
 
     def measure(self, structure: Structure) -> Measured:
@@ -108,7 +121,9 @@ class PartTimer:
             energies = energies + energy
         if self.pqeq is not None:
             solution, solving = timed(self.pqeq, structure, own, positions.detach())
-            slopes, pushing = timed(_gradients, [solution.energy.sum()], [positions, own.vectors, own.distances], [None])
+            slopes, pushing = timed(
+                _gradients, [solution.energy.sum()], [positions, own.vectors, own.distances], [None]
+            )
             _add(own, slopes[1:])
             gradient = gradient + slopes[0]
             energies = energies + solution.energy.sum().detach()
@@ -128,14 +143,18 @@ class PartTimer:
             parts.append(PartTime(f"{DISPERSION}: neighbours", far_searching, far_back))
             parts.append(PartTime(DISPERSION, dispersing, pulling))
         received = [_gradient_of(own.vectors), _gradient_of(own.distances)]
-        back, searching_back = timed(_gradients, [pairs.vectors, pairs.distances], [positions], received)
+        back, searching_back = timed(
+            _gradients, [pairs.vectors, pairs.distances], [positions], received
+        )
         parts.insert(0, PartTime(NEIGHBORS, searching, searching_back))
         return Measured(parts, products, float(energies), -(gradient + back[0]))
 
     def _network(self, numbers: Tensor, pairs: Pairs) -> tuple[Tensor, list[PartTime]]:
         """The network as a whole, as it is without the native operators."""
         atomic, forward = timed(self.gnn, numbers, pairs)
-        slopes, backward = timed(_gradients, [atomic.sum()], [pairs.vectors, pairs.distances], [None])
+        slopes, backward = timed(
+            _gradients, [atomic.sum()], [pairs.vectors, pairs.distances], [None]
+        )
         _add(pairs, slopes)
         return atomic.sum().detach(), [PartTime(NETWORK, forward, backward)]
 
@@ -161,10 +180,18 @@ class PartTimer:
             slopes, cost = timed(_gradients, made, given, received)
             total, received = [a + b for a, b in zip(total, slopes)], slopes[2:]
             backward.append(cost)
-        slopes, laying_back = timed(_gradients, [edges.distances, edges.harmonics], [pairs.vectors], total)
+        slopes, laying_back = timed(
+            _gradients, [edges.distances, edges.harmonics], [pairs.vectors], total
+        )
         _add(pairs, slopes)
-        layers = [PartTime(f"{NETWORK}: layer {k + 1}", *costs) for k, costs in enumerate(zip(forward, reversed(backward)))]
-        before, after = PartTime(f"{NETWORK}: edges", laying, laying_back), PartTime(f"{NETWORK}: readout", reading, reading_back)
+        layers = [
+            PartTime(f"{NETWORK}: layer {k + 1}", *costs)
+            for k, costs in enumerate(zip(forward, reversed(backward)))
+        ]
+        before, after = (
+            PartTime(f"{NETWORK}: edges", laying, laying_back),
+            PartTime(f"{NETWORK}: readout", reading, reading_back),
+        )
         return atomic.sum().detach(), [before, *layers, after]
 
 
@@ -177,18 +204,24 @@ def _leaf(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_(True)
 
 
-def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor], received: Sequence[Any]) -> list[Tensor]:
-    """Gradients with respect to the inputs, of outputs whose own gradients are known (None: 1); zero where nothing depends."""
+def _gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], received: Sequence[Any]
+) -> list[Tensor]:
+    """Gradients with respect to the inputs, of outputs whose own gradients are known (None: 1);
+    zero where nothing depends."""
     pairs = [(output, slope) for output, slope in zip(outputs, received) if output.requires_grad]
     if not pairs:
         return [torch.zeros_like(given) for given in inputs]
     made, given = [output for output, _ in pairs], [slope for _, slope in pairs]
     found = torch.autograd.grad(made, inputs, given, allow_unused=True)
-    return [torch.zeros_like(leaf) if slope is None else slope for leaf, slope in zip(inputs, found)]
+    return [
+        torch.zeros_like(leaf) if slope is None else slope for leaf, slope in zip(inputs, found)
+    ]
 
 
 def _add(pairs: Pairs, slopes: list[Tensor]) -> None:
-    """Add to the gradients that the pairs' vectors, and distances if given, have received so far."""
+    """Add to the gradients that the pairs' vectors, and distances if given, have received so
+    far."""
     for leaf, slope in zip((pairs.vectors, pairs.distances), slopes):
         leaf.grad = slope if leaf.grad is None else leaf.grad + slope
 

@@ -1,7 +1,7 @@
 """The profile of a run: where the time of its steps goes, before it begins.
 
-Measured by step.py on a simulation of its own, with the run's potential, structure, ensemble and settings, and the
-velocities that the run begins with. The run itself is not touched.
+Measured by step.py on a simulation of its own, with the run's potential, structure, ensemble and
+settings, and the velocities that the run begins with. The run itself is not touched.
 """
 
 import dataclasses
@@ -17,7 +17,14 @@ import torch
 from openmm import unit
 
 from openmm_pqeq import ops, versions
-from openmm_pqeq.md.build import build_energy, build_simulation, check_start, read_parts, seed_of, with_seed
+from openmm_pqeq.md.build import (
+    build_energy,
+    build_simulation,
+    check_start,
+    read_parts,
+    seed_of,
+    with_seed,
+)
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.report.plots import Curve, plot_bars
 from openmm_pqeq.timing.step import StepProfile, step_profile
@@ -36,16 +43,23 @@ def profile_run(config: RunConfig, n_steps: int = 20, reference: bool = False) -
     parts = read_parts(config)
     simulation = build_simulation(config, parts, config.ensemble)
     check_start(simulation)
-    simulation.context.setVelocitiesToTemperature(config.temperature * unit.kelvin, seed_of(config) + 2)
+    simulation.context.setVelocitiesToTemperature(
+        config.temperature * unit.kelvin, seed_of(config) + 2
+    )
     slow = build_energy(config, parts, compiled=False) if reference else None
     return step_profile(simulation, build_energy(config, parts), n_steps, slow)
 
 
-def write_profile(profile: StepProfile, config: RunConfig, structure: str, folder: Path, name: str) -> list[Path]:
+def write_profile(
+    profile: StepProfile, config: RunConfig, structure: str, folder: Path, name: str
+) -> list[Path]:
     """Write `name`.json and `name`.png into a folder, which is made; the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.json", folder / f"{name}.png"]
-    settings = dataclasses.asdict(config) | {"structure": structure, "model": Path(config.model).name}
+    settings = dataclasses.asdict(config) | {
+        "structure": structure,
+        "model": Path(config.model).name,
+    }
     del settings["output"]
     content = {"machine": machine(), "settings": settings} | as_dict(profile)
     paths[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -90,7 +104,11 @@ def machine() -> dict[str, Any]:
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "native_operators": str(ops.status()),
-        "versions": {name: version for name, version in versions.installed_versions().items() if version is not None},
+        "versions": {
+            name: version
+            for name, version in versions.installed_versions().items()
+            if version is not None
+        },
     }
 
 
@@ -98,7 +116,10 @@ def processor() -> str:
     """Name of the processor, as far as the system tells."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def _plot(profile: StepProfile, config: RunConfig, structure: str) -> Any:
@@ -108,10 +129,13 @@ def _plot(profile: StepProfile, config: RunConfig, structure: str) -> Any:
     title = f"A step of {structure}, {profile.n_atoms:,} atoms, model {Path(config.model).name}"
     protocol = "" if config.protocol is None else f"{config.protocol}, "
     note = (
-        f"{1000 * profile.step.processor:.3g} ms of processor time, {1000 * profile.step.wall:.3g} ms by the clock: "
-        f"{profile.ns_per_day(FASTEST_TIMESTEP):.3g} ns/day at {FASTEST_TIMESTEP} fs.  {protocol}{config.precision} precision, "
+        f"{1000 * profile.step.processor:.3g} ms of processor time, {1000 * profile.step.wall:.3g} "
+        "ms by the clock: "
+        f"{profile.ns_per_day(FASTEST_TIMESTEP):.3g} ns/day at {FASTEST_TIMESTEP} fs.  "
+        f"{protocol}{config.precision} precision, "
         f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''},\n"
-        f"{processor()}. Medians of {profile.n_steps} steps; {profile.products:g} products a charge solution."
+        f"{processor()}. Medians of {profile.n_steps} steps; {profile.products:g} products a "
+        "charge solution."
     )
     bars = [Curve("energy, or the part as a whole", energy), Curve("forces", forces)]
     return plot_bars([row.name for row in rows], bars, "processor time (ms)", title, note)

@@ -1,11 +1,13 @@
-"""Where the time of a step of molecular dynamics goes: the parts of the potential, what is around them, and OpenMM.
+"""Where the time of a step of molecular dynamics goes: the parts of the potential, what is around
+them, and OpenMM.
 
     step = Σ parts + rest + OpenMM,   OpenMM = step − (the module that the force holds, evaluated by itself),
                                       rest   = that module − Σ parts: units, checks, sums over terms
 
-A real simulation goes on step by step. At the positions of each step the module of its force is evaluated by itself and then part
-by part (parts.py), so that all of them meet the same structures in the same order. Reported are medians over steps, of
-the time by the clock and of the processors'; OpenMM's part is the median of the difference, step by step. Seconds.
+A real simulation goes on step by step. At the positions of each step the module of its force is
+evaluated by itself and then part by part (parts.py), so that all of them meet the same structures
+in the same order. Reported are medians over steps, of the time by the clock and of the processors';
+OpenMM's part is the median of the difference, step by step. Seconds.
 """
 
 import statistics
@@ -24,7 +26,8 @@ from openmm_pqeq.timing.parts import DISPERSION, NEIGHBORS, Cost, PartTime, Part
 REST, OPENMM = "units, checks, sums", "OpenMM"
 SEARCHES = (NEIGHBORS, f"{DISPERSION}: neighbours")
 WARMUP = 8
-"""Steps before the first that counts: TorchScript optimizes during them, and charges begin from nothing."""
+"""Steps before the first that counts: TorchScript optimizes during them, and charges begin from
+nothing."""
 REFERENCE_STEPS = 3
 """Steps at which the potential as trained is evaluated, and as many before them."""
 
@@ -38,8 +41,8 @@ class StepProfile(NamedTuple):
     openmm : integrator, and the way into the module and out of it
     step : all of it
     products : Hessian–vector products of a charge solution
-    searching : neighbours, with the searches themselves: the mean over steps. Most steps use lists that still hold, so that the
-        median is one without a search
+    searching : neighbours, with the searches themselves: the mean over steps. Most steps use lists
+        that still hold, so that the median is one without a search
     searches : during the steps counted
     reference : the potential as trained, energy and forces; None if it was not asked for
     """
@@ -57,21 +60,27 @@ class StepProfile(NamedTuple):
 
     @property
     def neighbors_and_openmm(self) -> float:
-        """Part of a step's processor time that OpenMM and the neighbours take, searches included; OpenMM at least zero."""
+        """Part of a step's processor time that OpenMM and the neighbours take, searches included;
+        OpenMM at least zero."""
         without = sum(part.processor for part in self.parts if part.name in SEARCHES)
         step = self.step.processor + self.searching.processor - without
         return (self.searching.processor + max(self.openmm.processor, 0.0)) / step
 
     @property
     def speedup(self) -> float | None:
-        """How often a step goes into one evaluation of the potential as trained, by processor time."""
+        """How often a step goes into one evaluation of the potential as trained, by processor
+        time."""
         return None if self.reference is None else self.reference.processor / self.step.processor
 
     @property
     def rows(self) -> list[PartTime]:
         """Parts, rest and OpenMM: what adds up to the step."""
         nothing = Cost(0.0, 0.0)
-        return [*self.parts, PartTime(REST, self.rest, nothing), PartTime(OPENMM, self.openmm, nothing)]
+        return [
+            *self.parts,
+            PartTime(REST, self.rest, nothing),
+            PartTime(OPENMM, self.openmm, nothing),
+        ]
 
     def ns_per_day(self, timestep: float = 0.5) -> float:
         """Speed by the clock at a time step in fs."""
@@ -96,10 +105,17 @@ def step_profile(
     platform = simulation.context.getPlatform().getName()
     device = torch.device("cuda" if platform == "CUDA" and torch.cuda.is_available() else "cpu")
     module = flattened(script_energy(energy, energy.is_periodic)).to(device)
-    slow = None if reference is None else flattened(script_energy(reference, energy.is_periodic)).to(device)
+    slow = (
+        None
+        if reference is None
+        else flattened(script_energy(reference, energy.is_periodic)).to(device)
+    )
     energy = energy.to(device)
     if not isinstance(energy.potential, Potential):
-        raise TypeError(f"energy: expected one that create_energy made, got one of a {type(energy.potential).__name__}")
+        raise TypeError(
+            "energy: expected one that create_energy made, got one of a "
+            f"{type(energy.potential).__name__}"
+        )
     timer = PartTimer(energy.potential)
     steps: list[tuple[Cost, Cost, list[PartTime], int]] = []
     references: list[Cost] = []
@@ -129,11 +145,15 @@ def _inputs(simulation: app.Simulation, device: torch.device) -> tuple[Tensor, T
         state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer),
         [parameters[name] for name in FIELD_PARAMETERS],
     )
-    positions, box, field = (torch.tensor(array, dtype=torch.float64, device=device) for array in arrays)
+    positions, box, field = (
+        torch.tensor(array, dtype=torch.float64, device=device) for array in arrays
+    )
     return positions, box, field
 
 
-def _energy_and_forces(module: torch.jit.ScriptModule, periodic: bool, positions: Tensor, box: Tensor, field: Tensor) -> Tensor:
+def _energy_and_forces(
+    module: torch.jit.ScriptModule, periodic: bool, positions: Tensor, box: Tensor, field: Tensor
+) -> Tensor:
     """What a force of OpenMM does with the module."""
     leaf = positions.clone().requires_grad_(True)
     energy = module(leaf, *([box] if periodic else []), *field)
@@ -141,28 +161,48 @@ def _energy_and_forces(module: torch.jit.ScriptModule, periodic: bool, positions
 
 
 def _summary(
-    energy: PotentialEnergy, steps: Sequence[tuple[Cost, Cost, list[PartTime], int]], searches: int, references: Sequence[Cost]
+    energy: PotentialEnergy,
+    steps: Sequence[tuple[Cost, Cost, list[PartTime], int]],
+    searches: int,
+    references: Sequence[Cost],
 ) -> StepProfile:
     whole = _median([step[0] for step in steps])
     openmm = _median([_difference(step[0], step[1]) for step in steps])
     parts = []
     for index, part in enumerate(steps[0][2]):
         costs = [step[2][index] for step in steps]
-        parts.append(PartTime(part.name, _median([c.energy for c in costs]), _median([c.forces for c in costs])))
+        parts.append(
+            PartTime(
+                part.name, _median([c.energy for c in costs]), _median([c.forces for c in costs])
+            )
+        )
     rest = _difference(whole, openmm)
     for part in parts:
         rest = _difference(_difference(rest, part.energy), part.forces)
     products = statistics.median([step[3] for step in steps])
     n_atoms = int(energy.numbers.size(0))
     reference = _median(references) if references else None
-    searching = [cost for step in steps for part in step[2] if part.name in SEARCHES for cost in (part.energy, part.forces)]
-    total = Cost(sum(cost.wall for cost in searching) / len(steps), sum(cost.processor for cost in searching) / len(steps))
-    return StepProfile(n_atoms, len(steps), parts, rest, openmm, whole, products, total, searches, reference)
+    searching = [
+        cost
+        for step in steps
+        for part in step[2]
+        if part.name in SEARCHES
+        for cost in (part.energy, part.forces)
+    ]
+    total = Cost(
+        sum(cost.wall for cost in searching) / len(steps),
+        sum(cost.processor for cost in searching) / len(steps),
+    )
+    return StepProfile(
+        n_atoms, len(steps), parts, rest, openmm, whole, products, total, searches, reference
+    )
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
     """Of each time by itself."""
-    return Cost(statistics.median(c.wall for c in costs), statistics.median(c.processor for c in costs))
+    return Cost(
+        statistics.median(c.wall for c in costs), statistics.median(c.processor for c in costs)
+    )
 
 
 def _difference(one: Cost, other: Cost) -> Cost:

@@ -2,9 +2,10 @@
 
     a = (a_x, 0, 0),  b = (b_x, b_y, 0),  c = (c_x, c_y, c_z),   a_x, b_y, c_z > 0,   |b_x|, |c_x| ≤ a_x/2,  |c_y| ≤ b_y/2
 
-A cell A (rows) is rotated into that form, A = L Q with L lower triangular, and reduced by adding lattice vectors to others. Every
-vector of the crystal turns with it, v_box = Q v, and tensors as Q T Qᵀ. Q is a proper rotation always: the third vector of a
-left-handed cell is reversed first, which leaves the lattice as it is.
+A cell A (rows) is rotated into that form, A = L Q with L lower triangular, and reduced by adding
+lattice vectors to others. Every vector of the crystal turns with it, v_box = Q v, and tensors as Q
+T Qᵀ. Q is a proper rotation always: the third vector of a left-handed cell is reversed first, which
+leaves the lattice as it is.
 """
 
 import numpy as np
@@ -29,12 +30,16 @@ def reduced_box(cell: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Raises
     ------
     ValueError
-        for a singular cell, or one whose reduction would mix a direction that is not periodic into one that is
+        for a singular cell, or one whose reduction would mix a direction that is not periodic into
+        one that is
     """
     edges = np.linalg.norm(cell, axis=1)
     volume = np.linalg.det(cell)
     if not abs(volume) > SMALLEST_VOLUME * edges.prod():
-        raise ValueError(f"cell: expected three independent lattice vectors, got a singular cell, {np.round(cell, 6).tolist()}")
+        raise ValueError(
+            "cell: expected three independent lattice vectors, got a singular cell, "
+            f"{np.round(cell, 6).tolist()}"
+        )
     lattice = cell * np.array([[1.0], [1.0], [np.sign(volume)]])
     orthogonal, upper = np.linalg.qr(lattice.T)
     signs = np.sign(np.diag(upper))
@@ -44,7 +49,8 @@ def reduced_box(cell: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarr
         images = np.round(box[row, by] / box[by, by])
         if images and pbc[row] and not pbc[by]:
             raise ValueError(
-                f"cell: vector {'abc'[row]} is periodic and vector {'abc'[by]} is not, and OpenMM's reduced form would mix them; "
+                f"cell: vector {'abc'[row]} is periodic and vector {'abc'[by]} is not, and "
+                "OpenMM's reduced form would mix them; "
                 "list the periodic vectors first"
             )
         box[row] -= images * box[by]

@@ -1,7 +1,8 @@
 """Molecules of a structure, from distances.
 
-Two non-metals are bonded if |r_ij| < R_i + R_j + 0.3 Å, with the covalent radii R of Cordero et al., Dalton Trans. 2008, 2832,
-doi:10.1039/b801115j. Bonds to metals are left out: an ion and the water around it are not one molecule. Å throughout.
+Two non-metals are bonded if |r_ij| < R_i + R_j + 0.3 Å, with the covalent radii R of Cordero et
+al., Dalton Trans. 2008, 2832, doi:10.1039/b801115j. Bonds to metals are left out: an ion and the
+water around it are not one molecule. Å throughout.
 """
 
 from collections import Counter, deque
@@ -12,7 +13,8 @@ from ase.data import chemical_symbols, covalent_radii
 from ase.neighborlist import primitive_neighbor_list
 
 SLACK = 0.3
-"""Å by which a bond may exceed the sum of covalent radii: between the longest bonds (H2: 0.12) and hydrogen bonds (O-H: 0.5)."""
+"""Å by which a bond may exceed the sum of covalent radii: between the longest bonds (H2: 0.12) and
+hydrogen bonds (O-H: 0.5)."""
 
 BONDING = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "Te", "I")
 
@@ -30,7 +32,9 @@ class Molecules(NamedTuple):
     bonds: list[tuple[int, int]]
 
 
-def find_molecules(positions: np.ndarray, numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> tuple[Molecules, np.ndarray]:
+def find_molecules(
+    positions: np.ndarray, numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+) -> tuple[Molecules, np.ndarray]:
     """Molecules, and positions (n_atoms, 3) in which each of them is whole.
 
     Parameters
@@ -89,7 +93,8 @@ def _bonds(
 
 
 def _names(members: list[np.ndarray], endless: list[bool], numbers: np.ndarray) -> list[str]:
-    """Residue names: HOH for water, the element for single atoms, NET for networks, M01, M02, ... for other formulae."""
+    """Residue names: HOH for water, the element for single atoms, NET for networks, M01, M02, ...
+    for other formulae."""
     formulae: dict[tuple[tuple[int, int], ...], str] = {((1, 2), (8, 1)): "HOH"}
     names = []
     for group, network in zip(members, endless):

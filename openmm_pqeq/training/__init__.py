@@ -1,4 +1,5 @@
-"""Training of the network on reference − PQEq − D3: from scratch, or from a model; with and without the long-range part."""
+"""Training of the network on reference − PQEq − D3: from scratch, or from a model; with and without
+the long-range part."""
 
 from openmm_pqeq.training.ablation import ablate
 from openmm_pqeq.training.config import read_config

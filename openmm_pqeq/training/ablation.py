@@ -1,7 +1,8 @@
 """What the long-range part is worth: the same training with and without it.
 
-Same network, seeds, split, settings and allowance of time; with it the labels are reference − PQEq − D3, without it the reference
-itself. Either way the errors are those of the whole model against the reference (Gao et al., Nat. Commun. 16, 10484 (2025),
+Same network, seeds, split, settings and allowance of time; with it the labels are reference − PQEq
+− D3, without it the reference itself. Either way the errors are those of the whole model against
+the reference (Gao et al., Nat. Commun. 16, 10484 (2025),
 https://doi.org/10.1038/s41467-025-65496-3, call the second one w/o-lr).
 """
 
@@ -20,14 +21,19 @@ from openmm_pqeq.training.run import Result, fit
 WITH, WITHOUT = "with-long-range", "without-long-range"
 
 
-def ablate(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]) -> dict[str, Result]:
-    """Train with and without PQEq and D3, into two folders inside `folder`; write ablation.txt, ablation.json and ablation.png.
+def ablate(
+    config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]
+) -> dict[str, Result]:
+    """Train with and without PQEq and D3, into two folders inside `folder`; write ablation.txt,
+    ablation.json and ablation.png.
 
     Raises ValueError where there is no long-range part to leave out, and what `train` raises.
     """
     variants = {WITH: config, WITHOUT: without_long_range(config)}
     if folder.exists() and not (overwrite or resume):
-        raise FileExistsError(f"output: {folder} exists; choose another folder, or overwrite or resume it")
+        raise FileExistsError(
+            f"output: {folder} exists; choose another folder, or overwrite or resume it"
+        )
     if resume and not any((folder / name / CHECKPOINT).is_file() for name in variants):
         raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
     results: dict[str, Result] = {}
@@ -35,7 +41,9 @@ def ablate(config: Config, folder: Path, overwrite: bool, resume: bool, say: Cal
         say(f"--- {name.replace('-', ' ')} ---")
         begun = resume and (folder / name / CHECKPOINT).is_file()
         results[name] = fit(variant, folder / name, overwrite or (resume and not begun), begun, say)
-    parts = [part for part in ("held out", "validation", "training") if part in results[WITH].errors]
+    parts = [
+        part for part in ("held out", "validation", "training") if part in results[WITH].errors
+    ]
     text = report.comparison(
         f"{parts[0]}, with and without PQEq and D3",
         {name.replace("-", " "): results[name].errors[parts[0]] for name in (WITHOUT, WITH)},
@@ -52,7 +60,8 @@ def without_long_range(config: Config) -> Config:
     """The same settings with a network alone."""
     if config.data.labels != "reference":
         raise ValueError(
-            f"data.labels: expected 'reference' for a training without the long-range part, got {config.data.labels!r}: the whole"
+            "data.labels: expected 'reference' for a training without the long-range part, got "
+            f"{config.data.labels!r}: the whole"
             " reference is not in the data"
         )
     if config.start is None:
@@ -61,9 +70,14 @@ def without_long_range(config: Config) -> Config:
     else:
         potential = model_to_start(config.start)
         terms = [name for name in potential.config if name != "gnn"]
-        less = dataclasses.replace(config, start=dataclasses.replace(config.start, long_range=False, train_pqeq=()))
+        less = dataclasses.replace(
+            config, start=dataclasses.replace(config.start, long_range=False, train_pqeq=())
+        )
     if not terms:
-        raise ValueError("ablate: expected a potential with PQEq or D3, got a network alone; there is nothing to leave out")
+        raise ValueError(
+            "ablate: expected a potential with PQEq or D3, got a network alone; there is nothing "
+            "to leave out"
+        )
     return less
 
 
@@ -77,7 +91,14 @@ def plot(results: dict[str, Result], part: str, path: Path) -> None:
         label, color = name.replace("-", " "), f"C{index}"
         with (result.folder / METRICS).open(newline="") as file:
             rows = list(csv.DictReader(file))
-        column = next((c for c in ("held_out_force_rmse", "validation_force_rmse") if any(row[c] for row in rows)), None)
+        column = next(
+            (
+                c
+                for c in ("held_out_force_rmse", "validation_force_rmse")
+                if any(row[c] for row in rows)
+            ),
+            None,
+        )
         if column is not None:
             points = [(int(row["epoch"]), float(row[column])) for row in rows if row[column]]
             way.plot(*zip(*points), color=color, label=label)

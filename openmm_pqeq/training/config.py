@@ -1,8 +1,9 @@
 """The training file: what may stand in it, what it means, and what is refused.
 
-A TOML file with the tables [data], [potential.gnn], [potential.pqeq], [potential.d3], [training] and [card]; or with [start], a
-model to go on from, instead of [potential]. The potential's tables are handed to `potential.build` as they are; everything else is
-one of the fields of settings.py. Nothing is guessed: an unknown key is an error that names the nearest known one.
+A TOML file with the tables [data], [potential.gnn], [potential.pqeq], [potential.d3], [training]
+and [card]; or with [start], a model to go on from, instead of [potential]. The potential's tables
+are handed to `potential.build` as they are; everything else is one of the fields of settings.py.
+Nothing is guessed: an unknown key is an error that names the nearest known one.
 `openmm_pqeq/models/batio3.toml` is a complete example.
 """
 
@@ -32,8 +33,8 @@ TERMS = ("gnn", "pqeq", "d3")
 
 @dataclass(frozen=True)
 class Config:
-    """A whole training file; `potential` is what `potential.build` takes (empty with `start`), `folder` what relative paths are
-    relative to."""
+    """A whole training file; `potential` is what `potential.build` takes (empty with `start`),
+    `folder` what relative paths are relative to."""
 
     data: DataSettings
     potential: dict[str, dict[str, Any]]
@@ -48,7 +49,9 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     """The training file at `path`; raises FileNotFoundError or a ValueError that names the key."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"config: no file {path}; a complete example is openmm_pqeq/models/batio3.toml")
+        raise FileNotFoundError(
+            f"config: no file {path}; a complete example is openmm_pqeq/models/batio3.toml"
+        )
     try:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -56,26 +59,43 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     return config_of(table, path.parent, default_output=path.stem)
 
 
-def config_of(table: dict[str, Any], folder: str | os.PathLike[str] = ".", default_output: str = "training") -> Config:
+def config_of(
+    table: dict[str, Any], folder: str | os.PathLike[str] = ".", default_output: str = "training"
+) -> Config:
     """The same from a parsed table."""
-    _refuse_unknown(table, ("data", "potential", "start", "training", "card", "output"), "the training file")
+    _refuse_unknown(
+        table, ("data", "potential", "start", "training", "card", "output"), "the training file"
+    )
     for name in ("data", "start" if "start" in table else "potential"):
         if not isinstance(table.get(name), dict):
-            raise ValueError(f"[{name}]: expected a table, got {table.get(name)!r}; add [{name}] to the training file")
+            raise ValueError(
+                f"[{name}]: expected a table, got {table.get(name)!r}; add [{name}] to the "
+                "training file"
+            )
     if "start" in table and "potential" in table:
-        raise ValueError("[start] and [potential]: expected one of them, got both; the potential is that of the model in [start]")
+        raise ValueError(
+            "[start] and [potential]: expected one of them, got both; the potential is that of the "
+            "model in [start]"
+        )
     start = _settings(StartSettings, table["start"], "start") if "start" in table else None
     potential = table.get("potential", {})
     _refuse_unknown(potential, TERMS, "[potential]")
     if start is None and "gnn" not in potential:
-        raise ValueError("[potential.gnn]: expected a table, got nothing; it is the network to train (an empty table will do)")
+        raise ValueError(
+            "[potential.gnn]: expected a table, got nothing; it is the network to train (an empty "
+            "table will do)"
+        )
     data = dict(table["data"])
     if isinstance(data.get("files"), str):
         data["files"] = [data["files"]]
     held_out = data.pop("held_out", {})
     if not isinstance(held_out, dict):
-        raise ValueError(f"data.held_out: expected {{seed = 0, n = 12}} or {{files = [...]}}, got {held_out!r}")
-    data_settings = _settings(DataSettings, data | {"held_out": _settings(HeldOut, held_out, "data.held_out")}, "data")
+        raise ValueError(
+            f"data.held_out: expected {{seed = 0, n = 12}} or {{files = [...]}}, got {held_out!r}"
+        )
+    data_settings = _settings(
+        DataSettings, data | {"held_out": _settings(HeldOut, held_out, "data.held_out")}, "data"
+    )
     training = _settings(TrainingSettings, table.get("training", {}), "training")
     _check(data_settings, training)
     if start is not None:
@@ -101,12 +121,15 @@ def seconds(duration: float | str) -> float:
     except ValueError:
         parts = []
     if len(parts) != 3:
-        raise ValueError(f'training.max_time: expected seconds, "HH:MM:SS" or such as "10min", got {duration!r}')
+        raise ValueError(
+            f'training.max_time: expected seconds, "HH:MM:SS" or such as "10min", got {duration!r}'
+        )
     return parts[0] * 3600 + parts[1] * 60 + parts[2]
 
 
 def share(name: str, value: int | str, total: int) -> int:
-    """A number of frames, given as such or as a percentage of `total`, in which case it is one frame at least."""
+    """A number of frames, given as such or as a percentage of `total`, in which case it is one
+    frame at least."""
     if not isinstance(value, str):
         return value
     percent = re.fullmatch(r"([\d.]+) *%", value.strip())
@@ -115,7 +138,9 @@ def share(name: str, value: int | str, total: int) -> int:
     except ValueError:
         fraction = -1.0
     if not 0 <= fraction <= 1:
-        raise ValueError(f"{name}: expected a number of frames or a share such as '20%', got {value!r}")
+        raise ValueError(
+            f"{name}: expected a number of frames or a share such as '20%', got {value!r}"
+        )
     return max(1, round(fraction * total)) if fraction > 0 else 0
 
 
@@ -124,11 +149,14 @@ def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], where: str) -
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "remove it"
-            raise ValueError(f"{where}: unknown key {key!r}; expected one of {', '.join(known)}; {hint}")
+            raise ValueError(
+                f"{where}: unknown key {key!r}; expected one of {', '.join(known)}; {hint}"
+            )
 
 
 def _settings(kind: Any, table: Any, where: str) -> Any:
-    """A settings dataclass from a table, each value checked against the type of the field's default."""
+    """A settings dataclass from a table, each value checked against the type of the field's
+    default."""
     if not isinstance(table, dict):
         raise ValueError(f"[{where}]: expected a table, got {table!r}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
@@ -136,7 +164,11 @@ def _settings(kind: Any, table: Any, where: str) -> Any:
     values: dict[str, Any] = {}
     for name, value in table.items():
         wanted = str(fields[name].type)
-        if "tuple" in wanted and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+        if (
+            "tuple" in wanted
+            and isinstance(value, (list, tuple))
+            and all(isinstance(v, str) for v in value)
+        ):
             value = tuple(value)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         fits = {
@@ -147,7 +179,8 @@ def _settings(kind: Any, table: Any, where: str) -> Any:
             "float | str": number or isinstance(value, str),
             "int | str": (isinstance(value, int) and number) or isinstance(value, str),
             "tuple[str, ...]": isinstance(value, tuple),
-            "dict[str, float]": isinstance(value, dict) and all(isinstance(v, (int, float)) for v in value.values()),
+            "dict[str, float]": isinstance(value, dict)
+            and all(isinstance(v, (int, float)) for v in value.values()),
         }.get(wanted, True)
         if not fits:
             plain = {
@@ -161,10 +194,16 @@ def _settings(kind: Any, table: Any, where: str) -> Any:
             }.get(wanted, "a number or a text")
             raise ValueError(f"{where}.{name}: expected {plain}, got {value!r}")
         values[name] = value
-    required = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    required = [
+        f.name
+        for f in fields.values()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
     for name in required:
         if name not in values:
-            raise ValueError(f"{where}.{name}: expected a value, got nothing; add it to the training file")
+            raise ValueError(
+                f"{where}.{name}: expected a value, got nothing; add it to the training file"
+            )
     return kind(**values)
 
 
@@ -180,13 +219,21 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse("data.stress_sign", "1 or -1", data.stress_sign)
     if data.held_out.seed < 0:
         refuse("data.held_out.seed", "0 or more", data.held_out.seed)
-    for name, frames in (("held_out.n", data.held_out.n), ("validation", data.validation), ("subset", data.subset)):
+    for name, frames in (
+        ("held_out.n", data.held_out.n),
+        ("validation", data.validation),
+        ("subset", data.subset),
+    ):
         if share(f"data.{name}", frames, 100) < 0:
             refuse(f"data.{name}", "0 or more", frames)
     if data.labels not in LABELS:
         refuse("data.labels", f"one of {', '.join(LABELS)}", data.labels)
     if data.energy_key == NONE and training.energy_weight:
-        refuse("training.energy_weight", f"0, because data.energy_key is {NONE!r}", training.energy_weight)
+        refuse(
+            "training.energy_weight",
+            f"0, because data.energy_key is {NONE!r}",
+            training.energy_weight,
+        )
     if data.held_out.files and data.held_out.n:
         refuse("data.held_out", "either n or files", (data.held_out.n, data.held_out.files))
     for name in ("epochs", "measure_every"):
@@ -209,7 +256,9 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
     if not seconds(training.max_time) >= 0:
         refuse("training.max_time", "0 or more", training.max_time)
     if seconds(training.max_time) <= 0 and training.schedule == "cosine-time":
-        refuse("training.max_time", 'a duration, because schedule is "cosine-time"', training.max_time)
+        refuse(
+            "training.max_time", 'a duration, because schedule is "cosine-time"', training.max_time
+        )
     if training.patience and not data.validation:
         refuse("data.validation", "some frames, because training.patience is set", data.validation)
 
@@ -217,14 +266,23 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
 def _check_start(start: StartSettings, data: DataSettings) -> None:
     unknown = [name for name in start.train_pqeq if name not in TRAINED_WITH_PQEQ]
     if unknown:
-        raise ValueError(f"start.train_pqeq: expected some of {', '.join(TRAINED_WITH_PQEQ)}, got {', '.join(unknown)}")
+        raise ValueError(
+            f"start.train_pqeq: expected some of {', '.join(TRAINED_WITH_PQEQ)}, got "
+            f"{', '.join(unknown)}"
+        )
     if not 0 < start.bounds < 1:
         raise ValueError(f"start.bounds: expected a fraction between 0 and 1, got {start.bounds!r}")
     if start.pqeq_learning_rate <= 0:
-        raise ValueError(f"start.pqeq_learning_rate: expected a positive number, got {start.pqeq_learning_rate!r}")
+        raise ValueError(
+            "start.pqeq_learning_rate: expected a positive number, got "
+            f"{start.pqeq_learning_rate!r}"
+        )
     if start.shifts not in ("fit", "keep"):
         raise ValueError(f"start.shifts: expected 'fit' or 'keep', got {start.shifts!r}")
     if start.train_pqeq and not start.long_range:
         raise ValueError("start.train_pqeq: expected none, because start.long_range is false")
     if start.train_pqeq and data.labels != LABELS[0]:
-        raise ValueError(f"data.labels: expected {LABELS[0]!r}, because start.train_pqeq is set, got {data.labels!r}")
+        raise ValueError(
+            f"data.labels: expected {LABELS[0]!r}, because start.train_pqeq is set, got "
+            f"{data.labels!r}"
+        )

@@ -17,23 +17,33 @@ def finetune(
     without_long_range_too: bool = False,
     say: Callable[[str], None] = print,
 ) -> Result:
-    """Fine-tune the model of [start] and write `output` (a .pt file); everything else goes into the folder of the same name.
+    """Fine-tune the model of [start] and write `output` (a .pt file); everything else goes into the
+    folder of the same name.
 
-    without_long_range_too : the same once more without PQEq and D3, see ablation.py; its model is written beside the other
+    without_long_range_too : the same once more without PQEq and D3, see ablation.py; its model is
+        written beside the other
     Raises FileExistsError where something would be overwritten, and what `train` raises.
     """
     output = Path(output)
     if config.start is None:
         raise ValueError("start: expected a model to go on from, got none")
     if output.suffix != ".pt":
-        raise ValueError(f"output: expected the name of a model file such as finetuned.pt, got {str(output)!r}")
+        raise ValueError(
+            f"output: expected the name of a model file such as finetuned.pt, got {str(output)!r}"
+        )
     folder, model = output.with_suffix(""), Path(config.start.model)
     other = output.with_name(f"{output.stem}-{WITHOUT}.pt")
     for path in (output, other) if without_long_range_too else (output,):
-        if model.exists() and (model.resolve() == path.resolve() or folder.resolve() in model.resolve().parents):
-            raise FileExistsError(f"output: {path} would overwrite the model it comes from; choose another name")
+        if model.exists() and (
+            model.resolve() == path.resolve() or folder.resolve() in model.resolve().parents
+        ):
+            raise FileExistsError(
+                f"output: {path} would overwrite the model it comes from; choose another name"
+            )
         if path.exists() and not (overwrite or resume):
-            raise FileExistsError(f"output: {path} exists; choose another name, or overwrite or resume it")
+            raise FileExistsError(
+                f"output: {path} exists; choose another name, or overwrite or resume it"
+            )
     if without_long_range_too:
         results = ablate(config, folder, overwrite, resume, say)
         shutil.copyfile(results[WITHOUT].model, other)

@@ -1,13 +1,15 @@
-"""Labelled structures from files: whatever ASE reads, RuNNer/n2p2's `input.data`, and DeePMD's folders of arrays.
+"""Labelled structures from files: whatever ASE reads, RuNNer/n2p2's `input.data`, and DeePMD's
+folders of arrays.
 
     n2p2     bohr, hartree, hartree/bohr; blocks begin … end with lines
-             lattice x y z (three of them, or none), atom x y z symbol charge unused fx fy fz, energy E, charge Q
+             lattice x y z (three of them, or none), atom x y z symbol charge unused fx fy fz,
+             energy E, charge Q
     DeePMD   Å, eV, eV/Å, virial in eV: type.raw, type_map.raw, set.*/{coord, box, energy, force, virial}.npy, one row per frame;
              σ = −virial/V. An empty file `nopbc` says that there is no cell.
 
-Everything becomes ASE's atoms with `info["energy"]` (eV), `info["charge"]` (e), `info["stress"]` (eV/Å³), `arrays["forces"]`
-(eV/Å) and `arrays["charges"]` (e) as far as the file has them. n2p2 leaves the units to the user; this reader takes them for
-atomic ones.
+Everything becomes ASE's atoms with `info["energy"]` (eV), `info["charge"]` (e), `info["stress"]`
+(eV/Å³), `arrays["forces"]` (eV/Å) and `arrays["charges"]` (e) as far as the file has them. n2p2
+leaves the units to the user; this reader takes them for atomic ones.
 """
 
 from pathlib import Path
@@ -30,7 +32,10 @@ def read_images(path: Path, type_map: Sequence[str] = ()) -> list[ase.Atoms]:
     if path.is_dir():
         systems = sorted(file.parent for file in path.rglob("type.raw"))
         if not systems:
-            raise ValueError(f"data.files: {path} is a folder without type.raw: expected a file, or DeePMD's folder of arrays")
+            raise ValueError(
+                f"data.files: {path} is a folder without type.raw: expected a file, or DeePMD's "
+                "folder of arrays"
+            )
         return [atoms for system in systems for atoms in read_deepmd(system, type_map)]
     n2p2 = is_n2p2(path)
     try:
@@ -61,7 +66,9 @@ def read_n2p2(path: Path) -> list[ase.Atoms]:
                 rows, lattice, info = [], [], {}
             elif word == "atom":
                 if len(values) < 9:
-                    raise ValueError(f"expected x y z symbol charge unused fx fy fz, got {len(values)} values")
+                    raise ValueError(
+                        f"expected x y z symbol charge unused fx fy fz, got {len(values)} values"
+                    )
                 rows.append(values)
             elif word == "lattice":
                 lattice.append([float(value) for value in values[:3]])
@@ -76,10 +83,14 @@ def read_n2p2(path: Path) -> list[ase.Atoms]:
     return images
 
 
-def _n2p2_frame(rows: list[list[str]], lattice: list[list[float]], info: dict[str, float]) -> ase.Atoms:
+def _n2p2_frame(
+    rows: list[list[str]], lattice: list[list[float]], info: dict[str, float]
+) -> ase.Atoms:
     if len(lattice) not in (0, 3):
         raise ValueError(f"expected three lattice lines or none, got {len(lattice)}")
-    numbers = np.array([[float(value) for value in (*row[:3], row[4], *row[6:9])] for row in rows]).reshape(-1, 7)
+    numbers = np.array(
+        [[float(value) for value in (*row[:3], row[4], *row[6:9])] for row in rows]
+    ).reshape(-1, 7)
     cell = BOHR * np.array(lattice) if lattice else None
     atoms = ase.Atoms([row[3] for row in rows], BOHR * numbers[:, :3], cell=cell, pbc=bool(lattice))
     atoms.info["charge"] = info.get("charge", 0.0)
@@ -95,9 +106,12 @@ def read_deepmd(folder: Path, type_map: Sequence[str] = ()) -> list[ase.Atoms]:
     types = np.loadtxt(folder / "type.raw", dtype=int, ndmin=1)
     if (folder / "type_map.raw").is_file():
         type_map = (folder / "type_map.raw").read_text().split()
-    if types.max() >= len(type_map) or any(symbol not in chemical_symbols[1:] for symbol in type_map):
+    if types.max() >= len(type_map) or any(
+        symbol not in chemical_symbols[1:] for symbol in type_map
+    ):
         raise ValueError(
-            f"data.files: {folder}: expected an element for each of the types 0 to {types.max()}, got {list(type_map) or 'none'};"
+            f"data.files: {folder}: expected an element for each of the types 0 to {types.max()}, "
+            f"got {list(type_map) or 'none'};"
             ' name them with type_map in [data], such as type_map = ["Li", "S"]'
         )
     symbols = [type_map[kind] for kind in types]
@@ -110,7 +124,10 @@ def read_deepmd(folder: Path, type_map: Sequence[str] = ()) -> list[ase.Atoms]:
             if (part / f"{name}.npy").is_file()
         }
         if "coord" not in arrays or (periodic and "box" not in arrays):
-            raise ValueError(f"data.files: {part}: expected coord.npy and box.npy, got {', '.join(arrays) or 'neither'}")
+            raise ValueError(
+                f"data.files: {part}: expected coord.npy and box.npy, got "
+                f"{', '.join(arrays) or 'neither'}"
+            )
         for index, positions in enumerate(arrays["coord"]):
             atoms = ase.Atoms(symbols, positions.reshape(-1, 3))
             if periodic:

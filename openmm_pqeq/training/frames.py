@@ -44,19 +44,30 @@ class Frame(NamedTuple):
     name: str
 
 
-def read_frames(files: Sequence[str], settings: DataSettings, folder: str | Path = ".") -> list[Frame]:
-    """All frames of all files with their reference labels; raises FileNotFoundError or ValueError."""
+def read_frames(
+    files: Sequence[str], settings: DataSettings, folder: str | Path = "."
+) -> list[Frame]:
+    """All frames of all files with their reference labels; raises FileNotFoundError or
+    ValueError."""
     frames = []
     for file in files:
         path = Path(folder) / file
         if not path.exists():
             path = Path(file)
         if not path.exists():
-            raise FileNotFoundError(f"data.files: no file {file}, neither in {Path(folder).resolve()} nor in the working directory")
+            raise FileNotFoundError(
+                f"data.files: no file {file}, neither in {Path(folder).resolve()} nor in the "
+                "working directory"
+            )
         images = read_images(path, settings.type_map)
-        frames += [frame_of(atoms, settings, f"{path.name} frame {index}") for index, atoms in enumerate(images)]
+        frames += [
+            frame_of(atoms, settings, f"{path.name} frame {index}")
+            for index, atoms in enumerate(images)
+        ]
     if not frames:
-        raise ValueError(f"data.files: expected at least one frame, got none from {', '.join(files)}")
+        raise ValueError(
+            f"data.files: expected at least one frame, got none from {', '.join(files)}"
+        )
     return frames
 
 
@@ -72,25 +83,40 @@ def frame_of(atoms: ase.Atoms, settings: DataSettings, name: str) -> Frame:
     )
     energy = _label(atoms, "energy", settings.energy_key, name)
     forces = _label(atoms, "forces", settings.forces_key, name)
-    stress = _label(atoms, "stress", settings.stress_key, name, required=settings.stress_key != AUTO)
+    stress = _label(
+        atoms, "stress", settings.stress_key, name, required=settings.stress_key != AUTO
+    )
     if forces is None:
         raise ValueError(f"{name}: forces are needed; their key cannot be {NONE!r}")
     energy = np.array(np.nan) if energy is None else energy
     if energy.size != 1:
-        raise ValueError(f"{name}: energy: expected one number, got an array of shape {energy.shape}")
+        raise ValueError(
+            f"{name}: energy: expected one number, got an array of shape {energy.shape}"
+        )
     if forces.shape != (len(atoms), 3):
         raise ValueError(f"{name}: forces: expected shape ({len(atoms)}, 3), got {forces.shape}")
     full = np.full((3, 3), np.nan)
     if stress is not None and np.all(atoms.pbc):
         if stress.size not in (6, 9):
-            raise ValueError(f"{name}: stress: expected 6 or 9 numbers, got an array of shape {stress.shape}")
-        full = voigt_6_to_full_3x3_stress(stress.ravel()) if stress.size == 6 else stress.reshape(3, 3)
+            raise ValueError(
+                f"{name}: stress: expected 6 or 9 numbers, got an array of shape {stress.shape}"
+            )
+        full = (
+            voigt_6_to_full_3x3_stress(stress.ravel()) if stress.size == 6 else stress.reshape(3, 3)
+        )
         full = settings.stress_sign * 0.5 * (full + full.T)
-    return Frame(structure, Labels(torch.tensor(energy.reshape(())), torch.tensor(forces), torch.tensor(full)), name)
+    return Frame(
+        structure,
+        Labels(torch.tensor(energy.reshape(())), torch.tensor(forces), torch.tensor(full)),
+        name,
+    )
 
 
-def _label(atoms: ase.Atoms, what: str, key: str, name: str, required: bool = True) -> np.ndarray | None:
-    """The label `what` from info, arrays or the calculator, float64; None where it is not wanted or not there."""
+def _label(
+    atoms: ase.Atoms, what: str, key: str, name: str, required: bool = True
+) -> np.ndarray | None:
+    """The label `what` from info, arrays or the calculator, float64; None where it is not wanted or
+    not there."""
     if key == NONE:
         return None
     results = atoms.calc.results if atoms.calc is not None else {}
@@ -99,10 +125,15 @@ def _label(atoms: ase.Atoms, what: str, key: str, name: str, required: bool = Tr
         if candidate in places:
             value = np.array(places[candidate], dtype=np.float64)
             if not np.all(np.isfinite(value)):
-                raise ValueError(f"{name}: {candidate}: expected finite numbers, got NaN or infinity; remove the frame")
+                raise ValueError(
+                    f"{name}: {candidate}: expected finite numbers, got NaN or infinity; remove "
+                    "the frame"
+                )
             return value
     if required:
         there = ", ".join(sorted(set(places) - {"numbers", "positions"})) or "nothing"
         wanted = " or ".join(USUAL[what]) if key == AUTO else repr(key)
-        raise ValueError(f"{name}: no {what}: expected {wanted}, got {there}; name it with {what}_key in [data]")
+        raise ValueError(
+            f"{name}: no {what}: expected {wanted}, got {there}; name it with {what}_key in [data]"
+        )
     return None

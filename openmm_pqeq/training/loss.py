@@ -4,7 +4,8 @@ With the force scale f = RMS of the training labels,
 
     L = w_E ⟨(ΔE/N)²⟩ / f² + w_F ⟨ΔF²⟩ / f² + w_S ⟨(V Δσ/N)²⟩ / f²         (lengths in Å)
 
-in which ⟨⟩ runs over frames that have an energy, force components, and stress components of the frames that have stress.
+in which ⟨⟩ runs over frames that have an energy, force components, and stress components of the
+frames that have stress.
 """
 
 from typing import NamedTuple, Sequence
@@ -27,7 +28,8 @@ class Weights(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """energy meV/atom, force meV/Å (components), stress eV/Å³ (components; NaN without stress labels): MAE and RMSE of each."""
+    """energy meV/atom, force meV/Å (components), stress eV/Å³ (components; NaN without stress
+    labels): MAE and RMSE of each."""
 
     energy_mae: float
     energy_rmse: float
@@ -38,7 +40,8 @@ class Errors(NamedTuple):
 
 
 def predict(model: nn.Module, edges: Edges, create_graph: bool = False) -> Prediction:
-    """Energy, forces and stress of a network, or of a network and its PQEq, in the network's dtype."""
+    """Energy, forces and stress of a network, or of a network and its PQEq, in the network's
+    dtype."""
     if not isinstance(model, Polarizable):
         return network_prediction(model, edges, create_graph)
     network = network_prediction(model.gnn, edges, create_graph)
@@ -50,22 +53,33 @@ def loss_of(predicted: Prediction, edges: Edges, weights: Weights) -> Tensor:
     """The loss L of a batch; unitless."""
     known = torch.isfinite(edges.energy)
     per_frame = torch.where(
-        known, (predicted.energy - torch.nan_to_num(edges.energy)) / edges.counts, torch.zeros_like(edges.energy)
+        known,
+        (predicted.energy - torch.nan_to_num(edges.energy)) / edges.counts,
+        torch.zeros_like(edges.energy),
     )
     energy = per_frame.square().sum() / known.sum().clamp(min=1)
     forces = (predicted.forces - edges.forces).square().mean()
     per_atom = (edges.volume / edges.counts)[:, None, None]
     labelled = torch.isfinite(edges.stress)
-    virial = torch.where(labelled, (predicted.stress - torch.nan_to_num(edges.stress)) * per_atom, torch.zeros_like(edges.stress))
+    virial = torch.where(
+        labelled,
+        (predicted.stress - torch.nan_to_num(edges.stress)) * per_atom,
+        torch.zeros_like(edges.stress),
+    )
     stress = virial.square().sum() / labelled.sum().clamp(min=1)
-    return (weights.energy * energy + weights.force * forces + weights.stress * stress) / weights.scale**2
+    return (
+        weights.energy * energy + weights.force * forces + weights.stress * stress
+    ) / weights.scale**2
 
 
 def predict_all(model: nn.Module, frames: Sequence[Edges]) -> Prediction:
-    """Predictions for many frames, one at a time on the network's device, laid end to end on the CPU."""
+    """Predictions for many frames, one at a time on the network's device, laid end to end on the
+    CPU."""
     device = next(model.parameters()).device
     parts = [predict(model, Edges(*(values.to(device) for values in frame))) for frame in frames]
-    return Prediction(*(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts)))
+    return Prediction(
+        *(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts))
+    )
 
 
 def errors_of(predicted: Prediction, frames: Sequence[Edges]) -> Errors:

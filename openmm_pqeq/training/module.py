@@ -1,8 +1,9 @@
 """The training step as a Lightning module, and the loop's callbacks.
 
-Everything that decides what comes next is in the checkpoint: weights, their running average, optimiser, steps, elapsed time, best
-validation error. The order of the frames depends on the seed and the epoch alone, so that a run which was interrupted and resumed
-is the run that was not (the schedule "cosine-time" excepted: it reads the clock).
+Everything that decides what comes next is in the checkpoint: weights, their running average,
+optimiser, steps, elapsed time, best validation error. The order of the frames depends on the seed
+and the epoch alone, so that a run which was interrupted and resumed is the run that was not (the
+schedule "cosine-time" excepted: it reads the clock).
 
     average ← d·average + (1 − d)·weights,   d = min(ema, (1 + n)/(10 + n)) at step n
 """
@@ -55,7 +56,13 @@ class EpochOrder(Sampler[int]):
 def loader_of(frames: Sequence[Edges], batch_size: int, seed: int) -> DataLoader:
     """Batches of frames laid end to end, in the order of EpochOrder."""
     order = EpochOrder(len(frames), seed)
-    return DataLoader(list(frames), batch_size=batch_size, sampler=order, collate_fn=join, num_workers=0)  # type: ignore[arg-type]
+    return DataLoader(
+        list(frames),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=order,
+        collate_fn=join,
+        num_workers=0,
+    )
 
 
 class NetworkTraining(lightning.LightningModule):
@@ -63,8 +70,8 @@ class NetworkTraining(lightning.LightningModule):
 
     Parameters
     ----------
-    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with element shifts of zero; or a
-        `Polarizable`; weights without requires_grad stay as they are
+    gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with
+        element shifts of zero; or a `Polarizable`; weights without requires_grad stay as they are
     settings : [training]
     force_scale : eV/Å, the RMS of the training labels
     steps_per_epoch : for the schedule
@@ -85,7 +92,9 @@ class NetworkTraining(lightning.LightningModule):
         self.average = copy.deepcopy(gnn).requires_grad_(False)
         self.best = copy.deepcopy(gnn).requires_grad_(False)
         self.settings = settings
-        self.weights = Weights(settings.energy_weight, settings.force_weight, settings.stress_weight, force_scale)
+        self.weights = Weights(
+            settings.energy_weight, settings.force_weight, settings.stress_weight, force_scale
+        )
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0
         self.best_error = math.inf
@@ -97,13 +106,26 @@ class NetworkTraining(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW on the weights that are trained, those of PQEq with a rate of their own."""
         settings = self.settings
-        charges = list(self.gnn.pqeq.moves.parameters()) if isinstance(self.gnn, Polarizable) else []
+        charges = (
+            list(self.gnn.pqeq.moves.parameters()) if isinstance(self.gnn, Polarizable) else []
+        )
         own = {id(parameter) for parameter in charges}
         network = [p for p in self.gnn.parameters() if p.requires_grad and id(p) not in own]
         groups: list[dict[str, Any]] = [{"params": network, "factor": 1.0}] if network else []
         if charges:
-            groups.append({"params": charges, "factor": self.pqeq_learning_rate / settings.learning_rate, "weight_decay": 0.0})
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=settings.amsgrad)
+            groups.append(
+                {
+                    "params": charges,
+                    "factor": self.pqeq_learning_rate / settings.learning_rate,
+                    "weight_decay": 0.0,
+                }
+            )
+        return torch.optim.AdamW(
+            groups,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            amsgrad=settings.amsgrad,
+        )
 
     def tick(self) -> float:
         """Seconds of training so far, those before a resume included."""
@@ -141,7 +163,11 @@ class NetworkTraining(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Edges, batch_idx: int) -> None:
         """Update the running average."""
-        decay = min(self.settings.ema, (1 + self.steps) / (10 + self.steps)) if self.settings.ema > 0 else 0.0
+        decay = (
+            min(self.settings.ema, (1 + self.steps) / (10 + self.steps))
+            if self.settings.ema > 0
+            else 0.0
+        )
         with torch.no_grad():
             for mean, value in zip(self.average.parameters(), self.gnn.parameters()):
                 mean.lerp_(value, 1 - decay)
@@ -166,49 +192,69 @@ class NetworkTraining(lightning.LightningModule):
         self.time_used_up = progress["time_used_up"]
 
     def exported(self) -> nn.Module:
-        """The network to export: the best average on the validation frames, or the last one where there are none."""
+        """The network to export: the best average on the validation frames, or the last one where
+        there are none."""
         return self.best if self.best_epoch >= 0 else self.average
 
 
 class Progress(Callback):
-    """After each epoch: measure, write a line of metrics.csv, keep the best average, decide whether to stop, save."""
+    """After each epoch: measure, write a line of metrics.csv, keep the best average, decide whether
+    to stop, save."""
 
-    def __init__(self, folder: Path, validation: Sequence[Edges], held_out: Sequence[Edges], say: Callable[[str], None]):
+    def __init__(
+        self,
+        folder: Path,
+        validation: Sequence[Edges],
+        held_out: Sequence[Edges],
+        say: Callable[[str], None],
+    ):
         self.folder, self.validation, self.held_out, self.say = folder, validation, held_out, say
         self.losses: list[Tensor] = []
         self.epoch_started = 0.0
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Of a resumed run: forget the lines after its checkpoint; do nothing more where its time was used up."""
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Of a resumed run: forget the lines after its checkpoint; do nothing more where its time
+        was used up."""
         training = _training_of(pl_module)
         _shorten(self.folder / METRICS, trainer.current_epoch)
         allowed = seconds(training.settings.max_time)
         if allowed and (training.elapsed >= allowed or training.time_used_up >= allowed):
             trainer.should_stop = True
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
         """Forget the last epoch's losses."""
         _training_of(pl_module)
         self.losses, self.epoch_started = [], time.monotonic()
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Collect the loss."""
         self.losses.append(outputs["loss"].detach())
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
         """All that happens between two epochs."""
         training = _training_of(pl_module)
         settings, epoch = training.settings, trainer.current_epoch
         loss = float(torch.stack(self.losses).mean())
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"training: the loss became {loss} in epoch {epoch}; lower training.learning_rate, or set training.gradient_clip. "
+                f"training: the loss became {loss} in epoch {epoch}; lower training.learning_rate, "
+                "or set training.gradient_clip. "
                 f"{self.folder / CHECKPOINT} holds the epoch before"
             )
         row: dict[str, Any] = {"epoch": epoch, "seconds": round(training.tick(), 1)}
         row |= {"learning_rate": training.learning_rate(), "loss": loss}
         row |= _columns("validation", self._measure(training, self.validation, 1, epoch))
-        row |= _columns("held_out", self._measure(training, self.held_out, settings.measure_every, epoch))
+        row |= _columns(
+            "held_out", self._measure(training, self.held_out, settings.measure_every, epoch)
+        )
         if self.validation and row["validation_force_rmse"] < training.best_error:
             training.best_error, training.best_epoch = row["validation_force_rmse"], epoch
             training.best.load_state_dict(training.average.state_dict())
@@ -218,14 +264,23 @@ class Progress(Callback):
             self.say(f"no better validation error for {settings.patience} epochs")
             trainer.should_stop = True
         allowed = seconds(settings.max_time)
-        if not allowed and not epoch and settings.epochs * (time.monotonic() - self.epoch_started) > LONG:
+        if (
+            not allowed
+            and not epoch
+            and settings.epochs * (time.monotonic() - self.epoch_started) > LONG
+        ):
             minutes = settings.epochs * (time.monotonic() - self.epoch_started) / 60
-            self.say(f"{settings.epochs} epochs like this one take {minutes:.0f} minutes; max_time (--time) would limit them")
+            self.say(
+                f"{settings.epochs} epochs like this one take {minutes:.0f} minutes; max_time "
+                "(--time) would limit them"
+            )
         if allowed and training.tick() + 0.5 * (time.monotonic() - self.epoch_started) >= allowed:
             training.time_used_up = allowed  # the next epoch would have gone beyond it
             trainer.should_stop = True
 
-    def _measure(self, training: NetworkTraining, frames: Sequence[Edges], every: int, epoch: int) -> Errors | None:
+    def _measure(
+        self, training: NetworkTraining, frames: Sequence[Edges], every: int, epoch: int
+    ) -> Errors | None:
         if not frames or epoch % every:
             return None
         return errors_of(predict_all(training.average, frames), frames)
@@ -237,7 +292,9 @@ class SaveEveryEpoch(Callback):
     def __init__(self, path: Path):
         self.path = path
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
         """Save under another name, then rename."""
         unfinished = self.path.with_name(UNFINISHED)
         trainer.save_checkpoint(unfinished, weights_only=False)
@@ -250,7 +307,10 @@ def _training_of(module: lightning.LightningModule) -> NetworkTraining:
 
 
 def _columns(prefix: str, errors: Errors | None) -> dict[str, float | str]:
-    return {f"{prefix}_{name}": "" if errors is None else getattr(errors, name) for name in Errors._fields}
+    return {
+        f"{prefix}_{name}": "" if errors is None else getattr(errors, name)
+        for name in Errors._fields
+    }
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
@@ -272,8 +332,12 @@ def _shorten(path: Path, epochs: int) -> None:
 
 
 def _line(row: dict[str, Any], energies: bool) -> str:
-    """A line of progress; energies where they are fitted: else their shifts are found at the end."""
-    parts = [f"epoch {row['epoch']:4d}  {row['seconds']:7.0f} s  rate {row['learning_rate']:.2e}  loss {row['loss']:.3e}"]
+    """A line of progress; energies where they are fitted: else their shifts are found at the
+    end."""
+    parts = [
+        f"epoch {row['epoch']:4d}  {row['seconds']:7.0f} s  rate {row['learning_rate']:.2e}  loss "
+        f"{row['loss']:.3e}"
+    ]
     for prefix, title in (("validation", "validation"), ("held_out", "held out")):
         if row[f"{prefix}_force_rmse"] != "":
             energy, stress = row[f"{prefix}_energy_rmse"], row[f"{prefix}_stress_rmse"]

@@ -1,4 +1,5 @@
-"""Parts of the network by name, for training some of its weights and leaving the others as they are.
+"""Parts of the network by name, for training some of its weights and leaving the others as they
+are.
 
     readout           the last two linear layers (what the ReaxNet paper fine-tunes)
     layer.0 … layer.n the interactions, first to last
@@ -8,8 +9,8 @@
     embedding, basis  species → features; frequencies of the radial basis
     all, none
 
-Several are joined by commas. Anything else is a regular expression that is searched for in the names of the weights, such as
-"interactions.2.radial" or "readout.1".
+Several are joined by commas. Anything else is a regular expression that is searched for in the
+names of the weights, such as "interactions.2.radial" or "readout.1".
 """
 
 import re
@@ -31,8 +32,18 @@ PARTS = {
 
 def part_names(gnn: nn.Module) -> list[str]:
     """The names that `select` knows for this network."""
-    layers = sorted({int(name.split(".")[1]) for name, _ in gnn.named_parameters() if name.startswith("interactions.")})
-    return ["readout", *(f"layer.{index}" for index in layers), *(name for name in PARTS if name != "readout")]
+    layers = sorted(
+        {
+            int(name.split(".")[1])
+            for name, _ in gnn.named_parameters()
+            if name.startswith("interactions.")
+        }
+    )
+    return [
+        "readout",
+        *(f"layer.{index}" for index in layers),
+        *(name for name in PARTS if name != "readout"),
+    ]
 
 
 def select(gnn: nn.Module, parts: str) -> list[str]:
@@ -48,7 +59,9 @@ def select(gnn: nn.Module, parts: str) -> list[str]:
         try:
             found = [name for name in every if re.search(pattern, name)]
         except re.error as error:
-            raise ValueError(f"train: {part!r} is no part and not a regular expression ({error}); {_known(gnn)}") from error
+            raise ValueError(
+                f"train: {part!r} is no part and not a regular expression ({error}); {_known(gnn)}"
+            ) from error
         if not part or (not found and part != "none"):
             raise ValueError(f"train: {part!r} meets no weight of the network; {_known(gnn)}")
         chosen.update(found)
@@ -65,7 +78,8 @@ def _examples(gnn: nn.Module) -> str:
 
 
 def freeze(gnn: nn.Module, trained: list[str]) -> int:
-    """Let only the named weights have gradients, and modules without any be in evaluation mode; returns how many are trained."""
+    """Let only the named weights have gradients, and modules without any be in evaluation mode;
+    returns how many are trained."""
     count = 0
     for name, weight in gnn.named_parameters():
         weight.requires_grad_(name in trained)

@@ -4,10 +4,11 @@ A parameter p that starts at p_0 moves between bounds that it cannot leave,
 
     p = p_0 + (p_max − p_0)·tanh(u)  for u > 0,     p_0 + (p_0 − p_min)·tanh(u)  else,     p_max,min = p_0 ± b·|p_0|
 
-with u trained, 0 at the start. The lower bound of a hardness is raised to where the charges keep a minimum: the self-energy
-2k_e γ_ii/√π of the element's Gaussian at its smallest radius. Energies, forces and stress are those of the converged solution; the
-forces are the Hellmann–Feynman ones, and their derivatives in the parameters go through the solution (pqeq/derivatives/adjoint.py),
-or through the sweeps of the protocol `reaxnet`. eV, e, Å.
+with u trained, 0 at the start. The lower bound of a hardness is raised to where the charges keep a
+minimum: the self-energy 2k_e γ_ii/√π of the element's Gaussian at its smallest radius. Energies,
+forces and stress are those of the converged solution; the forces are the Hellmann–Feynman ones, and
+their derivatives in the parameters go through the solution (pqeq/derivatives/adjoint.py), or
+through the sweeps of the protocol `reaxnet`. eV, e, Å.
 """
 
 import copy
@@ -48,14 +49,20 @@ class TrainedPQEq(nn.Module):
         self.names = list(names)
         self.search = NeighborSearch(max(pqeq.cutoff, 1.0))
         self.register_buffer("elements", torch.tensor(list(numbers)), persistent=False)
-        self.moves = nn.ParameterDict({name: torch.zeros(len(numbers), dtype=torch.float64) for name in names})
+        self.moves = nn.ParameterDict(
+            {name: torch.zeros(len(numbers), dtype=torch.float64) for name in names}
+        )
         for name in names:
             start = getattr(pqeq, name)[self.elements]
             lower, upper = start - bounds * start.abs(), start + bounds * start.abs()
             if name == "hardness":
                 smallest = pqeq.radius[self.elements] * (1 - bounds if "radius" in names else 1.0)
                 exponent = gaussian_exponents(smallest)
-                self_energy = constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(exponent, exponent)
+                self_energy = (
+                    constants.COULOMB
+                    * constants.TWO_OVER_SQRT_PI
+                    * pair_exponents(exponent, exponent)
+                )
                 lower = torch.minimum(start, torch.maximum(lower, self_energy + MARGIN))
             self.register_buffer(f"lower_{name}", lower, persistent=False)
             self.register_buffer(f"upper_{name}", upper, persistent=False)
@@ -69,7 +76,10 @@ class TrainedPQEq(nn.Module):
 
     def values(self) -> dict[str, Tensor]:
         """(119,) by atomic number, each parameter that moves."""
-        return {name: getattr(self.pqeq, name).index_copy(0, self.elements, self.moved(name)) for name in self.names}
+        return {
+            name: getattr(self.pqeq, name).index_copy(0, self.elements, self.moved(name))
+            for name in self.names
+        }
 
     def predict(self, edges: Edges, create_graph: bool = False) -> Prediction:
         """Energy, forces and stress (where labelled) of every frame, float64."""
@@ -105,22 +115,34 @@ class TrainedPQEq(nn.Module):
                 else:
                     charges, shells = solve_with_gradient(pqeq, structure, pairs)
                     energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)
-                slopes = torch.autograd.grad([energy], [positions, strain] if stress else [positions], create_graph=create_graph)
+                slopes = torch.autograd.grad(
+                    [energy],
+                    [positions, strain] if stress else [positions],
+                    create_graph=create_graph,
+                )
             virial = slopes[1] if stress else torch.zeros_like(strain)
-            volume = torch.linalg.det(structure.cell.detach()).abs().reshape(1, 1, 1) if stress else torch.ones_like(energy)
-            return Prediction(energy.reshape(1), -slopes[0], 0.5 * (virial + virial.transpose(1, 2)) / volume)
+            volume = (
+                torch.linalg.det(structure.cell.detach()).abs().reshape(1, 1, 1)
+                if stress
+                else torch.ones_like(energy)
+            )
+            return Prediction(
+                energy.reshape(1), -slopes[0], 0.5 * (virial + virial.transpose(1, 2)) / volume
+            )
 
     def table(self) -> dict[str, dict[str, tuple[float, float]]]:
         """{element: {parameter: (start, now)}}, K in eV/Å²."""
         return {
             SYMBOLS[int(z)]: {
-                name: (float(getattr(self.pqeq, name)[z]), float(self.moved(name).detach()[index])) for name in self.names
+                name: (float(getattr(self.pqeq, name)[z]), float(self.moved(name).detach()[index]))
+                for name in self.names
             }
             for index, z in enumerate(self.elements.tolist())
         }
 
     def config(self, parameters: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        """The parameters of a model's config with those that have moved; K in its unit, kcal/mol/Å²."""
+        """The parameters of a model's config with those that have moved; K in its unit,
+        kcal/mol/Å²."""
         moved = copy.deepcopy(parameters)
         for symbol, values in self.table().items():
             for name, (start, now) in values.items():

@@ -1,8 +1,10 @@
-"""Everything before the first step: frames, their labels without the long-range part, and the network to train.
+"""Everything before the first step: frames, their labels without the long-range part, and the
+network to train.
 
-A network with fresh weights gets element shifts from least squares of the labels' energies on the compositions. One that goes on
-from a model keeps the model's scale, and its shifts are corrected by least squares of what the model leaves over: a foundation
-model and new data have different energies of reference, and no network should spend itself on learning those.
+A network with fresh weights gets element shifts from least squares of the labels' energies on the
+compositions. One that goes on from a model keeps the model's scale, and its shifts are corrected by
+least squares of what the model leaves over: a foundation model and new data have different energies
+of reference, and no network should spend itself on learning those.
 """
 
 from pathlib import Path
@@ -55,16 +57,29 @@ class Prepared(NamedTuple):
         return [self.edges[index] for index in getattr(self.split, name)]
 
 
-def prepare(config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None) -> Prepared:
+def prepare(
+    config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None
+) -> Prepared:
     """Frames, labels and network; the long-range labels are kept in the file `keep_labels`."""
     frames = read_frames(config.data.files, config.data, config.folder)
-    others = read_frames(config.data.held_out.files, config.data, config.folder) if config.data.held_out.files else []
+    others = (
+        read_frames(config.data.held_out.files, config.data, config.folder)
+        if config.data.held_out.files
+        else []
+    )
     split = data.split_frames(len(frames) + len(others), config.data, len(others))
     frames += others
-    say(f"{len(split.train)} frames for training, {len(split.validation)} for validation, {len(split.held_out)} held out")
+    say(
+        f"{len(split.train)} frames for training, {len(split.validation)} for validation, "
+        f"{len(split.held_out)} held out"
+    )
     used = sorted(index for part in split for index in part)
     start = None if config.start is None else model_to_start(config.start)
-    known = start.config if start is not None else {name: dict(table) for name, table in config.potential.items()}
+    known = (
+        start.config
+        if start is not None
+        else {name: dict(table) for name, table in config.potential.items()}
+    )
     subtracted = {name: values for name, values in known.items() if name != "gnn"}
     if config.start is not None and config.start.train_pqeq:
         subtracted.pop("pqeq")
@@ -73,7 +88,9 @@ def prepare(config: Config, say: Callable[[str], None] = print, keep_labels: Pat
         data.check_species([frames[i] for i in used], long_range.species, "PQEq and D3")
         if config.data.labels == "reference":
             wanted = [frames[i] for i in used]
-            for index, frame in zip(used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))):
+            for index, frame in zip(
+                used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))
+            ):
                 frames[index] = frame
     in_use = {index: frames[index] for index in used}
     if start is None:
@@ -82,40 +99,63 @@ def prepare(config: Config, say: Callable[[str], None] = print, keep_labels: Pat
 
 
 def model_to_start(start: StartSettings) -> Potential:
-    """The model of [start], with the terms that are asked for; raises ValueError where there is nothing to train."""
+    """The model of [start], with the terms that are asked for; raises ValueError where there is
+    nothing to train."""
     potential = load(start.model)
     if potential.gnn is None:
         raise ValueError(f"start.model: {start.model} has no network; expected a model with one")
     if start.train_pqeq and potential.pqeq is None:
-        raise ValueError(f"start.train_pqeq: {start.model} has no PQEq; expected none of its parameters")
+        raise ValueError(
+            f"start.train_pqeq: {start.model} has no PQEq; expected none of its parameters"
+        )
     if not parts.select(potential.gnn, start.train) and not start.train_pqeq:
-        raise ValueError("start.train: expected some part of the network, or parameters of PQEq in start.train_pqeq, got neither")
+        raise ValueError(
+            "start.train: expected some part of the network, or parameters of PQEq in "
+            "start.train_pqeq, got neither"
+        )
     return potential if start.long_range else potential.select("gnn")
 
 
-def _fresh(config: Config, frames: dict[int, Frame], split: Split, say: Callable[[str], None]) -> Prepared:
+def _fresh(
+    config: Config, frames: dict[int, Frame], split: Split, say: Callable[[str], None]
+) -> Prepared:
     """A network with the weights of the seed; avg_neighbors from the data."""
     training = [frames[i] for i in split.train]
-    table: dict[str, Any] = {"species": data.species_of(training), "seed": config.training.seed} | config.potential["gnn"]
+    table: dict[str, Any] = {
+        "species": data.species_of(training),
+        "seed": config.training.seed,
+    } | config.potential["gnn"]
     shifts = data.element_shifts(training, table["species"], config.data.atomic_energies)
     data.check_species(list(frames.values()), table["species"], "the network")
     scale = data.force_rms(training)
     gnn = network_of(build({"gnn": table}))
     edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
     if "avg_neighbors" not in table:
-        pairs = sum(len(edges[i].centers) for i in split.train) / sum(len(edges[i].numbers) for i in split.train)
+        pairs = sum(len(edges[i].centers) for i in split.train) / sum(
+            len(edges[i].numbers) for i in split.train
+        )
         table = table | {"avg_neighbors": round(pairs, 3)}
         gnn = network_of(build({"gnn": table}))
     gnn.scale.fill_(scale)
     weights = sum(p.numel() for p in gnn.parameters())
     spread = _spread([edges[i] for i in split.train])
-    say(f"labels: force RMS {scale:.3f} eV/Å, energy spread {spread:.1f} meV/atom; {weights} weights")
+    say(
+        f"labels: force RMS {scale:.3f} eV/Å, energy spread {spread:.1f} meV/atom; {weights} "
+        "weights"
+    )
     gnn = gnn.to(getattr(torch, config.training.dtype)).train()
     return Prepared(gnn, config.potential | {"gnn": table}, shifts, scale, split, edges)
 
 
-def _continued(config: Config, start: Potential, frames: dict[int, Frame], split: Split, say: Callable[[str], None]) -> Prepared:
-    """The network of a model, with only the chosen weights free, and shifts that fit the data's energies."""
+def _continued(
+    config: Config,
+    start: Potential,
+    frames: dict[int, Frame],
+    split: Split,
+    say: Callable[[str], None],
+) -> Prepared:
+    """The network of a model, with only the chosen weights free, and shifts that fit the data's
+    energies."""
     settings = config.start
     if settings is None:
         raise ValueError("start: expected the table [start], got nothing")
@@ -132,8 +172,13 @@ def _continued(config: Config, start: Potential, frames: dict[int, Frame], split
     model: nn.Module = gnn
     if settings.train_pqeq and start.pqeq is not None:
         numbers = [chemical_symbols.index(symbol) for symbol in data.species_of(training)]
-        model = Polarizable(gnn, TrainedPQEq(start.pqeq, settings.train_pqeq, settings.bounds, numbers))
-        say(f"PQEq: {', '.join(settings.train_pqeq)} of {len(numbers)} elements within ±{100 * settings.bounds:g} %")
+        model = Polarizable(
+            gnn, TrainedPQEq(start.pqeq, settings.train_pqeq, settings.bounds, numbers)
+        )
+        say(
+            f"PQEq: {', '.join(settings.train_pqeq)} of {len(numbers)} elements within "
+            f"±{100 * settings.bounds:g} %"
+        )
     edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
     prepared = Prepared(model, start.config, shifts, data.force_rms(training), split, edges)
     say(f"labels: force RMS {prepared.scale:.3f} eV/Å")
@@ -141,7 +186,8 @@ def _continued(config: Config, start: Potential, frames: dict[int, Frame], split
 
 
 def fit_shifts(prepared: Prepared, model: nn.Module, say: Callable[[str], None]) -> Prepared:
-    """The same with element shifts that are the best for `model` on the training frames; forces do not change."""
+    """The same with element shifts that are the best for `model` on the training frames; forces do
+    not change."""
     training = prepared.part("train")
     left_over = data.join(training).energy - predict_all(model, training).energy
     if not bool(torch.isfinite(left_over).any()):
@@ -149,23 +195,36 @@ def fit_shifts(prepared: Prepared, model: nn.Module, say: Callable[[str], None])
     counts = data.compositions([edges.numbers for edges in training], prepared.species)
     atoms = counts.sum(1)
     correction = data.least_squares(counts, left_over.double().numpy())
-    before, after = left_over.numpy() / atoms, (left_over.double().numpy() - counts @ correction) / atoms
-    moved = ", ".join(f"{s} {c:+.3f}" for s, c in zip(prepared.species, correction) if abs(c) > 5e-4)
+    before, after = (
+        left_over.numpy() / atoms,
+        (left_over.double().numpy() - counts @ correction) / atoms,
+    )
+    moved = ", ".join(
+        f"{s} {c:+.3f}" for s, c in zip(prepared.species, correction) if abs(c) > 5e-4
+    )
     say(
-        f"element shifts, fitted to the data's energies of reference (eV): {moved or 'none'}; the energies of the training frames"
+        f"element shifts, fitted to the data's energies of reference (eV): {moved or 'none'}; the "
+        "energies of the training frames"
         f" were {1000 * _rms(before):.1f} meV/atom off, and are {1000 * _rms(after):.1f}"
     )
     edges = {
-        index: one._replace(energy=one.energy - float(data.compositions([one.numbers], prepared.species)[0] @ correction))
+        index: one._replace(
+            energy=one.energy
+            - float(data.compositions([one.numbers], prepared.species)[0] @ correction)
+        )
         for index, one in prepared.edges.items()
     }
     return prepared._replace(shifts=prepared.shifts + torch.tensor(correction), edges=edges)
 
 
-def _edges(config: Config, frames: dict[int, Frame], cutoff: float, species: list[str], shifts: Tensor) -> dict[int, Edges]:
+def _edges(
+    config: Config, frames: dict[int, Frame], cutoff: float, species: list[str], shifts: Tensor
+) -> dict[int, Edges]:
     search, dtype = NeighborSearch(cutoff), getattr(torch, config.training.dtype)
     by_number = dict(zip((chemical_symbols.index(s) for s in species), shifts.tolist()))
-    return {index: data.edges_of(frame, search, by_number, dtype) for index, frame in frames.items()}
+    return {
+        index: data.edges_of(frame, search, by_number, dtype) for index, frame in frames.items()
+    }
 
 
 def network_of(potential: Potential) -> NequIP:
@@ -175,8 +234,11 @@ def network_of(potential: Potential) -> NequIP:
     return potential.gnn
 
 
-def _long_range_labels(frames: list[Frame], potential: Potential, path: Path | None) -> list[Labels]:
-    """From the file `path` where it holds those of the same structures and parameters, or else computed and kept there."""
+def _long_range_labels(
+    frames: list[Frame], potential: Potential, path: Path | None
+) -> list[Labels]:
+    """From the file `path` where it holds those of the same structures and parameters, or else
+    computed and kept there."""
     same = data.fingerprint(frames, potential.config)
     if path is not None and path.is_file():
         kept = torch.load(path, weights_only=True)
@@ -189,7 +251,13 @@ def _long_range_labels(frames: list[Frame], potential: Potential, path: Path | N
 
 
 def _shortly(names: list[str]) -> str:
-    return ", ".join(names) if len(names) < 6 else f"{', '.join(names[:3])}, … {names[-1]}" if names else "none"
+    return (
+        ", ".join(names)
+        if len(names) < 6
+        else f"{', '.join(names[:3])}, … {names[-1]}"
+        if names
+        else "none"
+    )
 
 
 def _spread(edges: list[Edges]) -> float:

@@ -1,7 +1,7 @@
 """What a training run leaves for its reader: a table, a JSON file and a parity plot.
 
-Energies are per atom and without the elements' shifts. Everything is the network against its labels, reference − PQEq − D3, so that
-the errors are those of the whole potential.
+Energies are per atom and without the elements' shifts. Everything is the network against its
+labels, reference − PQEq − D3, so that the errors are those of the whole potential.
 """
 
 import io
@@ -46,11 +46,16 @@ def measure(model: nn.Module, parts: Mapping[str, Sequence[Edges]]) -> dict[str,
     return result
 
 
-def report(after: Mapping[str, Measured], folder: Path, facts: dict[str, Any], before: Mapping[str, Measured] | None = None) -> str:
+def report(
+    after: Mapping[str, Measured],
+    folder: Path,
+    facts: dict[str, Any],
+    before: Mapping[str, Measured] | None = None,
+) -> str:
     """Write errors.json, errors.txt and parity.png into `folder`, and return the table.
 
-    `facts` (seeds, steps, seconds, ...) go into errors.json as they are. Where there is a `before`, the plot shows the frames that
-    were not trained on, before and after.
+    `facts` (seeds, steps, seconds, ...) go into errors.json as they are. Where there is a `before`,
+    the plot shows the frames that were not trained on, before and after.
     """
     content = {
         **facts,
@@ -62,7 +67,10 @@ def report(after: Mapping[str, Measured], folder: Path, facts: dict[str, Any], b
     if before is not None:
         content["errors_before"] = as_json({name: part.errors for name, part in before.items()})
         name = next(part for part in ("held out", "validation", "training") if part in after)
-        text += "\n" + comparison(f"{name}, before and after", {"before": before[name].errors, "after": after[name].errors})
+        text += "\n" + comparison(
+            f"{name}, before and after",
+            {"before": before[name].errors, "after": after[name].errors},
+        )
         shown = {f"{name}, before": before[name], f"{name}, after": after[name]}
     (folder / "errors.json").write_text(json.dumps(content, indent=1) + "\n")
     (folder / "errors.txt").write_text(text + "\n")
@@ -72,11 +80,16 @@ def report(after: Mapping[str, Measured], folder: Path, facts: dict[str, Any], b
 
 def table(errors: Mapping[str, Errors]) -> str:
     """The errors as plain text, a column for each part of the data."""
-    return _text("", {name: list(part) for name, part in errors.items()}, [HEADINGS[name] for name in Errors._fields])
+    return _text(
+        "",
+        {name: list(part) for name, part in errors.items()},
+        [HEADINGS[name] for name in Errors._fields],
+    )
 
 
 def comparison(title: str, errors: Mapping[str, Errors]) -> str:
-    """The errors of two models on the same frames, and how many per cent the second one has more or less."""
+    """The errors of two models on the same frames, and how many per cent the second one has more or
+    less."""
     one, two = errors.values()
     columns: dict[str, list[Any]] = {name: list(part) for name, part in errors.items()}
     percent = [round(100 * (b / a - 1)) if a > 0 and b == b else None for a, b in zip(one, two)]
@@ -93,7 +106,9 @@ def _text(title: str, columns: Mapping[str, Sequence[Any]], rows: Sequence[str])
     for index, row in enumerate(rows):
         values = [column[index] for column in columns.values()]
         if any(isinstance(value, float) and value == value for value in values):
-            grid.add_row(row, *(value if isinstance(value, str) else f"{value:.4g}" for value in values))
+            grid.add_row(
+                row, *(value if isinstance(value, str) else f"{value:.4g}" for value in values)
+            )
     sheet = io.StringIO()
     Console(file=sheet, width=120, color_system=None).print(grid)
     return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines()).strip("\n")
@@ -102,13 +117,17 @@ def _text(title: str, columns: Mapping[str, Sequence[Any]], rows: Sequence[str])
 def as_json(parts: Mapping[str, Errors]) -> dict[str, dict[str, float | None]]:
     """The errors with six digits, and null where there was nothing to compare."""
     return {
-        name: {key: None if value != value else float(f"{value:.6g}") for key, value in errors._asdict().items()}
+        name: {
+            key: None if value != value else float(f"{value:.6g}")
+            for key, value in errors._asdict().items()
+        }
         for name, errors in parts.items()
     }
 
 
 def plot(parts: Mapping[str, Measured], path: Path) -> None:
-    """Label against network, a panel for each of energy per atom (less the mean label), force and stress that there is."""
+    """Label against network, a panel for each of energy per atom (less the mean label), force and
+    stress that there is."""
     from matplotlib.figure import Figure
 
     titles = ("energy per atom (eV)", "force components (eV/Å)", "stress components (eV/Å³)")
@@ -119,11 +138,17 @@ def plot(parts: Mapping[str, Measured], path: Path) -> None:
     for panel, index in zip(panels, shown):
         for name, own in points.items():
             label, value = own[index]
-            style = {"markersize": 3, "rasterized": True, "label": f"{name} ({len(parts[name].frames)} frames)"}
+            style = {
+                "markersize": 3,
+                "rasterized": True,
+                "label": f"{name} ({len(parts[name].frames)} frames)",
+            }
             panel.plot(label.numpy(), value.numpy(), ".", **style)
         low, high = panel.get_xlim()
         panel.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-        panel.set(title=titles[index], xlabel="label: reference − long-range part", ylabel="network")
+        panel.set(
+            title=titles[index], xlabel="label: reference − long-range part", ylabel="network"
+        )
     panels[0].legend()
     figure.savefig(path, dpi=130)
 

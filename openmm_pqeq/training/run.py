@@ -2,7 +2,8 @@
 
 read frames → subtract PQEq and D3 → element shifts → fit the network → errors, plot, model.pt
 
-With a model to start from, this is fine-tuning: chosen weights of that model, and a table of before and after.
+With a model to start from, this is fine-tuning: chosen weights of that model, and a table of before
+and after.
 """
 
 import dataclasses
@@ -24,7 +25,15 @@ from openmm_pqeq.potential import build
 from openmm_pqeq.training import parts, report
 from openmm_pqeq.training.config import Config, read_config
 from openmm_pqeq.training.loss import Errors
-from openmm_pqeq.training.module import CHECKPOINT, METRICS, UNFINISHED, NetworkTraining, Progress, SaveEveryEpoch, loader_of
+from openmm_pqeq.training.module import (
+    CHECKPOINT,
+    METRICS,
+    UNFINISHED,
+    NetworkTraining,
+    Progress,
+    SaveEveryEpoch,
+    loader_of,
+)
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
 from openmm_pqeq.training.samples import Edges, Split
@@ -33,7 +42,17 @@ from openmm_pqeq.training.settings import StartSettings
 SETTINGS = "settings.json"
 MODEL = "model.pt"
 LABELS = "long_range.pt"
-WRITTEN = (SETTINGS, LABELS, CHECKPOINT, UNFINISHED, METRICS, "errors.json", "errors.txt", "parity.png", MODEL)
+WRITTEN = (
+    SETTINGS,
+    LABELS,
+    CHECKPOINT,
+    UNFINISHED,
+    METRICS,
+    "errors.json",
+    "errors.txt",
+    "parity.png",
+    MODEL,
+)
 """Everything that a training leaves in its folder."""
 
 CHANGEABLE = ("epochs", "max_time", "threads", "patience", "measure_every", "device")
@@ -41,7 +60,8 @@ CHANGEABLE = ("epochs", "max_time", "threads", "patience", "measure_every", "dev
 
 
 class Result(NamedTuple):
-    """folder with everything written; errors of "training", "validation" and "held out"; the model's file."""
+    """folder with everything written; errors of "training", "validation" and "held out"; the
+    model's file."""
 
     folder: Path
     errors: dict[str, Errors]
@@ -60,24 +80,32 @@ def train(
     Parameters
     ----------
     config_path : a TOML file, see training/config.py
-    output : folder for metrics.csv, checkpoint.ckpt, errors.json, errors.txt, parity.png, model.pt; default: `output` of the file
+    output : folder for metrics.csv, checkpoint.ckpt, errors.json, errors.txt, parity.png, model.pt;
+        default: `output` of the file
     overwrite : replace the run that is in `output`
     resume : go on from its checkpoint
     say : takes each line of progress
 
     Raises
     ------
-    FileNotFoundError, FileExistsError, ValueError : what is wrong with the file, the data or the folder
+    FileNotFoundError, FileExistsError, ValueError : what is wrong with the file, the data or the
+        folder
     RuntimeError : the loss is no longer finite
     """
     config = read_config(config_path)
-    return fit(config, Path(output) if output is not None else Path(config.output), overwrite, resume, say)
+    return fit(
+        config, Path(output) if output is not None else Path(config.output), overwrite, resume, say
+    )
 
 
-def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]) -> Result:
+def fit(
+    config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]
+) -> Result:
     """The same from settings that have been read."""
     if config.training.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("training.device: expected 'cpu', because torch finds no CUDA device here, got 'cuda'")
+        raise ValueError(
+            "training.device: expected 'cpu', because torch finds no CUDA device here, got 'cuda'"
+        )
     _open_folder(folder, config, overwrite, resume)
     settings = config.training
     if settings.threads:
@@ -90,7 +118,9 @@ def fit(config: Config, folder: Path, overwrite: bool, resume: bool, say: Callab
             _clear(folder)
         raise
     before = _measure(prepared.model, prepared) if config.start is not None else None
-    module, epochs = _trained(config, prepared, folder, folder / CHECKPOINT if resume else None, say)
+    module, epochs = _trained(
+        config, prepared, folder, folder / CHECKPOINT if resume else None, say
+    )
     model = module.exported()
     if settings.energy_weight == 0 and (config.start is None or config.start.shifts == "fit"):
         prepared = fit_shifts(prepared, model, say)
@@ -126,12 +156,19 @@ def _measure(model: nn.Module, prepared: Prepared) -> dict[str, report.Measured]
 def _parameters_moved(pqeq: TrainedPQEq) -> str:
     lines = ["PQEq parameters, start → now (eV, eV, Å, eV/Å²):"]
     for symbol, values in pqeq.table().items():
-        lines.append(f"  {symbol:<3}" + "  ".join(f"{name} {start:.4f} → {now:.4f}" for name, (start, now) in values.items()))
+        lines.append(
+            f"  {symbol:<3}"
+            + "  ".join(f"{name} {start:.4f} → {now:.4f}" for name, (start, now) in values.items())
+        )
     return "\n".join(lines)
 
 
 def _trained(
-    config: Config, prepared: Prepared, folder: Path, checkpoint: Path | None, say: Callable[[str], None]
+    config: Config,
+    prepared: Prepared,
+    folder: Path,
+    checkpoint: Path | None,
+    say: Callable[[str], None],
 ) -> tuple[NetworkTraining, int]:
     """The loop itself: the module after the last epoch, and how many there were."""
     settings = config.training
@@ -139,17 +176,24 @@ def _trained(
     loader = loader_of(train_, settings.batch_size or _batch_size(train_), settings.seed)
     rate = config.start.pqeq_learning_rate if config.start is not None else settings.learning_rate
     module = NetworkTraining(prepared.model, settings, prepared.scale, len(loader), rate)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no list of the accelerators that are not there
+    logging.getLogger("lightning.pytorch").setLevel(
+        logging.WARNING
+    )  # no list of the accelerators that are not there
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
-        warnings.filterwarnings("ignore", message=".*in eval mode.*")  # what is not trained is meant to be
+        warnings.filterwarnings(
+            "ignore", message=".*in eval mode.*"
+        )  # what is not trained is meant to be
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
             devices=1,
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
-            callbacks=[Progress(folder, validation, held_out, say), SaveEveryEpoch(folder / CHECKPOINT)],
+            callbacks=[
+                Progress(folder, validation, held_out, say),
+                SaveEveryEpoch(folder / CHECKPOINT),
+            ],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -163,7 +207,10 @@ def _trained(
             signal.signal(signal.SIGINT, on_interrupt)
             if trainer.received_sigterm:
                 raise
-            say(f"interrupted; {folder / CHECKPOINT} holds the last whole epoch, resume goes on from there")
+            say(
+                f"interrupted; {folder / CHECKPOINT} holds the last whole epoch, resume goes on "
+                "from there"
+            )
             raise KeyboardInterrupt from leaving
     return module, trainer.current_epoch
 
@@ -175,43 +222,70 @@ def _batch_size(frames: list[Edges]) -> int:
 
 
 def export(
-    config: Config, prepared: Prepared, model: nn.Module, path: Path, facts: dict[str, Any], errors: dict[str, Errors]
+    config: Config,
+    prepared: Prepared,
+    model: nn.Module,
+    path: Path,
+    facts: dict[str, Any],
+    errors: dict[str, Errors],
 ) -> Path:
     """Write the whole potential with the trained network, its element shifts and the model card."""
     table = prepared.config
     if isinstance(model, Polarizable):
-        table = table | {"pqeq": table["pqeq"] | {"parameters": model.pqeq.config(table["pqeq"]["parameters"])}}
+        table = table | {
+            "pqeq": table["pqeq"] | {"parameters": model.pqeq.config(table["pqeq"]["parameters"])}
+        }
     potential = build(table)
     target = network_of(potential)
     state = (model.gnn if isinstance(model, Polarizable) else model).state_dict()
-    if config.start is not None:  # what was not trained has all its digits, whatever the dtype of training
+    if (
+        config.start is not None
+    ):  # what was not trained has all its digits, whatever the dtype of training
         trained = parts.select(target, config.start.train)
         before = network_of(load(config.start.model)).state_dict()
         state = {name: value if name in trained else before[name] for name, value in state.items()}
     target.load_state_dict(state)
     target.shift.copy_(prepared.shifts)
-    card: dict[str, Any] = json.loads(json.dumps(config.card, default=str))  # a date, say, becomes its text
+    card: dict[str, Any] = json.loads(
+        json.dumps(config.card, default=str)
+    )  # a date, say, becomes its text
     if config.start is not None:
         card = _origin(config.start) | card
-    card["errors"] = {name: {k: v for k, v in part._asdict().items() if v == v} for name, part in errors.items()}
+    card["errors"] = {
+        name: {k: v for k, v in part._asdict().items() if v == v} for name, part in errors.items()
+    }
     done = {k: v for k, v in facts.items() if k not in ("element_shifts_eV", "training_frames")}
-    card["training"] = dataclasses.asdict(config.training) | done  # the epochs that were, not those allowed
+    card["training"] = (
+        dataclasses.asdict(config.training) | done
+    )  # the epochs that were, not those allowed
     save(potential, path, card=card)
     return path
 
 
 def _origin(start: StartSettings) -> dict[str, Any]:
-    """For the card: the model it comes from, with its own card but for how that was trained, and what was trained since."""
-    card = {key: value for key, value in read_card(start.model).items() if key not in ("errors", "training")}
-    done: dict[str, Any] = {"train": start.train, "shifts": start.shifts, "long_range": start.long_range}
+    """For the card: the model it comes from, with its own card but for how that was trained, and
+    what was trained since."""
+    card = {
+        key: value
+        for key, value in read_card(start.model).items()
+        if key not in ("errors", "training")
+    }
+    done: dict[str, Any] = {
+        "train": start.train,
+        "shifts": start.shifts,
+        "long_range": start.long_range,
+    }
     if start.train_pqeq:
         done |= {"train_pqeq": list(start.train_pqeq), "bounds": start.bounds}
     return {"fine_tuned_from": {"model": Path(start.model).name, "card": card}, "fine_tuning": done}
 
 
 def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) -> None:
-    """Make the folder, or refuse; what decides the labels and the network must not change on resuming."""
-    fixed: dict[str, dict[str, Any]] = {part: dataclasses.asdict(getattr(config, part)) for part in ("data", "training")}
+    """Make the folder, or refuse; what decides the labels and the network must not change on
+    resuming."""
+    fixed: dict[str, dict[str, Any]] = {
+        part: dataclasses.asdict(getattr(config, part)) for part in ("data", "training")
+    }
     start = {} if config.start is None else dataclasses.asdict(config.start)
     fixed = json.loads(json.dumps({**fixed, "potential": config.potential, "start": start}))
     for name in CHANGEABLE:
@@ -223,20 +297,35 @@ def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) ->
             raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
         before = json.loads((folder / SETTINGS).read_text())
         before = {part: before.get(part, {}) for part in fixed}
-        changed = [f"{part}.{key}" for part in fixed for key, value in fixed[part].items() if before[part].get(key) != value]
-        changed += [f"{part}.{key}" for part in fixed for key in before[part] if key not in fixed[part] and key not in CHANGEABLE]
+        changed = [
+            f"{part}.{key}"
+            for part in fixed
+            for key, value in fixed[part].items()
+            if before[part].get(key) != value
+        ]
+        changed += [
+            f"{part}.{key}"
+            for part in fixed
+            for key in before[part]
+            if key not in fixed[part] and key not in CHANGEABLE
+        ]
         if changed:
             raise ValueError(
-                f"resume: expected the settings of the run's start, got others for {', '.join(changed)}; start a new one"
+                "resume: expected the settings of the run's start, got others for "
+                f"{', '.join(changed)}; start a new one"
             )
         return
     if folder.exists():
         if not overwrite:
-            raise FileExistsError(f"output: {folder} exists; choose another folder, or overwrite or resume it")
+            raise FileExistsError(
+                f"output: {folder} exists; choose another folder, or overwrite or resume it"
+            )
         if (folder / SETTINGS).is_file():
             _clear(folder)
         elif not folder.is_dir() or any(folder.iterdir()):
-            raise FileExistsError(f"output: {folder} is not the folder of a training run; choose another")
+            raise FileExistsError(
+                f"output: {folder} is not the folder of a training run; choose another"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(fixed, indent=1) + "\n")
 

@@ -2,9 +2,10 @@
 
     label = reference − PQEq − D3        (energy, forces, stress)
 
-and the network's energy is Σ_i (shift of the element) + the part that is trained, the shifts being the least-squares solution of
-E_label = Σ_elements (count · shift); of minimum norm where the compositions do not determine it, as with a single composition.
-Units: eV, eV/Å, eV/Å³. Stress is σ = (1/V) ∂E/∂ε, ASE sign.
+and the network's energy is Σ_i (shift of the element) + the part that is trained, the shifts being
+the least-squares solution of E_label = Σ_elements (count · shift); of minimum norm where the
+compositions do not determine it, as with a single composition. Units: eV, eV/Å, eV/Å³. Stress is σ
+= (1/V) ∂E/∂ε, ASE sign.
 """
 
 import hashlib
@@ -33,7 +34,8 @@ class Split(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """Frames laid end to end with their pairs, in the dtype of the network: all that a training step reads.
+    """Frames laid end to end with their pairs, in the dtype of the network: all that a training
+    step reads.
 
     numbers : (n_atoms,)
     batch : (n_atoms,) the frame of each atom
@@ -69,34 +71,56 @@ class Edges(NamedTuple):
 def split_frames(n_frames: int, settings: DataSettings, n_held_out_files: int = 0) -> Split:
     """Which frames are for what.
 
-    Held out are the first `n` of `numpy.random.default_rng(seed).permutation(n_frames)`, or the `n_held_out_files` frames that
-    come last (those of the files of their own). Validation frames are the next of that permutation, and of the others the first
-    `subset` are for training, so that a smaller subset is part of a larger one and measured on the same frames.
+    Held out are the first `n` of `numpy.random.default_rng(seed).permutation(n_frames)`, or the
+    `n_held_out_files` frames that come last (those of the files of their own). Validation frames
+    are the next of that permutation, and of the others the first `subset` are for training, so that
+    a smaller subset is part of a larger one and measured on the same frames.
     """
     inside = n_frames - n_held_out_files
     order = np.random.default_rng(settings.held_out.seed).permutation(inside).tolist()
-    n, v = share("data.held_out.n", settings.held_out.n, inside), share("data.validation", settings.validation, inside)
+    n, v = (
+        share("data.held_out.n", settings.held_out.n, inside),
+        share("data.validation", settings.validation, inside),
+    )
     if n + v >= inside:
-        raise ValueError(f"data.held_out.n + data.validation: expected fewer than the {inside} frames, got {n} + {v}")
+        raise ValueError(
+            f"data.held_out.n + data.validation: expected fewer than the {inside} frames, got {n} "
+            f"+ {v}"
+        )
     used = share("data.subset", settings.subset, inside - n - v)
     if not 0 < used <= inside - n - v:
-        raise ValueError(f"data.subset: expected 1 to {inside - n - v}, the frames that are left for training, got {used}")
+        raise ValueError(
+            f"data.subset: expected 1 to {inside - n - v}, the frames that are left for training, "
+            f"got {used}"
+        )
     train = order[n + v : n + v + used]
-    return Split(sorted(train), sorted(order[n : n + v]), sorted(order[:n]) + list(range(inside, n_frames)))
+    return Split(
+        sorted(train), sorted(order[n : n + v]), sorted(order[:n]) + list(range(inside, n_frames))
+    )
 
 
 def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Labels]:
-    """Energy, forces and stress of `potential` (PQEq and D3, built without a network) for every frame, with a progress bar."""
+    """Energy, forces and stress of `potential` (PQEq and D3, built without a network) for every
+    frame, with a progress bar."""
     parts = []
     for frame in track(frames, description="long-range part"):
         try:
-            known = potential.evaluate(frame.structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all()))
+            known = potential.evaluate(
+                frame.structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all())
+            )
         except RuntimeError as error:
             raise ValueError(f"{frame.name}: {error}") from error
-        stress = torch.full((3, 3), torch.nan, dtype=torch.float64) if known.stress is None else known.stress[0]
-        if known.forces is None or not (torch.isfinite(known.energy).all() and torch.isfinite(known.forces).all()):
+        stress = (
+            torch.full((3, 3), torch.nan, dtype=torch.float64)
+            if known.stress is None
+            else known.stress[0]
+        )
+        if known.forces is None or not (
+            torch.isfinite(known.energy).all() and torch.isfinite(known.forces).all()
+        ):
             raise ValueError(
-                f"{frame.name}: PQEq and D3: expected finite numbers, got {known.energy.tolist()} eV; remove the frame"
+                f"{frame.name}: PQEq and D3: expected finite numbers, got {known.energy.tolist()} "
+                "eV; remove the frame"
             )
         parts.append(Labels(known.energy[0], known.forces, stress))
     return parts
@@ -105,13 +129,16 @@ def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Label
 def subtract(frames: Sequence[Frame], parts: Sequence[Labels]) -> list[Frame]:
     """The frames with labels = reference − part."""
     return [
-        frame._replace(labels=Labels(*(reference - known for reference, known in zip(frame.labels, part))))
+        frame._replace(
+            labels=Labels(*(reference - known for reference, known in zip(frame.labels, part)))
+        )
         for frame, part in zip(frames, parts)
     ]
 
 
 def fingerprint(frames: Sequence[Frame], config: Any) -> str:
-    """A hash of all structures and of the config of the long-range part: says whether kept labels may be used again."""
+    """A hash of all structures and of the config of the long-range part: says whether kept labels
+    may be used again."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for frame in frames:
         for values in frame.structure:
@@ -121,7 +148,10 @@ def fingerprint(frames: Sequence[Frame], config: Any) -> str:
 
 def species_of(frames: Sequence[Frame]) -> list[str]:
     """Element symbols of the frames, by atomic number."""
-    return [chemical_symbols[z] for z in sorted({int(z) for frame in frames for z in frame.structure.numbers})]
+    return [
+        chemical_symbols[z]
+        for z in sorted({int(z) for frame in frames for z in frame.structure.numbers})
+    ]
 
 
 def check_species(frames: Sequence[Frame], species: Sequence[str], term: str) -> None:
@@ -130,12 +160,16 @@ def check_species(frames: Sequence[Frame], species: Sequence[str], term: str) ->
         missing = [symbol for symbol in species_of([frame]) if symbol not in species]
         if missing:
             raise ValueError(
-                f"{frame.name}: {', '.join(missing)} is not in {term}: expected {', '.join(species)}; add it or remove the frame"
+                f"{frame.name}: {', '.join(missing)} is not in {term}: expected "
+                f"{', '.join(species)}; add it or remove the frame"
             )
 
 
-def element_shifts(frames: Sequence[Frame], species: Sequence[str], given: dict[str, float] | None = None) -> Tensor:
-    """(n_species,) eV: least squares of the labels' energies on the compositions, minimum norm; `given` elements are kept fixed.
+def element_shifts(
+    frames: Sequence[Frame], species: Sequence[str], given: dict[str, float] | None = None
+) -> Tensor:
+    """(n_species,) eV: least squares of the labels' energies on the compositions, minimum norm;
+    `given` elements are kept fixed.
 
     Frames without an energy are passed over.
     """
@@ -143,7 +177,10 @@ def element_shifts(frames: Sequence[Frame], species: Sequence[str], given: dict[
     check_species(frames, species, "the network")
     unknown = sorted(set(given) - set(species))
     if unknown:
-        raise ValueError(f"data.atomic_energies: expected elements among {', '.join(species)}, got {', '.join(unknown)}")
+        raise ValueError(
+            f"data.atomic_energies: expected elements among {', '.join(species)}, got "
+            f"{', '.join(unknown)}"
+        )
     fixed = np.array([given.get(symbol, 0.0) for symbol in species])
     free = np.array([symbol not in given for symbol in species])
     counts = compositions([frame.structure.numbers for frame in frames], species)
@@ -155,11 +192,17 @@ def element_shifts(frames: Sequence[Frame], species: Sequence[str], given: dict[
 
 def compositions(numbers: Sequence[Tensor], species: Sequence[str]) -> np.ndarray:
     """(n_frames, n_species): atoms of each element in frames with these atomic numbers."""
-    return np.array([[float((z == chemical_symbols.index(symbol)).sum()) for symbol in species] for z in numbers])
+    return np.array(
+        [
+            [float((z == chemical_symbols.index(symbol)).sum()) for symbol in species]
+            for z in numbers
+        ]
+    )
 
 
 def least_squares(counts: np.ndarray, energies: np.ndarray) -> np.ndarray:
-    """(n_species,) eV: the energies (n_frames,) on the compositions, of minimum norm; zero where there are no energies."""
+    """(n_species,) eV: the energies (n_frames,) on the compositions, of minimum norm; zero where
+    there are no energies."""
     known = np.isfinite(energies)
     if not known.any():
         return np.zeros(counts.shape[1])
@@ -172,11 +215,18 @@ def force_rms(frames: Sequence[Frame]) -> float:
     return float(squares.mean().sqrt()) or 1.0
 
 
-def edges_of(frame: Frame, search: NeighborSearch, shifts: dict[int, float], dtype: torch.dtype) -> Edges:
-    """A frame with its pairs within the search's cutoff; `shifts` (eV by atomic number) are taken off the energy in float64."""
+def edges_of(
+    frame: Frame, search: NeighborSearch, shifts: dict[int, float], dtype: torch.dtype
+) -> Edges:
+    """A frame with its pairs within the search's cutoff; `shifts` (eV by atomic number) are taken
+    off the energy in float64."""
     structure, labels = frame.structure, frame.labels
     pairs = search(structure)
-    volume = torch.linalg.det(structure.cell).abs() if bool(structure.pbc.all()) else torch.zeros(1, dtype=torch.float64)
+    volume = (
+        torch.linalg.det(structure.cell).abs()
+        if bool(structure.pbc.all())
+        else torch.zeros(1, dtype=torch.float64)
+    )
     shift = sum(shifts[int(z)] for z in structure.numbers)
     return Edges(
         numbers=structure.numbers,

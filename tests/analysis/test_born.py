@@ -1,4 +1,5 @@
-"""phonopy's file BORN: the format, the order of indices, symmetry-independent atoms, and a sum of zero."""
+"""phonopy's file BORN: the format, the order of indices, symmetry-independent atoms, and a sum of
+zero."""
 
 from pathlib import Path
 
@@ -17,7 +18,8 @@ CHARGE = 1e-6  # e: central differences of forces solved to 1e-12 eV/e in fields
 
 
 def wurtzite():
-    """ZnO, whose two zincs and two oxygens are each of one kind; rattled where a test wants no symmetry."""
+    """ZnO, whose two zincs and two oxygens are each of one kind; rattled where a test wants no
+    symmetry."""
     a, c, u = 3.25, 5.2, 0.382
     cell = [[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]]
     fractions = [[1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0.5], [1 / 3, 2 / 3, u], [2 / 3, 1 / 3, 0.5 + u]]
@@ -27,7 +29,9 @@ def wurtzite():
 def tensors(path):
     """Factor and tensors (n, 3, 3) of a BORN file, ε∞ first."""
     lines = path.read_text().splitlines()
-    return float(lines[0]), np.array([line.split() for line in lines[1:]], dtype=float).reshape(-1, 3, 3)
+    return float(lines[0]), np.array([line.split() for line in lines[1:]], dtype=float).reshape(
+        -1, 3, 3
+    )
 
 
 def test_the_file_has_factor_dielectric_tensor_and_the_independent_atoms(tmp_path):
@@ -40,7 +44,8 @@ def test_the_file_has_factor_dielectric_tensor_and_the_independent_atoms(tmp_pat
 
 
 def test_rows_are_fields_and_columns_forces(tmp_path):
-    """phonopy multiplies the wave vector, and so the field, with the first index: D ∝ (q·Z_i)(q·Z_j)."""
+    """phonopy multiplies the wave vector, and so the field, with the first index: D ∝
+    (q·Z_i)(q·Z_j)."""
     atoms = ase.io.read(Path(__file__).parents[2] / "examples" / "BaTiO3.cif")
     atoms.rattle(0.1, seed=3)
     potential = load("batio3").select("pqeq")
@@ -48,9 +53,22 @@ def test_rows_are_fields_and_columns_forces(tmp_path):
     write_born(tmp_path / "BORN", np.eye(3), born, range(5))
     _, (_, *written) = tensors(tmp_path / "BORN")
     step, wave_vector = 2e-4, np.array([0.3, -0.5, 0.81])
-    forces = [PQEqCalculator(potential, field=sign * step * wave_vector, tolerance=1e-12).get_forces(atoms) for sign in (1, -1)]
-    assert np.abs(np.einsum("a,iab->ib", wave_vector, np.array(written)) - (forces[0] - forces[1]) / (2 * step)).max() < CHARGE
-    assert np.abs(born - born.transpose(0, 2, 1)).max() > 100 * CHARGE  # a transposed tensor would have been seen
+    forces = [
+        PQEqCalculator(potential, field=sign * step * wave_vector, tolerance=1e-12).get_forces(
+            atoms
+        )
+        for sign in (1, -1)
+    ]
+    assert (
+        np.abs(
+            np.einsum("a,iab->ib", wave_vector, np.array(written))
+            - (forces[0] - forces[1]) / (2 * step)
+        ).max()
+        < CHARGE
+    )
+    assert (
+        np.abs(born - born.transpose(0, 2, 1)).max() > 100 * CHARGE
+    )  # a transposed tensor would have been seen
 
 
 def test_independent_atoms_are_the_first_of_each_kind():
@@ -95,10 +113,21 @@ def test_phonopy_reads_it(tmp_path):
     atoms = wurtzite()
     calculator = PQEqCalculator(build({"pqeq": {"protocol": "ewald", "tolerance": 1e-10}}))
     born = calculator.get_property("born_charges", atoms)
-    write_born(tmp_path / "BORN", np.eye(3) * 3, born, independent_atoms(atoms.cell.array, atoms.positions, atoms.numbers))
-    cell = PhonopyAtoms(symbols=atoms.get_chemical_symbols(), cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions())
+    write_born(
+        tmp_path / "BORN",
+        np.eye(3) * 3,
+        born,
+        independent_atoms(atoms.cell.array, atoms.positions, atoms.numbers),
+    )
+    cell = PhonopyAtoms(
+        symbols=atoms.get_chemical_symbols(),
+        cell=atoms.cell.array,
+        scaled_positions=atoms.get_scaled_positions(),
+    )
     found = file_io.parse_BORN(cell, filename=tmp_path / "BORN", lang="C")
-    assert np.abs(found["born"] - born).max() < 1e-6  # e; phonopy rebuilds the other atoms by symmetry
+    assert (
+        np.abs(found["born"] - born).max() < 1e-6
+    )  # e; phonopy rebuilds the other atoms by symmetry
 
 
 # Command line
@@ -116,7 +145,9 @@ def crystal(tmp_path):
 def test_the_command_line_writes_it(crystal, capsys):
     pytest.importorskip("spglib")
     model, born = str(crystal / "zno.pt"), crystal / "BORN"
-    assert main(["energy", str(crystal / "ZnO.cif"), "--model", model, "--born-file", str(born)]) == 0
+    assert (
+        main(["energy", str(crystal / "ZnO.cif"), "--model", model, "--born-file", str(born)]) == 0
+    )
     shown = capsys.readouterr().out
     assert "ε∞ xx yy zz" in shown
     assert "Born charge of Zn" in shown
@@ -130,7 +161,13 @@ def test_the_command_line_replaces_no_file_unasked(crystal, capsys):
     pytest.importorskip("spglib")
     born = crystal / "BORN"
     born.write_text("mine\n")
-    command = ["energy", str(crystal / "ZnO.cif"), "--model", str(crystal / "zno.pt"), "--born-file"]
+    command = [
+        "energy",
+        str(crystal / "ZnO.cif"),
+        "--model",
+        str(crystal / "zno.pt"),
+        "--born-file",
+    ]
     assert main([*command, str(born)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert born.read_text() == "mine\n"
@@ -144,7 +181,22 @@ def test_the_command_line_refuses_what_has_no_born_charges(crystal, capsys):
     from ase.build import molecule
 
     ase.io.write(crystal / "water.xyz", molecule("H2O"))
-    assert main(["energy", str(crystal / "water.xyz"), "--model", str(crystal / "zno.pt"), "--born-file", "BORN"]) == 2
+    assert (
+        main(
+            [
+                "energy",
+                str(crystal / "water.xyz"),
+                "--model",
+                str(crystal / "zno.pt"),
+                "--born-file",
+                "BORN",
+            ]
+        )
+        == 2
+    )
     assert "not periodic" in capsys.readouterr().err
-    assert main(["energy", str(crystal / "ZnO.cif"), "--model", str(crystal / "d3.pt"), "--response"]) == 2
+    assert (
+        main(["energy", str(crystal / "ZnO.cif"), "--model", str(crystal / "d3.pt"), "--response"])
+        == 2
+    )
     assert "no charges" in capsys.readouterr().err

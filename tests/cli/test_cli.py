@@ -1,4 +1,5 @@
-"""The command line: what it prints, and that wrong input ends with one message, exit code 2, and nothing written."""
+"""The command line: what it prints, and that wrong input ends with one message, exit code 2, and
+nothing written."""
 
 import json
 import os
@@ -27,13 +28,22 @@ pytestmark = pytest.mark.python_route
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a model without a network, a cell of MgO, and a number of files that are wrong."""
+    """A folder with a model without a network, a cell of MgO, and a number of files that are
+    wrong."""
     from ase import Atoms
     from ase.build import bulk
 
     folder = tmp_path_factory.mktemp("cli")
-    card = {"title": "Charges of MgO", "licence": "MIT", "errors": {"held out": {"force rmse": 0.5}}}
-    save(build({"pqeq": {"protocol": "ewald", "parameters": {"Mg": _MG, "O": _O}}}), folder / "model.pt", card)
+    card = {
+        "title": "Charges of MgO",
+        "licence": "MIT",
+        "errors": {"held out": {"force rmse": 0.5}},
+    }
+    save(
+        build({"pqeq": {"protocol": "ewald", "parameters": {"Mg": _MG, "O": _O}}}),
+        folder / "model.pt",
+        card,
+    )
     crystal = bulk("MgO", "rocksalt", a=4.2)
     crystal.write(folder / "MgO.extxyz")
     wrong = {name: crystal.copy() for name in ("uranium", "same", "singular", "nan")}
@@ -55,8 +65,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-_MG = {"electronegativity": 3.9, "hardness": 8.0, "core_charge": 1.0, "radius": 1.4, "spring_constant": 100.0}
-_O = {"electronegativity": 8.7, "hardness": 8.6, "core_charge": 1.0, "radius": 0.7, "spring_constant": 300.0}
+_MG = {
+    "electronegativity": 3.9,
+    "hardness": 8.0,
+    "core_charge": 1.0,
+    "radius": 1.4,
+    "spring_constant": 100.0,
+}
+_O = {
+    "electronegativity": 8.7,
+    "hardness": 8.6,
+    "core_charge": 1.0,
+    "radius": 0.7,
+    "spring_constant": 300.0,
+}
 
 
 class Evil:
@@ -75,7 +97,18 @@ def here(folder, monkeypatch):
     return folder
 
 
-RUN = ("run", "MgO.extxyz", "--model", "model.pt", "--steps", "2", "--output", "new", "--backend", "python")
+RUN = (
+    "run",
+    "MgO.extxyz",
+    "--model",
+    "model.pt",
+    "--steps",
+    "2",
+    "--output",
+    "new",
+    "--backend",
+    "python",
+)
 
 
 def run_with(*arguments, **replaced):
@@ -93,38 +126,89 @@ WRONG = {
     "same place": (run_with(structure="same.extxyz"), r"atoms 0 and 1 .* apart"),
     "singular cell": (run_with(structure="singular.extxyz"), r"singular"),
     "NaN positions": (run_with(structure="nan.extxyz"), r"expected finite positions"),
-    "NaN positions, energy": (["energy", "nan.extxyz", "--model", "model.pt"], r"expected finite positions"),
-    "charge not a number": (run_with("--total-charge", "one"), r"total_charge: expected a number, got 'one'"),
+    "NaN positions, energy": (
+        ["energy", "nan.extxyz", "--model", "model.pt"],
+        r"expected finite positions",
+    ),
+    "charge not a number": (
+        run_with("--total-charge", "one"),
+        r"total_charge: expected a number, got 'one'",
+    ),
     "unknown model": (run_with(model="batio33"), r"model 'batio33'.*ships"),
-    "unknown protocol": (run_with("--protocol", "magic"), r"protocol: expected one of .*got 'magic'"),
-    "another protocol": (run_with("--protocol", "reaxnet"), r"protocol: this model was made for 'ewald'"),
-    "unknown coupling": (run_with("--coupling", "strong"), r"coupling: expected one of shell, full, got 'strong'"),
-    "full along a lattice vector": (run_with("--coupling", "full", "--field", "0", "0", "1"), r"field: .*coupling=\"shell\""),
+    "unknown protocol": (
+        run_with("--protocol", "magic"),
+        r"protocol: expected one of .*got 'magic'",
+    ),
+    "another protocol": (
+        run_with("--protocol", "reaxnet"),
+        r"protocol: this model was made for 'ewald'",
+    ),
+    "unknown coupling": (
+        run_with("--coupling", "strong"),
+        r"coupling: expected one of shell, full, got 'strong'",
+    ),
+    "full along a lattice vector": (
+        run_with("--coupling", "full", "--field", "0", "0", "1"),
+        r"field: .*coupling=\"shell\"",
+    ),
     "corrupt model": (run_with(model="corrupt.pt"), r"model file corrupt.pt: .*damaged"),
     "half a model": (run_with(model="half.pt"), r"model file half.pt: .*damaged"),
     "newer model": (run_with(model="newer.pt"), r"format 99.*upgrade"),
-    "model that would run code": (run_with(model="evil.pt"), r"refused, because it would call posix.mkdir"),
+    "model that would run code": (
+        run_with(model="evil.pt"),
+        r"refused, because it would call posix.mkdir",
+    ),
     "output exists": (run_with(output="MgO.extxyz"), r"output: MgO.extxyz is a file"),
     "no atoms": (run_with(structure="empty.extxyz"), r"expected a structure with atoms, got none"),
     "structure unreadable": (run_with(structure="junk.cif"), r"junk.cif: ASE cannot read"),
     "structure missing": (run_with(structure="missing.cif"), r"missing.cif: there is no such"),
-    "negative time step": (run_with("--timestep", "-1"), r"timestep: expected a positive time, got '-1'"),
+    "negative time step": (
+        run_with("--timestep", "-1"),
+        r"timestep: expected a positive time, got '-1'",
+    ),
     "negative temperature": (run_with("--temperature", "-300"), r"temperature: .*got '-300'"),
-    "unknown ensemble": (run_with("--ensemble", "NVX"), r"ensemble: expected one of NVE, NVT, NPT, got 'NVX'"),
-    "unknown platform": (run_with("--platform", "Abacus"), r"platform: expected one of Reference.*got 'Abacus'"),
-    "NPT without a cell": (run_with("--ensemble", "NPT", structure="molecule.xyz"), r"ensemble: NPT needs a periodic cell"),
-    "supercell without a cell": (run_with("--supercell", "2", "1", "1", structure="molecule.xyz"), r"supercell: .*no cell vector"),
-    "expression with a name": (run_with("--field", "0", "0", "2*x"), r"field: 'x' is not understood in '2\*x'"),
-    "expression without a value": (run_with("--field", "0", "0", "1/t"), r"field: .*no value at t = 0"),
+    "unknown ensemble": (
+        run_with("--ensemble", "NVX"),
+        r"ensemble: expected one of NVE, NVT, NPT, got 'NVX'",
+    ),
+    "unknown platform": (
+        run_with("--platform", "Abacus"),
+        r"platform: expected one of Reference.*got 'Abacus'",
+    ),
+    "NPT without a cell": (
+        run_with("--ensemble", "NPT", structure="molecule.xyz"),
+        r"ensemble: NPT needs a periodic cell",
+    ),
+    "supercell without a cell": (
+        run_with("--supercell", "2", "1", "1", structure="molecule.xyz"),
+        r"supercell: .*no cell vector",
+    ),
+    "expression with a name": (
+        run_with("--field", "0", "0", "2*x"),
+        r"field: 'x' is not understood in '2\*x'",
+    ),
+    "expression without a value": (
+        run_with("--field", "0", "0", "1/t"),
+        r"field: .*no value at t = 0",
+    ),
     "steps and time": (run_with("--time", "1ps"), r"time: give either steps or time"),
-    "no length": (["run", "MgO.extxyz", "--model", "model.pt", "--output", "new"], r"time: missing"),
+    "no length": (
+        ["run", "MgO.extxyz", "--model", "model.pt", "--output", "new"],
+        r"time: missing",
+    ),
     "no model": (["run", "MgO.extxyz", "--steps", "1", "--output", "new"], r"model: missing"),
     "not TOML": (["run", "bad.toml"], r"bad.toml: not a TOML file"),
     "TOML missing": (["run", "missing.toml"], r"there is no file missing.toml"),
     "nothing to resume": (["run", "new", "--resume"], r"resume: there is no run in new"),
     "folder without --resume": (["run", ".", "--output", "new"], r"--resume"),
-    "tolerance": (["energy", "MgO.extxyz", "--model", "model.pt", "--tolerance", "x"], r"tolerance: expected a number, got 'x'"),
-    "training file missing": (["train", "missing.toml"], r"missing.toml|lightning is not installed.*\[train\]"),
+    "tolerance": (
+        ["energy", "MgO.extxyz", "--model", "model.pt", "--tolerance", "x"],
+        r"tolerance: expected a number, got 'x'",
+    ),
+    "training file missing": (
+        ["train", "missing.toml"],
+        r"missing.toml|lightning is not installed.*\[train\]",
+    ),
     "card of no model": (["models", "missing"], r"model 'missing'"),
 }
 
@@ -155,7 +239,9 @@ def test_wrong_input_is_said_in_one_message_and_nothing_is_written(here, capfd, 
     assert sorted(here.iterdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [["fly"], ["run", "--speed", "3"], ["energy", "MgO.extxyz"], []])
+@pytest.mark.parametrize(
+    "arguments", [["fly"], ["run", "--speed", "3"], ["energy", "MgO.extxyz"], []]
+)
 def test_wrong_flags_end_with_2(here, capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -164,7 +250,11 @@ def test_wrong_flags_end_with_2(here, capsys, arguments):
 
 
 def test_a_route_whose_versions_are_wrong_is_refused_with_its_remedy(here, capsys, monkeypatch):
-    monkeypatch.setattr(versions, "installed_versions", lambda: {"torch": "2.10.0", "openmm": "8.5.2", "openmmtorch": "1.5"})
+    monkeypatch.setattr(
+        versions,
+        "installed_versions",
+        lambda: {"torch": "2.10.0", "openmm": "8.5.2", "openmmtorch": "1.5"},
+    )
     monkeypatch.setattr(versions, "from_conda", lambda package: False)
     assert main(run_with("--backend", "torchscript")) == 2
     err = capsys.readouterr().err
@@ -193,13 +283,29 @@ def test_energy_as_json_is_the_calculators(here, capsys):
     from ase.io import read
 
     assert (
-        main(["energy", "MgO.extxyz", "--model", "model.pt", "--json", "--field", "0", "-1e-2", "0.02", "--tolerance", "1e-10"])
+        main(
+            [
+                "energy",
+                "MgO.extxyz",
+                "--model",
+                "model.pt",
+                "--json",
+                "--field",
+                "0",
+                "-1e-2",
+                "0.02",
+                "--tolerance",
+                "1e-10",
+            ]
+        )
         == 0
     )
     found = json.loads(capsys.readouterr().out)
     atoms = read("MgO.extxyz")
     atoms.calc = PQEqCalculator(load("model.pt"), field=(0, -0.01, 0.02), tolerance=1e-10)
-    assert abs(found["energy"] - atoms.get_potential_energy()) < 1e-9  # eV; the same solver on the same numbers
+    assert (
+        abs(found["energy"] - atoms.get_potential_energy()) < 1e-9
+    )  # eV; the same solver on the same numbers
     assert np.abs(np.array(found["forces"]) - atoms.get_forces()).max() < 1e-8
     assert np.abs(np.array(found["stress"]) - atoms.get_stress()).max() < 1e-8
     for name in ("charges", "shells", "dipole"):
@@ -210,7 +316,16 @@ def test_energy_as_json_is_the_calculators(here, capsys):
 def test_energy_as_a_table_names_every_quantity(here, capsys):
     assert main(["energy", "MgO.extxyz", "--model", "model.pt", "--supercell", "1", "1", "2"]) == 0
     text = capsys.readouterr().out
-    for word in ("Mg2O2", "per atom", "pqeq", "largest force", "pressure", "dipole", "charge of Mg", "charge of O"):
+    for word in (
+        "Mg2O2",
+        "per atom",
+        "pqeq",
+        "largest force",
+        "pressure",
+        "dipole",
+        "charge of Mg",
+        "charge of O",
+    ):
         assert word in text
 
 
@@ -243,8 +358,13 @@ def test_a_killed_run_resumes_with_the_same_files(here):
         'timestep = "0.1fs"\nfield = [0, "-0.01*t", 0]\nrestart_interval = 8\ntable_interval = 1\noutput = "killed"\n'
     )
     words = [sys.executable, "-m", "openmm_pqeq", "run", "run.toml"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(openmm_pqeq.__file__).parents[1])}
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(openmm_pqeq.__file__).parents[1]),
+    }
+    process = subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     table = here / "killed" / "table.csv"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -259,4 +379,6 @@ def test_a_killed_run_resumes_with_the_same_files(here):
     assert main(["run", "run.toml", "--output", "unbroken"]) == 0
     one, two = read_table(here / "unbroken" / "table.csv"), read_table(table)
     for name, values in one.items():
-        assert np.abs(values - two[name]).max() < 1e-3, name  # K and the like: charges to 1e-5 eV/e, from other starts
+        assert np.abs(values - two[name]).max() < 1e-3, (
+            name
+        )  # K and the like: charges to 1e-5 eV/e, from other starts

@@ -1,4 +1,5 @@
-"""D3: laws first, then the dftd3 package (simple-dftd3, whose code shares nothing with ours) and numbers of ReaxNet."""
+"""D3: laws first, then the dftd3 package (simple-dftd3, whose code shares nothing with ours) and
+numbers of ReaxNet."""
 
 import importlib.util
 import io
@@ -26,7 +27,9 @@ SHORT = {"cutoff": 8.0, "cn_cutoff": 6.0, "smoothing_width": 2.0}
 
 def structure_from(atoms: Atoms) -> Structure:
     cell = torch.tensor(np.array(atoms.cell)) if atoms.pbc.any() else None
-    return structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), cell, torch.tensor(atoms.pbc))
+    return structure_of(
+        torch.tensor(atoms.positions), torch.tensor(atoms.numbers), cell, torch.tensor(atoms.pbc)
+    )
 
 
 def energy_of(term: D3) -> Callable[[Structure], Tensor]:
@@ -46,7 +49,9 @@ def ethanol() -> Atoms:
 def quartz_like() -> Atoms:
     """A skewed cell, shorter than the cutoff, with elements between their references."""
     cell = [[3.1, 0.0, 0.0], [0.7, 3.4, 0.0], [-0.5, 0.9, 4.2]]
-    return Atoms("SiOC", cell=cell, scaled_positions=[(0, 0, 0), (0.4, 0.45, 0.3), (0.7, 0.2, 0.7)], pbc=True)
+    return Atoms(
+        "SiOC", cell=cell, scaled_positions=[(0, 0, 0), (0.4, 0.45, 0.3), (0.7, 0.2, 0.7)], pbc=True
+    )
 
 
 @pytest.fixture(params=["zero", "bj"])
@@ -74,18 +79,24 @@ def test_derivatives(energy):
 
 
 def test_extensivity(energy):
-    crystal, slab = structure_from(quartz_like()), structure_from(quartz_like())._replace(pbc=torch.tensor([[True, True, False]]))
+    crystal, slab = (
+        structure_from(quartz_like()),
+        structure_from(quartz_like())._replace(pbc=torch.tensor([[True, True, False]])),
+    )
     laws.assert_supercell(energy, crystal, (2, 1, 3))
     laws.assert_supercell(energy, slab, (1, 2, 1))
     laws.assert_any_image(energy, crystal)
     laws.assert_any_image(energy, slab)
     laws.assert_size_consistency(energy, structure_from(ethanol()), structure_from(molecule("H2O")))
-    laws.assert_batch(energy, [structure_from(ethanol()), crystal, structure_from(Atoms("Xe")), slab])
+    laws.assert_batch(
+        energy, [structure_from(ethanol()), crystal, structure_from(Atoms("Xe")), slab]
+    )
 
 
 @pytest.mark.parametrize("distance", [8.0, 6.0, 4.0])
 def test_energy_and_forces_are_continuous_at_every_cutoff(energy, distance):
-    """Cutoffs at 8 and 6 Å; switches begin at 6 and 4 Å. Caesium counts as a neighbour at 6 Å, and a third atom sees it."""
+    """Cutoffs at 8 and 6 Å; switches begin at 6 and 4 Å. Caesium counts as a neighbour at 6 Å, and
+    a third atom sees it."""
 
     def structure_at(d: float) -> Structure:
         return structure_from(Atoms("Cs2O", positions=[[0, 0, 0], [d, 0, 0], [0, 3.1, 0]]))
@@ -94,20 +105,25 @@ def test_energy_and_forces_are_continuous_at_every_cutoff(energy, distance):
 
 
 def test_the_switch_has_two_continuous_derivatives():
-    """At both ends value, slope and curvature are those of the constants next to it; halfway the value is a half."""
+    """At both ends value, slope and curvature are those of the constants next to it; halfway the
+    value is a half."""
     r = torch.tensor([6.0 + 1e-9, 8.0 - 1e-9, 7.0], dtype=torch.float64, requires_grad=True)
     value = switch(r, 8.0, 2.0)
     (slope,) = torch.autograd.grad(value.sum(), r, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.sum(), r)
     laws.close(value, torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64), 1e-12, "switch")
-    laws.close(slope, torch.tensor([0.0, 0.0, -0.9375], dtype=torch.float64), 1e-12, "slope of the switch")
+    laws.close(
+        slope, torch.tensor([0.0, 0.0, -0.9375], dtype=torch.float64), 1e-12, "slope of the switch"
+    )
     laws.close(curvature, torch.zeros(3, dtype=torch.float64), 1e-7, "curvature of the switch")
 
 
 def test_a_hard_cutoff_jumps():
     """What smoothing is for: an argon dimer loses 3 meV where 0 is asked for."""
     hard = energy_of(D3("bj", "pbe", cutoff=5.0, cn_cutoff=5.0, smoothing_width=0.0))
-    inside, outside = (structure_from(Atoms("Ar2", positions=[[0, 0, 0], [d, 0, 0]])) for d in (4.9999, 5.0001))
+    inside, outside = (
+        structure_from(Atoms("Ar2", positions=[[0, 0, 0], [d, 0, 0]])) for d in (4.9999, 5.0001)
+    )
     assert float(hard(inside)) < -1e-3
     assert float(hard(outside)) == 0.0
 
@@ -128,15 +144,20 @@ def test_every_element_of_the_tables_gives_finite_energies_and_forces():
     for damping in ("zero", "bj"):
         energy = energy_of(D3(damping, "pbe"))
         for number in range(1, 95):
-            structure = structure_from(Atoms([number, number, 8], positions=[[0, 0, 0], [2.3, 0.2, 0], [0.1, 1.9, 0.4]]))
+            structure = structure_from(
+                Atoms([number, number, 8], positions=[[0, 0, 0], [2.3, 0.2, 0], [0.1, 1.9, 0.4]])
+            )
             assert float(energy(structure)) < 0
             assert bool(torch.isfinite(laws.forces_of(energy, structure)).all())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weights_survive_any_coordination_number(dtype):
-    """At CN 60 every Gaussian underflows; elements with one reference have weight one; gradients stay finite, twice."""
-    references = torch.tensor([[0.0, 0.99, 2.0, 3.0, 4.0], [0.0, -1.0, -1.0, -1.0, -1.0]], dtype=dtype)
+    """At CN 60 every Gaussian underflows; elements with one reference have weight one; gradients
+    stay finite, twice."""
+    references = torch.tensor(
+        [[0.0, 0.99, 2.0, 3.0, 4.0], [0.0, -1.0, -1.0, -1.0, -1.0]], dtype=dtype
+    )
     numbers = torch.tensor([60.0, 60.0], dtype=dtype, requires_grad=True)
     weights = reference_weights(numbers, references)
     expected = torch.tensor([[0, 0, 0, 0, 1], [1, 0, 0, 0, 0]], dtype=dtype)
@@ -159,7 +180,12 @@ def test_atoms_almost_on_top_of_each_other_are_finite():
 def test_selected_species_give_the_same_numbers():
     structure = structure_from(ethanol())
     everything, some = D3("zero", "pbe"), D3("zero", "pbe", species=["O", "C", "H"])
-    laws.close(energy_of(some)(structure), energy_of(everything)(structure), 1e-14, "energy with three species")
+    laws.close(
+        energy_of(some)(structure),
+        energy_of(everything)(structure),
+        1e-14,
+        "energy with three species",
+    )
     with pytest.raises(ValueError, match="species"):
         energy_of(some)(structure_from(molecule("NH3")))
 
@@ -185,39 +211,69 @@ def test_single_precision():
     structure = structure_from(quartz_like())
     double, single = D3("bj", "pbe"), D3("bj", "pbe").to(torch.float32)
     assert single(structure, NeighborSearch(single.cutoff)(structure)).dtype == torch.float32
-    laws.close(energy_of(single)(structure).double(), energy_of(double)(structure), 3e-5, "energy in float32")
     laws.close(
-        laws.forces_of(energy_of(single), structure), laws.forces_of(energy_of(double), structure), 1e-5, "forces in float32"
+        energy_of(single)(structure).double(),
+        energy_of(double)(structure),
+        3e-5,
+        "energy in float32",
+    )
+    laws.close(
+        laws.forces_of(energy_of(single), structure),
+        laws.forces_of(energy_of(double), structure),
+        1e-5,
+        "forces in float32",
     )
 
 
 # Tables
 
 
-def oracle(atoms: Atoms, damping: str, cutoff: float, cn_cutoff: float, **parameters: float | str) -> tuple[float, Tensor, Tensor]:
-    """Energy (eV), forces (eV/Å) and dE/dε (eV) of the dftd3 package, truncated and without three-body terms."""
+def oracle(
+    atoms: Atoms, damping: str, cutoff: float, cn_cutoff: float, **parameters: float | str
+) -> tuple[float, Tensor, Tensor]:
+    """Energy (eV), forces (eV/Å) and dE/dε (eV) of the dftd3 package, truncated and without
+    three-body terms."""
     from dftd3.interface import DispersionModel, RationalDampingParam, ZeroDampingParam
 
     crystal = bool(atoms.pbc.any())
     model = DispersionModel(
-        atoms.numbers, atoms.positions / BOHR, np.array(atoms.cell) / BOHR if crystal else None, atoms.pbc if crystal else None
+        atoms.numbers,
+        atoms.positions / BOHR,
+        np.array(atoms.cell) / BOHR if crystal else None,
+        atoms.pbc if crystal else None,
     )
     model.set_realspace_cutoff(cutoff / BOHR, cutoff / BOHR, cn_cutoff / BOHR)
     if "method" in parameters:
         parameters["atm"] = False
     else:
         parameters["s9"] = 0.0
-    result = model.get_dispersion((RationalDampingParam if damping == "bj" else ZeroDampingParam)(**parameters), grad=True)
+    result = model.get_dispersion(
+        (RationalDampingParam if damping == "bj" else ZeroDampingParam)(**parameters), grad=True
+    )
     virial = torch.tensor(result["virial"] * HARTREE)
-    return float(result["energy"]) * HARTREE, torch.tensor(-result["gradient"] * HARTREE / BOHR), virial
+    return (
+        float(result["energy"]) * HARTREE,
+        torch.tensor(-result["gradient"] * HARTREE / BOHR),
+        virial,
+    )
 
 
 def assert_as_oracle(term: D3, atoms: Atoms, expected: tuple[float, Tensor, Tensor]) -> None:
     """1e-7 eV/atom, eV/Å and 1e-7 eV per atom of dE/dε: both use CODATA 2018."""
     structure, energy = structure_from(atoms), energy_of(term)
-    laws.close(energy(structure) / len(atoms), torch.tensor([expected[0] / len(atoms)]), 1e-7, f"energy of {atoms.symbols}")
+    laws.close(
+        energy(structure) / len(atoms),
+        torch.tensor([expected[0] / len(atoms)]),
+        1e-7,
+        f"energy of {atoms.symbols}",
+    )
     laws.close(laws.forces_of(energy, structure), expected[1], 1e-7, f"forces of {atoms.symbols}")
-    laws.close(laws.virial_of(energy, structure) / len(atoms), expected[2] / len(atoms), 1e-7, f"dE/dε of {atoms.symbols}")
+    laws.close(
+        laws.virial_of(energy, structure) / len(atoms),
+        expected[2] / len(atoms),
+        1e-7,
+        f"dE/dε of {atoms.symbols}",
+    )
 
 
 @pytest.mark.parametrize("damping", ["zero", "bj"])
@@ -236,11 +292,15 @@ def test_molecules_and_crystals_as_in_dftd3(damping, hard):
 
 @pytest.mark.parametrize("damping", ["zero", "bj"])
 def test_every_element_up_to_radon_as_in_dftd3(damping):
-    """Each next to another, an oxygen and itself; from Fr on the tables of the two packages differ."""
+    """Each next to another, an oxygen and itself; from Fr on the tables of the two packages
+    differ."""
     term = D3(damping, "b3-lyp", cutoff=25.0, cn_cutoff=20.0, smoothing_width=0.0)
     for number in range(1, 87):
         other = 1 + (37 * number) % 86
-        atoms = Atoms([number, other, 8, number], positions=[[0, 0, 0], [2.2, 0.3, 0], [0.1, 0.2, 1.8], [-2.5, -0.2, 0.4]])
+        atoms = Atoms(
+            [number, other, 8, number],
+            positions=[[0, 0, 0], [2.2, 0.3, 0], [0.1, 0.2, 1.8], [-2.5, -0.2, 0.4]],
+        )
         assert_as_oracle(term, atoms, oracle(atoms, damping, 25.0, 20.0, method="b3lyp"))
 
 
@@ -255,33 +315,56 @@ def test_explicit_parameters_as_in_dftd3():
 
 @pytest.mark.parametrize("damping", ["zero", "bj"])
 def test_functionals_as_in_dftd3(damping):
-    """Every functional that both have; for OPBE (zero) the sources differ in s8: 2.055 here, 2.033 there."""
+    """Every functional that both have; for OPBE (zero) the sources differ in s8: 2.055 here, 2.033
+    there."""
     import dftd3
 
     with (Path(dftd3.__file__).parent / "parameters.toml").open("rb") as file:
-        published = {name.replace("_", ""): entry["d3"].get(damping) for name, entry in tomllib.load(file)["parameter"].items()}
-    names = [name for name in d3_tables.functionals(damping) if published.get(name) and (damping, name) != ("zero", "opbe")]
+        published = {
+            name.replace("_", ""): entry["d3"].get(damping)
+            for name, entry in tomllib.load(file)["parameter"].items()
+        }
+    names = [
+        name
+        for name in d3_tables.functionals(damping)
+        if published.get(name) and (damping, name) != ("zero", "opbe")
+    ]
     assert len(names) > 50
     for name in names:
         reference = {"s6": 1.0, "rs8": 1.0} | published[name]
         fields = ("s6", "s8", "a1", "a2") if damping == "bj" else ("s6", "s8", "rs6", "rs8")
-        assert d3_tables.functional_damping(damping, name) == tuple(reference[field] for field in fields), name
+        assert d3_tables.functional_damping(damping, name) == tuple(
+            reference[field] for field in fields
+        ), name
 
 
 def test_numbers_of_reaxnet():
-    """NaCl at two distances and a water dimer, from the authors' code in float64 (zero damping, PBE, hard 12.5 Å): eV."""
-    dimer = [[0, -1.387024837677114, 0], [0, -0.623785837677115, -0.596309], [0, -2.150263837677112, -0.596309]]
-    dimer += [[0.3, 0.995525020083143, 0.060028371035087], [0.3, 1.450239684999772, 0.915220026812762]]
+    """NaCl at two distances and a water dimer, from the authors' code in float64 (zero damping,
+    PBE, hard 12.5 Å): eV."""
+    dimer = [
+        [0, -1.387024837677114, 0],
+        [0, -0.623785837677115, -0.596309],
+        [0, -2.150263837677112, -0.596309],
+    ]
+    dimer += [
+        [0.3, 0.995525020083143, 0.060028371035087],
+        [0.3, 1.450239684999772, 0.915220026812762],
+    ]
     dimer += [[0.3, 1.71530980794843, -0.588067342389806]]
     systems = (
         (Atoms("NaCl", positions=[[0, 0, 0], [1.8, 0, 0]]), -0.0003340429667626488),
         (Atoms("NaCl", positions=[[0, 0, 0], [2.4, 0, 0]]), -0.0033286500265488073),
         (Atoms("OH2OH2", positions=dimer), -0.018487221182969193),
     )
-    energy = energy_of(D3("zero", "pbe", cutoff=12.5, cn_cutoff=12.5, smoothing_width=0.0, constants="reaxnet"))
+    energy = energy_of(
+        D3("zero", "pbe", cutoff=12.5, cn_cutoff=12.5, smoothing_width=0.0, constants="reaxnet")
+    )
     for atoms, expected in systems:
         laws.close(
-            energy(structure_from(atoms)), torch.tensor([expected], dtype=torch.float64), 1e-12, f"energy of {atoms.symbols}"
+            energy(structure_from(atoms)),
+            torch.tensor([expected], dtype=torch.float64),
+            1e-12,
+            f"energy of {atoms.symbols}",
         )
 
 
@@ -303,7 +386,10 @@ def test_unknown_functionals_are_refused_with_a_list():
         ({"damping": "bj", "functional": "pbe", "rs6": 0.4}, "rs6: not a parameter of bj"),
         ({"functional": "pbe", "cutoff": -1.0}, "cutoff: expected a positive"),
         ({"functional": "pbe", "cn_cutoff": float("nan")}, "cn_cutoff: expected a positive"),
-        ({"functional": "pbe", "cutoff": 5.0, "smoothing_width": 6.0}, "smoothing_width: expected 0 to 5.0"),
+        (
+            {"functional": "pbe", "cutoff": 5.0, "smoothing_width": 6.0},
+            "smoothing_width: expected 0 to 5.0",
+        ),
         ({"functional": "pbe", "species": ["Cm", "O"]}, "species: D3 has no parameters for Cm"),
         ({"functional": "pbe", "species": ["Mgo"]}, "species: D3 has no parameters for Mgo"),
         ({"functional": "pbe", "constants": "cgs"}, "constants: expected"),

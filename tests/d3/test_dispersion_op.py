@@ -1,4 +1,5 @@
-"""The dispersion operator equals its torch reference in value and first derivative, and obeys the laws by itself."""
+"""The dispersion operator equals its torch reference in value and first derivative, and obeys the
+laws by itself."""
 
 import copy
 import inspect
@@ -24,7 +25,8 @@ pytestmark = [
 ]
 
 SINGLE, DOUBLE = torch.float32, torch.float64
-# Atoms have up to 0.5 eV of D3 and derivatives up to a few eV/Å in the cell; float32 carries 6e-8 of each, tables included.
+# Atoms have up to 0.5 eV of D3 and derivatives up to a few eV/Å in the cell; float32 carries 6e-8
+# of each, tables included.
 TOLERANCE = {DOUBLE: 1e-12, SINGLE: 2e-6}
 LONG = {"cutoff": 13.0, "cn_cutoff": 9.0}
 
@@ -51,17 +53,24 @@ STRUCTURES = {
 }
 
 
-def term(damping: str = "bj", width: float = 2.0, dtype: torch.dtype = DOUBLE, **settings: float) -> D3:
+def term(
+    damping: str = "bj", width: float = 2.0, dtype: torch.dtype = DOUBLE, **settings: float
+) -> D3:
     return D3(damping, "pbe", smoothing_width=width, **{**LONG, **settings}).to(dtype)
 
 
 def energies_and_slopes(energies_of, structure: Structure) -> list[torch.Tensor]:
     """Atomic energies, and the derivatives of a sum in which every atom has another weight."""
-    positions, cell = (x.detach().clone().requires_grad_(True) for x in (structure.positions, structure.cell))
+    positions, cell = (
+        x.detach().clone().requires_grad_(True) for x in (structure.positions, structure.cell)
+    )
     energies = energies_of(structure._replace(positions=positions, cell=cell))
     weights = torch.linspace(0.5, 1.7, len(energies), dtype=energies.dtype)
     slopes = torch.autograd.grad((weights * energies).sum(), (positions, cell), allow_unused=True)
-    return [energies.detach(), *(torch.zeros_like(x) if s is None else s for s, x in zip(slopes, (positions, cell)))]
+    return [
+        energies.detach(),
+        *(torch.zeros_like(x) if s is None else s for s, x in zip(slopes, (positions, cell))),
+    ]
 
 
 def native_of(d3: D3, skin: float = 1.0):
@@ -81,8 +90,15 @@ def energy_of(d3: D3):
 
 
 def assert_equal(ours: list[torch.Tensor], expected: list[torch.Tensor], tolerance: float) -> None:
-    for one, other, what in zip(ours, expected, ("energies", "derivatives in positions", "derivatives in the cell"), strict=True):
-        laws.close(one.double(), other.double(), tolerance * (10 if what.endswith("cell") else 1), what)
+    for one, other, what in zip(
+        ours,
+        expected,
+        ("energies", "derivatives in positions", "derivatives in the cell"),
+        strict=True,
+    ):
+        laws.close(
+            one.double(), other.double(), tolerance * (10 if what.endswith("cell") else 1), what
+        )
 
 
 @pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
@@ -103,16 +119,30 @@ def test_native_equals_the_reference_of_its_signature(damping):
     given, d3 = structure_from(quartz_like()), term(damping)
     pairs, species = KeptSearch(d3.cutoff)(given), d3.rows[given.numbers]
     tables = [d3.c6, d3.coordination, d3.covalent_radii, d3.c8_over_c6, d3.radii6, d3.radii8]
-    numbers = [d3.zero_damping, d3.s6, d3.s8, d3.alp, d3.pair_cutoff, d3.cn_cutoff, d3.smoothing_width]
+    numbers = [
+        d3.zero_damping,
+        d3.s6,
+        d3.s8,
+        d3.alp,
+        d3.pair_cutoff,
+        d3.cn_cutoff,
+        d3.smoothing_width,
+    ]
     arguments = [pairs.positions, given.cell, given.batch, *pairs[1:], species, *tables, *numbers]
-    for ours, expected in zip(torch.ops.openmm_pqeq.dispersion(*arguments), dispersion_reference(*arguments), strict=True):
+    for ours, expected in zip(
+        torch.ops.openmm_pqeq.dispersion(*arguments), dispersion_reference(*arguments), strict=True
+    ):
         laws.close(ours, expected, 1e-12, "energies and coordination numbers")
 
 
-@pytest.mark.parametrize("settings", [{"alp": 12.5}, {"alp": 13.0}, {"cutoff": 7.0, "cn_cutoff": 13.0}])
+@pytest.mark.parametrize(
+    "settings", [{"alp": 12.5}, {"alp": 13.0}, {"cutoff": 7.0, "cn_cutoff": 13.0}]
+)
 def test_other_exponents_and_cutoffs(settings):
     given = structure_from(quartz_like())
-    ours, expected = (energies_and_slopes(of(term("zero", **settings)), given) for of in (native_of, reference_of))
+    ours, expected = (
+        energies_and_slopes(of(term("zero", **settings)), given) for of in (native_of, reference_of)
+    )
     assert_equal(ours, expected, TOLERANCE[DOUBLE])
 
 
@@ -121,7 +151,9 @@ def test_single_precision_of_everything():
     single = given._replace(positions=given.positions.float(), cell=given.cell.float())
     ours = energies_and_slopes(native_of(term(dtype=SINGLE)), single)
     assert ours[0].dtype == ours[1].dtype == SINGLE
-    assert_equal(ours, energies_and_slopes(reference_of(term()), given), 1e-5)  # positions of 10 Å are rounded by 5e-7 Å
+    assert_equal(
+        ours, energies_and_slopes(reference_of(term()), given), 1e-5
+    )  # positions of 10 Å are rounded by 5e-7 Å
 
 
 def test_moves_within_and_beyond_the_skin_and_wrapped_atoms():
@@ -130,8 +162,13 @@ def test_moves_within_and_beyond_the_skin_and_wrapped_atoms():
     fast, search, reference = InferenceD3(d3), KeptSearch(d3.cutoff, 1.0), reference_of(d3)
     generator = torch.Generator().manual_seed(5)
     for size, searches in ((0.0, 1), (0.1, 1), (0.9, 2), (0.9, 2)):
-        shift = torch.randint(-3, 4, given.positions.shape, generator=generator).double() @ given.cell[0]
-        moved = given._replace(positions=given.positions + size * torch.sin(given.positions) + shift)
+        shift = (
+            torch.randint(-3, 4, given.positions.shape, generator=generator).double()
+            @ given.cell[0]
+        )
+        moved = given._replace(
+            positions=given.positions + size * torch.sin(given.positions) + shift
+        )
         ours = energies_and_slopes(lambda s: fast(s, search(s)), moved)
         assert_equal(ours, energies_and_slopes(reference, moved), 1e-11)
         assert int(search.searches) == searches
@@ -142,14 +179,19 @@ def test_moves_within_and_beyond_the_skin_and_wrapped_atoms():
 def test_forces_and_stress_are_derivatives_of_the_energy(damping, width):
     energy = energy_of(term(damping, width))
     for atoms in (ethanol(), quartz_like()):
-        laws.assert_forces(energy, structure_from(atoms), tolerance=1e-7, step=1e-4 if width else 1e-6)
+        laws.assert_forces(
+            energy, structure_from(atoms), tolerance=1e-7, step=1e-4 if width else 1e-6
+        )
     if width:  # without a switch the energy jumps while pairs pass the cutoff
         laws.assert_stress(energy, structure_from(quartz_like()), tolerance=1e-8)
 
 
 def test_laws():
     energy = energy_of(term(cutoff=8.0, cn_cutoff=6.0))
-    crystal, slab = structure_from(quartz_like()), structure_from(Atoms(quartz_like(), pbc=(True, True, False)))
+    crystal, slab = (
+        structure_from(quartz_like()),
+        structure_from(Atoms(quartz_like(), pbc=(True, True, False))),
+    )
     for structure in (structure_from(ethanol()), crystal):
         laws.assert_translation(energy, structure)
         laws.assert_rotation(energy, structure)
@@ -157,15 +199,24 @@ def test_laws():
     laws.assert_any_image(energy, slab)
     laws.assert_supercell(energy, crystal, (2, 1, 3))
     laws.assert_size_consistency(energy, structure_from(ethanol()), structure_from(Atoms("Xe")))
-    laws.assert_batch(energy, [structure_from(ethanol()), crystal, structure_from(Atoms("Xe")), slab])
+    laws.assert_batch(
+        energy, [structure_from(ethanol()), crystal, structure_from(Atoms("Xe")), slab]
+    )
     for distance in (8.0, 6.0, 4.0):
         laws.assert_continuous(
-            energy, lambda d: structure_from(Atoms("Cs2O", positions=[[0, 0, 0], [d, 0, 0], [0, 3.1, 0]])), distance
+            energy,
+            lambda d: structure_from(Atoms("Cs2O", positions=[[0, 0, 0], [d, 0, 0], [0, 3.1, 0]])),
+            distance,
         )
 
 
 def test_the_derivative_in_the_cell_of_a_batch():
-    batch = collate([structure_from(a) for a in (quartz_like(), salt(), Atoms("ArXe", positions=[[0, 0, 0], [3.0, 2.0, 1.0]]))])
+    batch = collate(
+        [
+            structure_from(a)
+            for a in (quartz_like(), salt(), Atoms("ArXe", positions=[[0, 0, 0], [3.0, 2.0, 1.0]]))
+        ]
+    )
     ours, expected = (energies_and_slopes(of(term()), batch) for of in (native_of, reference_of))
     assert_equal(ours, expected, 1e-11)
 
@@ -189,7 +240,9 @@ def test_second_derivatives_are_refused_and_first_ones_with_a_graph_are_not():
     (slope,) = torch.autograd.grad(energies.sum(), positions, create_graph=True)
     expected = laws.forces_of(energy_of(term()), given)
     laws.close(-slope, expected, 0.0, "forces with a graph")
-    with pytest.raises(RuntimeError, match=r"dispersion: expected at most first derivatives.*compile_for_inference"):
+    with pytest.raises(
+        RuntimeError, match=r"dispersion: expected at most first derivatives.*compile_for_inference"
+    ):
         slope.sum().backward()
 
 
@@ -206,7 +259,11 @@ def test_on_cuda(structure, damping):
             pairs, moved = search(moved), Structure(*(x.cuda() for x in moved))
             return fast(moved, KeptPairs(*(x.cuda() for x in pairs))).cpu()
 
-        assert_equal(energies_and_slopes(on_cuda, given), energies_and_slopes(reference_of(term(damping)), given), tolerance)
+        assert_equal(
+            energies_and_slopes(on_cuda, given),
+            energies_and_slopes(reference_of(term(damping)), given),
+            tolerance,
+        )
 
 
 # In a potential
@@ -243,7 +300,10 @@ def test_compiled_potentials_use_it_and_give_the_same_numbers(tmp_path):
 
 def test_mixed_precision_of_a_potential():
     potential = build({"d3": {"functional": "pbe", "species": ["Na", "Cl"], **LONG}})
-    given, mixed = structure_from(salt()), potential.configured(precision="mixed").compile_for_inference()
+    given, mixed = (
+        structure_from(salt()),
+        potential.configured(precision="mixed").compile_for_inference(),
+    )
     assert mixed.d3.c6.dtype == SINGLE
     found, expected = mixed.evaluate(given), potential.evaluate(given)
     laws.close(found.forces, expected.forces, 1e-6, "forces")
@@ -286,8 +346,28 @@ def test_an_element_that_the_tables_lack():
 def test_arguments_that_do_not_fit_are_refused(change, message):
     given, d3 = structure_from(quartz_like()), term()
     pairs = KeptSearch(d3.cutoff)(given)
-    values = [pairs.positions, given.cell, given.batch, *pairs[1:], d3.rows[given.numbers], d3.c6, d3.coordination]
-    values += [d3.covalent_radii, d3.c8_over_c6, d3.radii6, d3.radii8, False, 1.0, 0.7, 14.0, 13.0, 9.0, 2.0]
+    values = [
+        pairs.positions,
+        given.cell,
+        given.batch,
+        *pairs[1:],
+        d3.rows[given.numbers],
+        d3.c6,
+        d3.coordination,
+    ]
+    values += [
+        d3.covalent_radii,
+        d3.c8_over_c6,
+        d3.radii6,
+        d3.radii8,
+        False,
+        1.0,
+        0.7,
+        14.0,
+        13.0,
+        9.0,
+        2.0,
+    ]
     arguments = dict(zip(inspect.signature(dispersion_reference).parameters, values, strict=True))
     with pytest.raises((ValueError, RuntimeError), match=message):
         torch.ops.openmm_pqeq.dispersion(*{**arguments, **change(arguments)}.values())

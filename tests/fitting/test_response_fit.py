@@ -1,4 +1,5 @@
-"""Fits of PQEq parameters to response: derivatives against central differences, recovery of known parameters, guards, files."""
+"""Fits of PQEq parameters to response: derivatives against central differences, recovery of known
+parameters, guards, files."""
 
 import json
 
@@ -25,8 +26,15 @@ from openmm_pqeq.fitting.targets import ResponseFrame, parse_target, read_respon
 
 WATER = [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.1]]
 CELL = [[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]]
-FRACTIONS = [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]]
-# an earlier fit to response (2 PBE frames): Ti with a negative electronegativity gives O its anisotropic Born charges
+FRACTIONS = [
+    [0.02, 0.01, 0.0],
+    [0.5, 0.52, 0.49],
+    [0.5, 0.5, 0.03],
+    [0.48, 0.0, 0.5],
+    [0.0, 0.51, 0.5],
+]
+# an earlier fit to response (2 PBE frames): Ti with a negative electronegativity gives O its
+# anisotropic Born charges
 BATIO3 = {
     "Ba": [2.75877709, 6.589, 1.0, 0.933, 222.165],
     "O": [8.30811, 8.63, 1.0, 0.829, 37.773],
@@ -40,17 +48,23 @@ def tensor(values) -> torch.Tensor:
 
 def perovskite(shift: float = 0.0):
     cell = tensor(CELL)
-    move = shift * torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    move = shift * torch.randn(
+        5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+    )
     return structure_of(tensor(FRACTIONS) @ cell + move, torch.tensor([56, 22, 8, 8, 8]), cell)
 
 
 def water(shift: float = 0.0):
-    move = shift * torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    move = shift * torch.randn(
+        3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4)
+    )
     return structure_of(tensor(WATER) + move, torch.tensor([8, 1, 1]))
 
 
 def batio3():
-    return resolve_parameters({symbol: dict(zip(PARAMETERS, row)) for symbol, row in BATIO3.items()})
+    return resolve_parameters(
+        {symbol: dict(zip(PARAMETERS, row)) for symbol, row in BATIO3.items()}
+    )
 
 
 CASES = {
@@ -66,21 +80,34 @@ def frame_of(structure, parameters, names) -> ResponseFrame:
     return ResponseFrame(structure, measured.values, "frame 0")
 
 
-# --- the response and its derivatives -------------------------------------------------------------------------------------------
+# --- the response and its derivatives
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("coupling", ["shell", "full"])
 @pytest.mark.parametrize("case", CASES)
 def test_response_is_that_of_the_potential(case, coupling):
-    """Two ways to the same second derivatives: to 1e-9 e²Å²/eV and e, limited by the residual of the solution."""
+    """Two ways to the same second derivatives: to 1e-9 e²Å²/eV and e, limited by the residual of
+    the solution."""
     make, protocol, parameters = CASES[case]
     if coupling == "full" and case == "crystal":
         pytest.skip("full coupling has no meaning in a crystal")
     config = {symbol: values._asdict() for symbol, values in parameters().items()}
-    potential = pq.build({"pqeq": {"protocol": protocol, "tolerance": 1e-10, "coupling": coupling, "parameters": config}})
+    potential = pq.build(
+        {
+            "pqeq": {
+                "protocol": protocol,
+                "tolerance": 1e-10,
+                "coupling": coupling,
+                "parameters": config,
+            }
+        }
+    )
     structure = make()
     alpha, born = response(potential, structure)
-    answer = Respondent(potential.pqeq, structure, NeighborSearch(6.0)(structure), True, True).answer([], tensor([]))
+    answer = Respondent(
+        potential.pqeq, structure, NeighborSearch(6.0)(structure), True, True
+    ).answer([], tensor([]))
     assert (answer.polarizability - alpha).abs().max() < 1e-9
     assert (answer.born - born).abs().max() < 1e-9
     assert (answer.forces - potential.evaluate(structure, forces=True).forces).abs().max() < 1e-9
@@ -88,8 +115,9 @@ def test_response_is_that_of_the_potential(case, coupling):
 
 @pytest.mark.parametrize("case", CASES)
 def test_derivatives_of_the_response_in_every_parameter(case):
-    """Charges, shells, dipole, polarizability, Born charges, forces, smallest eigenvalue, longest shell against central differences: to
-    1e-6 of the largest derivative, the error of a difference over 1e-4 of the parameter."""
+    """Charges, shells, dipole, polarizability, Born charges, forces, smallest eigenvalue, longest
+    shell against central differences: to 1e-6 of the largest derivative, the error of a difference
+    over 1e-4 of the parameter."""
     make, protocol, parameters = CASES[case]
     structure = make()
     pqeq = PQEq(parameters(), protocol, tolerance=1e-9)
@@ -100,7 +128,10 @@ def test_derivatives_of_the_response_in_every_parameter(case):
     for m in range(len(places)):
         step = torch.zeros_like(values)
         step[m] = 1e-5 * max(1.0, float(values[m].abs()))
-        up, down = respondent.answer(places, values + step), respondent.answer(places, values - step)
+        up, down = (
+            respondent.answer(places, values + step),
+            respondent.answer(places, values - step),
+        )
         for quantity in up._fields:
             difference = (getattr(up, quantity) - getattr(down, quantity)) / (2 * step[m])
             found = getattr(slopes, quantity)[m]
@@ -109,16 +140,24 @@ def test_derivatives_of_the_response_in_every_parameter(case):
 
 
 def test_jacobian_of_the_loss_guard_and_prior_included():
-    """Every residual against central differences in u, to 1e-5 of the largest; the limits are set so that all three guards push."""
+    """Every residual against central differences in u, to 1e-5 of the largest; the limits are set
+    so that all three guards push."""
     start, structure = batio3(), perovskite()
     answer = measure(start, [ResponseFrame(structure, {}, "")])[0]
     margin = hardness_margins(start, ["O"])["O"]
     guard = Guard(0.95 * answer.softest, 0.95 * margin, 1.05 * answer.longest)
     frame = frame_of(
-        perovskite(), with_values(start, free_parameters(start, ["O"], ["hardness"]), [9.0]), ["born_charge", "dielectric"]
+        perovskite(),
+        with_values(start, free_parameters(start, ["O"], ["hardness"]), [9.0]),
+        ["born_charge", "dielectric"],
     )
     free = free_parameters(start, ["O", "Ti", "Ba"])
-    residuals = Residuals(start, [frame], free, FitSettings({"born_charge": 0.1, "dielectric": 0.1}, guard, tolerance=1e-8))
+    residuals = Residuals(
+        start,
+        [frame],
+        free,
+        FitSettings({"born_charge": 0.1, "dielectric": 0.1}, guard, tolerance=1e-8),
+    )
     u = residuals.origin
     assert residuals(u)[-len(u) - 3 - 2 : -len(u)].any()
     jacobian = residuals.jacobian(u)
@@ -128,19 +167,27 @@ def test_jacobian_of_the_loss_guard_and_prior_included():
         up, _ = residuals._evaluate(u + step, False)
         down, _ = residuals._evaluate(u - step, False)
         difference = (up - down) / 2e-5
-        assert np.abs(jacobian[:, k] - difference).max() < 1e-5 * max(1.0, np.abs(difference).max()), free[k]
+        assert np.abs(jacobian[:, k] - difference).max() < 1e-5 * max(
+            1.0, np.abs(difference).max()
+        ), free[k]
 
 
-# --- the fit ---------------------------------------------------------------------------------------------------------------------
+# --- the fit
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_known_parameters_are_found_again():
-    """Labels made with other radii and springs of oxygen and titanium: the fit finds those within 1 %, and the labels to 1e-3."""
+    """Labels made with other radii and springs of oxygen and titanium: the fit finds those within 1
+    %, and the labels to 1e-3."""
     start = batio3()
-    free = free_parameters(start, ["O", "Ti", "Ba"], ["O:radius,spring_constant", "Ti:spring_constant"])
+    free = free_parameters(
+        start, ["O", "Ti", "Ba"], ["O:radius,spring_constant", "Ti:spring_constant"]
+    )
     truth = with_values(start, free, [0.80, 42.0, 900.0])
     frame = frame_of(perovskite(), truth, ["born_charge", "dielectric"])
-    settings = FitSettings({"born_charge": 0.1, "dielectric": 0.1}, Guard(0.05, 0.05, 1.5), prior=1e-4, tolerance=1e-5)
+    settings = FitSettings(
+        {"born_charge": 0.1, "dielectric": 0.1}, Guard(0.05, 0.05, 1.5), prior=1e-4, tolerance=1e-5
+    )
     found = fit(Residuals(start, [frame], free, settings))
     assert found.finished
     for item in free:
@@ -153,14 +200,17 @@ def test_known_parameters_are_found_again():
 
 
 def test_guard_holds_and_bounds_hold():
-    """Labels that ask for a soft oxygen: the fit stops at the limit of the shell, and a narrow bound is kept."""
+    """Labels that ask for a soft oxygen: the fit stops at the limit of the shell, and a narrow
+    bound is kept."""
     start = resolve_parameters("reaxnet")
     asked = with_values(start, free_parameters(start, ["O"], ["O:spring_constant"]), [60.0])
     structure = water()
     labels = frame_of(structure, asked, ["polarizability"])
     longest = measure(asked, [labels])[0].longest
     guard = Guard(0.3, 0.3, 0.6 * longest)
-    free = free_parameters(start, ["O", "H"], ["O:spring_constant", "H:radius"], ["H:radius=x0.99:x1.01"])
+    free = free_parameters(
+        start, ["O", "H"], ["O:spring_constant", "H:radius"], ["H:radius=x0.99:x1.01"]
+    )
     found = fit(Residuals(start, [labels], free, FitSettings({"polarizability": 0.01}, guard)))
     (after,) = measure(found.parameters, [labels])
     assert after.longest <= guard.shell * (1 + 1e-6)
@@ -173,7 +223,12 @@ def test_fits_resume_where_they_stopped(tmp_path):
     start = batio3()
     free = free_parameters(start, ["O", "Ti", "Ba"], ["O:radius,spring_constant"])
     frame = frame_of(perovskite(), with_values(start, free, [0.80, 42.0]), ["born_charge"])
-    frame = frame._replace(labels={"born_charge": frame.labels["born_charge"] + 0.05 * np.cos(np.arange(45.0)).reshape(5, 3, 3)})
+    frame = frame._replace(
+        labels={
+            "born_charge": frame.labels["born_charge"]
+            + 0.05 * np.cos(np.arange(45.0)).reshape(5, 3, 3)
+        }
+    )
     settings = FitSettings({"born_charge": 0.1}, Guard(0.05, 0.05, 1.5), tolerance=1e-5)
     whole = fit(Residuals(start, [frame], free, settings))
     state = tmp_path / "state.json"
@@ -189,7 +244,9 @@ def test_interrupted_fits_keep_the_best(tmp_path):
     start = batio3()
     free = free_parameters(start, ["O", "Ti", "Ba"], ["O:spring_constant"])
     frame = frame_of(perovskite(), with_values(start, free, [42.0]), ["born_charge"])
-    residuals = Residuals(start, [frame], free, FitSettings({"born_charge": 0.1}, Guard(0.05, 0.05, 1.5)))
+    residuals = Residuals(
+        start, [frame], free, FitSettings({"born_charge": 0.1}, Guard(0.05, 0.05, 1.5))
+    )
     lines: list[str] = []
 
     def interrupt(line: str) -> None:
@@ -203,17 +260,22 @@ def test_interrupted_fits_keep_the_best(tmp_path):
     assert "interrupted" in lines[-1]
 
 
-# --- choices, files and the command ------------------------------------------------------------------------------------------------
+# --- choices, files and the command
+# ------------------------------------------------------------------------------------------------
 
 
 def test_which_parameters_are_free():
     start = resolve_parameters("reaxnet")
-    free = free_parameters(start, ["O", "Ti"], ["Ti:all", "radius"], ["radius=0.3:1.9", "Ti:radius=x0.5:x1.5"])
+    free = free_parameters(
+        start, ["O", "Ti"], ["Ti:all", "radius"], ["radius=0.3:1.9", "Ti:radius=x0.5:x1.5"]
+    )
     assert [str(item) for item in free] == ["O radius"] + [f"Ti {name}" for name in PARAMETERS]
     assert (free[0].low, free[0].high) == (0.3, 1.9)
     radius = next(item for item in free if str(item) == "Ti radius")
     assert (radius.low, radius.high) == (0.5 * radius.start, 1.5 * radius.start)
-    assert to_fit(free, [item.start for item in free])[0] == pytest.approx(np.log(start["O"].radius))
+    assert to_fit(free, [item.start for item in free])[0] == pytest.approx(
+        np.log(start["O"].radius)
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,15 +295,22 @@ def test_wrong_choices_are_refused(fit_texts, bounds, message):
 
 
 def test_an_element_without_a_shell_has_no_spring_to_fit():
-    start = resolve_parameters({"O": {"electronegativity": 8.3, "hardness": 14.7, "core_charge": 1.0, "radius": 0.67}})
-    assert [item.name for item in free_parameters(start, ["O"])] == ["electronegativity", "hardness", "radius"]
+    start = resolve_parameters(
+        {"O": {"electronegativity": 8.3, "hardness": 14.7, "core_charge": 1.0, "radius": 0.67}}
+    )
+    assert [item.name for item in free_parameters(start, ["O"])] == [
+        "electronegativity",
+        "hardness",
+        "radius",
+    ]
     with pytest.raises(ValueError, match="O has no shell"):
         free_parameters(start, ["O"], ["O:spring_constant"])
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Ten waters with polarizabilities in bohr³ in boxes that are none, made with a softer oxygen."""
+    """Ten waters with polarizabilities in bohr³ in boxes that are none, made with a softer
+    oxygen."""
     start = resolve_parameters("reaxnet")
     softer = with_values(start, free_parameters(start, ["O"], ["O:spring_constant"]), [300.0])
     images = []
@@ -260,9 +329,17 @@ def test_labels_and_their_units(data):
     assert len(frames) == 10
     assert not frames[0].structure.pbc.any()
     # water, all of its polarizability from shells: between 1 and 30 bohr³
-    assert 1.0 < np.trace(frames[0].labels["polarizability"]) / 3 * 14.399645 / 0.529177210903**3 < 30.0
-    isotropic = read_response_frames([data], ["isotropic=pol:bohr3"], cluster=True)[0].labels["isotropic"]
-    assert float(isotropic) == pytest.approx(np.trace(frames[0].labels["polarizability"]) / 3, abs=1e-12)
+    assert (
+        1.0
+        < np.trace(frames[0].labels["polarizability"]) / 3 * 14.399645 / 0.529177210903**3
+        < 30.0
+    )
+    isotropic = read_response_frames([data], ["isotropic=pol:bohr3"], cluster=True)[0].labels[
+        "isotropic"
+    ]
+    assert float(isotropic) == pytest.approx(
+        np.trace(frames[0].labels["polarizability"]) / 3, abs=1e-12
+    )
     periodic = read_response_frames([data], ["polarizability=pol:bohr3"])[0]
     volume = 50.0**3
     expected = np.eye(3) + 4 * np.pi * 14.399645 / volume * frames[0].labels["polarizability"]
@@ -298,9 +375,18 @@ def test_a_frame_without_a_stable_solution_is_named():
 
 
 def test_the_command_writes_what_build_reads(data, capsys):
-    """From file to folder: a spring found again to 1 %, held-out frames measured, a second run refused, resumed, replaced."""
+    """From file to folder: a spring found again to 1 %, held-out frames measured, a second run
+    refused, resumed, replaced."""
     folder = data.parent / "fitted[a]"  # which is no markup
-    arguments = ["fit-pqeq", str(data), "--cluster", "--target", "isotropic=pol:bohr3", "--fit", "O:spring_constant"]
+    arguments = [
+        "fit-pqeq",
+        str(data),
+        "--cluster",
+        "--target",
+        "isotropic=pol:bohr3",
+        "--fit",
+        "O:spring_constant",
+    ]
     arguments += ["--held-out", "3", "--frames", "4", "--prior", "1e-4", "--output", str(folder)]
     assert main([*arguments, "--scale", "isotropic=0"]) == 2
     assert not folder.exists()
@@ -313,7 +399,9 @@ def test_the_command_writes_what_build_reads(data, capsys):
     assert len(card["held_out_frames"]) == 3
     assert (folder / "parity.png").stat().st_size > 1000
     assert "isotropic polarizability" in (folder / "errors.txt").read_text()
-    potential = pq.build({"pqeq": {"protocol": "direct", "parameters": str(folder / "parameters.csv")}})
+    potential = pq.build(
+        {"pqeq": {"protocol": "direct", "parameters": str(folder / "parameters.csv")}}
+    )
     assert float(potential.pqeq.spring_constant[8]) == pytest.approx(300.0 / 23.060549, rel=0.01)
     capsys.readouterr()
     assert main(arguments) == 2

@@ -1,4 +1,5 @@
-"""Arguments, topologies and versions that do not fit are refused where the force is made, with what was expected."""
+"""Arguments, topologies and versions that do not fit are refused where the force is made, with what
+was expected."""
 
 import pytest
 import torch
@@ -24,12 +25,24 @@ pytestmark = pytest.mark.python_route
         ({"field": (0, 0, float("nan"))}, "field: expected three finite numbers"),
         ({"field": (0, 0, "a")}, "field: expected three finite numbers"),
         ({"field": [0, 0, 1] * unit.volt}, "field: expected an electric field, got units of volt"),
-        ({"field": (0, 0, 1 * unit.kilojoule_per_mole)}, "field: expected an electric field, got units of kilojoule/mole"),
-        ({"field": (0, 0, 0.1), "coupling": "full"}, 'coupling="full" moves charge along the field'),
-        ({"coupling": "fragments"}, "coupling: expected one of 'shell', 'full', 'fragment', got 'fragments'"),
+        (
+            {"field": (0, 0, 1 * unit.kilojoule_per_mole)},
+            "field: expected an electric field, got units of kilojoule/mole",
+        ),
+        (
+            {"field": (0, 0, 0.1), "coupling": "full"},
+            'coupling="full" moves charge along the field',
+        ),
+        (
+            {"coupling": "fragments"},
+            "coupling: expected one of 'shell', 'full', 'fragment', got 'fragments'",
+        ),
         ({"fragments": [[0, 1]]}, "fragments: expected None"),
         ({"backend": "cuda"}, "backend: expected one of 'torchscript', 'python', got 'cuda'"),
-        ({"precision": "half"}, "precision: expected one of 'double', 'mixed', 'single', got 'half'"),
+        (
+            {"precision": "half"},
+            "precision: expected one of 'double', 'mixed', 'single', got 'half'",
+        ),
         ({"tolerance": -1}, "tolerance: expected a positive number"),
         ({"tolerance": "small"}, "tolerance: expected a positive number"),
         ({"periodic": True}, "periodic: expected three booleans"),
@@ -48,7 +61,10 @@ def test_arguments_that_do_not_fit(ewald, arguments, message):
 
 
 def test_topologies_that_do_not_fit(ewald, direct):
-    with pytest.raises(ValueError, match=r"1 particles have no element \(virtual sites, for example\): 3 \(X4 of STR 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"1 particles have no element \(virtual sites, for example\): 3 \(X4 of STR 1\)",
+    ):
         create_force(direct, topology_of([*WATER, "X"]), backend="python")
     with pytest.raises(ValueError, match="expected at least one atom"):
         create_force(direct, app.Topology(), backend="python")
@@ -69,9 +85,20 @@ def test_charges_and_fields_that_nothing_would_feel(network):
     with pytest.raises(ValueError, match="field: this potential has no charges"):
         create_force(network, topology_of(SALT, BOX), field=FIELD, backend="python")
     with pytest.raises(ValueError, match="electrodes: this potential has no charges"):
-        create_force(network, topology_of(SALT, BOX), electrodes=[([0, 1], 0.0), ([2, 3], 1.0)], backend="python")
+        create_force(
+            network,
+            topology_of(SALT, BOX),
+            electrodes=[([0, 1], 0.0), ([2, 3], 1.0)],
+            backend="python",
+        )
     with pytest.raises(ValueError, match="fragments: this potential has no charges"):
-        create_force(network, topology_of(SALT, BOX), coupling="fragment", fragments=[[0, 1, 2, 3]], backend="python")
+        create_force(
+            network,
+            topology_of(SALT, BOX),
+            coupling="fragment",
+            fragments=[[0, 1, 2, 3]],
+            backend="python",
+        )
 
 
 def test_versions_that_do_not_fit(ewald, monkeypatch):
@@ -79,7 +106,13 @@ def test_versions_that_do_not_fit(ewald, monkeypatch):
     monkeypatch.setattr(versions, "installed", found.get)
     with pytest.raises(RuntimeError) as error:
         create_force(ewald, topology_of(SALT, BOX))
-    for words in ("torch 2.13.0 is installed", "==2.9.1", "8.5.2", "pip install", 'backend="python"'):
+    for words in (
+        "torch 2.13.0 is installed",
+        "==2.9.1",
+        "8.5.2",
+        "pip install",
+        'backend="python"',
+    ):
         assert words in str(error.value)
     found["openmm"] = "8.4.0"
     with pytest.raises(RuntimeError, match=r"openmm 8\.4\.0 is installed"):
@@ -88,14 +121,20 @@ def test_versions_that_do_not_fit(ewald, monkeypatch):
 
 def test_the_quadratic_sum_of_many_atoms_is_pointed_out(ewald, monkeypatch):
     topology = topology_of(SALT, BOX)
-    create_force(ewald, topology, backend="python")  # warnings are errors here, and four atoms are few
+    create_force(
+        ewald, topology, backend="python"
+    )  # warnings are errors here, and four atoms are few
     monkeypatch.setattr("openmm_pqeq.force.arguments.MANY_FOR_EWALD", 3)
-    with pytest.warns(UserWarning, match=r"here 4; 'pme' gives the same .* load\(\.\.\., protocol='pme'\)"):
+    with pytest.warns(
+        UserWarning, match=r"here 4; 'pme' gives the same .* load\(\.\.\., protocol='pme'\)"
+    ):
         create_force(ewald, topology, backend="python")
     create_force(build({"pqeq": {"protocol": "pme"}}), topology, backend="python")
 
 
 def test_what_is_no_topology_is_refused():
     for wrong in ("BaTiO3.cif", None, app.Element.getBySymbol("O")):
-        with pytest.raises(ValueError, match="topology: expected an openmm.app.Topology.*read_structure"):
+        with pytest.raises(
+            ValueError, match="topology: expected an openmm.app.Topology.*read_structure"
+        ):
             create_force(build({"pqeq": {"protocol": "ewald"}}), wrong, backend="python")

@@ -1,4 +1,5 @@
-"""A System with the force can be copied, written and read, and a run continues from its checkpoint and from its state."""
+"""A System with the force can be copied, written and read, and a run continues from its checkpoint
+and from its state."""
 
 import copy
 import pickle
@@ -29,9 +30,14 @@ pytestmark = pytest.mark.python_route
 
 @both_routes
 def test_xml_and_copies(sweeps, backend):
-    system = create_system(sweeps, topology_of(SALT, BOX), field=FIELD, backend=backend, precision="double")
+    system = create_system(
+        sweeps, topology_of(SALT, BOX), field=FIELD, backend=backend, precision="double"
+    )
     wanted = evaluated(context_of(system, salt_positions()))
-    copies = [openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system)), copy.deepcopy(system)]
+    copies = [
+        openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system)),
+        copy.deepcopy(system),
+    ]
     for again in [*copies, pickle.loads(pickle.dumps(system))]:
         context = context_of(again, salt_positions())
         assert context.getParameter("field_y") == FIELD[1]
@@ -50,7 +56,12 @@ def test_xml_is_read_by_another_process_whatever_is_imported_first(network, back
         f"context.setPositions({(0.1 * salt_positions()).tolist()})\n"
         "print(context.getState(energy=True).getPotentialEnergy()._value)\n"
     )
-    result = subprocess.run([sys.executable, "-c", script, tmp_path / "system.xml"], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "system.xml"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "simtk" not in result.stderr
     energy = evaluated(context_of(system, salt_positions()))[0]
     assert float(result.stdout) / KJ_PER_MOL_PER_EV == pytest.approx(energy, abs=1e-6)

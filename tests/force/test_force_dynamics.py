@@ -6,7 +6,16 @@ import io
 import numpy as np
 import openmm
 import pytest
-from force_structures import BOX, SALT, both_routes, context_of, evaluated, salt_positions, simulation_of, topology_of
+from force_structures import (
+    BOX,
+    SALT,
+    both_routes,
+    context_of,
+    evaluated,
+    salt_positions,
+    simulation_of,
+    topology_of,
+)
 from openmm import app
 
 from openmm_pqeq.force.create import create_system
@@ -35,7 +44,9 @@ def test_integrators(network, backend, integrator):
 
 @both_routes
 def test_energy_is_conserved(network, backend):
-    simulation = simulation_of(network, backend, openmm.VerletIntegrator(0.0005), precision="double")
+    simulation = simulation_of(
+        network, backend, openmm.VerletIntegrator(0.0005), precision="double"
+    )
     simulation.context.setVelocitiesToTemperature(300, 1)
 
     def total():
@@ -73,7 +84,9 @@ def test_barostats(network, backend, barostat):
     barostat = copy.deepcopy(barostat)
     barostat.setRandomNumberSeed(1)
     system.addForce(barostat)
-    context = context_of(system, salt_positions(), integrator=openmm.LangevinMiddleIntegrator(300, 1, 0.0005))
+    context = context_of(
+        system, salt_positions(), integrator=openmm.LangevinMiddleIntegrator(300, 1, 0.0005)
+    )
     before = context.getState().getPeriodicBoxVolume()._value
     context.getIntegrator().step(10)
     state = context.getState(energy=True)
@@ -85,7 +98,13 @@ def test_barostats(network, backend, barostat):
 def test_reporters(network, backend, tmp_path):
     simulation = simulation_of(network, backend)
     table = io.StringIO()
-    columns = {"step": True, "potentialEnergy": True, "temperature": True, "volume": True, "density": True}
+    columns = {
+        "step": True,
+        "potentialEnergy": True,
+        "temperature": True,
+        "volume": True,
+        "density": True,
+    }
     simulation.reporters += [
         app.DCDReporter(str(tmp_path / "run.dcd"), 1),
         app.XTCReporter(str(tmp_path / "run.xtc"), 1),
@@ -95,5 +114,7 @@ def test_reporters(network, backend, tmp_path):
     ]
     simulation.step(2)
     simulation.reporters.clear()  # closes the files
-    assert all((tmp_path / f"run.{ending}").stat().st_size > 0 for ending in ("dcd", "xtc", "pdb", "chk"))
+    assert all(
+        (tmp_path / f"run.{ending}").stat().st_size > 0 for ending in ("dcd", "xtc", "pdb", "chk")
+    )
     assert len(table.getvalue().strip().splitlines()) == 3

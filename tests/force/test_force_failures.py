@@ -3,7 +3,15 @@
 import numpy as np
 import openmm
 import pytest
-from force_structures import BOX, SALT, both_routes, context_of, evaluated, salt_positions, topology_of
+from force_structures import (
+    BOX,
+    SALT,
+    both_routes,
+    context_of,
+    evaluated,
+    salt_positions,
+    topology_of,
+)
 
 from openmm_pqeq.force.create import create_force, create_system
 from openmm_pqeq.potential import build
@@ -26,11 +34,15 @@ def test_a_partly_periodic_box_and_its_field():
     box = np.diag([5.6, 5.6, 30.0])
     topology = topology_of(SALT, box)
     topology.pq_pbc = (True, True, False)  # what read_structure notes
-    system = create_system(potential, topology, field=(0, 0, 0.02), coupling="full", backend="python")
+    system = create_system(
+        potential, topology, field=(0, 0, 0.02), coupling="full", backend="python"
+    )
     context = context_of(system, salt_positions())
     evaluated(context)
     context.setParameter("field_x", 0.01)
-    with pytest.raises(openmm.OpenMMException, match="a component along a periodic direction has no meaning"):
+    with pytest.raises(
+        openmm.OpenMMException, match="a component along a periodic direction has no meaning"
+    ):
         evaluated(context)
 
 
@@ -47,7 +59,9 @@ def test_a_partly_periodic_box_and_its_field():
     ],
 )
 def test_positions_that_cannot_be(sweeps, backend, spoil, message):
-    context = context_of(create_system(sweeps, topology_of(SALT, BOX), backend=backend), salt_positions())
+    context = context_of(
+        create_system(sweeps, topology_of(SALT, BOX), backend=backend), salt_positions()
+    )
     context.setPositions(0.1 * spoil(salt_positions()))
     with pytest.raises(openmm.OpenMMException, match=message):
         evaluated(context)
@@ -55,7 +69,12 @@ def test_positions_that_cannot_be(sweeps, backend, spoil, message):
 
 @both_routes
 def test_charges_that_do_not_converge(backend):
-    soft = build({"pqeq": {"protocol": "direct", "parameters": "pqeq0"}})  # its H is softer than its own Gaussian
-    context = context_of(create_system(soft, topology_of(["H", "H", "O"]), backend=backend), [[0, 0, 0], [0, 0, 0.4], [0, 0.4, 0]])
+    soft = build(
+        {"pqeq": {"protocol": "direct", "parameters": "pqeq0"}}
+    )  # its H is softer than its own Gaussian
+    context = context_of(
+        create_system(soft, topology_of(["H", "H", "O"]), backend=backend),
+        [[0, 0, 0], [0, 0, 0.4], [0, 0.4, 0]],
+    )
     with pytest.raises(openmm.OpenMMException, match="PQEq: the charge solution"):
         evaluated(context)

@@ -14,9 +14,20 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of
 
 R_MAX = 3.2  # Å; a few neighbours each, several images in the small cell
-SMALL = {"species": ["O", "Ti", "Ba"], "r_max": R_MAX, "n_basis": 5, "radial_hidden": (12,), "avg_neighbors": 6.0, "shift": -1.3}
+SMALL = {
+    "species": ["O", "Ti", "Ba"],
+    "r_max": R_MAX,
+    "n_basis": 5,
+    "radial_hidden": (12,),
+    "avg_neighbors": 6.0,
+    "shift": -1.3,
+}
 MODELS = {
-    "true parities": {"hidden_irreps": "6x0e + 4x1o + 2x2e", "sh_irreps": "1x0e + 1x1o + 1x2e", "layers": 3},
+    "true parities": {
+        "hidden_irreps": "6x0e + 4x1o + 2x2e",
+        "sh_irreps": "1x0e + 1x1o + 1x2e",
+        "layers": 3,
+    },
     "odd irreps": {
         "hidden_irreps": "4x0e + 2x0o + 3x1o + 3x1e + 2x2e + 2x2o",
         "sh_irreps": "1x0e + 1x1o + 1x2e",
@@ -48,21 +59,25 @@ def network(name: str, **changes: object) -> NequIP:
 
 def energy_of(model: Callable[[Tensor, Pairs], Tensor]) -> laws.Energy:
     search = NeighborSearch(R_MAX + 0.7)  # more pairs than the network wants: it takes its own
-    return lambda structure: laws.per_structure(model(structure.numbers, search(structure)), structure)
+    return lambda structure: laws.per_structure(
+        model(structure.numbers, search(structure)), structure
+    )
 
 
 def perovskite() -> Structure:
     """A distorted perovskite in a skewed cell, shorter than twice the cutoff."""
     cell = torch.tensor([[3.9, 0.0, 0.0], [0.3, 4.1, 0.0], [-0.2, 0.4, 4.0]], dtype=torch.float64)
     fractions = torch.tensor(
-        [[0, 0, 0], [0.52, 0.49, 0.53], [0.5, 0.47, 0], [0.5, 0.02, 0.5], [0.03, 0.5, 0.5]], dtype=torch.float64
+        [[0, 0, 0], [0.52, 0.49, 0.53], [0.5, 0.47, 0], [0.5, 0.02, 0.5], [0.03, 0.5, 0.5]],
+        dtype=torch.float64,
     )
     return structure_of(fractions @ cell, torch.tensor([56, 22, 8, 8, 8]), cell)
 
 
 def cluster() -> Structure:
     positions = torch.tensor(
-        [[0, 0, 0], [1.9, 0.2, 0.1], [-0.7, 1.6, 0.4], [0.3, -0.9, 1.7], [1.2, 1.5, -1.4]], dtype=torch.float64
+        [[0, 0, 0], [1.9, 0.2, 0.1], [-0.7, 1.6, 0.4], [0.3, -0.9, 1.7], [1.2, 1.5, -1.4]],
+        dtype=torch.float64,
     )
     return structure_of(positions, torch.tensor([22, 8, 8, 8, 56]))
 
@@ -70,7 +85,10 @@ def cluster() -> Structure:
 def atom_at(distance: float) -> Structure:
     """A Ti–O pair that an oxygen approaches from `distance` (Å)."""
     direction = torch.tensor([0.6, 0.64, 0.48], dtype=torch.float64)
-    return structure_of(torch.stack([0 * direction, -1.9 * direction.roll(1), distance * direction]), torch.tensor([22, 8, 8]))
+    return structure_of(
+        torch.stack([0 * direction, -1.9 * direction.roll(1), distance * direction]),
+        torch.tensor([22, 8, 8]),
+    )
 
 
 @pytest.fixture(params=list(MODELS))
@@ -115,19 +133,24 @@ def test_edges_point_from_centre_to_neighbour_or_back(edge_sign, sign):
 
 def test_derivatives(energy):
     for structure in (perovskite(), cluster()):
-        laws.assert_forces(energy, structure, tolerance=2e-6)  # step² E‴/6, with E‴ up to 1000 eV/Å³
+        laws.assert_forces(
+            energy, structure, tolerance=2e-6
+        )  # step² E‴/6, with E‴ up to 1000 eV/Å³
         laws.assert_second_derivatives(energy, structure)
     laws.assert_stress(energy, perovskite(), tolerance=2e-7)
 
 
 def test_gradient_of_forces_in_the_weights():
-    """What training on forces needs: d/dw of a function of the forces, against central differences."""
+    """What training on forces needs: d/dw of a function of the forces, against central
+    differences."""
     model = network("odd irreps")
     energy, structure, step = energy_of(model), cluster(), 1e-4
 
     def loss() -> Tensor:
         positions = structure.positions.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(energy(structure._replace(positions=positions)).sum(), positions, create_graph=True)
+        (gradient,) = torch.autograd.grad(
+            energy(structure._replace(positions=positions)).sum(), positions, create_graph=True
+        )
         return (gradient**2).sum()
 
     loss().backward()
@@ -155,7 +178,12 @@ def test_extensivity(energy):
 def test_atoms_without_neighbours(energy):
     alone = structure_of(torch.zeros(1, 3, dtype=torch.float64), torch.tensor([8]))
     assert torch.isfinite(energy(alone)).all()
-    laws.close(laws.forces_of(energy, alone), torch.zeros(1, 3, dtype=torch.float64), 0.0, "force on a lone atom")
+    laws.close(
+        laws.forces_of(energy, alone),
+        torch.zeros(1, 3, dtype=torch.float64),
+        0.0,
+        "force on a lone atom",
+    )
     laws.assert_size_consistency(energy, alone, cluster())
     laws.assert_size_consistency(energy, alone, alone)
 
@@ -176,9 +204,14 @@ def test_eager_scripted_frozen_and_loaded_agree(name, dtype):
     for other in (scripted, loaded):
         for _ in range(3):  # the compiler changes its mind on the second and third call
             structure = perovskite()
-            laws.close(energy_of(other)(structure), energy_of(model)(structure), tolerance, "energy")
             laws.close(
-                laws.forces_of(energy_of(other), structure), laws.forces_of(energy_of(model), structure), tolerance, "forces"
+                energy_of(other)(structure), energy_of(model)(structure), tolerance, "energy"
+            )
+            laws.close(
+                laws.forces_of(energy_of(other), structure),
+                laws.forces_of(energy_of(model), structure),
+                tolerance,
+                "forces",
             )
 
 
@@ -204,7 +237,9 @@ def test_float32_is_near_float64():
         model = network(name)
         exact, forces = energy_of(model)(cluster()), laws.forces_of(energy_of(model), cluster())
         model.to(torch.float32)
-        laws.close(energy_of(model)(cluster()), exact, 1e-4, "energy")  # 2e-7 of terms of order 10 eV
+        laws.close(
+            energy_of(model)(cluster()), exact, 1e-4, "energy"
+        )  # 2e-7 of terms of order 10 eV
         laws.close(laws.forces_of(energy_of(model), cluster()), forces, 1e-4, "forces")
 
 

@@ -1,4 +1,5 @@
-"""The parts of the network: which blocks exist, radial functions, and every product against e3nn's own modules."""
+"""The parts of the network: which blocks exist, radial functions, and every product against e3nn's
+own modules."""
 
 from collections.abc import Iterator
 
@@ -30,11 +31,22 @@ def test_polynomial_envelope_ends_with_two_derivatives():
 
 
 def test_xplor_envelope_and_basis_values():
-    """Values worked out by hand from the formulae at r_c = 5 Å: S(4.75), and b_2(2.5) = (2/5) sin(π)/2.5 = 0, b_1(2.5) = 0.16."""
+    """Values worked out by hand from the formulae at r_c = 5 Å: S(4.75), and b_2(2.5) = (2/5)
+    sin(π)/2.5 = 0, b_1(2.5) = 0.16."""
     r = torch.tensor([2.5, 4.75, 5.0], dtype=torch.float64)
     switch = (25 - 4.75**2) ** 2 * (25 + 2 * 4.75**2 - 3 * 4.5**2) / (25 - 4.5**2) ** 3
-    laws.close(xplor_envelope(r, 4.5, 5.0), torch.tensor([1.0, switch, 0.0], dtype=torch.float64), 1e-12, "switch")
-    laws.close(RadialBasis(5.0, 2, "xplor")(r)[0], torch.tensor([0.16, 0.0], dtype=torch.float64), 1e-12, "basis")
+    laws.close(
+        xplor_envelope(r, 4.5, 5.0),
+        torch.tensor([1.0, switch, 0.0], dtype=torch.float64),
+        1e-12,
+        "switch",
+    )
+    laws.close(
+        RadialBasis(5.0, 2, "xplor")(r)[0],
+        torch.tensor([0.16, 0.0], dtype=torch.float64),
+        1e-12,
+        "basis",
+    )
 
 
 # Which blocks exist
@@ -71,7 +83,12 @@ def exact_e3nn() -> Iterator[None]:
 def test_spherical_harmonics_are_those_of_e3nn():
     vectors = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ours = SphericalHarmonics([2, 0, 1, 4, 3])(vectors / vectors.norm(dim=1, keepdim=True))
-    laws.close(ours, o3.spherical_harmonics([2, 0, 1, 4, 3], vectors, True, "component"), 1e-12, "harmonics")
+    laws.close(
+        ours,
+        o3.spherical_harmonics([2, 0, 1, 4, 3], vectors, True, "component"),
+        1e-12,
+        "harmonics",
+    )
 
 
 def to_e3nn(features: list[Tensor]) -> Tensor:
@@ -88,7 +105,9 @@ def edges(n_atoms: int, n_pairs: int, degrees: list[int]) -> tuple[Tensor, Tenso
     generator = torch.Generator().manual_seed(1)
     centers = torch.randint(0, n_atoms - 1, (n_pairs,), generator=generator).sort().values
     neighbors = torch.randint(0, n_atoms, (n_pairs,), generator=generator)
-    basis, vectors = (torch.randn(n_pairs, n, dtype=torch.float64, generator=generator) for n in (4, 3))
+    basis, vectors = (
+        torch.randn(n_pairs, n, dtype=torch.float64, generator=generator) for n in (4, 3)
+    )
     harmonics = o3.spherical_harmonics(degrees, vectors, True, "component")
     return centers, neighbors, neighborhood(n_atoms, centers, neighbors, basis, harmonics)
 
@@ -102,18 +121,34 @@ def pairs_of(centers: Tensor, places: Tensor) -> Tensor:
 
 @pytest.mark.usefixtures("exact_e3nn")
 def test_tensor_product_is_that_of_e3nn():
-    degrees, paths, l_in, mul = [0, 1, 2, 3], [(0, 2), (1, 1), (1, 3), (2, 0), (2, 2), (3, 1), (3, 4)], 2, 3
+    degrees, paths, l_in, mul = (
+        [0, 1, 2, 3],
+        [(0, 2), (1, 1), (1, 3), (2, 0), (2, 2), (3, 1), (3, 4)],
+        2,
+        3,
+    )
     centers, neighbors, around = edges(6, 20, degrees)
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(6, 5, mul, dtype=torch.float64, generator=generator)
-    weights = torch.randn(len(around.neighbors), len(paths) * mul, dtype=torch.float64, generator=generator)
+    weights = torch.randn(
+        len(around.neighbors), len(paths) * mul, dtype=torch.float64, generator=generator
+    )
     ours = TensorProduct(l_in, degrees, paths)(x, weights, around)
 
     harmonics = o3.Irreps([(1, (degree, 1)) for degree in degrees])
     outputs = o3.Irreps([(mul, (l_out, 1)) for _, l_out in paths])
     instructions = [(0, block, slot, "uvu", True) for slot, (block, _) in enumerate(paths)]
-    oracle = o3.TensorProduct(f"{mul}x{l_in}e", harmonics, outputs, instructions, shared_weights=False, internal_weights=False)
-    messages = oracle(to_e3nn([x])[neighbors], pairs_of(centers, around.harmonics), pairs_of(centers, weights))
+    oracle = o3.TensorProduct(
+        f"{mul}x{l_in}e",
+        harmonics,
+        outputs,
+        instructions,
+        shared_weights=False,
+        internal_weights=False,
+    )
+    messages = oracle(
+        to_e3nn([x])[neighbors], pairs_of(centers, around.harmonics), pairs_of(centers, weights)
+    )
     expected = torch.zeros(6, outputs.dim, dtype=torch.float64).index_add(0, centers, messages)
     laws.close(to_e3nn(ours), expected, 1e-12, "tensor product")
 
@@ -136,15 +171,21 @@ def layer_by_e3nn(
         inputs, harmonics, slots, [(p.input, p.harmonic, slot, "uvu", True) for slot, p in enumerate(layer.paths)],
         shared_weights=False, internal_weights=False,
     )  # fmt: skip
-    up = set_weights(o3.Linear(inputs, inputs), {(i, i): linear.weight for i, linear in enumerate(ours.up)})
+    up = set_weights(
+        o3.Linear(inputs, inputs), {(i, i): linear.weight for i, linear in enumerate(ours.up)}
+    )
     down_weights = {}
     for index, slots_in in enumerate(ours.slots):
         pieces = torch.split(ours.down[index].weight, [slots[slot].mul for slot in slots_in])
         down_weights.update({(slot, index): piece for slot, piece in zip(slots_in, pieces)})
     down = set_weights(o3.Linear(slots, outputs), down_weights)
     radial = ours.radial(pairs_of(centers, around.basis))
-    messages = product(up(to_e3nn(features))[neighbors], pairs_of(centers, around.harmonics), radial)
-    summed = torch.zeros(len(species), slots.dim, dtype=torch.float64).index_add(0, centers, messages)
+    messages = product(
+        up(to_e3nn(features))[neighbors], pairs_of(centers, around.harmonics), radial
+    )
+    summed = torch.zeros(len(species), slots.dim, dtype=torch.float64).index_add(
+        0, centers, messages
+    )
     result = down(summed / ours.avg_neighbors)
     if len(ours.self_connection) == 0:
         return result
@@ -153,7 +194,9 @@ def layer_by_e3nn(
     for instruction, view in zip(connection.instructions, connection.weight_views()):
         weight = ours.self_connection[pairs.index((instruction.i_in1, instruction.i_out))].weight
         view.data.copy_(weight.transpose(0, 1) * n_species**0.5)  # e3nn divides by √n_species
-    return result + connection(to_e3nn(features), torch.nn.functional.one_hot(species, n_species).to(torch.float64))
+    return result + connection(
+        to_e3nn(features), torch.nn.functional.one_hot(species, n_species).to(torch.float64)
+    )
 
 
 @pytest.mark.usefixtures("exact_e3nn")
@@ -161,22 +204,35 @@ def layer_by_e3nn(
 def test_interactions_are_those_of_e3nn(name):
     model, settings = network(name), MODELS[name]
     harmonics = o3.Irreps(settings["sh_irreps"])
-    plan = plan_layers(settings["hidden_irreps"], settings["sh_irreps"], settings["layers"], settings.get("self_connection", True))
+    plan = plan_layers(
+        settings["hidden_irreps"],
+        settings["sh_irreps"],
+        settings["layers"],
+        settings.get("self_connection", True),
+    )
     centers, neighbors, around = edges(7, 25, list(harmonics.ls))
     generator = torch.Generator().manual_seed(4)
     species = torch.tensor([0, 2, 2, 0, 0, 2, 2])  # none of the second
     for layer, ours in zip(plan, model.interactions):
         ours.radial = RadialNetwork([4, 6, sum(ours.n_weights)], "silu", 1.0, generator)
-        features = [torch.randn(7, 2 * ir.l + 1, mul, dtype=torch.float64, generator=generator) for ir, mul in layer.inputs.items()]
+        features = [
+            torch.randn(7, 2 * ir.l + 1, mul, dtype=torch.float64, generator=generator)
+            for ir, mul in layer.inputs.items()
+        ]
         blocks: list[Tensor] = []
-        ours.gate.register_forward_pre_hook(lambda module, inputs, blocks=blocks: blocks.extend(inputs[0]))
+        ours.gate.register_forward_pre_hook(
+            lambda module, inputs, blocks=blocks: blocks.extend(inputs[0])
+        )
         ours(features, by_species(species, 3), around)
-        expected = layer_by_e3nn(layer, ours, harmonics, features, species, 3, centers, neighbors, around)
+        expected = layer_by_e3nn(
+            layer, ours, harmonics, features, species, 3, centers, neighbors, around
+        )
         laws.close(to_e3nn(blocks), expected, 1e-11, "features before the gate")
 
 
 def test_gate_and_activations():
-    """silu(x)/0.5964586854 of even scalars and gates, tanh(x)/0.6279282482 of odd scalars, the published constants."""
+    """silu(x)/0.5964586854 of even scalars and gates, tanh(x)/0.6279282482 of odd scalars, the
+    published constants."""
     plan = plan_layers("2x0e + 1x0o + 2x1o + 1x1e + 1x2e", "1x0e + 1x1o + 1x1e + 1x2e", 2, True)
     model = NequIP(["O"], "2x0e + 1x0o + 2x1o + 1x1e + 1x2e", "1x0e + 1x1o + 1x1e + 1x2e", 2)
     assert [str(ir) for ir in plan[0].outputs] == ["0e", "1o", "1e", "2e"]
@@ -185,7 +241,9 @@ def test_gate_and_activations():
     out = model.interactions[0].gate([scalars, *blocks])
     activated = scalars * torch.sigmoid(scalars) / 0.5964586854233045
     laws.close(out[0], activated[:, :, :2], 1e-14, "scalars")
-    for block, gated, gate in zip(blocks, out[1:], torch.split(activated[:, :, 2:], [2, 1, 1], dim=2)):
+    for block, gated, gate in zip(
+        blocks, out[1:], torch.split(activated[:, :, 2:], [2, 1, 1], dim=2)
+    ):
         laws.close(gated, block * gate, 1e-14, "gated")
 
 

@@ -1,4 +1,5 @@
-"""Tables of radial networks: exact at the knots, smooth between them, and close to the network everywhere."""
+"""Tables of radial networks: exact at the knots, smooth between them, and close to the network
+everywhere."""
 
 import laws
 import pytest
@@ -19,7 +20,9 @@ def distances(model, n=500):
     return torch.linspace(0.6, model.cutoff - 1e-3, n, dtype=torch.float64)
 
 
-@pytest.fixture(params=["true parities", "without self-connection, up to l = 3"])  # with a polynomial and with an xplor envelope
+@pytest.fixture(
+    params=["true parities", "without self-connection, up to l = 3"]
+)  # with a polynomial and with an xplor envelope
 def model(request):
     return network(request.param)
 
@@ -49,17 +52,24 @@ def test_derivatives_at_the_knots_are_exact_even_with_few(model, n_derivatives):
     for d, derivative in enumerate(exact):
         factor = float(torch.tensor(d + 1.0, dtype=torch.float64).lgamma().exp())
         laws.close(
-            coefficients[row][:, d] * factor * grid[1] ** d, derivative, 1e-9 * float(derivative.abs().max()), f"derivative {d}"
+            coefficients[row][:, d] * factor * grid[1] ** d,
+            derivative,
+            1e-9 * float(derivative.abs().max()),
+            f"derivative {d}",
         )
     assert float(place.max()) < 1e-6
 
 
 def test_polynomials_meet_with_their_derivatives(model):
-    """Two continuous derivatives in float32, three in float64; the onset of the xplor envelope keeps one."""
+    """Two continuous derivatives in float32, three in float64; the onset of the xplor envelope
+    keeps one."""
     grid = grid_of(model.cutoff, 150)
     coefficients = torch.cat([block for _, block in blocks(radial_of(model), grid, 2)])
     k = torch.arange(6, dtype=torch.float64)
-    ends = [(coefficients * falling[None, :, None]).sum(1) for falling in (torch.ones_like(k), k, k * (k - 1))]
+    ends = [
+        (coefficients * falling[None, :, None]).sum(1)
+        for falling in (torch.ones_like(k), k, k * (k - 1))
+    ]
     starts = [coefficients[:, 0], coefficients[:, 1], 2 * coefficients[:, 2]]
     inner = int(grid[2])
     for low, high in ((0, inner), (inner, len(coefficients))):
@@ -67,12 +77,16 @@ def test_polynomials_meet_with_their_derivatives(model):
             step = ends[order][low : high - 1] - starts[order][low + 1 : high]
             laws.close(step, torch.zeros_like(step), 1e-8, f"derivative {order}")
     laws.close(ends[0][inner - 1], coefficients[inner, 0], 1e-8, "value at the onset")
-    laws.close(ends[1][inner - 1] * grid[1], coefficients[inner, 1] * grid[4], 1e-6, "slope at the onset")
+    laws.close(
+        ends[1][inner - 1] * grid[1], coefficients[inner, 1] * grid[4], 1e-6, "slope at the onset"
+    )
 
 
 def test_zero_from_the_cutoff_on(model):
     table = RadialTable(radial_of(model), model.cutoff, torch.float64)
-    r = torch.tensor([model.cutoff - 1e-6, model.cutoff, model.cutoff + 1e-9, 7.0, 1e6], dtype=torch.float64)
+    r = torch.tensor(
+        [model.cutoff - 1e-6, model.cutoff, model.cutoff + 1e-9, 7.0, 1e6], dtype=torch.float64
+    )
     value, slope = taylor(table, r, 1)
     assert not value[1:].any()
     assert not slope[1:].any()
@@ -81,7 +95,9 @@ def test_zero_from_the_cutoff_on(model):
 
 def test_finite_below_the_first_knot(model):
     table = RadialTable(radial_of(model), model.cutoff, torch.float64)
-    r = torch.tensor([0.0, 1e-9, 0.5 * FIRST_KNOT, FIRST_KNOT * (1 - 1e-9), FIRST_KNOT], dtype=torch.float64)
+    r = torch.tensor(
+        [0.0, 1e-9, 0.5 * FIRST_KNOT, FIRST_KNOT * (1 - 1e-9), FIRST_KNOT], dtype=torch.float64
+    )
     value, slope = taylor(table, r, 1)
     assert torch.isfinite(value).all()
     assert torch.isfinite(slope).all()

@@ -14,7 +14,9 @@ GOOD = {"structure": "a.cif", "model": "m", "output": "o", "time": "1ps"}
 
 
 def config_of(**settings):
-    return run_config(GOOD | {"seed": 5, "ensemble": "NPT", "pressure": "2", "temperature": 250} | settings)
+    return run_config(
+        GOOD | {"seed": 5, "ensemble": "NPT", "pressure": "2", "temperature": 250} | settings
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,11 +29,15 @@ def config_of(**settings):
     ],
 )
 def test_each_barostat_has_pressure_temperature_and_seed(barostat, kind):
-    made = barostat_of(config_of(barostat=barostat, barostat_interval=9, scale_axes=[True, False, True]))
+    made = barostat_of(
+        config_of(barostat=barostat, barostat_interval=9, scale_axes=[True, False, True])
+    )
     assert type(made) is kind
     assert made.getDefaultTemperature() == 250 * unit.kelvin
     pressure = made.getDefaultPressure().value_in_unit(unit.bar)
-    assert np.allclose([pressure.x, pressure.y, pressure.z] if barostat == "anisotropic" else pressure, 2)
+    assert np.allclose(
+        [pressure.x, pressure.y, pressure.z] if barostat == "anisotropic" else pressure, 2
+    )
     assert (made.getFrequency(), made.getRandomNumberSeed()) == (9, 6)
     if barostat == "anisotropic":
         assert (made.getScaleX(), made.getScaleY(), made.getScaleZ()) == (True, False, True)
@@ -44,4 +50,7 @@ def test_each_ensemble_has_its_integrator():
     assert type(langevin) is openmm.LangevinMiddleIntegrator
     assert (langevin.getRandomNumberSeed(), langevin.getTemperature()) == (5, 250 * unit.kelvin)
     assert langevin.getStepSize() == 0.5 * unit.femtosecond
-    assert type(integrator_of(config_of(thermostat="nose-hoover"), "NVT")) is openmm.NoseHooverIntegrator
+    assert (
+        type(integrator_of(config_of(thermostat="nose-hoover"), "NVT"))
+        is openmm.NoseHooverIntegrator
+    )

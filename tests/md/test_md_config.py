@@ -25,7 +25,10 @@ GOOD = {"structure": "a.cif", "model": "m", "output": "o", "time": "1ps"}
         ({"ensemble": "NVX"}, "ensemble: expected one of NVE, NVT, NPT"),
         ({"barostat": "cubic"}, "barostat: expected one of isotropic"),
         ({"pressure": "1 furlong"}, "pressure: expected a number with one of the units bar"),
-        ({"ensemble": "NPT", "barostat": "anisotropic", "scale_axes": [False, False, False]}, "scale_axes"),
+        (
+            {"ensemble": "NPT", "barostat": "anisotropic", "scale_axes": [False, False, False]},
+            "scale_axes",
+        ),
         ({"field": ["0", "0", "0.1*x"]}, "field: 'x'"),
         ({"field": ["0", "0"]}, "field: expected three"),
         ({"field": ["0", "0", "nan"]}, "field: 'nan'"),
@@ -54,15 +57,35 @@ def test_a_missing_setting_is_named(name):
 
 def test_units_and_text_are_understood():
     config = run_config(
-        GOOD | {"timestep": "0.5 fs", "time": "2e3fs", "pressure": "1 GPa", "equilibrate": "0.1", "ensemble": "npt", "seed": "7"}
+        GOOD
+        | {
+            "timestep": "0.5 fs",
+            "time": "2e3fs",
+            "pressure": "1 GPa",
+            "equilibrate": "0.1",
+            "ensemble": "npt",
+            "seed": "7",
+        }
     )
-    assert (config.timestep, config.time, config.n_steps, config.equilibration_steps) == (0.5, 2.0, 4000, 200)
+    assert (config.timestep, config.time, config.n_steps, config.equilibration_steps) == (
+        0.5,
+        2.0,
+        4000,
+        200,
+    )
     assert (config.pressure, config.ensemble, config.seed) == (1e4, "NPT", 7)
 
 
 def test_the_description_survives_its_file(tmp_path):
-    settings = {"field": [0, 0.5, "0.02*sin(2*pi*t/10)"], "supercell": [2, 1, 3], "minimize": True, "periodic": [True, True, False]}
-    config = run_config(GOOD | settings | {"pressure": -3.5, "tolerance": 1e-7, "output": str(tmp_path)})
+    settings = {
+        "field": [0, 0.5, "0.02*sin(2*pi*t/10)"],
+        "supercell": [2, 1, 3],
+        "minimize": True,
+        "periodic": [True, True, False],
+    }
+    config = run_config(
+        GOOD | settings | {"pressure": -3.5, "tolerance": 1e-7, "output": str(tmp_path)}
+    )
     (tmp_path / "run.toml").write_text(write_toml(dataclasses.replace(config, output=".")))
     again = run_config(read_toml(tmp_path / "run.toml") | {"structure": config.structure})
     assert again == config

@@ -1,4 +1,5 @@
-"""A run from its description: what it writes, that an interrupted one ends like an unbroken one, and what it leaves alone."""
+"""A run from its description: what it writes, that an interrupted one ends like an unbroken one,
+and what it leaves alone."""
 
 import os
 import shutil
@@ -111,10 +112,18 @@ def test_the_table_says_what_openmm_says(unbroken, folder):
     state = openmm.XmlSerializer.deserialize(restart.state)
     velocities = state.getVelocities(asNumpy=True).value_in_unit(unit.nanometer / unit.picosecond)
     assert np.isfinite(velocities).all()
-    assert np.allclose(table["total_energy_eV"], table["potential_energy_eV"] + table["kinetic_energy_eV"], atol=1e-8)
+    assert np.allclose(
+        table["total_energy_eV"],
+        table["potential_energy_eV"] + table["kinetic_energy_eV"],
+        atol=1e-8,
+    )
     assert np.allclose(table["volume_A3"], 4.2**3, atol=1e-6)
-    assert np.allclose(table["density_g_per_cm3"], 4 * (24.305 + 15.999) / 6.02214076e23 / (4.2e-8) ** 3, atol=2e-3)
-    kinetic = 0.5 * 21 * 8.617333e-5 * table["temperature_K"]  # 8 atoms less the motion of the whole
+    assert np.allclose(
+        table["density_g_per_cm3"], 4 * (24.305 + 15.999) / 6.02214076e23 / (4.2e-8) ** 3, atol=2e-3
+    )
+    kinetic = (
+        0.5 * 21 * 8.617333e-5 * table["temperature_K"]
+    )  # 8 atoms less the motion of the whole
     assert np.allclose(table["kinetic_energy_eV"], kinetic, atol=1e-6)
     time = (table["step"] // 3) * 3 * 0.2e-3  # the field is renewed every 3 steps
     assert np.allclose(table["field_z_V_per_A"], 0.01 * np.sin(2 * np.pi * time / 0.004), atol=1e-9)
@@ -129,7 +138,9 @@ def test_a_run_can_be_repeated_from_its_description(unbroken, folder):
     again = run(run_config(settings))
     one, two = read_table(unbroken.files.table), read_table(again.files.table)
     for name in ("potential_energy_eV", "kinetic_energy_eV", "polarization_z_uC_per_cm2"):
-        assert np.abs(one[name][:4] - two[name]).max() < 1e-6, name  # eV, µC/cm²: same seed, same numbers
+        assert np.abs(one[name][:4] - two[name]).max() < 1e-6, (
+            name
+        )  # eV, µC/cm²: same seed, same numbers
 
 
 # A run that was broken off
@@ -152,8 +163,12 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(unbroken, folder, how, ste
     assert one.keys() == two.keys()
     assert one["step"].tolist() == two["step"].tolist()
     for name, values in one.items():
-        assert np.abs(values - two[name]).max() < 1e-6, name  # the random numbers continue; charges are solved to 1e-7 eV/e
-    expected, found = (mdtraj.load(r.files.trajectory, top=r.files.topology) for r in (unbroken, again))
+        assert np.abs(values - two[name]).max() < 1e-6, (
+            name
+        )  # the random numbers continue; charges are solved to 1e-7 eV/e
+    expected, found = (
+        mdtraj.load(r.files.trajectory, top=r.files.topology) for r in (unbroken, again)
+    )
     assert np.abs(expected.xyz - found.xyz).max() < 1.1e-3  # nm, xtc's rounding
     assert np.allclose(found.time, np.arange(3, STEPS + 1, 3) * 0.2e-3, atol=1e-6)
     with h5py.File(unbroken.files.charges) as right, h5py.File(again.files.charges) as file:

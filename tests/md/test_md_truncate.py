@@ -84,7 +84,11 @@ def test_charges_are_cut_where_all_datasets_are_whole(tmp_path):
         file["numbers"] = [1, 2]
     assert truncate_charges(path, 12) == 2
     with h5py.File(path) as file:
-        assert (file["step"][:].tolist(), file["charges"][:].tolist(), file["numbers"][:].tolist()) == ([5, 10], [5, 10], [1, 2])
+        assert (
+            file["step"][:].tolist(),
+            file["charges"][:].tolist(),
+            file["numbers"][:].tolist(),
+        ) == ([5, 10], [5, 10], [1, 2])
     path.write_bytes(b"not HDF5")
     with pytest.raises(ValueError, match="damaged"):
         truncate_charges(path, 12)

@@ -58,7 +58,9 @@ def test_anything_else_is_refused_by_name(text, named):
     assert named in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["1/t", "sqrt(t-1)", "log(t)", "9**9**9", "1e308*10", "(0-8)**(1/3)"])
+@pytest.mark.parametrize(
+    "text", ["1/t", "sqrt(t-1)", "log(t)", "9**9**9", "1e308*10", "(0-8)**(1/3)"]
+)
 def test_a_value_that_does_not_exist_is_refused_with_its_time(text):
     function = expression(text)
     with pytest.raises(ValueError, match="at t = 0 ps"):
@@ -91,7 +93,9 @@ def particle():
     system.addParticle(1.0)
     system.addForce(force)
     platform = openmm.Platform.getPlatformByName("Reference")
-    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(1 * unit.femtosecond), platform)
+    simulation = app.Simulation(
+        topology, system, openmm.VerletIntegrator(1 * unit.femtosecond), platform
+    )
     simulation.context.setPositions([openmm.Vec3(0, 0, 0)])
     return simulation
 
@@ -125,7 +129,8 @@ def test_the_field_acts_from_the_first_step():
 
 
 @pytest.mark.parametrize(
-    ("field", "message"), [("0 0 1", "three"), ((0, 0), "three"), ((0, 0, None), "number"), ((0, 0, math.nan), "number")]
+    ("field", "message"),
+    [("0 0 1", "three"), ((0, 0), "three"), ((0, 0, None), "number"), ((0, 0, math.nan), "number")],
 )
 def test_a_field_without_three_components_is_refused(field, message):
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,5 @@
-"""Half lists that are kept: the pairs of a fresh search, each once, for any image of the atoms, and their derivatives."""
+"""Half lists that are kept: the pairs of a fresh search, each once, for any image of the atoms, and
+their derivatives."""
 
 import copy
 
@@ -13,7 +14,12 @@ from openmm_pqeq.structure import Structure, collate, structure_of
 
 pytestmark = pytest.mark.python_route
 
-PERIODICITIES = [(True, True, True), (True, False, True), (False, False, True), (False, False, False)]
+PERIODICITIES = [
+    (True, True, True),
+    (True, False, True),
+    (False, False, True),
+    (False, False, False),
+]
 
 
 @pytest.fixture(params=["native", "vesin"], autouse=True)
@@ -27,7 +33,9 @@ def search_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def vectors_of(pairs: KeptPairs, structure: Structure) -> torch.Tensor:
     i, j = pairs.centers.long(), pairs.neighbors.long()
-    offsets = torch.einsum("pa,pab->pb", pairs.shifts.to(pairs.positions), structure.cell[structure.batch[i]])
+    offsets = torch.einsum(
+        "pa,pab->pb", pairs.shifts.to(pairs.positions), structure.cell[structure.batch[i]]
+    )
     return pairs.positions[j] - pairs.positions[i] + offsets
 
 
@@ -39,18 +47,36 @@ def both_directions(centers, neighbors, vectors) -> torch.Tensor:
 
 
 def assert_fresh(search, structure: Structure, near_image: Structure | None = None) -> None:
-    """Within the cutoff, the pairs of a full list without a memory: the same vectors, each in one direction.
+    """Within the cutoff, the pairs of a full list without a memory: the same vectors, each in one
+    direction.
 
-    near_image : the same atoms where they are very far away, which vesin ends the process for if not all directions are periodic
+    near_image : the same atoms where they are very far away, which vesin ends the process for if
+        not all directions are periodic
     """
-    pairs, fresh = search(structure), NeighborSearch(CUTOFF)(structure if near_image is None else near_image)
-    assert (pairs.centers.dtype, pairs.neighbors.dtype, pairs.shifts.dtype) == (torch.int32, torch.int32, torch.int8)
+    pairs, fresh = (
+        search(structure),
+        NeighborSearch(CUTOFF)(structure if near_image is None else near_image),
+    )
+    assert (pairs.centers.dtype, pairs.neighbors.dtype, pairs.shifts.dtype) == (
+        torch.int32,
+        torch.int32,
+        torch.int8,
+    )
     assert bool((pairs.centers.diff() >= 0).all())
     assert bool((pairs.neighbors >= pairs.centers).all())
     vectors = vectors_of(pairs, structure)
     near = vectors.norm(dim=1) < CUTOFF
-    ours = both_directions(pairs.centers[near].double(), pairs.neighbors[near].double(), vectors[near])
-    whole = torch.cat([1e6 * fresh.centers[:, None], 1e6 * fresh.neighbors[:, None], 1e6 * fresh.vectors], dim=1).round().long()
+    ours = both_directions(
+        pairs.centers[near].double(), pairs.neighbors[near].double(), vectors[near]
+    )
+    whole = (
+        torch.cat(
+            [1e6 * fresh.centers[:, None], 1e6 * fresh.neighbors[:, None], 1e6 * fresh.vectors],
+            dim=1,
+        )
+        .round()
+        .long()
+    )
     expected = torch.tensor(sorted(whole.tolist())).reshape(-1, 5)
     assert ours.shape == expected.shape
     assert int((ours - expected).abs().max() if len(ours) else 0) <= 1  # the last digit of 1e-6 Å
@@ -63,7 +89,9 @@ def test_dynamics(pbc, scripted):
     search, structure = KeptSearch(CUTOFF, SKIN), crystal(pbc=pbc)
     called = torch.jit.freeze(torch.jit.script(search.eval())) if scripted else search
     for step in range(40):
-        structure = structure._replace(positions=structure.positions + 0.08 * random(24, 3, seed=step) + 0.5)
+        structure = structure._replace(
+            positions=structure.positions + 0.08 * random(24, 3, seed=step) + 0.5
+        )
         assert_fresh(called, structure)
     if not scripted:
         assert 3 < int(search.searches) < 30
@@ -81,7 +109,9 @@ def test_any_image_of_an_atom_even_thousands_of_cells_away(pbc):
         assert_fresh(search, moved, near)
         assert int(search.searches) == 1
         assert_fresh(KeptSearch(CUTOFF, SKIN), moved, near)
-        squeezed, near_squeezed = (s._replace(positions=0.99 * s.positions, cell=0.99 * s.cell) for s in (moved, near))
+        squeezed, near_squeezed = (
+            s._replace(positions=0.99 * s.positions, cell=0.99 * s.cell) for s in (moved, near)
+        )
         assert_fresh(search, squeezed, near_squeezed)
         assert int(search.searches) == 1
 
@@ -89,7 +119,9 @@ def test_any_image_of_an_atom_even_thousands_of_cells_away(pbc):
 def test_barostats_rewinds_and_other_atoms():
     search, start = KeptSearch(CUTOFF, SKIN), crystal(20)
     for step in range(20):
-        deformation = torch.eye(3, dtype=torch.float64) + 0.012 * random(3, 3, seed=step) * (step % 7)
+        deformation = torch.eye(3, dtype=torch.float64) + 0.012 * random(3, 3, seed=step) * (
+            step % 7
+        )
         positions = start.positions @ deformation + 0.03 * random(20, 3, seed=1000 + step)
         assert_fresh(search, start._replace(positions=positions, cell=start.cell @ deformation))
     assert int(search.searches) < 20
@@ -107,8 +139,13 @@ def test_no_atoms_in_reach_one_atom_and_its_images():
 
 def test_a_batch_is_searched_anew_and_what_was_kept_stays():
     away = crystal(6)
-    away = away._replace(positions=away.positions + torch.round(2.0 * random(6, 3, seed=1)) @ away.cell[0])
-    search, batch = KeptSearch(CUTOFF, SKIN), collate([crystal(7), crystal(5, (False, False, False)), away])
+    away = away._replace(
+        positions=away.positions + torch.round(2.0 * random(6, 3, seed=1)) @ away.cell[0]
+    )
+    search, batch = (
+        KeptSearch(CUTOFF, SKIN),
+        collate([crystal(7), crystal(5, (False, False, False)), away]),
+    )
     assert_fresh(search, crystal())
     for called in (search, torch.jit.script(copy.deepcopy(search))):
         assert_fresh(called, batch)
@@ -117,14 +154,20 @@ def test_a_batch_is_searched_anew_and_what_was_kept_stays():
 
 
 def test_derivatives_in_positions_and_cell():
-    """Through the wrapping too: the atoms given are some cells away, so that the cell moves them."""
+    """Through the wrapping too: the atoms given are some cells away, so that the cell moves
+    them."""
     start = crystal(6)
-    start = start._replace(positions=start.positions + torch.round(2.0 * random(6, 3, seed=1)) @ start.cell[0])
+    start = start._replace(
+        positions=start.positions + torch.round(2.0 * random(6, 3, seed=1)) @ start.cell[0]
+    )
     frozen = torch.jit.freeze(torch.jit.script(KeptSearch(CUTOFF, SKIN).eval()))
     for called in (KeptSearch(CUTOFF, SKIN), frozen):
         slopes = []
         for kept in (True, False):
-            positions, cell = start.positions.clone().requires_grad_(True), start.cell.clone().requires_grad_(True)
+            positions, cell = (
+                start.positions.clone().requires_grad_(True),
+                start.cell.clone().requires_grad_(True),
+            )
             structure = start._replace(positions=positions, cell=cell)
             if kept:
                 distances = vectors_of(called(structure), structure).norm(dim=1)
@@ -150,4 +193,6 @@ def test_refusals():
         KeptSearch(CUTOFF)(structure)
     thin = torch.diag(torch.tensor([0.03, 20.0, 20.0], dtype=torch.float64))
     with pytest.raises(ValueError, match="cell: expected .* repeat the cell"):
-        KeptSearch(CUTOFF)(structure_of(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1), thin))
+        KeptSearch(CUTOFF)(
+            structure_of(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1), thin)
+        )

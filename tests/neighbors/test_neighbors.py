@@ -17,7 +17,8 @@ def atoms(n: int, pbc: tuple[bool, bool, bool]) -> Structure:
 
 
 def brute_force(structure: Structure, cutoff: float) -> list[float]:
-    """Distances of all directed pairs, from every image within ±9 cells of the periodic directions."""
+    """Distances of all directed pairs, from every image within ±9 cells of the periodic
+    directions."""
     ranges = [torch.arange(-9.0, 10.0) if p else torch.zeros(1) for p in structure.pbc[0].tolist()]
     images = torch.cartesian_prod(*ranges).double() @ structure.cell[0]
     r = structure.positions
@@ -42,15 +43,26 @@ def test_vectors_follow_the_shift_convention_and_both_directions_are_there():
     expected = r[pairs.neighbors] - r[pairs.centers] + pairs.shifts @ structure.cell[0]
     torch.testing.assert_close(pairs.vectors, expected, atol=1e-12, rtol=0)
     assert (pairs.centers.diff() >= 0).all()
-    forward = {(int(i), int(j), *s) for i, j, s in zip(pairs.centers, pairs.neighbors, pairs.shifts.int().tolist())}
+    forward = {
+        (int(i), int(j), *s)
+        for i, j, s in zip(pairs.centers, pairs.neighbors, pairs.shifts.int().tolist())
+    }
     assert {(j, i, -a, -b, -c) for i, j, a, b, c in forward} == forward
 
 
 def test_a_batch_a_script_and_a_saved_script_give_the_same_pairs(tmp_path):
     search = NeighborSearch(5.0)
-    batch = collate([atoms(4, (True, True, True)), atoms(3, (False, False, False)), atoms(1, (True, True, True))])
+    batch = collate(
+        [
+            atoms(4, (True, True, True)),
+            atoms(3, (False, False, False)),
+            atoms(1, (True, True, True)),
+        ]
+    )
     torch.jit.save(torch.jit.script(search), tmp_path / "search.pt")
-    total = sum(len(search(atoms(n, (p, p, p))).centers) for n, p in ((4, True), (3, False), (1, True)))
+    total = sum(
+        len(search(atoms(n, (p, p, p))).centers) for n, p in ((4, True), (3, False), (1, True))
+    )
     for module in (search, torch.jit.load(tmp_path / "search.pt")):
         pairs = module(batch)
         assert len(pairs.centers) == total
@@ -66,7 +78,10 @@ def test_second_derivatives_of_distances():
         return (1.0 / NeighborSearch(4.0)(moved).distances).sum()
 
     assert len(pairs.centers) > 10
-    inputs = (structure.positions.clone().requires_grad_(True), structure.cell.clone().requires_grad_(True))
+    inputs = (
+        structure.positions.clone().requires_grad_(True),
+        structure.cell.clone().requires_grad_(True),
+    )
     assert torch.autograd.gradcheck(sums, inputs)
     assert torch.autograd.gradgradcheck(sums, inputs)
 

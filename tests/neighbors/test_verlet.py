@@ -1,4 +1,5 @@
-"""A search with a skin finds the pairs of a fresh search: in dynamics, under barostats, wrapping, rewinds and other atoms."""
+"""A search with a skin finds the pairs of a fresh search: in dynamics, under barostats, wrapping,
+rewinds and other atoms."""
 
 import copy
 
@@ -19,13 +20,22 @@ def random(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def crystal(n: int = 24, pbc: tuple[bool, bool, bool] = (True, True, True), cell: torch.Tensor = CELL) -> Structure:
+def crystal(
+    n: int = 24, pbc: tuple[bool, bool, bool] = (True, True, True), cell: torch.Tensor = CELL
+) -> Structure:
     generator = torch.Generator().manual_seed(n)
-    return structure_of(torch.rand(n, 3, generator=generator, dtype=torch.float64) @ cell, torch.ones(n), cell, torch.tensor(pbc))
+    return structure_of(
+        torch.rand(n, 3, generator=generator, dtype=torch.float64) @ cell,
+        torch.ones(n),
+        cell,
+        torch.tensor(pbc),
+    )
 
 
 def triples(pairs) -> list[tuple[int, ...]]:
-    rows = zip(pairs.centers.tolist(), pairs.neighbors.tolist(), pairs.shifts.to(torch.int64).tolist())
+    rows = zip(
+        pairs.centers.tolist(), pairs.neighbors.tolist(), pairs.shifts.to(torch.int64).tolist()
+    )
     return sorted((i, j, *shift) for i, j, shift in rows)
 
 
@@ -35,10 +45,17 @@ def assert_fresh(search, structure: Structure) -> None:
     assert triples(kept) == triples(fresh)
     assert bool((kept.centers.diff() >= 0).all())
     positions, shifts = structure.positions, kept.shifts @ structure.cell[0]
-    torch.testing.assert_close(kept.vectors, positions[kept.neighbors] - positions[kept.centers] + shifts, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        kept.vectors,
+        positions[kept.neighbors] - positions[kept.centers] + shifts,
+        atol=1e-5,
+        rtol=0,
+    )
 
 
-@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, False, True), (False, False, False)])
+@pytest.mark.parametrize(
+    "pbc", [(True, True, True), (True, False, True), (False, False, True), (False, False, False)]
+)
 @pytest.mark.parametrize("scripted", [False, True], ids=["eager", "frozen"])
 def test_dynamics(pbc, scripted):
     """A random walk with a drift of all atoms, which needs no new search."""
@@ -53,7 +70,8 @@ def test_dynamics(pbc, scripted):
 
 
 def test_atoms_just_below_and_beyond_half_the_skin():
-    """Two atoms that approach each other from outside the list: the bound has nothing to spare for them."""
+    """Two atoms that approach each other from outside the list: the bound has nothing to spare for
+    them."""
     apart = torch.zeros(3, 3, dtype=torch.float64)
     apart[1, 0], apart[2, 1] = CUTOFF + SKIN + 1e-6, 40.0
     start = structure_of(apart, torch.ones(3))
@@ -83,12 +101,15 @@ def test_a_pair_that_a_cell_squeezed_along_one_edge_brings_into_reach(factor, se
     squeeze = torch.diag(torch.tensor([factor, 1.0, 1.0], dtype=torch.float64))
     assert_fresh(search, start._replace(positions=positions @ squeeze, cell=start.cell @ squeeze))
     assert int(search.searches) == searches
-    assert len(search(start._replace(positions=positions @ squeeze, cell=start.cell @ squeeze)).centers) == 2 * (searches - 1)
+    assert len(
+        search(start._replace(positions=positions @ squeeze, cell=start.cell @ squeeze)).centers
+    ) == 2 * (searches - 1)
 
 
 @pytest.mark.parametrize("pbc", [(True, True, True), (False, True, True)])
 def test_barostats(pbc):
-    """Isotropic, anisotropic and shear steps with atoms that move at the same time, there and back."""
+    """Isotropic, anisotropic and shear steps with atoms that move at the same time, there and
+    back."""
     search, start = NeighborSearch(CUTOFF, SKIN), crystal(40, pbc)
     for step in range(60):
         strain = 0.012 * random(3, 3, seed=step) * (step % 7)
@@ -122,7 +143,16 @@ def test_wrapped_atoms_need_no_search(pbc):
 def test_a_rewind_other_atoms_and_another_periodicity():
     search, first = NeighborSearch(CUTOFF, SKIN), crystal()
     far = first._replace(positions=first.positions + 1.5 * random(24, 3, seed=9))
-    for structure in (first, far, first, crystal(7), crystal(), crystal(pbc=(True, False, False)), crystal(7), first):
+    for structure in (
+        first,
+        far,
+        first,
+        crystal(7),
+        crystal(),
+        crystal(pbc=(True, False, False)),
+        crystal(7),
+        first,
+    ):
         assert_fresh(search, structure)
     batch = collate([crystal(7), crystal(5, (False, False, False))])
     assert triples(search(batch)) == triples(NeighborSearch(CUTOFF)(batch))
@@ -130,7 +160,8 @@ def test_a_rewind_other_atoms_and_another_periodicity():
 
 
 def test_the_other_image_of_a_cell_is_another_cell():
-    """A row of the cell replaced by an equivalent one: the lattice is the same, the integers are not."""
+    """A row of the cell replaced by an equivalent one: the lattice is the same, the integers are
+    not."""
     search, start = NeighborSearch(CUTOFF, SKIN), crystal()
     assert_fresh(search, start)
     other = start.cell.clone()
@@ -161,7 +192,10 @@ def test_derivatives_do_not_stop_at_the_list_and_nothing_of_them_is_kept():
     for called in (search, scripted):
         slopes = []
         for of in (called, NeighborSearch(CUTOFF)):
-            positions, cell = structure.positions.clone().requires_grad_(True), structure.cell.clone().requires_grad_(True)
+            positions, cell = (
+                structure.positions.clone().requires_grad_(True),
+                structure.cell.clone().requires_grad_(True),
+            )
             pairs = of(structure._replace(positions=positions, cell=cell))
             slopes.append(torch.autograd.grad((1.0 / pairs.distances).sum(), (positions, cell)))
         for ours, fresh in zip(*slopes):
@@ -174,10 +208,15 @@ def test_compiled_potentials_keep_lists_and_give_the_same_numbers():
     d3 = {"functional": "pbe", "cutoff": 5.0, "cn_cutoff": 5.0, "species": ["H"]}
     potential = build({"pqeq": {"protocol": "reaxnet", "cutoff": 5.0}, "d3": d3})
     compiled, structure = potential.compile_for_inference(), crystal(2)
-    structure = structure._replace(positions=torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], dtype=torch.float64) @ CELL)
+    structure = structure._replace(
+        positions=torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], dtype=torch.float64) @ CELL
+    )
     for step in range(3):
         moved = structure._replace(positions=structure.positions + 0.05 * random(2, 3, seed=step))
-        ours, expected = compiled.evaluate(moved, stress=True), potential.evaluate(moved, stress=True)
+        ours, expected = (
+            compiled.evaluate(moved, stress=True),
+            potential.evaluate(moved, stress=True),
+        )
         torch.testing.assert_close(ours.forces, expected.forces, atol=1e-9, rtol=0)
         torch.testing.assert_close(ours.stress, expected.stress, atol=1e-9, rtol=0)
     assert compiled.dispersion_search.cutoff == potential.dispersion_search.cutoff

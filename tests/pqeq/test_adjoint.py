@@ -1,4 +1,5 @@
-"""Derivatives through the converged charge solution, against central differences of the solution itself."""
+"""Derivatives through the converged charge solution, against central differences of the solution
+itself."""
 
 import pytest
 import torch
@@ -9,8 +10,15 @@ from openmm_pqeq.pqeq import PQEq
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS, parameters_as, solve_with_gradient
 from openmm_pqeq.structure import Structure, structure_of
 
-STEP = {"electronegativity": 1e-4, "hardness": 1e-4, "core_charge": 1e-4, "radius": 1e-5, "spring_constant": 1e-4}
-"""Steps for central differences: their error, of order step², stays below 1e-6 of the derivative."""
+STEP = {
+    "electronegativity": 1e-4,
+    "hardness": 1e-4,
+    "core_charge": 1e-4,
+    "radius": 1e-5,
+    "spring_constant": 1e-4,
+}
+"""Steps for central differences: their error, of order step², stays below 1e-6 of the
+derivative."""
 
 
 def tensor(values) -> torch.Tensor:
@@ -20,9 +28,15 @@ def tensor(values) -> torch.Tensor:
 def perovskite() -> Structure:
     """Ba Ti O O O in a triclinic cell, with a charge and in a field."""
     cell = tensor([[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]])
-    fractions = tensor([[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]])
+    fractions = tensor(
+        [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]]
+    )
     return structure_of(
-        fractions @ cell, torch.tensor([56, 22, 8, 8, 8]), cell, total_charge=0.3, field=tensor([0.02, -0.01, 0.03])
+        fractions @ cell,
+        torch.tensor([56, 22, 8, 8, 8]),
+        cell,
+        total_charge=0.3,
+        field=tensor([0.02, -0.01, 0.03]),
     )
 
 
@@ -39,7 +53,8 @@ CASES = {"crystal": (perovskite, "ewald"), "molecule": (water, "direct")}
 
 
 def observed(pqeq: PQEq, structure: Structure, what: str) -> torch.Tensor:
-    """Charges, shells, energy, or forces at the solution, with their derivatives in the parameters."""
+    """Charges, shells, energy, or forces at the solution, with their derivatives in the
+    parameters."""
     positions = structure.positions.detach().requires_grad_(True)
     structure = structure._replace(positions=positions)
     pairs = NeighborSearch(6.0)(structure)
@@ -57,8 +72,9 @@ def observed(pqeq: PQEq, structure: Structure, what: str) -> torch.Tensor:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_derivatives_in_a_parameter_are_those_of_the_solution(name, case):
-    """A weighted sum of charges, shells, energy and forces, differentiated in one parameter of every element, against central
-    differences of full solutions: to 1e-6 per unit of the parameter, where the derivatives are 0.01 to 10."""
+    """A weighted sum of charges, shells, energy and forces, differentiated in one parameter of
+    every element, against central differences of full solutions: to 1e-6 per unit of the parameter,
+    where the derivatives are 0.01 to 10."""
     make, protocol = CASES[case]
     structure, pqeq = make(), pqeq_of(protocol)
     own = getattr(pqeq, name)
@@ -80,11 +96,15 @@ def test_derivatives_in_a_parameter_are_those_of_the_solution(name, case):
             unit = torch.zeros_like(own)
             unit[z] = STEP[name]
             expected = (loss(own + unit) - loss(own - unit)).item() / (2 * STEP[name])
-            assert float(found[z]) == pytest.approx(expected, abs=1e-6 * max(1.0, abs(expected))), (what, z)
+            assert float(found[z]) == pytest.approx(expected, abs=1e-6 * max(1.0, abs(expected))), (
+                what,
+                z,
+            )
 
 
 def test_the_solution_moves_with_positions_and_field_where_asked():
-    """`geometry=True`: charges and shells against central differences in positions (1e-4 Å) and field, to 1e-6."""
+    """`geometry=True`: charges and shells against central differences in positions (1e-4 Å) and
+    field, to 1e-6."""
     structure, pqeq = perovskite(), pqeq_of("ewald")
     generator = torch.Generator().manual_seed(2)
     weight_q = torch.randn(5, dtype=torch.float64, generator=generator)
@@ -92,7 +112,9 @@ def test_the_solution_moves_with_positions_and_field_where_asked():
 
     def loss(positions: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
         moved = structure._replace(positions=positions, field=field)
-        charges, shells = solve_with_gradient(pqeq, moved, NeighborSearch(6.0)(moved), geometry=True)
+        charges, shells = solve_with_gradient(
+            pqeq, moved, NeighborSearch(6.0)(moved), geometry=True
+        )
         return (charges * weight_q).sum() + (shells * weight_s).sum()
 
     positions = structure.positions.clone().requires_grad_(True)
@@ -101,17 +123,24 @@ def test_the_solution_moves_with_positions_and_field_where_asked():
     for index in [(0, 0), (1, 2), (3, 1)]:
         shift = torch.zeros_like(positions)
         shift[index] = 1e-4
-        expected = (loss(structure.positions + shift, structure.field) - loss(structure.positions - shift, structure.field)) / 2e-4
+        expected = (
+            loss(structure.positions + shift, structure.field)
+            - loss(structure.positions - shift, structure.field)
+        ) / 2e-4
         assert float(found[0][index]) == pytest.approx(expected.item(), abs=1e-6)
     for axis in range(3):
         shift = torch.zeros_like(field)
         shift[0, axis] = 1e-4
-        expected = (loss(structure.positions, structure.field + shift) - loss(structure.positions, structure.field - shift)) / 2e-4
+        expected = (
+            loss(structure.positions, structure.field + shift)
+            - loss(structure.positions, structure.field - shift)
+        ) / 2e-4
         assert float(found[1][0, axis]) == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_forces_are_those_of_the_potential_and_charges_keep_their_sum():
-    """The force from a solution with gradients is −dE/dr at fixed charges and shells, to 1e-9 eV/Å, and Σq = Q to 1e-12 e."""
+    """The force from a solution with gradients is −dE/dr at fixed charges and shells, to 1e-9 eV/Å,
+    and Σq = Q to 1e-12 e."""
     structure = perovskite()._replace(field=torch.zeros(1, 3, dtype=torch.float64))
     potential = build({"pqeq": {"protocol": "ewald", "tolerance": 1e-11}})
     expected = potential.evaluate(structure, forces=True).forces
@@ -135,7 +164,13 @@ def test_what_cannot_be_differentiated_is_refused():
     with pytest.raises(ValueError, match="has no minimum"):
         solve_with_gradient(build({"pqeq": {"protocol": "reaxnet"}}).pqeq, structure, pairs)
     pqeq = pqeq_of("direct")
-    with pytest.raises(ValueError, match="expected names among"), parameters_as(pqeq, {"width": pqeq.radius}):
+    with (
+        pytest.raises(ValueError, match="expected names among"),
+        parameters_as(pqeq, {"width": pqeq.radius}),
+    ):
         pass
-    with pytest.raises(ValueError, match=r"expected shape \(119,\)"), parameters_as(pqeq, {"radius": pqeq.radius[:4]}):
+    with (
+        pytest.raises(ValueError, match=r"expected shape \(119,\)"),
+        parameters_as(pqeq, {"radius": pqeq.radius[:4]}),
+    ):
         pass

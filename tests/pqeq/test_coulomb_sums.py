@@ -1,4 +1,5 @@
-"""The Coulomb sums against exact ones: direct sum over waves and mesh, and the derivatives that the charge solver uses."""
+"""The Coulomb sums against exact ones: direct sum over waves and mesh, and the derivatives that the
+charge solver uses."""
 
 import math
 
@@ -8,17 +9,23 @@ from pqeq_structures import FIELD, TIGHT, periodic_along, perovskite, potential_
 
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters
-from openmm_pqeq.pqeq.coulomb.kernels import coulomb_radial_near_zero, coulomb_radial_reference, tapered_coulomb
+from openmm_pqeq.pqeq.coulomb.kernels import (
+    coulomb_radial_near_zero,
+    coulomb_radial_reference,
+    tapered_coulomb,
+)
 from openmm_pqeq.pqeq.minimum.problem import linearize, product
 from openmm_pqeq.structure import ATOMIC_NUMBERS, structure_of
 
 
 @pytest.mark.parametrize("protocol", ["ewald", "pme"])
 @pytest.mark.parametrize(
-    ("cutoff", "tolerance", "error"), [(6.0, 1e-10, 1e-9), (9.0, 1e-10, 1e-9), (12.0, 1e-10, 1e-9), (6.0, 1e-5, 1e-5)]
+    ("cutoff", "tolerance", "error"),
+    [(6.0, 1e-10, 1e-9), (9.0, 1e-10, 1e-9), (12.0, 1e-10, 1e-9), (6.0, 1e-5, 1e-5)],
 )
 def test_energy_of_four_atoms_with_very_different_widths(protocol, cutoff, tolerance, error):
-    """The sum over all k with the true widths is −2.861134663504584 eV, computed independently; the cutoff sets κ."""
+    """The sum over all k with the true widths is −2.861134663504584 eV, computed independently; the
+    cutoff sets κ."""
     radius = {"Cs": 2.984, "Cl": 0.994, "H": 0.371, "Na": 2.085}
     cell = tensor([[7.0, 0.0, 0.0], [1.2, 6.5, 0.0], [0.5, -0.8, 7.3]])
     positions = tensor(
@@ -37,9 +44,18 @@ def test_energy_of_four_atoms_with_very_different_widths(protocol, cutoff, toler
             [0.1366463470549686, -0.06651946734866136, 0.035151007009301974],
         ]
     )
-    charges = tensor([1.0704057182016948, 0.26094783431076074, -0.5765637128039223, -0.7547898397085333])
-    values = {"electronegativity": 0.0, "hardness": 10.0, "core_charge": 1.0, "spring_constant": 300.0}
-    parameters = resolve_parameters({symbol: {**values, "radius": r} for symbol, r in radius.items()})
+    charges = tensor(
+        [1.0704057182016948, 0.26094783431076074, -0.5765637128039223, -0.7547898397085333]
+    )
+    values = {
+        "electronegativity": 0.0,
+        "hardness": 10.0,
+        "core_charge": 1.0,
+        "spring_constant": 300.0,
+    }
+    parameters = resolve_parameters(
+        {symbol: {**values, "radius": r} for symbol, r in radius.items()}
+    )
     model = PQEq(parameters, protocol, cutoff=cutoff, tolerance=tolerance)
     structure = structure_of(positions, torch.tensor([ATOMIC_NUMBERS[s] for s in radius]), cell)
     problem = model.problem(structure, NeighborSearch(cutoff)(structure))
@@ -48,10 +64,26 @@ def test_energy_of_four_atoms_with_very_different_widths(protocol, cutoff, toler
 
 
 MADELUNG = {
-    # lattice vectors, ions as (fraction, charge), distance of nearest neighbours, constant for that distance; Kittel, table 3.3
-    "NaCl": ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], [((0, 0, 0), 1), ((0.5, 0.5, 0.5), -1)], 1.0, 1.7475645946),
-    "CsCl": ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [((0, 0, 0), 1), ((0.5, 0.5, 0.5), -1)], math.sqrt(3) / 2, 1.7626747731),
-    "ZnS": ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], [((0, 0, 0), 1), ((0.25, 0.25, 0.25), -1)], math.sqrt(3) / 2, 1.6380550533),
+    # lattice vectors, ions as (fraction, charge), distance of nearest neighbours, constant for that
+    # distance; Kittel, table 3.3
+    "NaCl": (
+        [[0, 1, 1], [1, 0, 1], [1, 1, 0]],
+        [((0, 0, 0), 1), ((0.5, 0.5, 0.5), -1)],
+        1.0,
+        1.7475645946,
+    ),
+    "CsCl": (
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [((0, 0, 0), 1), ((0.5, 0.5, 0.5), -1)],
+        math.sqrt(3) / 2,
+        1.7626747731,
+    ),
+    "ZnS": (
+        [[0, 1, 1], [1, 0, 1], [1, 1, 0]],
+        [((0, 0, 0), 1), ((0.25, 0.25, 0.25), -1)],
+        math.sqrt(3) / 2,
+        1.6380550533,
+    ),
 }
 
 
@@ -59,7 +91,13 @@ MADELUNG = {
 @pytest.mark.parametrize("name", MADELUNG)
 def test_madelung_constants_with_narrow_charges(name, protocol):
     lattice, ions, neighbor, constant = MADELUNG[name]
-    values = {"electronegativity": 0.0, "hardness": 200.0, "core_charge": 0.0, "radius": 0.1, "spring_constant": 0.0}
+    values = {
+        "electronegativity": 0.0,
+        "hardness": 200.0,
+        "core_charge": 0.0,
+        "radius": 0.1,
+        "spring_constant": 0.0,
+    }
     model = PQEq(resolve_parameters({"Na": values}), protocol, cutoff=8.0, tolerance=TIGHT)
     cell = 2.0 * tensor(lattice)
     positions = tensor([fraction for fraction, _ in ions]) @ cell
@@ -71,20 +109,28 @@ def test_madelung_constants_with_narrow_charges(name, protocol):
 
 
 def test_fitted_sets_have_names():
-    assert [sorted(resolve_parameters(name)) for name in ("batio3", "sio2")] == [["Ba", "O", "Ti"], ["O", "Si"]]
+    assert [sorted(resolve_parameters(name)) for name in ("batio3", "sio2")] == [
+        ["Ba", "O", "Ti"],
+        ["O", "Si"],
+    ]
     assert resolve_parameters("qm7b")["O"].hardness > 0
 
 
 def test_radial_derivatives_are_those_of_the_value():
     distance = torch.linspace(0.4, 12.0, 40, dtype=torch.float64).requires_grad_(True)
     gamma = torch.linspace(0.11, 0.9, 40, dtype=torch.float64)
-    for radial in (coulomb_radial_reference(distance, gamma), tapered_coulomb(distance, gamma, 12.5)):
+    for radial in (
+        coulomb_radial_reference(distance, gamma),
+        tapered_coulomb(distance, gamma, 12.5),
+    ):
         value, first = radial[0], radial[1]
         (slope,) = torch.autograd.grad(value.sum(), distance, create_graph=True)
         torch.testing.assert_close(first * distance, slope, atol=1e-12, rtol=1e-10)
         if len(radial) == 3:
             (curvature,) = torch.autograd.grad(slope.sum(), distance)
-            torch.testing.assert_close(radial[2] * distance**2, curvature - first, atol=1e-10, rtol=1e-8)
+            torch.testing.assert_close(
+                radial[2] * distance**2, curvature - first, atol=1e-10, rtol=1e-8
+            )
 
 
 def test_series_near_zero_meets_the_closed_form():
@@ -95,7 +141,9 @@ def test_series_near_zero_meets_the_closed_form():
         far = coulomb_radial_reference(tensor([r]), torch.ones(1, dtype=torch.float64))
         for a, b in zip(near, far):
             assert abs(float(a - b)) < 1e-11 * (1 + abs(float(b)))
-    at_zero = coulomb_radial_near_zero(torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)).value
+    at_zero = coulomb_radial_near_zero(
+        torch.zeros(1, 3, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    ).value
     assert abs(float(at_zero) - 14.399645 * 2 / math.sqrt(math.pi)) < 1e-12
 
 

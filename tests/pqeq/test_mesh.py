@@ -1,4 +1,5 @@
-"""The particle mesh: splines, equality with the direct sum at default settings, continuity, and its one-derivative form."""
+"""The particle mesh: splines, equality with the direct sum at default settings, continuity, and its
+one-derivative form."""
 
 import math
 
@@ -17,9 +18,16 @@ def rock_salt(numbers: tuple[int, int], side: float, seed: int = 1, repeat: int 
     sites = torch.cat([corners, corners + tensor([0.5, 0, 0])])
     cells = torch.cartesian_prod(*[torch.arange(repeat, dtype=torch.float64)] * 3)
     positions = side * (sites[None] + cells[:, None]).reshape(-1, 3)
-    noise = torch.randn(positions.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noise = torch.randn(
+        positions.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     elements = torch.tensor([numbers[0]] * 4 + [numbers[1]] * 4).repeat(repeat**3)
-    return structure_of(positions + 0.08 * noise, elements, repeat * side * torch.eye(3, dtype=torch.float64), field=FIELD)
+    return structure_of(
+        positions + 0.08 * noise,
+        elements,
+        repeat * side * torch.eye(3, dtype=torch.float64),
+        field=FIELD,
+    )
 
 
 def waters() -> Structure:
@@ -27,9 +35,14 @@ def waters() -> Structure:
     generator = torch.Generator().manual_seed(3)
     molecule = tensor([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
     places = 3.1 * torch.cartesian_prod(*[torch.arange(2, dtype=torch.float64)] * 3)
-    turned = [molecule @ torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))[0] for _ in places]
+    turned = [
+        molecule @ torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))[0]
+        for _ in places
+    ]
     positions = torch.cat([place + m for place, m in zip(places, turned)])
-    return structure_of(positions, torch.tensor([8, 1, 1] * 8), 6.2 * torch.eye(3, dtype=torch.float64))
+    return structure_of(
+        positions, torch.tensor([8, 1, 1] * 8), 6.2 * torch.eye(3, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("order", [4, 5, 8])
@@ -48,18 +61,35 @@ def test_reading_is_the_transpose_of_putting_and_the_derivatives_follow():
     """More points than a block has would take long; points beyond the mesh's edges are in it."""
     grid = Grid(2, [5, 6, 8], 6)
     generator = torch.Generator().manual_seed(2)
-    u = (20.0 * torch.rand(9, 3, generator=generator, dtype=torch.float64) - 8.0).requires_grad_(True)
+    u = (20.0 * torch.rand(9, 3, generator=generator, dtype=torch.float64) - 8.0).requires_grad_(
+        True
+    )
     points = Points(u, torch.tensor([0, 1] * 4 + [0]))
-    q, d = torch.randn(9, generator=generator, dtype=torch.float64), torch.randn(9, 3, generator=generator, dtype=torch.float64)
+    q, d = (
+        torch.randn(9, generator=generator, dtype=torch.float64),
+        torch.randn(9, 3, generator=generator, dtype=torch.float64),
+    )
     field = torch.randn(2, 5, 6, 8, generator=generator, dtype=torch.float64)
     value, slope = read(grid, points, field)
-    torch.testing.assert_close((put(grid, points, q, None) * field).sum(), (q * value).sum(), atol=1e-12, rtol=0)
-    torch.testing.assert_close((put(grid, points, q, d) * field).sum(), (q * value).sum() + (d * slope).sum(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        (put(grid, points, q, None) * field).sum(), (q * value).sum(), atol=1e-12, rtol=0
+    )
+    torch.testing.assert_close(
+        (put(grid, points, q, d) * field).sum(),
+        (q * value).sum() + (d * slope).sum(),
+        atol=1e-12,
+        rtol=0,
+    )
     (from_value,) = torch.autograd.grad(value.sum(), u, create_graph=True)
     torch.testing.assert_close(slope, from_value, atol=1e-12, rtol=0)
     bend = read_bend(grid, points, field)
     for a in range(3):
-        torch.testing.assert_close(bend[:, a], torch.autograd.grad(slope[:, a].sum(), u, retain_graph=True)[0], atol=1e-12, rtol=0)
+        torch.testing.assert_close(
+            bend[:, a],
+            torch.autograd.grad(slope[:, a].sum(), u, retain_graph=True)[0],
+            atol=1e-12,
+            rtol=0,
+        )
 
 
 CRYSTALS = [
@@ -74,7 +104,11 @@ CRYSTALS = [
 ]
 
 
-@pytest.mark.parametrize("structure", CRYSTALS, ids=["NaCl", "CsF", "KBr", "water", "charged", "slab", "wide slab", "wire"])
+@pytest.mark.parametrize(
+    "structure",
+    CRYSTALS,
+    ids=["NaCl", "CsF", "KBr", "water", "charged", "slab", "wide slab", "wire"],
+)
 def test_the_mesh_is_the_direct_sum_at_default_settings(structure):
     """1e-6 e, 1e-6 eV/atom, 1e-5 eV/Å: what the default tolerance of 1e-5 promises."""
     n = len(structure.numbers)
@@ -87,35 +121,58 @@ def test_the_mesh_is_the_direct_sum_at_default_settings(structure):
 
 
 @pytest.mark.parametrize(
-    "structure", [CRYSTALS[3], CRYSTALS[4], CRYSTALS[5], CRYSTALS[7]], ids=["water", "charged", "slab", "wire"]
+    "structure",
+    [CRYSTALS[3], CRYSTALS[4], CRYSTALS[5], CRYSTALS[7]],
+    ids=["water", "charged", "slab", "wire"],
 )
 def test_the_form_for_dynamics_has_the_same_energy_forces_and_stress(structure):
     potential = potential_of("pme", tolerance=1e-6)
-    full, once = potential.evaluate(structure, stress=True), potential.compile_for_inference().evaluate(structure, stress=True)
+    full, once = (
+        potential.evaluate(structure, stress=True),
+        potential.compile_for_inference().evaluate(structure, stress=True),
+    )
     torch.testing.assert_close(once.energy, full.energy, atol=1e-9, rtol=0)
     torch.testing.assert_close(once.forces, full.forces, atol=1e-9, rtol=0)
     torch.testing.assert_close(once.stress, full.stress, atol=1e-9, rtol=0)
 
 
 def test_the_energy_is_continuous_under_a_volume_scan():
-    """Third differences of a smooth curve in steps of 0.1 % are below 1e-8 eV/atom; another mesh would show as 1e-6."""
-    potential, crystal = potential_of("pme", tolerance=1e-5).compile_for_inference(), rock_salt((11, 17), 5.64)
+    """Third differences of a smooth curve in steps of 0.1 % are below 1e-8 eV/atom; another mesh
+    would show as 1e-6."""
+    potential, crystal = (
+        potential_of("pme", tolerance=1e-5).compile_for_inference(),
+        rock_salt((11, 17), 5.64),
+    )
     energies = []
     for step in range(-30, 31):
         scale = 1.0 + 0.001 * step
-        energies.append(energy_of(potential, crystal._replace(positions=scale * crystal.positions, cell=scale * crystal.cell)))
+        energies.append(
+            energy_of(
+                potential,
+                crystal._replace(positions=scale * crystal.positions, cell=scale * crystal.cell),
+            )
+        )
     assert float(tensor(energies).diff(n=3).abs().max()) / len(crystal.numbers) < 1e-8
 
 
 def test_a_mesh_is_kept_while_it_has_room():
-    """Within the tenth that a plan leaves the mesh is that of the first volume, also where a new plan would be another."""
-    kept, crystal = potential_of("pme", tolerance=1e-5).compile_for_inference(), rock_salt((11, 17), 5.64)
+    """Within the tenth that a plan leaves the mesh is that of the first volume, also where a new
+    plan would be another."""
+    kept, crystal = (
+        potential_of("pme", tolerance=1e-5).compile_for_inference(),
+        rock_salt((11, 17), 5.64),
+    )
     sizes = []
     for scale in (1.0, 1.08, 1.0, 1.3):
         fresh = potential_of("pme", tolerance=1e-5).compile_for_inference()
         for potential in (kept, fresh):
-            energy_of(potential, crystal._replace(positions=scale * crystal.positions, cell=scale * crystal.cell))
-        sizes.append((kept.pqeq.lattice.planned_size.tolist(), fresh.pqeq.lattice.planned_size.tolist()))
+            energy_of(
+                potential,
+                crystal._replace(positions=scale * crystal.positions, cell=scale * crystal.cell),
+            )
+        sizes.append(
+            (kept.pqeq.lattice.planned_size.tolist(), fresh.pqeq.lattice.planned_size.tolist())
+        )
     first = sizes[0][0]
     assert [of_kept for of_kept, _ in sizes[:3]] == [first] * 3
     assert sizes[1][1] != first
@@ -124,10 +181,14 @@ def test_a_mesh_is_kept_while_it_has_room():
 
 @pytest.mark.parametrize("order", [4, 6, 8])
 def test_the_shortest_waves_of_a_mesh_count_with_their_aliases(order):
-    """At half the points per wave, k and its alias −k have the same weight (2/π)ᵖ: their sum is twice that, and the next 3⁻²ᵖ."""
+    """At half the points per wave, k and its alias −k have the same weight (2/π)ᵖ: their sum is
+    twice that, and the next 3⁻²ᵖ."""
     like = torch.zeros(1, dtype=torch.float64)
     found = float(deconvolution(12, order, like)[6])
-    assert abs(found / (2 * (2 / math.pi) ** order * (1 + 3 ** (-2 * order) + 5 ** (-2 * order))) - 1) < 1e-5
+    assert (
+        abs(found / (2 * (2 / math.pi) ** order * (1 + 3 ** (-2 * order) + 5 ** (-2 * order))) - 1)
+        < 1e-5
+    )
     assert abs(float(deconvolution(12, order, like)[0]) - 1) < 1e-12
 
 
@@ -141,4 +202,12 @@ def test_narrow_pairs_take_part_in_real_space():
 
 
 def test_sizes_of_meshes_are_even_and_smooth():
-    assert [smooth_size(n) for n in (0.3, 2.0, 6.1, 7.0, 13.9, 26.0, 49.0)] == [2, 2, 8, 8, 16, 30, 50]
+    assert [smooth_size(n) for n in (0.3, 2.0, 6.1, 7.0, 13.9, 26.0, 49.0)] == [
+        2,
+        2,
+        8,
+        8,
+        16,
+        30,
+        50,
+    ]

@@ -1,4 +1,5 @@
-"""The native mesh operators equal their torch references, for every order and edge, and leave derivatives to them."""
+"""The native mesh operators equal their torch references, for every order and edge, and leave
+derivatives to them."""
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ pytestmark = [
 ]
 
 SINGLE, DOUBLE = torch.float32, torch.float64
-# One ulp of sums of a few thousand terms of order one. The references differentiate splines by differences of lower ones, as the
-# operators do.
+# One ulp of sums of a few thousand terms of order one. The references differentiate splines by
+# differences of lower ones, as the operators do.
 TOLERANCE = {SINGLE: 2e-5, DOUBLE: 1e-13}
 
 GRIDS = {
@@ -30,7 +31,9 @@ GRIDS = {
 def points_on(grid: Grid, n: int = 40, dtype: torch.dtype = DOUBLE, seed: int = 1) -> Points:
     """Points in the mesh and up to two periods outside, some exactly on nodes."""
     generator = torch.Generator().manual_seed(seed)
-    u = (5.0 * torch.rand(n, 3, generator=generator, dtype=DOUBLE) - 2.0) * torch.tensor(grid.size, dtype=DOUBLE)
+    u = (5.0 * torch.rand(n, 3, generator=generator, dtype=DOUBLE) - 2.0) * torch.tensor(
+        grid.size, dtype=DOUBLE
+    )
     u[: n // 8] = u[: n // 8].round()
     return Points(u.to(dtype), torch.randint(grid.channels, (n,), generator=generator))
 
@@ -44,8 +47,12 @@ def assert_equal_to_the_references(grid: Grid, points: Points, dtype: torch.dtyp
     values, moved = numbers(n, dtype=dtype), numbers(n, 3, dtype=dtype, seed=3)
     field = numbers(grid.channels, *grid.size, dtype=dtype, seed=4)
     for dipoles in (None, moved):
-        ours = torch.ops.openmm_pqeq.mesh_put(points.u, points.channel, values, dipoles, grid.channels, grid.size, grid.order)
-        torch.testing.assert_close(ours, splines.put_reference(grid, points, values, dipoles), **close)
+        ours = torch.ops.openmm_pqeq.mesh_put(
+            points.u, points.channel, values, dipoles, grid.channels, grid.size, grid.order
+        )
+        torch.testing.assert_close(
+            ours, splines.put_reference(grid, points, values, dipoles), **close
+        )
     value, slope = torch.ops.openmm_pqeq.mesh_read(field, points.u, points.channel, grid.order)
     expected_value, expected_slope = splines.read_reference(grid, points, field)
     torch.testing.assert_close(value, expected_value, **close)
@@ -67,11 +74,18 @@ def test_one_point_and_points_of_one_channel():
 
 
 def test_no_points():
-    none, channel, field = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), torch.ones(2, 4, 5, 6)
+    none, channel, field = (
+        torch.zeros(0, 3),
+        torch.zeros(0, dtype=torch.int64),
+        torch.ones(2, 4, 5, 6),
+    )
     mesh = torch.ops.openmm_pqeq.mesh_put(none, channel, torch.zeros(0), none, 2, [4, 5, 6], 8)
     assert mesh.shape == (2, 4, 5, 6)
     assert not mesh.any()
-    assert [x.shape for x in torch.ops.openmm_pqeq.mesh_read(field, none, channel, 8)] == [(0,), (0, 3)]
+    assert [x.shape for x in torch.ops.openmm_pqeq.mesh_read(field, none, channel, 8)] == [
+        (0,),
+        (0, 3),
+    ]
     assert torch.ops.openmm_pqeq.mesh_read_bend(field, none, channel, 8).shape == (0, 3, 3)
 
 
@@ -80,21 +94,34 @@ def test_arrays_that_are_not_contiguous():
     points = points_on(grid)
     turned = Points(points.u.t().contiguous().t(), points.channel)
     field = numbers(1, 13, 9, 11).permute(0, 3, 2, 1)
-    for strided, plain in zip(splines.read_native(grid, turned, field), splines.read_native(grid, points, field.contiguous())):
+    for strided, plain in zip(
+        splines.read_native(grid, turned, field),
+        splines.read_native(grid, points, field.contiguous()),
+    ):
         assert torch.equal(strided, plain)
 
 
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
 def test_two_threads_give_the_numbers_of_one(dtype):
     grid = GRIDS["order of dynamics"]
-    points, values, moved = points_on(grid, 500, dtype), numbers(500, dtype=dtype), numbers(500, 3, dtype=dtype)
+    points, values, moved = (
+        points_on(grid, 500, dtype),
+        numbers(500, dtype=dtype),
+        numbers(500, 3, dtype=dtype),
+    )
     field, before = numbers(3, 16, 18, 20, dtype=dtype), torch.get_num_threads()
     made = []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             put = splines.put_native(grid, points, values, moved)
-            made.append([put, *splines.read_native(grid, points, field), splines.read_bend_native(grid, points, field)])
+            made.append(
+                [
+                    put,
+                    *splines.read_native(grid, points, field),
+                    splines.read_bend_native(grid, points, field),
+                ]
+            )
     finally:
         torch.set_num_threads(before)
     for one, two in zip(*made):
@@ -108,7 +135,11 @@ def test_points_that_are_nowhere_have_no_numbers_and_leave_the_others_alone(bad,
     points, field = points_on(grid, dtype=dtype), numbers(3, 16, 18, 20, dtype=dtype)
     lost = Points(points.u.clone(), points.channel)
     lost.u[7] = bad
-    assert not splines.put_native(grid, lost, numbers(40, dtype=dtype), numbers(40, 3, dtype=dtype)).isfinite().all()
+    assert (
+        not splines.put_native(grid, lost, numbers(40, dtype=dtype), numbers(40, 3, dtype=dtype))
+        .isfinite()
+        .all()
+    )
     for ours, expected in zip(
         [*splines.read_native(grid, lost, field), splines.read_bend_native(grid, lost, field)],
         [*splines.read_native(grid, points, field), splines.read_bend_native(grid, points, field)],
@@ -118,24 +149,40 @@ def test_points_that_are_nowhere_have_no_numbers_and_leave_the_others_alone(bad,
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not ops.has_kernel("mesh_put", "CUDA"), reason="mesh_put: the library was built without CUDA kernels")
+@pytest.mark.skipif(
+    not ops.has_kernel("mesh_put", "CUDA"),
+    reason="mesh_put: the library was built without CUDA kernels",
+)
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_cuda_gives_what_the_cpu_gives_and_the_same_in_every_run(grid, dtype):
-    points, values, moved = points_on(grid, 500, dtype), numbers(500, dtype=dtype), numbers(500, 3, dtype=dtype)
+    points, values, moved = (
+        points_on(grid, 500, dtype),
+        numbers(500, dtype=dtype),
+        numbers(500, 3, dtype=dtype),
+    )
     field = numbers(grid.channels, *grid.size, dtype=dtype)
 
     def made(device: str) -> list[torch.Tensor]:
         at, mesh = Points(points.u.to(device), points.channel.to(device)), field.to(device)
         charges, dipoles = values.to(device), moved.to(device)
-        put = [splines.put_native(grid, at, charges, None), splines.put_native(grid, at, charges, dipoles)]
-        return [*put, *splines.read_native(grid, at, mesh), splines.read_bend_native(grid, at, mesh)]
+        put = [
+            splines.put_native(grid, at, charges, None),
+            splines.put_native(grid, at, charges, dipoles),
+        ]
+        return [
+            *put,
+            *splines.read_native(grid, at, mesh),
+            splines.read_bend_native(grid, at, mesh),
+        ]
 
     for ours, again, expected in zip(made("cuda"), made("cuda"), made("cpu")):
         assert ours.is_cuda
         assert torch.equal(ours, again)
         # up to 500 points on a node, and kernels that fuse other products with sums
-        torch.testing.assert_close(ours.cpu(), expected, atol=30 * TOLERANCE[dtype], rtol=30 * TOLERANCE[dtype])
+        torch.testing.assert_close(
+            ours.cpu(), expected, atol=30 * TOLERANCE[dtype], rtol=30 * TOLERANCE[dtype]
+        )
 
 
 def test_derivatives_come_from_the_references():
@@ -144,23 +191,32 @@ def test_derivatives_come_from_the_references():
     points, values = points_on(grid, 6), numbers(6)
     u = points.u.clone().requires_grad_(True)
     moving, field = Points(u, points.channel), numbers(2, *grid.size)
-    for read, reference in ((splines.read, splines.read_reference), (splines.read_bend, splines.read_bend_reference)):
+    for read, reference in (
+        (splines.read, splines.read_reference),
+        (splines.read_bend, splines.read_bend_reference),
+    ):
         ours, expected = read(grid, moving, field), reference(grid, moving, field)
         (slope,) = torch.autograd.grad(ours[0].sum(), u)
-        torch.testing.assert_close(slope, torch.autograd.grad(expected[0].sum(), u)[0], atol=1e-13, rtol=0)
+        torch.testing.assert_close(
+            slope, torch.autograd.grad(expected[0].sum(), u)[0], atol=1e-13, rtol=0
+        )
     assert splines.put(grid, moving, values, None).requires_grad
     assert splines.put(grid, points, values.clone().requires_grad_(True), None).requires_grad
     assert splines.put(grid, points, values, numbers(6, 3).requires_grad_(True)).requires_grad
     with pytest.raises(RuntimeError, match="no derivatives; detach the inputs"):
         torch.ops.openmm_pqeq.mesh_put(u, points.channel, values, None, 2, grid.size, grid.order)
     with torch.no_grad():
-        native = torch.ops.openmm_pqeq.mesh_put(u, points.channel, values, None, 2, grid.size, grid.order)
+        native = torch.ops.openmm_pqeq.mesh_put(
+            u, points.channel, values, None, 2, grid.size, grid.order
+        )
         assert torch.equal(splines.put(grid, moving, values, None), native)
 
 
 def test_frozen_scripts_know_when_they_are_differentiated():
     class Twice(torch.nn.Module):
-        def forward(self, u: torch.Tensor, channel: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+        def forward(
+            self, u: torch.Tensor, channel: torch.Tensor, field: torch.Tensor
+        ) -> torch.Tensor:
             points, grid = Points(u, channel), Grid(2, [7, 9, 8], 5)
             with torch.no_grad():
                 held = splines.read(grid, points, field)[0]
@@ -192,7 +248,12 @@ def test_frozen_scripts_know_when_they_are_differentiated():
     ids=["u", "channel", "number of values", "dtype", "moved", "size", "order"],
 )
 def test_arguments_that_do_not_fit_are_named(change, message):
-    given = {"u": torch.zeros(3, 3), "channel": torch.zeros(3, dtype=torch.int64), "values": torch.zeros(3), "moved": None}
+    given = {
+        "u": torch.zeros(3, 3),
+        "channel": torch.zeros(3, dtype=torch.int64),
+        "values": torch.zeros(3),
+        "moved": None,
+    }
     given |= {"channels": 2, "size": [4, 4, 4], "order": 8} | change
     with pytest.raises((ValueError, RuntimeError), match=message):
         torch.ops.openmm_pqeq.mesh_put(*given.values())

@@ -10,14 +10,19 @@ from openmm_pqeq.response import response
 from openmm_pqeq.structure import Structure, collate, structure_of
 
 
-@pytest.mark.parametrize(("structure", "charge"), [(perovskite(0.0), 0.0), (perovskite(1.5), 1.5), (water(-1.0), -1.0)])
+@pytest.mark.parametrize(
+    ("structure", "charge"), [(perovskite(0.0), 0.0), (perovskite(1.5), 1.5), (water(-1.0), -1.0)]
+)
 def test_charges_add_up_and_their_potentials_are_equal(structure, charge):
     model = potential_of("ewald").pqeq
     pairs = NeighborSearch(6.0)(structure)
     solution = model(structure, pairs, structure.positions)
     assert abs(float(solution.charges.sum()) - charge) < 1e-12
     problem = model.problem(structure, pairs)
-    q, s = solution.charges.clone().requires_grad_(True), solution.shells.clone().requires_grad_(True)
+    q, s = (
+        solution.charges.clone().requires_grad_(True),
+        solution.shells.clone().requires_grad_(True),
+    )
     slope = torch.autograd.grad(model.energy(problem, q, s), (q, s))
     assert float((slope[0] - slope[0].mean()).abs().max()) < TIGHT
     assert float(slope[1].abs().max()) < TIGHT
@@ -26,7 +31,16 @@ def test_charges_add_up_and_their_potentials_are_equal(structure, charge):
 CASES = [
     ("ewald", "shell", perovskite(0.0, FIELD)),
     ("ewald", "shell", perovskite(1.5, FIELD)),
-    ("ewald", "shell", structure_of(torch.zeros(1, 3, dtype=torch.float64), torch.tensor([11]), tensor(CELL), total_charge=0.5)),
+    (
+        "ewald",
+        "shell",
+        structure_of(
+            torch.zeros(1, 3, dtype=torch.float64),
+            torch.tensor([11]),
+            tensor(CELL),
+            total_charge=0.5,
+        ),
+    ),
     ("reaxnet", "shell", water(0.0, FIELD)),
     ("reaxnet", "full", water(1.0, FIELD)),
     ("direct", "shell", water(1.0, FIELD)),
@@ -38,11 +52,14 @@ CASES = [
 
 @pytest.mark.parametrize(("protocol", "coupling", "structure"), CASES)
 def test_forces_and_stress_against_finite_differences(protocol, coupling, structure):
-    """With `shell` the force is −∇E_SCF + qF (DESIGN: a force, not a gradient). 1e-5 eV/Å, 1e-6 eV/Å³; step 1e-4 Å."""
+    """With `shell` the force is −∇E_SCF + qF (DESIGN: a force, not a gradient). 1e-5 eV/Å, 1e-6
+    eV/Å³; step 1e-4 Å."""
     potential = potential_of(protocol, coupling)
     periodic = bool(structure.pbc.all())
     found = potential.evaluate(structure, stress=periodic)
-    expected = found.forces - (found.charges[:, None] * structure.field if coupling == "shell" else 0.0)
+    expected = found.forces - (
+        found.charges[:, None] * structure.field if coupling == "shell" else 0.0
+    )
     step = 1e-4
     for atom in range(len(structure.numbers)):
         for axis in range(3):
@@ -51,7 +68,9 @@ def test_forces_and_stress_against_finite_differences(protocol, coupling, struct
                 moved = structure.positions.clone()
                 moved[atom, axis] += sign * step
                 energies.append(energy_of(potential, structure._replace(positions=moved)))
-            assert abs(-(energies[0] - energies[1]) / (2 * step) - float(expected[atom, axis])) < 1e-5
+            assert (
+                abs(-(energies[0] - energies[1]) / (2 * step) - float(expected[atom, axis])) < 1e-5
+            )
     if periodic:
         volume = float(torch.linalg.det(structure.cell[0]).abs())
         for a in range(3):
@@ -59,7 +78,9 @@ def test_forces_and_stress_against_finite_differences(protocol, coupling, struct
                 strain = torch.zeros(1, 3, 3, dtype=torch.float64)
                 strain[0, a, b] += step / 2
                 strain[0, b, a] += step / 2
-                rise = energy_of(potential, deformed(structure, strain)) - energy_of(potential, deformed(structure, -strain))
+                rise = energy_of(potential, deformed(structure, strain)) - energy_of(
+                    potential, deformed(structure, -strain)
+                )
                 assert abs(rise / (2 * step * volume) - float(found.stress[0, a, b])) < 1e-6
 
 
@@ -74,7 +95,10 @@ def test_a_cell_and_its_supercell_have_the_same_energy_per_atom():
 
 @pytest.mark.parametrize("protocol", ["ewald", "reaxnet"])
 def test_any_image_of_any_atom_gives_the_same_energy_and_forces(protocol):
-    potential, one = potential_of(protocol, cutoff=6.0 if protocol == "ewald" else 8.37), perovskite(0.0, FIELD)
+    potential, one = (
+        potential_of(protocol, cutoff=6.0 if protocol == "ewald" else 8.37),
+        perovskite(0.0, FIELD),
+    )
     shifts = tensor([[0, 0, 0], [3, 0, -1], [0, -2, 5], [1, 1, 1], [-7, 0, 0]])
     other = one._replace(positions=one.positions + shifts @ one.cell[0])
     a, b = potential.evaluate(one, stress=True), potential.evaluate(other, stress=True)
@@ -88,23 +112,38 @@ def test_a_batch_is_its_structures_one_by_one():
     structures = [perovskite(0.5, FIELD), water(0.0, FIELD), perovskite()]
     together = potential.evaluate(collate(structures))
     apart = [potential.evaluate(structure) for structure in structures]
-    torch.testing.assert_close(together.energy, torch.cat([x.energy for x in apart]), atol=1e-12, rtol=0)
-    torch.testing.assert_close(together.forces, torch.cat([x.forces for x in apart]), atol=1e-12, rtol=0)
-    torch.testing.assert_close(together.dipole, torch.cat([x.dipole for x in apart]), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        together.energy, torch.cat([x.energy for x in apart]), atol=1e-12, rtol=0
+    )
+    torch.testing.assert_close(
+        together.forces, torch.cat([x.forces for x in apart]), atol=1e-12, rtol=0
+    )
+    torch.testing.assert_close(
+        together.dipole, torch.cat([x.dipole for x in apart]), atol=1e-12, rtol=0
+    )
 
 
 def test_without_a_cell_ewald_is_direct():
-    assert energy_of(potential_of("ewald"), water(1.0)) == energy_of(potential_of("direct"), water(1.0))
+    assert energy_of(potential_of("ewald"), water(1.0)) == energy_of(
+        potential_of("direct"), water(1.0)
+    )
 
 
 def test_a_large_cell_is_like_no_cell():
     """Water's images at 30 Å: what is left is dipole–dipole, 4π/3 μ²/(2V)·14.4 below 1e-4 eV."""
-    inside = water()._replace(cell=30.0 * torch.eye(3, dtype=torch.float64)[None], pbc=torch.ones(1, 3, dtype=torch.bool))
-    assert 0 < abs(energy_of(potential_of("ewald"), inside) - energy_of(potential_of("direct"), water())) < 5e-4
+    inside = water()._replace(
+        cell=30.0 * torch.eye(3, dtype=torch.float64)[None], pbc=torch.ones(1, 3, dtype=torch.bool)
+    )
+    assert (
+        0
+        < abs(energy_of(potential_of("ewald"), inside) - energy_of(potential_of("direct"), water()))
+        < 5e-4
+    )
 
 
 def test_a_warm_start_changes_nothing_beyond_the_tolerance():
-    """Forward, far away, and back: barostats and minimisers do that. 1e-9 eV, because the error is quadratic in 1e-5."""
+    """Forward, far away, and back: barostats and minimisers do that. 1e-9 eV, because the error is
+    quadratic in 1e-5."""
     cold = potential_of("ewald", tolerance=1e-5)
     warm = cold.compile_for_inference()
     for shift in (0.0, 0.01, 0.02, 0.3, -0.2, 0.0, 0.01):
@@ -113,10 +152,13 @@ def test_a_warm_start_changes_nothing_beyond_the_tolerance():
         assert abs(energy_of(warm, moved) - energy_of(cold, moved)) < 1e-9
 
 
-# --- response --------------------------------------------------------------------------------------------------------------------
+# --- response
+# --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("protocol", "coupling", "structure"), [CASES[1], CASES[3], CASES[5], CASES[6], CASES[7]])
+@pytest.mark.parametrize(
+    ("protocol", "coupling", "structure"), [CASES[1], CASES[3], CASES[5], CASES[6], CASES[7]]
+)
 def test_polarizability_and_born_charges_against_finite_differences(protocol, coupling, structure):
     """1e-5 of each unit; energy differences of 1e-3 V/Å steps carry 1e-6."""
     potential, step = potential_of(protocol, coupling), 1e-3
@@ -127,14 +169,22 @@ def test_polarizability_and_born_charges_against_finite_differences(protocol, co
 
     axes = step * torch.eye(3, dtype=torch.float64)
     for a in range(3):
-        rise = potential.evaluate(with_field(axes[a])).forces - potential.evaluate(with_field(-axes[a])).forces
+        rise = (
+            potential.evaluate(with_field(axes[a])).forces
+            - potential.evaluate(with_field(-axes[a])).forces
+        )
         torch.testing.assert_close(born[:, a], rise / (2 * step), atol=1e-5, rtol=0)
         for b in range(3):
             signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-            mixed = sum(x * y * energy_of(potential, with_field(x * axes[a] + y * axes[b])) for x, y in signs)
+            mixed = sum(
+                x * y * energy_of(potential, with_field(x * axes[a] + y * axes[b]))
+                for x, y in signs
+            )
             assert abs(-mixed / (4 * step**2) - float(alpha[a, b])) < 1e-5
     charge = float(structure.total_charge)
-    torch.testing.assert_close(born.sum(0), charge * torch.eye(3, dtype=torch.float64), atol=1e-8, rtol=0)
+    torch.testing.assert_close(
+        born.sum(0), charge * torch.eye(3, dtype=torch.float64), atol=1e-8, rtol=0
+    )
 
 
 def test_dipole_of_full_coupling_is_the_derivative_of_the_energy():
@@ -144,9 +194,11 @@ def test_dipole_of_full_coupling_is_the_derivative_of_the_energy():
         assert abs(-rise / (2 * step) - float(potential.evaluate(water()).dipole[0, axis])) < 1e-6
 
 
-# --- published numbers -----------------------------------------------------------------------------------------------------------
+# --- published numbers
+# -----------------------------------------------------------------------------------------------------------
 
-# Na–Cl without a cell, from the ReaxNet authors' code: distance (Å), energy (eV), charge of Na (e), force on Na along x (eV/Å)
+# Na–Cl without a cell, from the ReaxNet authors' code: distance (Å), energy (eV), charge of Na (e),
+# force on Na along x (eV/Å)
 PUBLISHED_NACL = [
     (1.800000000000, -2.0499554945, 0.7156981802, 0.0854904344),
     (2.400000000000, -1.9867352174, 0.6909917664, 0.1247344568),
@@ -159,7 +211,9 @@ PUBLISHED_NACL = [
 @pytest.mark.parametrize(("distance", "energy", "charge", "force"), PUBLISHED_NACL)
 def test_two_sweeps_of_sodium_chloride_as_published(distance, energy, charge, force):
     positions = tensor([[0.0, 0.0, 0.0], [distance, 0.0, 0.0]])
-    found = potential_of("reaxnet", stop_gradient=True).evaluate(structure_of(positions, torch.tensor([11, 17])))
+    found = potential_of("reaxnet", stop_gradient=True).evaluate(
+        structure_of(positions, torch.tensor([11, 17]))
+    )
     assert abs(float(found.energy) - energy) < 1e-6
     assert abs(float(found.charges[0]) - charge) < 1e-6
     assert abs(float(found.forces[0, 0]) - force) < 1e-6
@@ -173,11 +227,13 @@ def test_published_forces_hold_charges_fixed_and_true_ones_do_not():
     assert float((published.forces - true.forces).abs().max()) > 1e-3
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------------------
+# --- refusals
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_problem_without_a_minimum_is_refused_with_the_elements_named():
-    """pqeq0's hydrogen: its hardness (12.98 eV) is below its Gaussian self-energy (14.9); two close atoms have no minimum."""
+    """pqeq0's hydrogen: its hardness (12.98 eV) is below its Gaussian self-energy (14.9); two close
+    atoms have no minimum."""
     hydrogen = structure_of(tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0]]), torch.tensor([1, 1]))
     with pytest.raises(RuntimeError, match=r"negative curvature.*H"):
         potential_of("direct", parameters="pqeq0").evaluate(hydrogen)

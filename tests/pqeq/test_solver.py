@@ -1,4 +1,5 @@
-"""What makes the charge solver fast and must not make it wrong: guesses, the preconditioner, float32 in products, the memory."""
+"""What makes the charge solver fast and must not make it wrong: guesses, the preconditioner,
+float32 in products, the memory."""
 
 import pytest
 import torch
@@ -25,7 +26,9 @@ def line(t: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def history_of(*times: float) -> History:
     empty = torch.zeros(0, 0, dtype=torch.float64)
-    history = History(torch.zeros(0, 0, 3, dtype=torch.float64), empty, torch.zeros(0, 0, 3, dtype=torch.float64))
+    history = History(
+        torch.zeros(0, 0, 3, dtype=torch.float64), empty, torch.zeros(0, 0, 3, dtype=torch.float64)
+    )
     for t in times:
         history = remember(history, *line(t))
     return history
@@ -33,7 +36,8 @@ def history_of(*times: float) -> History:
 
 @pytest.mark.parametrize("now", [0.5, 0.0, -0.2, 0.25])
 def test_guesses_are_exact_where_charges_follow_positions_and_old_positions_are_found_again(now):
-    """Three solutions determine a parabola: ahead of them, at one of them, and between. 1e-4 of the ridge is left."""
+    """Three solutions determine a parabola: ahead of them, at one of them, and between. 1e-4 of the
+    ridge is left."""
     positions, charges, shells = line(now)
     guessed = guess(history_of(-0.4, -0.2, 0.0, 0.2, 0.4), positions)
     torch.testing.assert_close(guessed[0], charges, atol=1e-4, rtol=0)
@@ -58,7 +62,11 @@ def test_wrapped_atoms_are_followed_to_their_nearest_images():
         torch.testing.assert_close(back, positions + turns @ cell, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize(("structure", "part"), [(waters(), 0.67), (rock_salt((11, 17), 5.64), 1.0)], ids=["water", "NaCl"])
+@pytest.mark.parametrize(
+    ("structure", "part"),
+    [(waters(), 0.67), (rock_salt((11, 17), 5.64), 1.0)],
+    ids=["water", "NaCl"],
+)
 @pytest.mark.parametrize("protocol", ["ewald", "pme"])
 def test_the_preconditioner_is_symmetric_positive_and_saves_products(structure, part, protocol):
     """A third of them for water; none for cold rock salt, whose neighbours within 3.5 Å are six."""
@@ -77,7 +85,10 @@ def test_the_preconditioner_is_symmetric_positive_and_saves_products(structure, 
     waves = long_waves(problem)
     assert (waves is None) == (protocol == "ewald")
     a, b = precondition(inverse, waves, q[0], s[0]), precondition(inverse, waves, q[1], s[1])
-    across, back = (q[1] * a[0]).sum() + (s[1] * a[1]).sum(), (q[0] * b[0]).sum() + (s[0] * b[1]).sum()
+    across, back = (
+        (q[1] * a[0]).sum() + (s[1] * a[1]).sum(),
+        (q[0] * b[0]).sum() + (s[0] * b[1]).sum(),
+    )
     torch.testing.assert_close(across, back, atol=1e-10, rtol=0)
     assert float((q[0] * a[0]).sum() + (s[0] * a[1]).sum()) > 0
 
@@ -93,7 +104,8 @@ def test_a_step_of_dynamics_takes_half_the_products_of_a_cold_start():
 
 
 def test_large_core_charges_keep_what_the_tolerance_promises():
-    """The fitted set has Z up to 6: what a sum leaves out goes with Z². Mesh, direct sum and float32 products at 1e-5."""
+    """The fitted set has Z up to 6: what a sum leaves out goes with Z². Mesh, direct sum and
+    float32 products at 1e-5."""
     parameters = {"parameters": "batio3"}
     exact = potential_of("ewald", tolerance=1e-10, **parameters).evaluate(perovskite(0.0, FIELD))
     for protocol in ("ewald", "pme"):

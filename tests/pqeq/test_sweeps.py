@@ -1,4 +1,5 @@
-"""The sweeps for dynamics: native operators against their reference, and energy, forces and stress against sweeps/reference.py."""
+"""The sweeps for dynamics: native operators against their reference, and energy, forces and stress
+against sweeps/reference.py."""
 
 import pytest
 import torch
@@ -11,8 +12,18 @@ from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb, gaussian_exponents, pair_exponents, taper
 from openmm_pqeq.pqeq.groups import Groups
 from openmm_pqeq.pqeq.sweeps import tapered
-from openmm_pqeq.pqeq.sweeps.minres import ChargeMatrix, cluster_inverse, diagonal_inverse, solve_by_minres
-from openmm_pqeq.pqeq.sweeps.tapered import TaperedPairs, tapered_pairs_reference, tapered_radial, tapered_radials_reference
+from openmm_pqeq.pqeq.sweeps.minres import (
+    ChargeMatrix,
+    cluster_inverse,
+    diagonal_inverse,
+    solve_by_minres,
+)
+from openmm_pqeq.pqeq.sweeps.tapered import (
+    TaperedPairs,
+    tapered_pairs_reference,
+    tapered_radial,
+    tapered_radials_reference,
+)
 from openmm_pqeq.structure import Structure, collate, structure_of
 
 CUTOFF = 7.0
@@ -20,12 +31,19 @@ SETTINGS = {"protocol": "reaxnet", "cutoff": CUTOFF, "tolerance": 1e-9}
 
 
 def salt(field: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Structure:
-    """Eight atoms of displaced rock salt in a sheared cell, so soft that some shells are clipped."""
+    """Eight atoms of displaced rock salt in a sheared cell, so soft that some shells are
+    clipped."""
     corners = tensor([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     cell = tensor([[5.1, 0.0, 0.0], [0.4, 5.0, 0.0], [0.0, 0.3, 5.2]])
     noise = torch.randn(8, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     positions = torch.cat([corners, corners + tensor([0.5, 0, 0])]) @ cell + 0.12 * noise
-    return structure_of(positions, torch.tensor([11] * 4 + [17] * 4), cell, total_charge=0.4, field=tensor(list(field)))
+    return structure_of(
+        positions,
+        torch.tensor([11] * 4 + [17] * 4),
+        cell,
+        total_charge=0.4,
+        field=tensor(list(field)),
+    )
 
 
 STRUCTURES = {
@@ -42,7 +60,8 @@ STRUCTURES = {
 @pytest.mark.parametrize("sweeps", [1, 2, 3])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_energy_forces_and_stress_are_those_of_the_reference(name, sweeps, stop_gradient):
-    """1e-9 eV and eV/Å: charges are solved to 1e-10 eV/e, and the energy answers to their errors with factors below ten."""
+    """1e-9 eV and eV/Å: charges are solved to 1e-10 eV/e, and the energy answers to their errors
+    with factors below ten."""
     structure = STRUCTURES[name]
     potential = build({"pqeq": {**SETTINGS, "sweeps": sweeps, "stop_gradient": stop_gradient}})
     compiled = potential.compile_for_inference()
@@ -69,9 +88,13 @@ def test_the_scripted_module_follows_atoms_that_move_and_fields_that_change():
     potential = build({"pqeq": SETTINGS})
     scripted = torch.jit.freeze(torch.jit.script(potential.compile_for_inference()))
     structure = salt()
-    velocity = 0.02 * torch.randn(8, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    velocity = 0.02 * torch.randn(
+        8, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+    )
     for step in range(4):
-        positions = (structure.positions + step * velocity + step * structure.cell[0, 1]).requires_grad_(True)
+        positions = (
+            structure.positions + step * velocity + step * structure.cell[0, 1]
+        ).requires_grad_(True)
         field = (0.05 * step * tensor([[1.0, 0.5, 0.0]])).requires_grad_(True)
         now = structure._replace(positions=positions, field=field)
         slopes = torch.autograd.grad(scripted(now).energy.sum(), [positions, field])
@@ -88,11 +111,16 @@ def test_fragments_keep_their_charges():
         field=FIELD,
     )
     groups = Groups(
-        torch.tensor([0, 0, 0, 1, 1, 1]), tensor([0.2, -0.2]), torch.tensor([0, 3]), torch.zeros(6, dtype=torch.float64)
+        torch.tensor([0, 0, 0, 1, 1, 1]),
+        tensor([0.2, -0.2]),
+        torch.tensor([0, 3]),
+        torch.zeros(6, dtype=torch.float64),
     )
     potential = build({"pqeq": SETTINGS}).configured(coupling="fragment", groups=groups)
     expected, found = potential.evaluate(two), potential.compile_for_inference().evaluate(two)
-    torch.testing.assert_close(found.charges.view(2, 3).sum(1), tensor([0.2, -0.2]), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        found.charges.view(2, 3).sum(1), tensor([0.2, -0.2]), atol=1e-12, rtol=0
+    )
     torch.testing.assert_close(found.charges, expected.charges, atol=1e-9, rtol=0)
     torch.testing.assert_close(found.forces, expected.forces, atol=3e-9, rtol=0)
 
@@ -102,12 +130,17 @@ def test_a_batch_is_its_structures():
     structures = [salt(), perovskite(1.0), salt((0.1, 0.0, 0.0))]
     together = compiled.evaluate(collate(structures))
     alone = [compiled.evaluate(one) for one in structures]
-    torch.testing.assert_close(together.energy, torch.cat([one.energy for one in alone]), atol=1e-9, rtol=0)
-    torch.testing.assert_close(together.forces, torch.cat([one.forces for one in alone]), atol=3e-9, rtol=0)
+    torch.testing.assert_close(
+        together.energy, torch.cat([one.energy for one in alone]), atol=1e-9, rtol=0
+    )
+    torch.testing.assert_close(
+        together.forces, torch.cat([one.forces for one in alone]), atol=3e-9, rtol=0
+    )
 
 
 def test_one_module_serves_both_precisions():
-    """A hardness that is the same number in float32 does not bring back a preconditioner of the other precision. 1e-3 eV/Å: float32."""
+    """A hardness that is the same number in float32 does not bring back a preconditioner of the
+    other precision. 1e-3 eV/Å: float32."""
     potential = build({"pqeq": SETTINGS})
     potential.pqeq.hardness.fill_(16.0)
     compiled = potential.compile_for_inference()
@@ -115,25 +148,44 @@ def test_one_module_serves_both_precisions():
     expected = potential.evaluate(structure).forces
     for dtype in (torch.float64, torch.float32, torch.float64):
         positions, cell, charge, field = (
-            t.to(dtype) for t in (structure.positions, structure.cell, structure.total_charge, structure.field)
+            t.to(dtype)
+            for t in (structure.positions, structure.cell, structure.total_charge, structure.field)
         )
         now = structure._replace(positions=positions, cell=cell, total_charge=charge, field=field)
         error = 1e-3 if dtype == torch.float32 else 1e-8
-        torch.testing.assert_close(compiled.evaluate(now).forces, expected.to(dtype), atol=error, rtol=0)
+        torch.testing.assert_close(
+            compiled.evaluate(now).forces, expected.to(dtype), atol=error, rtol=0
+        )
 
 
 @pytest.mark.parametrize("protocol", ["reaxnet", "ewald"])
 def test_atoms_that_go_to_and_fro_have_a_guess_in_single_precision(protocol):
-    compiled = build({"pqeq": {"protocol": protocol}}).configured(precision="single").compile_for_inference()
-    one = structure_of(*(t.float() if t.is_floating_point() else t for t in (salt().positions, salt().numbers, salt().cell[0])))
-    energies = [float(compiled.evaluate(one._replace(positions=one.positions + 0.01 * (k % 2))).energy) for k in range(8)]
+    compiled = (
+        build({"pqeq": {"protocol": protocol}})
+        .configured(precision="single")
+        .compile_for_inference()
+    )
+    one = structure_of(
+        *(
+            t.float() if t.is_floating_point() else t
+            for t in (salt().positions, salt().numbers, salt().cell[0])
+        )
+    )
+    energies = [
+        float(compiled.evaluate(one._replace(positions=one.positions + 0.01 * (k % 2))).energy)
+        for k in range(8)
+    ]
     assert max(energies) - min(energies) < 1e-3  # eV, float32
 
 
 def test_a_matrix_that_is_singular_is_refused():
-    """Two atoms whose interaction is their hardness: charge may go from one to the other at no cost."""
+    """Two atoms whose interaction is their hardness: charge may go from one to the other at no
+    cost."""
     pairs = TaperedPairs(
-        torch.tensor([0], dtype=torch.int32), torch.tensor([1], dtype=torch.int32), torch.zeros(1, 3), torch.zeros(1, 3)
+        torch.tensor([0], dtype=torch.int32),
+        torch.tensor([1], dtype=torch.int32),
+        torch.zeros(1, 3),
+        torch.zeros(1, 3),
     )
     hardness = tensor([7.0, 7.0])
     matrix = ChargeMatrix(hardness, pairs, tensor([7.0]), torch.zeros(2, dtype=torch.int64), 1)
@@ -150,19 +202,36 @@ def test_indefinite_matrices_have_a_solution_and_a_bad_guess_costs_no_accuracy()
     i, j = torch.triu_indices(n, n, 1)
     values = 3.0 * torch.randn(len(i), generator=generator, dtype=torch.float64)
     hardness = 5.0 + torch.rand(n, generator=generator, dtype=torch.float64)
-    full = torch.diag(hardness).index_put((i, j), values, accumulate=True).index_put((j, i), values, accumulate=True)
+    full = (
+        torch.diag(hardness)
+        .index_put((i, j), values, accumulate=True)
+        .index_put((j, i), values, accumulate=True)
+    )
     assert float(torch.linalg.eigvalsh(full)[0]) < -1.0
-    pairs = TaperedPairs(i.to(torch.int32), j.to(torch.int32), torch.zeros(len(i), 3), torch.zeros(len(i), 3))
+    pairs = TaperedPairs(
+        i.to(torch.int32), j.to(torch.int32), torch.zeros(len(i), 3), torch.zeros(len(i), 3)
+    )
     group = torch.tensor([0, 1] * (n // 2))
     right = torch.randn(n, generator=generator, dtype=torch.float64)
     members = torch.stack([group == 0, group == 1], 1).to(torch.float64)
-    bordered = torch.cat([torch.cat([full, members], 1), torch.cat([members.t(), torch.zeros(2, 2, dtype=torch.float64)], 1)])
+    bordered = torch.cat(
+        [
+            torch.cat([full, members], 1),
+            torch.cat([members.t(), torch.zeros(2, 2, dtype=torch.float64)], 1),
+        ]
+    )
     sums = tensor([1.5, -0.5])
     expected = torch.linalg.solve(bordered, torch.cat([right, sums]))[:n]
     for noise in (0.0, 1e6):
         start = noise * torch.randn(n, generator=generator, dtype=torch.float64)
         start = start - (members @ (start @ members) - members @ sums) / (n // 2)
-        found = solve_by_minres(ChargeMatrix(hardness, pairs, values, group, 2), diagonal_inverse(hardness), right, start, 1e-9)
+        found = solve_by_minres(
+            ChargeMatrix(hardness, pairs, values, group, 2),
+            diagonal_inverse(hardness),
+            right,
+            start,
+            1e-9,
+        )
         assert found.residual <= 1e-9
         torch.testing.assert_close(found.charges, expected, atol=1e-8, rtol=0)
 
@@ -171,10 +240,14 @@ def test_clusters_save_products_and_one_that_is_not_definite_is_left_for_the_har
     structure = perovskite(1.0)
     shifts = torch.cartesian_prod(*[tensor([0.0, 1.0])] * 3)
     positions = torch.cat([structure.positions + shift @ structure.cell[0] for shift in shifts])
-    positions = positions + 0.1 * torch.randn(positions.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    positions = positions + 0.1 * torch.randn(
+        positions.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64
+    )
     big = structure_of(positions, structure.numbers.repeat(8), 2 * structure.cell[0])
     pqeq = build({"pqeq": SETTINGS}).pqeq
-    pairs = tapered_pairs_reference(KeptSearch(CUTOFF, 0.5)(big), big.cell[0], CUTOFF, torch.float64)
+    pairs = tapered_pairs_reference(
+        KeptSearch(CUTOFF, 0.5)(big), big.cell[0], CUTOFF, torch.float64
+    )
     _, kind = torch.unique(big.numbers, return_inverse=True)
     exponent = gaussian_exponents(pqeq.radius)
     alpha, present = exponent[big.numbers], exponent[torch.unique(big.numbers)]
@@ -190,10 +263,14 @@ def test_clusters_save_products_and_one_that_is_not_definite_is_left_for_the_har
     torch.testing.assert_close(helped.charges, plain.charges, atol=1e-9, rtol=0)
     wrong = inverse._replace(diagonal=-inverse.diagonal)
     swept = build({"pqeq": SETTINGS}).compile_for_inference().pqeq.swept
-    torch.testing.assert_close(swept.solved(matrix, wrong, right, start, 1e-9).charges, plain.charges, atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        swept.solved(matrix, wrong, right, start, 1e-9).charges, plain.charges, atol=1e-9, rtol=0
+    )
 
 
-@pytest.mark.parametrize("product", [tapered.pair_matrix_product_reference, tapered.pair_matrix_product])
+@pytest.mark.parametrize(
+    "product", [tapered.pair_matrix_product_reference, tapered.pair_matrix_product]
+)
 def test_products_with_float32_values_keep_the_digits_of_the_vector(product):
     pairs, x = inputs(salt(), torch.float32)[1], torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
     values = torch.rand(len(pairs.centers), generator=torch.Generator().manual_seed(6))
@@ -204,7 +281,8 @@ def test_products_with_float32_values_keep_the_digits_of_the_vector(product):
 
 @pytest.mark.parametrize("name", ["salt in a field", "perovskite"])
 def test_float32_kernels_are_good_to_a_few_micro_electron_volts(name):
-    """mixed against double: 3e-5 eV/atom and 1e-4 eV/Å, rounding of hundreds of kernels of some eV for each atom."""
+    """mixed against double: 3e-5 eV/atom and 1e-4 eV/Å, rounding of hundreds of kernels of some eV
+    for each atom."""
     structure = STRUCTURES[name]
     potential = build({"pqeq": SETTINGS})
     exact = potential.configured(precision="double").compile_for_inference().evaluate(structure)
@@ -217,7 +295,9 @@ def test_radial_functions_have_the_derivatives_of_their_values():
     r = torch.linspace(1.0, 8.0, 15, dtype=torch.float64).requires_grad_(True)
     gamma = torch.full_like(r, 0.6)
     radial = tapered_radial(r, gamma, CUTOFF)
-    (slope,) = torch.autograd.grad((coulomb(r, gamma) * taper(r, CUTOFF)).sum(), r, create_graph=True)
+    (slope,) = torch.autograd.grad(
+        (coulomb(r, gamma) * taper(r, CUTOFF)).sum(), r, create_graph=True
+    )
     (bend,) = torch.autograd.grad(slope.sum(), r)
     torch.testing.assert_close(radial.first * r, slope, atol=1e-12, rtol=0)
     torch.testing.assert_close(radial.second * r**2 + radial.first, bend, atol=1e-12, rtol=0)
@@ -237,7 +317,9 @@ def inputs(structure: Structure, dtype: torch.dtype) -> tuple:
 
 
 @pytest.mark.skipif(not ops.available("tapered_pairs"), reason="native operators are not built")
-@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-11), (torch.float32, 2e-4)], ids=["float64", "float32"])
+@pytest.mark.parametrize(
+    ("dtype", "error"), [(torch.float64, 1e-11), (torch.float32, 2e-4)], ids=["float64", "float32"]
+)
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_native_operators_are_their_reference(name, dtype, error):
     """Sums of some hundred terms of some eV: rounding is 1e-13 and, in float32, 1e-5 of each."""
@@ -246,26 +328,51 @@ def test_native_operators_are_their_reference(name, dtype, error):
     native = tapered.tapered_pairs_native(kept, structure.cell[0], CUTOFF, dtype)
     for a, b in zip(native[:3], pairs[:3]):
         assert torch.equal(a, b)
-    torch.testing.assert_close(native.vectors, pairs.vectors, atol=1e-6 if dtype == torch.float32 else 1e-13, rtol=0)
+    torch.testing.assert_close(
+        native.vectors, pairs.vectors, atol=1e-6 if dtype == torch.float32 else 1e-13, rtol=0
+    )
     at_cores = tapered_radials_reference(pairs, kind, gamma, CUTOFF, None)
     at_moved = tapered_radials_reference(pairs, kind, gamma, CUTOFF, s)
     for shells, expected in ((None, at_cores), (s, at_moved)):
         torch.testing.assert_close(
-            tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, shells), expected, atol=error, rtol=error
+            tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, shells),
+            expected,
+            atol=error,
+            rtol=error,
         )
     for shells, at_shells in ((torch.zeros_like(s), at_cores), (s, at_moved)):
         at = (pairs, at_cores, at_shells, z, q, shells)
         for a, b in (
-            (tapered.tapered_gradient_native(*at, True, True), tapered.tapered_gradient_reference(*at, True, True)),
-            (tapered.tapered_gradient_native(*at, True, False), tapered.tapered_gradient_reference(*at, True, False)),
-            (tapered.tapered_product_native(*at, dq, ds, True, True), tapered.tapered_product_reference(*at, dq, ds, True, True)),
-            (tapered.tapered_product_native(*at, dq, ds, False, True), tapered.tapered_product_reference(*at, dq, ds, False, True)),
-            (tapered.tapered_forces_native(*at, dq, ds, 0.7), tapered.tapered_forces_reference(*at, dq, ds, 0.7)),
+            (
+                tapered.tapered_gradient_native(*at, True, True),
+                tapered.tapered_gradient_reference(*at, True, True),
+            ),
+            (
+                tapered.tapered_gradient_native(*at, True, False),
+                tapered.tapered_gradient_reference(*at, True, False),
+            ),
+            (
+                tapered.tapered_product_native(*at, dq, ds, True, True),
+                tapered.tapered_product_reference(*at, dq, ds, True, True),
+            ),
+            (
+                tapered.tapered_product_native(*at, dq, ds, False, True),
+                tapered.tapered_product_reference(*at, dq, ds, False, True),
+            ),
+            (
+                tapered.tapered_forces_native(*at, dq, ds, 0.7),
+                tapered.tapered_forces_reference(*at, dq, ds, 0.7),
+            ),
         ):
             for x, y in zip(a, b, strict=True):
                 torch.testing.assert_close(x, y, atol=error, rtol=error)
     product = tapered.pair_matrix_product_native(pairs, at_cores[0], q)
-    torch.testing.assert_close(product, tapered.pair_matrix_product_reference(pairs, at_cores[0], q), atol=error, rtol=error)
+    torch.testing.assert_close(
+        product,
+        tapered.pair_matrix_product_reference(pairs, at_cores[0], q),
+        atol=error,
+        rtol=error,
+    )
 
 
 @pytest.mark.skipif(not ops.available("tapered_pairs"), reason="native operators are not built")
@@ -273,7 +380,12 @@ def test_native_operators_are_their_reference(name, dtype, error):
 def test_two_threads_give_the_numbers_of_one_to_rounding(dtype):
     """Pairs are the same; sums are of each thread's own, in double."""
     one = salt()
-    many = torch.cat([one.positions + shift @ one.cell[0] for shift in torch.cartesian_prod(*[tensor([0, 1, 2, 3])] * 3)])
+    many = torch.cat(
+        [
+            one.positions + shift @ one.cell[0]
+            for shift in torch.cartesian_prod(*[tensor([0, 1, 2, 3])] * 3)
+        ]
+    )
     structure = structure_of(many, one.numbers.repeat(64), 4.0 * one.cell[0])
     kept, _, kind, gamma, z, q, s, dq, ds = inputs(structure, dtype)
     made, before = [], torch.get_num_threads()
@@ -282,7 +394,14 @@ def test_two_threads_give_the_numbers_of_one_to_rounding(dtype):
             torch.set_num_threads(threads)
             pairs = tapered.tapered_pairs_native(kept, structure.cell[0], CUTOFF, dtype)
             at_cores = tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, None)
-            at = (pairs, at_cores, tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, s), z, q, s)
+            at = (
+                pairs,
+                at_cores,
+                tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, s),
+                z,
+                q,
+                s,
+            )
             sums = [
                 *tapered.tapered_gradient_native(*at, True, True),
                 *tapered.tapered_product_native(*at, dq, ds, True, True),
@@ -296,7 +415,9 @@ def test_two_threads_give_the_numbers_of_one_to_rounding(dtype):
     for a, b in zip(made[0][0], made[1][0], strict=True):
         assert torch.equal(a, b)
     for a, b in zip(made[0][1], made[1][1], strict=True):
-        torch.testing.assert_close(a, b, atol=1e-10, rtol=0)  # sums of 20,000 terms of some eV, in double
+        torch.testing.assert_close(
+            a, b, atol=1e-10, rtol=0
+        )  # sums of 20,000 terms of some eV, in double
 
 
 def test_sums_have_the_derivatives_that_they_claim():
@@ -304,7 +425,11 @@ def test_sums_have_the_derivatives_that_they_claim():
     structure = salt()
     kept, pairs, kind, gamma, z, q, s, dq, ds = inputs(structure, torch.float64)
     cell, shifts = structure.cell[0].clone().requires_grad_(True), pairs.shifts.to(torch.float64)
-    r, q, s = kept.positions.detach().requires_grad_(True), q.requires_grad_(True), s.requires_grad_(True)
+    r, q, s = (
+        kept.positions.detach().requires_grad_(True),
+        q.requires_grad_(True),
+        s.requires_grad_(True),
+    )
     i, j = pairs.centers.long(), pairs.neighbors.long()
     width = gamma[kind[i], kind[j]]
 
@@ -313,7 +438,12 @@ def test_sums_have_the_derivatives_that_they_claim():
         return coulomb(distance, width) * taper(distance, CUTOFF)
 
     d, c = r[j] - r[i] + shifts @ cell, q + z
-    energy = (c[i] * c[j] * f(d) - c[i] * z[j] * f(d + s[j]) - z[i] * c[j] * f(d - s[i]) + z[i] * z[j] * f(d + s[j] - s[i])).sum()
+    energy = (
+        c[i] * c[j] * f(d)
+        - c[i] * z[j] * f(d + s[j])
+        - z[i] * c[j] * f(d - s[i])
+        + z[i] * z[j] * f(d + s[j] - s[i])
+    ).sum()
     on_q, on_s = torch.autograd.grad(energy, [q, s], create_graph=True)
     rate = (on_q * dq).sum() + (on_s * ds).sum()
     along = torch.autograd.grad(rate, [q, s], retain_graph=True)
@@ -324,7 +454,11 @@ def test_sums_have_the_derivatives_that_they_claim():
     found = tapered.tapered_forces(*at, dq, ds, 0.7)
     torch.testing.assert_close(found[0], energy.detach(), atol=1e-10, rtol=0)
     for a, b in zip(
-        (*tapered.tapered_gradient(*at, True, True), *tapered.tapered_product(*at, dq, ds, True, True), *found[1:]),
+        (
+            *tapered.tapered_gradient(*at, True, True),
+            *tapered.tapered_product(*at, dq, ds, True, True),
+            *found[1:],
+        ),
         (on_q.detach(), on_s.detach(), *along, *slopes),
         strict=True,
     ):

@@ -49,7 +49,9 @@ class Server:
 
     def answer(self, path):
         if path.split("?")[0] == "/v2/articles/28407524/files":
-            return json.dumps([self.row(name, number) for number, name in enumerate(self.files)]).encode()
+            return json.dumps(
+                [self.row(name, number) for number, name in enumerate(self.files)]
+            ).encode()
         found = re.fullmatch(r"/files/(\d+)", path)
         return None if found is None else list(self.files.values())[int(found[1])]
 
@@ -117,21 +119,30 @@ def in_tar(files):
 def test_the_published_article_is_asked_for(server):
     assert ARTICLES["reaxnet-mp"].doi == "10.6084/m9.figshare.28407524"
     server.files = {"a.txt": b"a"}
-    assert [(remote.name, remote.size) for remote in list_files("reaxnet-mp", server.url)] == [("a.txt", 1)]
+    assert [(remote.name, remote.size) for remote in list_files("reaxnet-mp", server.url)] == [
+        ("a.txt", 1)
+    ]
     assert server.asked[0].startswith("/v2/articles/28407524/files")
 
 
-@pytest.mark.parametrize("form", ["files", "files under other names", "zip", "tar.gz", "folders in a zip"])
+@pytest.mark.parametrize(
+    "form", ["files", "files under other names", "zip", "tar.gz", "folders in a zip"]
+)
 def test_the_three_files_arrive_however_they_are_published(server, model, tmp_path, form):
     others = {"README.md": b"about", "data/labels.extxyz": b"labels", "../escape.txt": b"x"}
     if form == "files":
         server.files = {**model, "MPtrj_labels.zip": b"large"}
     elif form == "files under other names":
-        server.files = {name.replace("params", "reaxnet_mp_best").replace(".yaml", "_v1.yml"): data for name, data in model.items()}
+        server.files = {
+            name.replace("params", "reaxnet_mp_best").replace(".yaml", "_v1.yml"): data
+            for name, data in model.items()
+        }
     elif form == "tar.gz":
         server.files = {"reaxnet.tar.gz": in_tar(model | others)}
     else:
-        inside = model if form == "zip" else {f"ReaxNet-MP/{name}": data for name, data in model.items()}
+        inside = (
+            model if form == "zip" else {f"ReaxNet-MP/{name}": data for name, data in model.items()}
+        )
         server.files = {"model.zip": in_zip(inside | others), "notes.txt": b"notes"}
     files, lines = fetch(server, tmp_path)
     assert [path.read_bytes() for path in files] == list(model.values())
@@ -166,7 +177,10 @@ def test_a_file_that_changed_in_the_cache_is_an_error(server, model, tmp_path):
     files, _ = fetch(server, tmp_path)
     whole = files.parameters.read_bytes()
     files.parameters.write_bytes(whole[:-1] + b"x")
-    with pytest.raises(ValueError, match=r"params.pickle has the SHA-256 \w{64}, and had \w{64} when it was first used"):
+    with pytest.raises(
+        ValueError,
+        match=r"params.pickle has the SHA-256 \w{64}, and had \w{64} when it was first used",
+    ):
         fetch(server, tmp_path)
     files.parameters.unlink()
     assert fetch(server, tmp_path)[0].parameters.read_bytes() == whole
@@ -177,7 +191,10 @@ def test_a_file_that_changed_at_its_source_is_an_error(server, model, tmp_path):
     files, _ = fetch(server, tmp_path)
     files.mapping.unlink()
     server.files["mapping.yaml"] += b"# another version\n"
-    with pytest.raises(ValueError, match=r"mapping.yaml has the SHA-256 .* remove it .* and mapping.yaml.sha256 as well"):
+    with pytest.raises(
+        ValueError,
+        match=r"mapping.yaml has the SHA-256 .* remove it .* and mapping.yaml.sha256 as well",
+    ):
         fetch(server, tmp_path)
     files.mapping.with_name("mapping.yaml.sha256").unlink()
     assert fetch(server, tmp_path)[0].mapping.read_bytes() == server.files["mapping.yaml"]
@@ -185,19 +202,26 @@ def test_a_file_that_changed_at_its_source_is_an_error(server, model, tmp_path):
 
 def test_a_damaged_transfer_leaves_nothing(server, model, tmp_path):
     server.files, server.md5 = dict(model), {"params.pickle": "0" * 32}
-    with pytest.raises(ConnectionError, match="params.pickle did not arrive as the list describes it"):
+    with pytest.raises(
+        ConnectionError, match="params.pickle did not arrive as the list describes it"
+    ):
         fetch(server, tmp_path)
     assert list((tmp_path / "cache" / "reaxnet-mp").iterdir()) == []
 
 
 def test_several_models_have_to_be_told_apart(server, model, tmp_path):
-    server.files = {f"{name}.zip": in_zip({f"{name}/{file}": data for file, data in model.items()}) for name in ("small", "large")}
+    server.files = {
+        f"{name}.zip": in_zip({f"{name}/{file}": data for file, data in model.items()})
+        for name in ("small", "large")
+    }
     with pytest.raises(ValueError, match=r"small.zip \(\d+ bytes\), large.zip .*--select"):
         fetch(server, tmp_path)
     files, lines = fetch(server, tmp_path, select="large")
     assert "large.zip" in lines[0]
     assert files.config.read_bytes() == model["model_config.yaml"]
-    with pytest.raises(ValueError, match=r"which parameters\? There are a/p.pkl, b/p.pkl; .*--select"):
+    with pytest.raises(
+        ValueError, match=r"which parameters\? There are a/p.pkl, b/p.pkl; .*--select"
+    ):
         choose(["a/p.pkl", "b/p.pkl", "a/config.yaml", "a/mapping.yaml"], "")
 
 

@@ -1,4 +1,5 @@
-"""Imported models in OpenMM: the energies and forces that the potential itself gives, by both routes."""
+"""Imported models in OpenMM: the energies and forces that the potential itself gives, by both
+routes."""
 
 import numpy as np
 import openmm
@@ -24,12 +25,18 @@ def test_an_imported_model_in_openmm(name, backend, tmp_path):
     files = write_model(tmp_path, config, draw(expected_shapes(read_settings(*files[1:])), config))
     pq.convert_reaxnet(*files, tmp_path / "model.pt", d3=True)
     potential = pq.load(tmp_path / "model.pt")
-    wanted = potential.evaluate(structure_of(*(torch.tensor(x) for x in (POSITIONS, NUMBERS, CELL))))
+    wanted = potential.evaluate(
+        structure_of(*(torch.tensor(x) for x in (POSITIONS, NUMBERS, CELL)))
+    )
     topology = topology_of([SYMBOLS[number] for number in NUMBERS], CELL)
     system = pq.create_system(potential, topology, backend=backend, precision="double")
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context = openmm.Context(
+        system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
+    )
     context.setPositions(POSITIONS * unit.angstrom)
     energy, forces = evaluated(context)
     assert wanted.forces is not None
-    assert abs(energy - float(wanted.energy)) < 1e-6 * len(NUMBERS)  # eV; DESIGN: both routes agree to 1e-6 eV/atom and eV/Å
+    assert abs(energy - float(wanted.energy)) < 1e-6 * len(
+        NUMBERS
+    )  # eV; DESIGN: both routes agree to 1e-6 eV/atom and eV/Å
     np.testing.assert_allclose(forces, wanted.forces, rtol=0, atol=1e-6)

@@ -73,13 +73,20 @@ def test_numbers_and_other_dictionaries(read):
 @pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
 def test_names_of_numpy_1_and_2(read, arrays, core):
     data = pickle.dumps(tree_of(arrays), 3)
-    names = [argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str) and "multiarray" in argument]
-    assert_same(read(data.replace(names[0].encode(), f"{core}.multiarray _reconstruct".encode())), arrays)
+    names = [
+        argument
+        for _, argument, _ in pickletools.genops(data)
+        if isinstance(argument, str) and "multiarray" in argument
+    ]
+    assert_same(
+        read(data.replace(names[0].encode(), f"{core}.multiarray _reconstruct".encode())), arrays
+    )
 
 
 @pytest.fixture
 def stand_ins(monkeypatch):
-    """Classes that pickle as those of JAX and flax do (jax 0.4.20 and 0.10, flax 0.7 and 0.12), which are not installed here."""
+    """Classes that pickle as those of JAX and flax do (jax 0.4.20 and 0.10, flax 0.7 and 0.12),
+    which are not installed here."""
     jax, flax = types.ModuleType("jax._src.array"), types.ModuleType("flax.core.frozen_dict")
 
     def _reconstruct_array(function, arguments, state, aval_state):
@@ -91,7 +98,12 @@ def stand_ins(monkeypatch):
 
         def __reduce__(self):
             function, arguments, state = self.values.__reduce__()
-            return _reconstruct_array, (function, arguments, state, {"weak_type": False, "named_shape": {}})
+            return _reconstruct_array, (
+                function,
+                arguments,
+                state,
+                {"weak_type": False, "named_shape": {}},
+            )
 
     class FrozenDict:
         def __init__(self, tree):
@@ -100,7 +112,10 @@ def stand_ins(monkeypatch):
         def __reduce__(self):
             return FrozenDict, (self.tree,)
 
-    _reconstruct_array.__module__, _reconstruct_array.__qualname__ = jax.__name__, "_reconstruct_array"
+    _reconstruct_array.__module__, _reconstruct_array.__qualname__ = (
+        jax.__name__,
+        "_reconstruct_array",
+    )
     FrozenDict.__module__, FrozenDict.__qualname__ = flax.__name__, "FrozenDict"
     jax._reconstruct_array, flax.FrozenDict = _reconstruct_array, FrozenDict
     for name in ("jax", "jax._src", "flax", "flax.core"):
@@ -113,7 +128,11 @@ def stand_ins(monkeypatch):
 @pytest.mark.parametrize("protocol", range(6))
 def test_jax_arrays_and_frozen_dictionaries(read, arrays, stand_ins, protocol):
     jax_array, frozen_dict = stand_ins
-    tree = {"params": frozen_dict(tree_of({name: jax_array(array) for name, array in arrays.items()})["params"])}
+    tree = {
+        "params": frozen_dict(
+            tree_of({name: jax_array(array) for name, array in arrays.items()})["params"]
+        )
+    }
     data = pickle.dumps(tree, protocol)
     assert b"_reconstruct_array" in data
     assert b"FrozenDict" in data
@@ -131,7 +150,9 @@ class Calls:
 
 
 def a_module(name, tmp_path):
-    (tmp_path / f"{name}.py").write_text("import pathlib\npathlib.Path(__file__).with_suffix('.imported').touch()\n")
+    (tmp_path / f"{name}.py").write_text(
+        "import pathlib\npathlib.Path(__file__).with_suffix('.imported').touch()\n"
+    )
 
 
 TOUCH = "touch executed"
@@ -143,7 +164,10 @@ MALICIOUS = {
     "import alone": (b"cpqeq_module\nthing\n.", "pqeq_module.thing"),
     "import by strings": (b"\x80\x04\x8c\x0bpqeq_module\x8c\x05thing\x93.", "pqeq_module.thing"),
     "import after the arrays": (pickle.dumps(np.ones(3))[:-1] + b"0cos\nsystem\n.", "os.system"),
-    "attribute of a class": (b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.", "numpy.ndarray.tofile"),
+    "attribute of a class": (
+        b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.",
+        "numpy.ndarray.tofile",
+    ),
     "numpy's own loader": (b"cnumpy\nload\n(S'x'\ntR.", "numpy.load"),
     "instance": (b"(S'touch executed'\nios\nsystem\n.", None),
     "instance without arguments": (b"(ios\nsystem\n.", "os.system"),
@@ -160,11 +184,17 @@ MALICIOUS = {
     "persistent id": (b"Psecret\n.", "secret"),
     "binary persistent id": (b"I1\nQ.", "outside"),
     "buffer": (b"\x80\x05\x97.", "buffer"),
-    "objects": (pickle.dumps({"params": np.array([Calls(os.system, TOUCH)], dtype=object)}), "'O8'"),
+    "objects": (
+        pickle.dumps({"params": np.array([Calls(os.system, TOUCH)], dtype=object)}),
+        "'O8'",
+    ),
     "array of objects": (pickle.dumps({"params": np.array([None], dtype=object)}), "'O8'"),
     "structured array": (pickle.dumps({"params": np.zeros(2, dtype=[("a", "f4")])}), "'V4'"),
     "strings": (pickle.dumps({"params": np.array(["abc"])}), "'U3'"),
-    "jax array of another function": (b"cjax._src.array\n_reconstruct_array\n(c_codecs\nencode\nNN}tR.", "_codecs.encode"),
+    "jax array of another function": (
+        b"cjax._src.array\n_reconstruct_array\n(c_codecs\nencode\nNN}tR.",
+        "_codecs.encode",
+    ),
 }
 
 
@@ -174,7 +204,9 @@ def test_a_malicious_pickle_does_nothing_and_is_named(read, name, tmp_path, monk
     a_module("pqeq_module", tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     data, culprit = MALICIOUS[name]
-    with pytest.raises(ValueError, match="refused, because it" if culprit else r"refused|cannot be read") as error:
+    with pytest.raises(
+        ValueError, match="refused, because it" if culprit else r"refused|cannot be read"
+    ) as error:
         read(data)
     assert culprit is None or culprit in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.pickle", "pqeq_module.py"]
@@ -187,11 +219,18 @@ GREEDY = {
     "frame that is not there": b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.",
     "memo at the far end": b"]r\xff\xff\xff\x7f.",
     "integer of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
-    "array larger than its bytes": pickle.dumps(np.zeros(3)).replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85"),
+    "array larger than its bytes": pickle.dumps(np.zeros(3)).replace(
+        b"K\x03\x85", b"J\xff\xff\xff\x7f\x85"
+    ),
     "dictionary in itself": b"}q\x00X\x01\x00\x00\x00ah\x00s.",
     "dictionaries of dictionaries": b"}q\x000"
     + b"".join(
-        b"}q" + bytes([k + 1]) + b"(" + b"".join(b"X\x02\x00\x00\x00%02dh%c" % (i, k) for i in range(60)) + b"u0" for k in range(7)
+        b"}q"
+        + bytes([k + 1])
+        + b"("
+        + b"".join(b"X\x02\x00\x00\x00%02dh%c" % (i, k) for i in range(60))
+        + b"u0"
+        for k in range(7)
     )
     + b"h\x07.",
     "text encoded again and again": b"X\x00\x00\x01\x00"
@@ -202,7 +241,9 @@ GREEDY = {
     "shape of shapes": b"I1\n"
     + b"2\x86" * 60
     + b"q\x000cnumpy.core.multiarray\n_reconstruct\n)R(I1\nh\x00cnumpy\ndtype\n(X\x02\x00\x00\x00f4tRI00\nC\x00tb.",
-    "encoding of encodings": b"I1\n" + b"2\x86" * 60 + b"q\x000c_codecs\nencode\n(X\x01\x00\x00\x00ah\x00tR.",
+    "encoding of encodings": b"I1\n"
+    + b"2\x86" * 60
+    + b"q\x000c_codecs\nencode\n(X\x01\x00\x00\x00ah\x00tR.",
     "import of tuples": b"\x80\x04I1\n" + b"2\x86" * 60 + b"2\x93.",
     "deep tuples": b"N" + b"\x85" * 100_000 + b".",
     "deep lists": b"](" * 100_000 + b".",
@@ -217,7 +258,9 @@ def test_a_small_file_cannot_ask_for_much(read, name):
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(ValueError, match=r"cannot be read|refused"):
         read(GREEDY[name])
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB (bytes on macOS, where this says little)
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    )  # kB (bytes on macOS, where this says little)
     assert time.process_time() - start < 10.0
 
 
@@ -231,19 +274,24 @@ def test_what_is_not_a_tree_of_arrays(read, tmp_path):
         pickle.dumps({"params": "text"}),
         pickle.dumps({1: 2}),
     ):
-        with pytest.raises(ValueError, match=r"cannot be read \(.+\); it is damaged or not a pickle of arrays"):
+        with pytest.raises(
+            ValueError, match=r"cannot be read \(.+\); it is damaged or not a pickle of arrays"
+        ):
             read(data)
     with pytest.raises(FileNotFoundError):
         read_arrays(tmp_path / "nothing.pickle")
 
 
 def test_fuzz(read, arrays, monkeypatch, tmp_path):
-    """Random bytes, cut files, mutated bytes, and random programs: always arrays or a ValueError, never anything else."""
+    """Random bytes, cut files, mutated bytes, and random programs: always arrays or a ValueError,
+    never anything else."""
     monkeypatch.chdir(tmp_path)
     for name in ("system", "popen", "mkdir", "remove"):
         monkeypatch.setattr(os, name, lambda *_: pytest.fail("called"))
     chance, modules = random.Random(0), set(sys.modules)
-    seeds = [pickle.dumps(tree_of(arrays), protocol) for protocol in range(6)] + [data for data, _ in MALICIOUS.values()]
+    seeds = [pickle.dumps(tree_of(arrays), protocol) for protocol in range(6)] + [
+        data for data, _ in MALICIOUS.values()
+    ]
     codes = [opcode.code.encode("latin1") for opcode in pickletools.opcodes]
     pieces = [
         *codes,
@@ -268,12 +316,16 @@ def test_fuzz(read, arrays, monkeypatch, tmp_path):
             for _ in range(chance.randrange(1, 6)):
                 data[chance.randrange(len(data))] = chance.choice(chance.choice(pieces))
         else:
-            data = bytearray(b"".join(chance.choice(pieces) for _ in range(chance.randrange(1, 40))) + b".")
+            data = bytearray(
+                b"".join(chance.choice(pieces) for _ in range(chance.randrange(1, 40))) + b"."
+            )
         try:
             found = read(bytes(data))
         except ValueError:
             continue
-        assert all(isinstance(value, np.ndarray) and value.dtype != object for value in found.values())
+        assert all(
+            isinstance(value, np.ndarray) and value.dtype != object for value in found.values()
+        )
         accepted += 1
     assert 0 < accepted < 800  # some mutations only change numbers
     assert {path.name for path in tmp_path.iterdir()} == {"params.pickle"}

@@ -1,4 +1,5 @@
-"""Reporters write what the running potential has: the same charges by both routes, a polarization without jumps, files that stay whole."""
+"""Reporters write what the running potential has: the same charges by both routes, a polarization
+without jumps, files that stay whole."""
 
 import csv
 
@@ -24,9 +25,12 @@ FIELD = (0.01, -0.02, 0.03)
 EDGE = 4.2  # Å, MgO's cubic cell
 
 torchforce = pytest.mark.skipif(
-    bool(versions.problems("torchscript")), reason="TorchForce needs its own versions of torch and OpenMM"
+    bool(versions.problems("torchscript")),
+    reason="TorchForce needs its own versions of torch and OpenMM",
 )
-both_routes = pytest.mark.parametrize("backend", [pytest.param("torchscript", marks=torchforce), "python"])
+both_routes = pytest.mark.parametrize(
+    "backend", [pytest.param("torchscript", marks=torchforce), "python"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +55,22 @@ def simulation_of(potential, backend="python", atoms=None, cell=True, extra=0, f
     for symbol in symbols:
         topology.addAtom(symbol, app.Element.getBySymbol(symbol), residue)
     if cell:
-        topology.setPeriodicBoxVectors([openmm.Vec3(*row) for row in (np.eye(3) * EDGE / 10).tolist()] * unit.nanometer)
-    system = create_system(potential, topology, field=field, atoms=atoms, backend=backend, precision="double", removeCMMotion=False)
+        topology.setPeriodicBoxVectors(
+            [openmm.Vec3(*row) for row in (np.eye(3) * EDGE / 10).tolist()] * unit.nanometer
+        )
+    system = create_system(
+        potential,
+        topology,
+        field=field,
+        atoms=atoms,
+        backend=backend,
+        precision="double",
+        removeCMMotion=False,
+    )
     integrator = openmm.CustomIntegrator(0.001)
-    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    simulation = app.Simulation(
+        topology, system, integrator, openmm.Platform.getPlatformByName("Reference")
+    )
     simulation.context.setPositions(np.vstack([np.zeros((extra, 3)), positions]) / 10)
     return simulation
 
@@ -66,7 +82,8 @@ def shared(potential):
 
 @pytest.fixture
 def simulation(shared):
-    """The same Simulation for many tests, as it was in the beginning: TorchScript takes seconds to warm up."""
+    """The same Simulation for many tests, as it was in the beginning: TorchScript takes seconds to
+    warm up."""
     shared.reporters.clear()
     shared.currentStep = 0
     shared.context.setTime(0)
@@ -87,7 +104,12 @@ def expected(potential, cell=True, positions=None):
     from ase import Atoms
 
     symbols, start = mgo()
-    atoms = Atoms(symbols, start if positions is None else positions, cell=np.eye(3) * EDGE if cell else None, pbc=cell)
+    atoms = Atoms(
+        symbols,
+        start if positions is None else positions,
+        cell=np.eye(3) * EDGE if cell else None,
+        pbc=cell,
+    )
     calculator = PQEqCalculator(potential, field=FIELD)
     calculator.calculate(atoms, ["energy"])
     return calculator.results
@@ -98,7 +120,10 @@ def expected(potential, cell=True, positions=None):
 
 @both_routes
 def test_the_observer_has_the_charges_of_the_calculator(potential, backend):
-    now, right = Observer.of(simulation := simulation_of(potential, backend)).observe(simulation), expected(potential)
+    now, right = (
+        Observer.of(simulation := simulation_of(potential, backend)).observe(simulation),
+        expected(potential),
+    )
     for name in ("charges", "shells", "dipole"):
         assert np.abs(getattr(now, name) - right[name]).max() < CHARGE, name
     assert np.abs(now.field - FIELD).max() == 0
@@ -109,7 +134,9 @@ def test_the_observer_has_the_charges_of_the_calculator(potential, backend):
 def test_a_system_read_from_xml_reports_the_same(potential, backend):
     simulation = simulation_of(potential, backend)
     copy = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(simulation.system))
-    again = app.Simulation(simulation.topology, copy, openmm.CustomIntegrator(0.001), simulation.context.getPlatform())
+    again = app.Simulation(
+        simulation.topology, copy, openmm.CustomIntegrator(0.001), simulation.context.getPlatform()
+    )
     again.context.setPositions(simulation.context.getState(positions=True).getPositions())
     one, two = (Observer(s.system).observe(s) for s in (simulation, again))
     assert np.abs(one.charges - two.charges).max() < CHARGE
@@ -135,7 +162,9 @@ def test_a_changed_field_is_seen(simulation):
     before = Observer.of(simulation).observe(simulation)
     simulation.context.setParameter("field_z", 0.0)
     after = Observer.of(simulation).observe(simulation)
-    assert np.abs(before.shells - after.shells).max() > 1e-4  # Å; the field of 0.03 V/Å moves shells by more
+    assert (
+        np.abs(before.shells - after.shells).max() > 1e-4
+    )  # Å; the field of 0.03 V/Å moves shells by more
     assert after.field[2] == 0
 
 
@@ -144,7 +173,12 @@ def test_a_system_without_our_force_is_refused(tmp_path):
     topology.addAtom("H", app.element.hydrogen, topology.addResidue("H", topology.addChain()))
     system = openmm.System()
     system.addParticle(1.0)
-    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    simulation = app.Simulation(
+        topology,
+        system,
+        openmm.VerletIntegrator(0.001),
+        openmm.Platform.getPlatformByName("Reference"),
+    )
     simulation.context.setPositions([openmm.Vec3(0, 0, 0)])
     simulation.reporters.append(ChargeReporter(tmp_path / "charges.h5", 1))
     with pytest.raises(ValueError, match="create_force"):
@@ -152,7 +186,9 @@ def test_a_system_without_our_force_is_refused(tmp_path):
 
 
 def test_a_potential_without_charges_is_refused(tmp_path):
-    simulation = simulation_of(build({"d3": {"damping": "zero", "functional": "pbe"}}), field=(0, 0, 0))
+    simulation = simulation_of(
+        build({"d3": {"damping": "zero", "functional": "pbe"}}), field=(0, 0, 0)
+    )
     simulation.reporters.append(ChargeReporter(tmp_path / "charges.h5", 1))
     with pytest.raises(ValueError, match="no charges"):
         simulation.step(1)
@@ -176,7 +212,9 @@ def test_charge_file_has_every_frame_and_can_be_continued(simulation, potential,
         assert file["charges"].shape == (3, 8)
         assert file["shells"].shape == (3, 8, 3)
         assert file["numbers"][:].tolist() == [12, 8, 8, 12, 8, 12, 12, 8]
-        assert [file[name].attrs["units"] for name in ("time", "charges", "shells", "dipole", "field")] == [
+        assert [
+            file[name].attrs["units"] for name in ("time", "charges", "shells", "dipole", "field")
+        ] == [
             "ps",
             "e",
             "Å",
@@ -197,7 +235,9 @@ def test_charge_file_of_other_atoms_is_not_continued(simulation, potential, tmp_
         other.step(1)
 
 
-def test_dipole_file_has_its_columns_and_can_be_continued_after_a_kill(simulation, potential, tmp_path):
+def test_dipole_file_has_its_columns_and_can_be_continued_after_a_kill(
+    simulation, potential, tmp_path
+):
     path = tmp_path / "dipole.csv"
     simulation.reporters.append(DipoleReporter(path, 1))
     simulation.step(1)
@@ -213,7 +253,13 @@ def test_dipole_file_has_its_columns_and_can_be_continued_after_a_kill(simulatio
     rows = rows_of(path)
     assert [row["step"] for row in rows] == ["1", "2", "3"]
     for axis in "xyz":  # nothing has moved since
-        assert abs(float(rows[-1][f"polarization_{axis}_uC_per_cm2"]) - float(last[f"polarization_{axis}_uC_per_cm2"])) < 1e-6
+        assert (
+            abs(
+                float(rows[-1][f"polarization_{axis}_uC_per_cm2"])
+                - float(last[f"polarization_{axis}_uC_per_cm2"])
+            )
+            < 1e-6
+        )
     dipole = [float(rows[0][f"dipole_{axis}_eA"]) for axis in "xyz"]
     assert np.abs(np.array(dipole) - expected(potential)["dipole"]).max() < CHARGE
     assert abs(float(last["polarization_x_uC_per_cm2"])) > 0.1  # µC/cm²
@@ -243,14 +289,19 @@ def test_a_file_to_continue_must_exist_and_an_interval_be_positive(reporter, tmp
 
 def move(simulation, amplitude, seed=1):
     """Displace every atom at random; returns the displacements (n, 3) Å."""
-    positions = simulation.context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+    positions = (
+        simulation.context.getState(positions=True)
+        .getPositions(asNumpy=True)
+        .value_in_unit(unit.angstrom)
+    )
     moved = np.random.default_rng(seed).normal(0, amplitude, positions.shape)
     simulation.context.setPositions((positions + moved) / 10)
     return moved
 
 
 def test_the_dipole_changes_by_born_charges_times_displacements(simulation, potential):
-    """dμ = Σ Z*·dr, to second order in displacements of 1e-3 Å: an error of 1e-5 e Å for charges of 1 e."""
+    """dμ = Σ Z*·dr, to second order in displacements of 1e-3 Å: an error of 1e-5 e Å for charges of
+    1 e."""
     from ase import Atoms
 
     symbols, positions = mgo()
@@ -261,7 +312,11 @@ def test_the_dipole_changes_by_born_charges_times_displacements(simulation, pote
     moved = move(simulation, 1e-3)
     now = observer.observe(simulation)
     total.add(now)
-    change = total.microcoulomb_per_square_cm(now) * now.volume / E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
+    change = (
+        total.microcoulomb_per_square_cm(now)
+        * now.volume
+        / E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM
+    )
     middle = Atoms(symbols, positions + moved / 2, cell=np.eye(3) * EDGE, pbc=True)
     born = PQEqCalculator(potential, tolerance=1e-10).get_property("born_charges", middle)
     right = np.einsum("iab,ib->a", born, moved)
@@ -272,18 +327,29 @@ def test_the_dipole_changes_by_born_charges_times_displacements(simulation, pote
 def test_the_polarization_does_not_jump_when_an_atom_is_wrapped(simulation):
     observer, total = Observer.of(simulation), PolarizationSum()
     total.add(observer.observe(simulation))
-    positions = simulation.context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+    positions = (
+        simulation.context.getState(positions=True)
+        .getPositions(asNumpy=True)
+        .value_in_unit(unit.angstrom)
+    )
     simulation.context.setPositions((positions + EDGE * np.eye(8, 3) * [1, -1, 2]) / 10)
     now = observer.observe(simulation)
     total.add(now)
-    assert np.abs(total.microcoulomb_per_square_cm(now)).max() < 1e-4  # µC/cm²; the solution is converged to 1e-10
+    assert (
+        np.abs(total.microcoulomb_per_square_cm(now)).max() < 1e-4
+    )  # µC/cm²; the solution is converged to 1e-10
 
 
 def test_without_a_cell_the_sum_is_the_change_of_the_dipole_where_charges_stay():
     rng = np.random.default_rng(2)
     charges = rng.normal(size=5)
-    before, after = (Frame(rng.normal(size=(5, 3)), np.zeros((3, 3)), charges, rng.normal(size=3)) for _ in range(2))
-    right = charges @ (after.positions - before.positions) + after.shell_dipole - before.shell_dipole
+    before, after = (
+        Frame(rng.normal(size=(5, 3)), np.zeros((3, 3)), charges, rng.normal(size=3))
+        for _ in range(2)
+    )
+    right = (
+        charges @ (after.positions - before.positions) + after.shell_dipole - before.shell_dipole
+    )
     assert np.abs(dipole_change(before, after) - right).max() < 1e-14
 
 
@@ -313,4 +379,6 @@ def test_a_sum_continues_from_its_state(simulation):
     for each in (total, other):
         each.add(now)
     assert np.abs(total.microcoulomb_per_square_cm(now)).max() > 0.1
-    assert np.array_equal(total.microcoulomb_per_square_cm(now), other.microcoulomb_per_square_cm(now))
+    assert np.array_equal(
+        total.microcoulomb_per_square_cm(now), other.microcoulomb_per_square_cm(now)
+    )

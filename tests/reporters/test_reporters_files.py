@@ -1,4 +1,5 @@
-"""Files of the reporters: the frames of OpenMM's trajectories, whole after a kill, continued where they ended."""
+"""Files of the reporters: the frames of OpenMM's trajectories, whole after a kill, continued where
+they ended."""
 
 import os
 import signal
@@ -24,7 +25,11 @@ from openmm_pqeq.reporters.table import Table
 
 pytestmark = pytest.mark.python_route
 
-QUANTITIES = {"step": Quantity((), "i8", "1"), "charges": Quantity((500, 3), "f8", "e"), "time": Quantity((), "f8", "ps")}
+QUANTITIES = {
+    "step": Quantity((), "i8", "1"),
+    "charges": Quantity((500, 3), "f8", "e"),
+    "time": Quantity((), "f8", "ps"),
+}
 FIXED = {"numbers": np.arange(500)}
 
 
@@ -38,7 +43,9 @@ def moving(potential):
     simulation = simulation_of(potential)
     integrator = openmm.CustomIntegrator(0.001)
     integrator.addComputePerDof("x", "x + vector(0.001, 0, 0)")
-    again = app.Simulation(simulation.topology, simulation.system, integrator, simulation.context.getPlatform())
+    again = app.Simulation(
+        simulation.topology, simulation.system, integrator, simulation.context.getPlatform()
+    )
     again.context.setPositions(mgo()[1] / 10)
     return again
 
@@ -62,7 +69,10 @@ def test_frames_are_those_of_dcd_and_xtc(potential, tmp_path):
     topology = mdtraj.Topology.from_openmm(simulation.topology)
     frames = ase.io.read(tmp_path / "charges.extxyz", ":")
     assert [frame.info["step"] for frame in frames] == [3, 6, 9]
-    for trajectory, precision in ((mdtraj.load_dcd, 1e-5), (mdtraj.load_xtc, 0.011)):  # Å; XTC has two decimals
+    for trajectory, precision in (
+        (mdtraj.load_dcd, 1e-5),
+        (mdtraj.load_xtc, 0.011),
+    ):  # Å; XTC has two decimals
         kept = trajectory(str(tmp_path / f"t.{trajectory.__name__[-3:]}"), top=topology).xyz * 10
         assert len(kept) == 3
         for frame, positions in zip(frames, kept):
@@ -132,7 +142,9 @@ def killed(request, tmp_path_factory):
     folder, here = tmp_path_factory.mktemp("killed"), Path(__file__).parent
     path = os.pathsep.join(map(str, (here, *here.parents[:2])))
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-c", WRITER, str(folder)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert process.stdout.readline() == b"writing\n"
     time.sleep(request.param)
@@ -211,12 +223,18 @@ def test_half_a_frame_of_hdf5_is_cut_off(tmp_path):
         frames.write({"step": step, "charges": np.full((500, 3), step), "time": step})
     frames.close()
     with h5py.File(path, "a") as file:
-        file["charges"].resize(4, axis=0)  # as a kill leaves it: the frame is there, its step is not
+        file["charges"].resize(
+            4, axis=0
+        )  # as a kill leaves it: the frame is there, its step is not
     again = FrameFile(path, append=True)
     again.open(QUANTITIES, FIXED)
     again.close()
     with h5py.File(path) as file:
-        assert {name: len(file[name]) for name in QUANTITIES} == {"step": 3, "charges": 3, "time": 3}
+        assert {name: len(file[name]) for name in QUANTITIES} == {
+            "step": 3,
+            "charges": 3,
+            "time": 3,
+        }
         assert (file["charges"][:] == np.array([1, 2, 3])[:, None, None]).all()
         assert file["charges"].attrs["units"] == "e"
         assert file["numbers"][:].tolist() == list(range(500))

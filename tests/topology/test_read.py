@@ -1,4 +1,5 @@
-"""A structure that is read is the same crystal: same lattice, same distances, turned by a proper rotation."""
+"""A structure that is read is the same crystal: same lattice, same distances, turned by a proper
+rotation."""
 
 import ase
 import ase.build
@@ -46,7 +47,9 @@ def test_any_cell_becomes_a_box_of_the_same_lattice(tmp_path, seed):
     combination = box @ np.linalg.inv(cell @ rotation.T)
     assert np.abs(combination - np.round(combination)).max() < LENGTH
     assert abs(abs(np.linalg.det(combination)) - 1) < LENGTH
-    openmm.System().setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())  # raises for a box that is not reduced
+    openmm.System().setDefaultPeriodicBoxVectors(
+        *topology.getPeriodicBoxVectors()
+    )  # raises for a box that is not reduced
 
 
 def test_a_reduced_box_stays_as_it_is():
@@ -69,7 +72,8 @@ def test_a_hexagonal_cell_is_exactly_within_openmms_bounds(tmp_path):
 
 
 def test_a_cell_that_rounding_would_push_out_of_bounds():
-    # the quotient 2.5 + ε is rounded to 2.5 and the remainder is more than half the edge; OpenMM compares without a tolerance
+    # the quotient 2.5 + ε is rounded to 2.5 and the remainder is more than half the edge; OpenMM
+    # compares without a tolerance
     for edge in np.linspace(2, 9, 50):
         cell = np.array([[edge, 0, 0], [np.nextafter(2.5 * edge, 99), 5, 0], [0, 0, 5]])
         box, _ = reduced_box(cell, np.array([True, True, True]))
@@ -143,7 +147,9 @@ def test_covalent_networks_and_salts_have_no_bonds(tmp_path):
 
 def test_hydrogen_molecules_are_bonded_and_hydrogen_bonds_are_not(tmp_path):
     assert read(tmp_path, ase.build.molecule("H2"), bonds=True)[0].getNumBonds() == 1
-    dimer = ase.build.molecule("H2O") + ase.Atoms("OH2", positions=[[0, 0, 2.97], [0, 0.76, 3.56], [0, -0.76, 3.56]])
+    dimer = ase.build.molecule("H2O") + ase.Atoms(
+        "OH2", positions=[[0, 0, 2.97], [0, 0.76, 3.56], [0, -0.76, 3.56]]
+    )
     assert read(tmp_path, dimer, bonds=True)[0].getNumResidues() == 2
 
 

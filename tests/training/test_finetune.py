@@ -1,7 +1,8 @@
-"""Fine-tuning: what is trained and what is not, shifts, PQEq parameters, files that stay as they are, with and without long range.
+"""Fine-tuning: what is trained and what is not, shifts, PQEq parameters, files that stay as they
+are, with and without long range.
 
-The data are labelled by a known model whose readout, element shifts or PQEq parameters differ from those of the model that is
-fine-tuned, so that the right answer is known.
+The data are labelled by a known model whose readout, element shifts or PQEq parameters differ from
+those of the model that is fine-tuned, so that the right answer is known.
 """
 
 import json
@@ -26,8 +27,21 @@ from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.prepare import fit_shifts, prepare
 
 SPECIES = ["O", "Na", "Mg"]
-GNN = {"species": SPECIES, "hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5, "scale": 0.5}
-GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0, "shift": [-432.0, -10.0, -20.0], "seed": 7}
+GNN = {
+    "species": SPECIES,
+    "hidden_irreps": "8x0e + 4x1o",
+    "sh_irreps": "1x0e + 1x1o",
+    "layers": 2,
+    "r_max": 3.5,
+    "scale": 0.5,
+}
+GNN |= {
+    "n_basis": 4,
+    "radial_hidden": [8],
+    "avg_neighbors": 10.0,
+    "shift": [-432.0, -10.0, -20.0],
+    "seed": 7,
+}
 PQEQ = {"protocol": "ewald", "tolerance": 1e-9}
 N_FRAMES = 12
 
@@ -42,7 +56,8 @@ def model() -> pq.Potential:
 
 
 def other_readout() -> pq.Potential:
-    """The same with another readout and energies of reference that are 3, −2 and 1 eV higher for O, Na and Mg."""
+    """The same with another readout and energies of reference that are 3, −2 and 1 eV higher for O,
+    Na and Mg."""
     made = model()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -58,10 +73,20 @@ def write_frames(path: Path, known: pq.Potential, stress: bool = True) -> Path:
     images = []
     for index in range(N_FRAMES):
         metals = [["Mg", "Mg"], ["Mg", "Na"], ["Na", "Na"]][index % 3]
-        atoms = Atoms([metals[0], "O", metals[1], "O"][: 4 if index % 2 else 3], cell=[4.0, 4.0, 3.2], pbc=True)
-        atoms.set_scaled_positions([[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]][: len(atoms)])
+        atoms = Atoms(
+            [metals[0], "O", metals[1], "O"][: 4 if index % 2 else 3],
+            cell=[4.0, 4.0, 3.2],
+            pbc=True,
+        )
+        atoms.set_scaled_positions(
+            [[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]][: len(atoms)]
+        )
         atoms.positions += random.normal(scale=0.1, size=(len(atoms), 3))
-        structure = structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(np.asarray(atoms.cell)))
+        structure = structure_of(
+            torch.tensor(atoms.positions),
+            torch.tensor(atoms.numbers),
+            torch.tensor(np.asarray(atoms.cell)),
+        )
         result = known.evaluate(structure, stress=True)
         labels = {"energy": float(result.energy[0]), "forces": result.forces.numpy()}
         if stress:
@@ -82,12 +107,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(files: Path, start: dict | None = None, data: str = "frames.traj", **training):
-    settings = {"epochs": 2, "learning_rate": 0.03, "energy_weight": 0.0, "stress_weight": 0.0, "dtype": "float64", "threads": 1}
+    settings = {
+        "epochs": 2,
+        "learning_rate": 0.03,
+        "energy_weight": 0.0,
+        "stress_weight": 0.0,
+        "dtype": "float64",
+        "threads": 1,
+    }
     return config_of(
         {
             "data": {"files": [str(files / data)], "held_out": {"seed": 0, "n": 3}},
             "start": {"model": str(files / "model.pt")} | (start or {}),
-            "training": settings | {"warmup": 2, "batch_size": 3, "ema": 0.5, "measure_every": 100} | training,
+            "training": settings
+            | {"warmup": 2, "batch_size": 3, "ema": 0.5, "measure_every": 100}
+            | training,
         }
     )
 
@@ -96,16 +130,25 @@ def config(files: Path, start: dict | None = None, data: str = "frames.traj", **
 
 
 def test_a_readout_is_recovered_and_nothing_else_moves(files, tmp_path):
-    """The labels differ by the readout alone: held-out force errors fall to a fiftieth, energies to 1 meV/atom (refitted shifts)."""
+    """The labels differ by the readout alone: held-out force errors fall to a fiftieth, energies to
+    1 meV/atom (refitted shifts)."""
     before = (files / "model.pt").read_bytes()
     result = finetune(config(files, epochs=150, learning_rate=0.1), tmp_path / "new.pt", say=silent)
     written = json.loads((tmp_path / "new" / "errors.json").read_text())
-    assert written["errors"]["held out"]["force_rmse"] < 0.02 * written["errors_before"]["held out"]["force_rmse"]
-    assert written["errors"]["held out"]["energy_rmse"] < 0.02 * written["errors_before"]["held out"]["energy_rmse"]
+    assert (
+        written["errors"]["held out"]["force_rmse"]
+        < 0.02 * written["errors_before"]["held out"]["force_rmse"]
+    )
+    assert (
+        written["errors"]["held out"]["energy_rmse"]
+        < 0.02 * written["errors_before"]["held out"]["energy_rmse"]
+    )
     assert written["trained_parameters"] == 8 * 4 + 4
     old, new = (pq.load(path).gnn.state_dict() for path in (files / "model.pt", result.model))
     for name in old:
-        assert torch.equal(old[name], new[name]) == (not name.startswith("readout") and name != "shift"), name
+        assert torch.equal(old[name], new[name]) == (
+            not name.startswith("readout") and name != "shift"
+        ), name
     assert result.model == tmp_path / "new.pt"
     assert (files / "model.pt").read_bytes() == before
     assert pq.checkpoint.card(result.model)["fine_tuned_from"]["card"] == {"title": "before"}
@@ -123,10 +166,16 @@ def test_the_new_model_has_the_errors_of_its_report(files, tmp_path):
         atoms = images[index]
         found = pq.PQEqCalculator(potential, tolerance=1e-9)
         differences.append((found.get_forces(atoms) - atoms.get_forces()).ravel())
-        energies.append((found.get_potential_energy(atoms) - atoms.get_potential_energy()) / len(atoms))
+        energies.append(
+            (found.get_potential_energy(atoms) - atoms.get_potential_energy()) / len(atoms)
+        )
     errors = result.errors["held out"]
-    assert 1000 * np.sqrt(np.mean(np.concatenate(differences) ** 2)) == pytest.approx(errors.force_rmse, abs=1e-3)
-    assert 1000 * np.sqrt(np.mean(np.square(energies))) == pytest.approx(errors.energy_rmse, abs=1e-3)
+    assert 1000 * np.sqrt(np.mean(np.concatenate(differences) ** 2)) == pytest.approx(
+        errors.force_rmse, abs=1e-3
+    )
+    assert 1000 * np.sqrt(np.mean(np.square(energies))) == pytest.approx(
+        errors.energy_rmse, abs=1e-3
+    )
 
 
 def test_what_is_not_trained_keeps_every_digit(files, tmp_path):
@@ -134,11 +183,14 @@ def test_what_is_not_trained_keeps_every_digit(files, tmp_path):
     result = finetune(config(files, epochs=1, dtype="float32"), tmp_path / "new.pt", say=silent)
     old, new = (pq.load(path).gnn.state_dict() for path in (files / "model.pt", result.model))
     for name in old:
-        assert torch.equal(old[name], new[name]) == (not name.startswith("readout") and name != "shift"), name
+        assert torch.equal(old[name], new[name]) == (
+            not name.startswith("readout") and name != "shift"
+        ), name
 
 
 def test_energies_of_reference_are_fitted(tmp_path):
-    """Labels of the model itself with other element energies: 3, −2, 1 eV are found to 1e-6, and no error is left."""
+    """Labels of the model itself with other element energies: 3, −2, 1 eV are found to 1e-6, and no
+    error is left."""
     shifted = model()
     shifted.gnn.shift += torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64)
     pq.save(model(), tmp_path / "model.pt")
@@ -158,18 +210,32 @@ def test_a_smaller_subset_is_part_of_a_larger_one_and_measured_on_the_same_frame
     ready = []
     for subset in ("34%", "67%", "100%"):
         settings = config(files)
-        table = {"files": list(settings.data.files), "held_out": {"seed": 4, "n": "25%"}, "subset": subset}
-        ready.append(prepare(config_of({"data": table, "start": {"model": str(files / "model.pt")}}), silent).split)
+        table = {
+            "files": list(settings.data.files),
+            "held_out": {"seed": 4, "n": "25%"},
+            "subset": subset,
+        }
+        ready.append(
+            prepare(
+                config_of({"data": table, "start": {"model": str(files / "model.pt")}}), silent
+            ).split
+        )
     assert [len(split.train) for split in ready] == [3, 6, 9]
     assert set(ready[0].train) < set(ready[1].train) < set(ready[2].train)
     assert (
-        ready[0].held_out == ready[1].held_out == ready[2].held_out == sorted(np.random.default_rng(4).permutation(12)[:3].tolist())
+        ready[0].held_out
+        == ready[1].held_out
+        == ready[2].held_out
+        == sorted(np.random.default_rng(4).permutation(12)[:3].tolist())
     )
 
 
 def test_with_and_without_long_range_see_the_same_frames(files, tmp_path):
-    """The labels hold PQEq, so the model without it cannot reach the errors of the one with it: forces a little, energies a lot."""
-    results = ablate(config(files, epochs=20, learning_rate=0.1), tmp_path / "both", False, False, silent)
+    """The labels hold PQEq, so the model without it cannot reach the errors of the one with it:
+    forces a little, energies a lot."""
+    results = ablate(
+        config(files, epochs=20, learning_rate=0.1), tmp_path / "both", False, False, silent
+    )
     with_, without = results["with-long-range"], results["without-long-range"]
     assert with_.errors["held out"].energy_rmse < 0.2 * without.errors["held out"].energy_rmse
     facts = [json.loads((result.folder / "errors.json").read_text()) for result in (with_, without)]
@@ -182,13 +248,20 @@ def test_with_and_without_long_range_see_the_same_frames(files, tmp_path):
 
 
 def test_the_model_without_long_range_overwrites_nothing(files, tmp_path):
-    """It is written beside the other one, where a file of that name may be, or the very model that both come from."""
+    """It is written beside the other one, where a file of that name may be, or the very model that
+    both come from."""
     beside = tmp_path / "new-without-long-range.pt"
     shutil.copyfile(files / "model.pt", beside)
     with pytest.raises(FileExistsError, match=r"new-without-long-range\.pt exists"):
         finetune(config(files), tmp_path / "new.pt", without_long_range_too=True, say=silent)
     with pytest.raises(FileExistsError, match="would overwrite the model it comes from"):
-        finetune(config(files, {"model": str(beside)}), tmp_path / "new.pt", True, without_long_range_too=True, say=silent)
+        finetune(
+            config(files, {"model": str(beside)}),
+            tmp_path / "new.pt",
+            True,
+            without_long_range_too=True,
+            say=silent,
+        )
     assert beside.read_bytes() == (files / "model.pt").read_bytes()
 
 
@@ -199,7 +272,9 @@ def test_errors_without_stress_are_json_and_nothing_is_resumed_that_has_not_begu
     with pytest.raises(FileNotFoundError, match="resume: no checkpoint in"):
         ablate(settings, tmp_path / "both", False, True, silent)
     ablate(settings, tmp_path / "both", False, False, silent)
-    content = json.loads((tmp_path / "both" / "ablation.json").read_text(), parse_constant=pytest.fail)
+    content = json.loads(
+        (tmp_path / "both" / "ablation.json").read_text(), parse_constant=pytest.fail
+    )
     assert content["with-long-range"]["held out"]["stress_rmse"] is None
 
 
@@ -213,14 +288,22 @@ def test_parts_of_the_network_by_name():
     assert parts.select(gnn, "none") == []
     assert parts.select(gnn, "readout") == ["readout.0.weight", "readout.1.weight"]
     assert all(name.startswith("interactions.1.") for name in parts.select(gnn, "layer.1"))
-    assert set(parts.select(gnn, "layer.0,layer.1")) == {name for name in every if name.startswith("interactions.")}
-    assert {name.split(".")[2] for name in parts.select(gnn, "radial, self-connection")} == {"radial", "self_connection"}
+    assert set(parts.select(gnn, "layer.0,layer.1")) == {
+        name for name in every if name.startswith("interactions.")
+    }
+    assert {name.split(".")[2] for name in parts.select(gnn, "radial, self-connection")} == {
+        "radial",
+        "self_connection",
+    }
     assert parts.select(gnn, r"readout\.1") == ["readout.1.weight"]
     named = parts.part_names(gnn)
     assert {"readout", "layer.0", "layer.1", "all"} <= set(named)
     assert "layer.2" not in named
     for wrong in ("layer.2", "head", "", "("):
-        with pytest.raises(ValueError, match=r"expected some of readout, layer\.0, layer\.1, radial, self-connection"):
+        with pytest.raises(
+            ValueError,
+            match=r"expected some of readout, layer\.0, layer\.1, radial, self-connection",
+        ):
             parts.select(gnn, wrong)
 
 
@@ -228,12 +311,38 @@ def test_parts_of_the_network_by_name():
 
 
 def run(files: Path, *more: str) -> list[str]:
-    return ["finetune", str(files / "model.pt"), str(files / "frames.traj"), "--epochs", "1", "--threads", "1", *more]
+    return [
+        "finetune",
+        str(files / "model.pt"),
+        str(files / "frames.traj"),
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        *more,
+    ]
 
 
-def test_the_command_writes_a_model_and_shows_before_and_after(files, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_a_model_and_shows_before_and_after(
+    files, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    assert main(run(files, "-o", "new.pt", "--subset", "50%", "--loss", "energy+force+stress", "--train", "all")) == 0
+    assert (
+        main(
+            run(
+                files,
+                "-o",
+                "new.pt",
+                "--subset",
+                "50%",
+                "--loss",
+                "energy+force+stress",
+                "--train",
+                "all",
+            )
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     for words in ("before", "after", "change", "force RMSE, meV/Å", "element shifts", "new.pt"):
         assert words in shown
@@ -269,7 +378,12 @@ def test_elements_that_the_model_does_not_know_are_refused(files, tmp_path):
     ase.io.write(tmp_path / "li.traj", [atoms] * 5)
     with pytest.raises(ValueError, match=r"Li is not in the model .*model\.pt"):
         finetune(
-            config_of({"data": {"files": [str(tmp_path / "li.traj")]}, "start": {"model": str(files / "model.pt")}}),
+            config_of(
+                {
+                    "data": {"files": [str(tmp_path / "li.traj")]},
+                    "start": {"model": str(files / "model.pt")},
+                }
+            ),
             tmp_path / "new.pt",
             say=silent,
         )

@@ -1,7 +1,8 @@
 """Training: labels, split, shifts, one step's forces and stress, resuming, what is refused.
 
-The reference of most tests is a network with known random weights plus PQEq: energies and forces are then known exactly, and the
-network that is trained has the same form, so that the labels can be recovered.
+The reference of most tests is a network with known random weights plus PQEq: energies and forces
+are then known exactly, and the network that is trained has the same form, so that the labels can be
+recovered.
 """
 
 import csv
@@ -43,7 +44,8 @@ def reference() -> pq.Potential:
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Distorted MgO and NaO-like cells of two compositions with the reference's labels, as ASE reads them."""
+    """Distorted MgO and NaO-like cells of two compositions with the reference's labels, as ASE
+    reads them."""
     path = tmp_path_factory.mktemp("data") / "frames.traj"
     known = reference()
     random = np.random.default_rng(3)
@@ -52,23 +54,39 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metals = ["Mg", "Mg"] if index % 2 else ["Mg", "Na"]
         atoms = Atoms([metals[0], "O", metals[1], "O"], cell=[4.0, 4.0, 3.2], pbc=True)
         atoms.set_scaled_positions([[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]])
-        atoms.set_cell(atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.set_cell(
+            atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True
+        )
         atoms.positions += random.normal(scale=0.1, size=(4, 3))
         result = known.evaluate(structure(atoms), stress=True)
         stress = result.stress[0].numpy()[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        atoms.calc = SinglePointCalculator(atoms, energy=float(result.energy[0]), forces=result.forces.numpy(), stress=stress)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=float(result.energy[0]), forces=result.forces.numpy(), stress=stress
+        )
         images.append(atoms)
     ase.io.write(path, images)  # ASE's own format keeps every digit
     return path
 
 
 def structure(atoms: Atoms):
-    return structure_of(torch.tensor(atoms.positions), torch.tensor(atoms.numbers), torch.tensor(np.asarray(atoms.cell)))
+    return structure_of(
+        torch.tensor(atoms.positions),
+        torch.tensor(atoms.numbers),
+        torch.tensor(np.asarray(atoms.cell)),
+    )
 
 
 def table(file: Path, long_range: bool = False, **training) -> dict:
-    """A training file's content; without the long-range part the network learns the reference as it is, which is faster."""
-    settings = {"epochs": 3, "learning_rate": 0.02, "schedule": "constant", "warmup": 5, "ema": 0.9, "energy_weight": 10.0}
+    """A training file's content; without the long-range part the network learns the reference as it
+    is, which is faster."""
+    settings = {
+        "epochs": 3,
+        "learning_rate": 0.02,
+        "schedule": "constant",
+        "warmup": 5,
+        "ema": 0.9,
+        "energy_weight": 10.0,
+    }
     return {
         "data": {"files": [str(file)], "held_out": {"seed": 0, "n": HELD_OUT}},
         "potential": {"gnn": dict(GNN)} | ({"pqeq": dict(PQEQ)} if long_range else {}),
@@ -107,7 +125,8 @@ def silent(line: str) -> None:
 
 
 def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
-    """reference = network + PQEq, so reference − PQEq = network, to the solver's tolerance (1e-9): 1e-6 eV and eV/Å, 1e-7 eV/Å³."""
+    """reference = network + PQEq, so reference − PQEq = network, to the solver's tolerance (1e-9):
+    1e-6 eV and eV/Å, 1e-7 eV/Å³."""
     ready = prepare(config_of(table(frames, long_range=True)), silent)
     network = reference().select("gnn")
     shift = dict(zip([8, 11, 12], ready.shifts.tolist()))
@@ -125,18 +144,34 @@ def test_forces_and_stress_of_a_step_are_the_potentials(frames):
     shift = dict(zip([8, 11, 12], [-432.0, -10.0, -20.0]))
     settings = config_of(table(frames)).data
     few = read_frames(settings.files, settings)[:3]
-    edges = data.join([data.edges_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few])
+    edges = data.join(
+        [data.edges_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few]
+    )
     predicted = predict(network.gnn, edges)
     known = [network.evaluate(frame.structure, stress=True) for frame in few]
-    torch.testing.assert_close(predicted.energy, torch.cat([k.energy for k in known]), rtol=0, atol=1e-10)
-    torch.testing.assert_close(predicted.forces, torch.cat([k.forces for k in known]), rtol=0, atol=1e-10)
-    torch.testing.assert_close(predicted.stress, torch.cat([k.stress for k in known]), rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        predicted.energy, torch.cat([k.energy for k in known]), rtol=0, atol=1e-10
+    )
+    torch.testing.assert_close(
+        predicted.forces, torch.cat([k.forces for k in known]), rtol=0, atol=1e-10
+    )
+    torch.testing.assert_close(
+        predicted.stress, torch.cat([k.stress for k in known]), rtol=0, atol=1e-11
+    )
 
 
 def test_a_known_network_is_recovered(frames, tmp_path):
-    """Held-out forces end within a tenth of their spread, and the exported model is what the report says it is."""
+    """Held-out forces end within a tenth of their spread, and the exported model is what the report
+    says it is."""
     settings = table(
-        frames, long_range=True, epochs=50, batch_size=3, schedule="cosine", learning_rate=0.03, measure_every=25, dtype="float32"
+        frames,
+        long_range=True,
+        epochs=50,
+        batch_size=3,
+        schedule="cosine",
+        learning_rate=0.03,
+        measure_every=25,
+        dtype="float32",
     )
     result = train(write(tmp_path / "a.toml", settings), tmp_path / "out", say=silent)
     losses = [float(row["loss"]) for row in rows(tmp_path / "out")]
@@ -157,7 +192,9 @@ def test_a_known_network_is_recovered(frames, tmp_path):
         result.errors["held out"].energy_rmse, abs=0.05
     )
     written = json.loads((tmp_path / "out" / "errors.json").read_text())
-    assert written["held_out_frames"] == sorted(np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT].tolist())
+    assert written["held_out_frames"] == sorted(
+        np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT].tolist()
+    )
     assert (tmp_path / "out" / "parity.png").stat().st_size > 10_000
     assert "held out" in (tmp_path / "out" / "errors.txt").read_text()
 
@@ -171,7 +208,8 @@ def _held_out_frames(file: Path, with_long_range: bool = False) -> list[Frame]:
 
 
 def test_held_out_frames_do_not_touch_the_training(frames, tmp_path):
-    """Wrong labels on the held-out frames leave weights, shifts and scale as they are, to the last bit."""
+    """Wrong labels on the held-out frames leave weights, shifts and scale as they are, to the last
+    bit."""
     images = ase.io.read(frames, index=":")
     for index in np.random.default_rng(0).permutation(N_FRAMES)[:HELD_OUT]:
         results = images[index].calc.results
@@ -179,7 +217,11 @@ def test_held_out_frames_do_not_touch_the_training(frames, tmp_path):
         results["stress"] = 3.0 * results["stress"]
     ase.io.write(tmp_path / "spoilt.traj", images)
     one = train(write(tmp_path / "a.toml", table(frames, epochs=2)), tmp_path / "a", say=silent)
-    two = train(write(tmp_path / "b.toml", table(tmp_path / "spoilt.traj", epochs=2)), tmp_path / "b", say=silent)
+    two = train(
+        write(tmp_path / "b.toml", table(tmp_path / "spoilt.traj", epochs=2)),
+        tmp_path / "b",
+        say=silent,
+    )
     assert two.errors["held out"].force_rmse > 1.5 * one.errors["held out"].force_rmse
     same_weights(pq.load(one.model).gnn.state_dict(), pq.load(two.model).gnn.state_dict())
 
@@ -194,7 +236,8 @@ def same_weights(one: dict, two: dict) -> None:
 
 
 def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_path):
-    """To the last bit on the CPU: weights, running average, optimiser; killed while epoch 2 was being measured."""
+    """To the last bit on the CPU: weights, running average, optimiser; killed while epoch 2 was
+    being measured."""
     file = write(tmp_path / "a.toml", table(frames, epochs=4, schedule="cosine", batch_size=2))
     train(file, tmp_path / "whole", say=silent)
 
@@ -206,9 +249,15 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_pat
         train(file, tmp_path / "parts", say=interrupt)
     assert not (tmp_path / "parts" / "model.pt").exists()
     train(file, tmp_path / "parts", resume=True, say=silent)
-    whole, parts = (torch.load(tmp_path / name / "checkpoint.ckpt", weights_only=True) for name in ("whole", "parts"))
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoint.ckpt", weights_only=True)
+        for name in ("whole", "parts")
+    )
     same_weights(whole["state_dict"], parts["state_dict"])
-    for one, two in zip(whole["optimizer_states"][0]["state"].values(), parts["optimizer_states"][0]["state"].values()):
+    for one, two in zip(
+        whole["optimizer_states"][0]["state"].values(),
+        parts["optimizer_states"][0]["state"].values(),
+    ):
         same_weights(one, two)
     assert whole["openmm_pqeq"]["steps"] == parts["openmm_pqeq"]["steps"] == 4 * 8
     for name in ("whole", "parts"):
@@ -254,7 +303,12 @@ def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
     first = train(file, tmp_path / "out", say=silent)
     written = {path.name for path in first.folder.iterdir()}
     (tmp_path / "out" / "mine.txt").write_text("kept")
-    train(write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.01)), tmp_path / "out", overwrite=True, say=silent)
+    train(
+        write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.01)),
+        tmp_path / "out",
+        overwrite=True,
+        say=silent,
+    )
     assert {path.name for path in first.folder.iterdir()} == written | {"mine.txt"}
     assert len(rows(first.folder)) == 1
     content = table(frames, epochs=1)
@@ -267,7 +321,12 @@ def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
 def test_resuming_with_other_settings_is_refused(frames, tmp_path):
     train(write(tmp_path / "a.toml", table(frames, epochs=1)), tmp_path / "out", say=silent)
     with pytest.raises(ValueError, match=r"training\.learning_rate"):
-        train(write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.5)), tmp_path / "out", resume=True, say=silent)
+        train(
+            write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.5)),
+            tmp_path / "out",
+            resume=True,
+            say=silent,
+        )
 
 
 # --- bad input ---
@@ -278,7 +337,10 @@ def test_a_frame_whose_charges_do_not_converge_is_named(tmp_path):
     close.calc = SinglePointCalculator(close, energy=0.0, forces=np.zeros((3, 3)))
     ase.io.write(tmp_path / "water.traj", [close] * 8)
     content = table(tmp_path / "water.traj")
-    content["potential"] = {"gnn": dict(GNN), "pqeq": {"protocol": "direct", "parameters": "pqeq0"}}  # an H that is too soft
+    content["potential"] = {
+        "gnn": dict(GNN),
+        "pqeq": {"protocol": "direct", "parameters": "pqeq0"},
+    }  # an H that is too soft
     with pytest.raises(ValueError, match=r"water\.traj frame \d+: PQEq: the charge solution"):
         train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
     assert not (tmp_path / "out").exists()
@@ -287,7 +349,9 @@ def test_a_frame_whose_charges_do_not_converge_is_named(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused(frames, tmp_path):
     with pytest.raises(ValueError, match=r"training\.device: expected 'cpu'"):
-        train(write(tmp_path / "a.toml", table(frames, device="cuda")), tmp_path / "out", say=silent)
+        train(
+            write(tmp_path / "a.toml", table(frames, device="cuda")), tmp_path / "out", say=silent
+        )
     assert not (tmp_path / "out").exists()
 
 

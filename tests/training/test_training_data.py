@@ -22,7 +22,11 @@ N_FRAMES, HELD_OUT = 20, 5
 
 def table(file: Path) -> dict:
     """A training file's content."""
-    return {"data": {"files": [str(file)], "held_out": {"seed": 0, "n": HELD_OUT}}, "potential": {"gnn": {}}, "training": {}}
+    return {
+        "data": {"files": [str(file)], "held_out": {"seed": 0, "n": HELD_OUT}},
+        "potential": {"gnn": {}},
+        "training": {},
+    }
 
 
 # --- split and shifts ---
@@ -45,29 +49,49 @@ def labelled(formula: str, energy: float) -> Frame:
 
 
 def test_shifts_are_exact_where_compositions_determine_them():
-    frames_ = [labelled("H2O", -14.0), labelled("HO", -12.0), labelled("H2", -4.0), labelled("O2", -20.0)]
+    frames_ = [
+        labelled("H2O", -14.0),
+        labelled("HO", -12.0),
+        labelled("H2", -4.0),
+        labelled("O2", -20.0),
+    ]
     shifts = data.element_shifts(frames_, ["H", "O"])
-    torch.testing.assert_close(shifts, torch.tensor([-2.0, -10.0], dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        shifts, torch.tensor([-2.0, -10.0], dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 def test_shifts_of_a_single_composition_are_of_minimum_norm():
     """Ba Ti O3 with E = −22 eV: proportional to the counts, −22/11 (1, 1, 3)."""
-    shifts = data.element_shifts([labelled("BaTiO3", -22.0), labelled("Ba2Ti2O6", -44.0)], ["Ba", "Ti", "O"])
-    torch.testing.assert_close(shifts, torch.tensor([-2.0, -2.0, -6.0], dtype=torch.float64), rtol=0, atol=1e-12)
+    shifts = data.element_shifts(
+        [labelled("BaTiO3", -22.0), labelled("Ba2Ti2O6", -44.0)], ["Ba", "Ti", "O"]
+    )
+    torch.testing.assert_close(
+        shifts, torch.tensor([-2.0, -2.0, -6.0], dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 def test_given_atomic_energies_are_kept():
     shifts = data.element_shifts([labelled("BaTiO3", -22.0)], ["Ba", "Ti", "O"], {"O": -4.0})
-    torch.testing.assert_close(shifts, torch.tensor([-5.0, -5.0, -4.0], dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        shifts, torch.tensor([-5.0, -5.0, -4.0], dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("form", ["nine", "matrix", "voigt", "negative"])
 def test_stress_in_every_form(form):
     matrix = np.array([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
-    value = {"nine": matrix.ravel(), "matrix": matrix, "voigt": np.arange(1.0, 7.0), "negative": -matrix}[form]
+    value = {
+        "nine": matrix.ravel(),
+        "matrix": matrix,
+        "voigt": np.arange(1.0, 7.0),
+        "negative": -matrix,
+    }[form]
     atoms = Atoms("H", cell=[2, 2, 2], pbc=True, info={"REF_energy": 1.0, "my_stress": value})
     atoms.arrays["REF_forces"] = np.zeros((1, 3))
-    settings = DataSettings(files=("x",), stress_key="my_stress", stress_sign=-1 if form == "negative" else 1)
+    settings = DataSettings(
+        files=("x",), stress_key="my_stress", stress_sign=-1 if form == "negative" else 1
+    )
     assert np.array_equal(frame_of(atoms, settings, "one").labels.stress.numpy(), matrix)
 
 

@@ -1,4 +1,5 @@
-"""Formats of labelled structures beside ASE's: units, signs and what is refused, on files written here."""
+"""Formats of labelled structures beside ASE's: units, signs and what is refused, on files written
+here."""
 
 from pathlib import Path
 
@@ -33,7 +34,8 @@ end
 
 
 def test_n2p2_in_atomic_units(tmp_path):
-    """Bohr and hartree to Å and eV; total charge and charges of atoms; a cell only where lattice vectors are given."""
+    """Bohr and hartree to Å and eV; total charge and charges of atoms; a cell only where lattice
+    vectors are given."""
     (tmp_path / "input.data").write_text(N2P2)
     crystal, ion = read_images(tmp_path / "input.data")
     assert crystal.pbc.all()
@@ -71,7 +73,11 @@ def deepmd(folder: Path, virial: bool = True) -> Path:
     system = folder / "data" / "system"
     for part in range(2):
         (system / f"set.00{part}").mkdir(parents=True)
-        arrays = {"coord": np.arange(6.0) + part, "box": 3.0 * np.eye(3).ravel(), "force": np.arange(6.0) / 10}
+        arrays = {
+            "coord": np.arange(6.0) + part,
+            "box": 3.0 * np.eye(3).ravel(),
+            "force": np.arange(6.0) / 10,
+        }
         arrays |= {"virial": 27.0 * np.diag([1.0, 2.0, 3.0]).ravel()} if virial else {}
         for name, values in arrays.items():
             np.save(system / f"set.00{part}" / f"{name}.npy", values[None].astype(np.float32))
@@ -81,7 +87,8 @@ def deepmd(folder: Path, virial: bool = True) -> Path:
 
 
 def test_deepmd_folders(tmp_path):
-    """Positions, forces and energy as they are; σ = −virial/V, a virial of 27, 54, 81 eV in 27 Å³ being −1, −2, −3 eV/Å³."""
+    """Positions, forces and energy as they are; σ = −virial/V, a virial of 27, 54, 81 eV in 27 Å³
+    being −1, −2, −3 eV/Å³."""
     images = read_images(deepmd(tmp_path), ["Li", "S"])
     assert [str(atoms.symbols) for atoms in images] == ["LiS", "LiS"]
     assert images[1].positions[1].tolist() == [4.0, 5.0, 6.0]

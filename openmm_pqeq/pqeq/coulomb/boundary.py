@@ -1,16 +1,17 @@
 """Boundary conditions of the reciprocal sums: bulk, slab and wire.
 
-Along a direction without images the sum runs over a box of length L, and the Coulomb kernel ends at L/2, so that nothing meets the
-images of the box: with L/2 no shorter than the structure and its Gaussians' tails this is exact, whatever vacuum the cell has.
+Along a direction without images the sum runs over a box of length L, and the Coulomb kernel ends at
+L/2, so that nothing meets the images of the box: with L/2 no shorter than the structure and its
+Gaussians' tails this is exact, whatever vacuum the cell has.
 
     bulk    v(k) = 4π/k²
     slab    v(k) = 4π/k² [1 − cos(k_z L/2) exp(−k_∥L/2)]                                   v(0) = −2π(L/2)²
     wire    v(k) = 4π/k² [1 + k_⊥R J₁(k_⊥R) K₀(k_xR) − k_xR J₀(k_⊥R) K₁(k_xR)],  R = L/2
             v(k) = 4π/k² [1 − k_⊥R J₁(k_⊥R) ln R − J₀(k_⊥R)] at k_x = 0,               v(0) = −πR²(2 ln R − 1)
 
-A slab that carries a charge has the potential −2π|z| of its mean charge density, a wire −2 ln r, and no background; in bulk
-k = 0 is left out, which is a uniform background. Sohier, Calandra, Mauri, Phys. Rev. B 96, 075448 (2017),
-doi:10.1103/PhysRevB.96.075448;
+A slab that carries a charge has the potential −2π|z| of its mean charge density, a wire −2 ln r,
+and no background; in bulk k = 0 is left out, which is a uniform background. Sohier, Calandra,
+Mauri, Phys. Rev. B 96, 075448 (2017), doi:10.1103/PhysRevB.96.075448;
 Rozzi et al., Phys. Rev. B 73, 205119 (2006), doi:10.1103/PhysRevB.73.205119. Å, eV, e.
 """
 
@@ -27,7 +28,8 @@ def _normalized(vector: Tensor) -> Tensor:
 
 
 def free_directions(cell: Tensor, periodic: Tensor) -> Tensor:
-    """Unit vectors of the directions without images, at right angles to the lattice vectors with them, (3, 3); zero rows elsewhere.
+    """Unit vectors of the directions without images, at right angles to the lattice vectors with
+    them, (3, 3); zero rows elsewhere.
 
     cell (3, 3) Å, periodic (3,) with one or two directions True
     """
@@ -35,7 +37,9 @@ def free_directions(cell: Tensor, periodic: Tensor) -> Tensor:
     if int(periodic.sum()) == 2:
         for axis in range(3):
             if not bool(periodic[axis]):
-                directions[axis] = _normalized(torch.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3], dim=0))
+                directions[axis] = _normalized(
+                    torch.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3], dim=0)
+                )
     else:
         for axis in range(3):
             if bool(periodic[axis]):
@@ -56,21 +60,27 @@ def free_width(positions: Tensor, cell: Tensor, periodic: Tensor) -> float:
 
 
 def summation_box(cell: Tensor, periodic: Tensor, width: float) -> Tensor:
-    """The cell (3, 3) Å of the sum: periodic lattice vectors as they are, the others `width` (Å) long and upright on them."""
+    """The cell (3, 3) Å of the sum: periodic lattice vectors as they are, the others `width` (Å)
+    long and upright on them."""
     if bool(periodic.all()):
         return cell
     return torch.where(periodic.unsqueeze(1), cell, width * free_directions(cell, periodic))
 
 
 def wave_squares(box: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-    """k² (Å⁻²) of waves with integer coordinates that broadcast against each other, box (3, 3) Å."""
+    """k² (Å⁻²) of waves with integer coordinates that broadcast against each other, box (3, 3)
+    Å."""
     reciprocal = 2.0 * math.pi * torch.linalg.inv(box).t()
     metric = reciprocal @ reciprocal.t()
     square = metric[0, 0] * first**2 + metric[1, 1] * second**2 + metric[2, 2] * third**2
-    return square + 2.0 * (metric[0, 1] * first * second + metric[0, 2] * first * third + metric[1, 2] * second * third)
+    return square + 2.0 * (
+        metric[0, 1] * first * second + metric[0, 2] * first * third + metric[1, 2] * second * third
+    )
 
 
-def _slab(box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]) -> tuple[Tensor, float]:
+def _slab(
+    box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]
+) -> tuple[Tensor, float]:
     """[1 − cos(k_z L/2) exp(−k_∥L/2)] and v(0)/4π, Å²."""
     axis = int(torch.argmin(periodic.to(torch.int64)))
     half = 0.5 * float(torch.sqrt((box[axis].detach() ** 2).sum()))
@@ -82,7 +92,9 @@ def _slab(box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]) 
     return 1.0 - torch.cos(math.pi * waves[axis]) * faded, -0.5 * half * half
 
 
-def _wire(box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]) -> tuple[Tensor, float]:
+def _wire(
+    box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]
+) -> tuple[Tensor, float]:
     """The bracket of the wire's kernel and v(0)/4π, Å²; one derivative in the box."""
     axis = int(torch.argmax(periodic.to(torch.int64)))
     length = torch.sqrt((box[axis] * box[axis]).sum())
@@ -92,7 +104,8 @@ def _wire(box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]) 
     y = math.pi * torch.sqrt(waves[other] ** 2 + waves[(axis + 2) % 3] ** 2)
     flat = x < 1e-9
     x = torch.where(flat, torch.ones_like(x), x)
-    # torch has no derivative of K₀ and K₁: K₀' = −K₁ and K₁' = −K₀ − K₁/x are written as the first order in x
+    # torch has no derivative of K₀ and K₁: K₀' = −K₁ and K₁' = −K₀ − K₁/x are written as the first
+    # order in x
     at = x.data
     k0, k1 = torch.special.modified_bessel_k0(at), torch.special.modified_bessel_k1(at)
     moved = x - at
@@ -102,8 +115,11 @@ def _wire(box: Tensor, periodic: Tensor, k_square: Tensor, waves: list[Tensor]) 
     return factor, -0.25 * radius * radius * (2.0 * math.log(radius) - 1.0)
 
 
-def coulomb_waves(box: Tensor, periodic: Tensor, first: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor]:
-    """k² (Å⁻²) and k_e v(k)/V (eV/e²) of waves with integer coordinates that broadcast against each other.
+def coulomb_waves(
+    box: Tensor, periodic: Tensor, first: Tensor, second: Tensor, third: Tensor
+) -> tuple[Tensor, Tensor]:
+    """k² (Å⁻²) and k_e v(k)/V (eV/e²) of waves with integer coordinates that broadcast against each
+    other.
 
     box (3, 3) Å from `summation_box`, periodic (3,)
     """

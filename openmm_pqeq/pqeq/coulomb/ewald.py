@@ -1,14 +1,17 @@
-"""Ewald sum of Gaussian charges of any width, all images, with the true widths of every pair of elements.
+"""Ewald sum of Gaussian charges of any width, all images, with the true widths of every pair of
+elements.
 
-For each pair of elements γ'_ab = min(γ_ab, κ). Reciprocal space has one structure factor per element, cores and shells together:
+For each pair of elements γ'_ab = min(γ_ab, κ). Reciprocal space has one structure factor per
+element, cores and shells together:
 
     E_k = (1/2V) Σ_{k≠0} (4πk_e/k²) Σ_ab exp(−k²/4γ'_ab²) ρ_a ρ_b*
     ρ_a(k) = Σ_{i∈a} (q_i + Z_i) e^{ik·r_i} − Z_i e^{ik·(r_i+s_i)}
 
 minus what each atom does to itself and the k = 0 remainder (self_interaction.py). Real space adds
-k_e [erf(γ_ab r) − erf(γ'_ab r)]/r, which is zero for wide pairs and short for narrow ones (pairs.py). The k = 0 term of the true
-kernel is dropped: the average potential is zero, and a net charge has a uniform background. Slabs and wires have another
-kernel in place of 4π/k² (boundary.py). Å, eV, e.
+k_e [erf(γ_ab r) − erf(γ'_ab r)]/r, which is zero for wide pairs and short for narrow ones
+(pairs.py). The k = 0 term of the true kernel is dropped: the average potential is zero, and a net
+charge has a uniform background. Slabs and wires have another kernel in place of 4π/k²
+(boundary.py). Å, eV, e.
 
 The sum over k runs over half of reciprocal space; factors of two are written where they belong.
 """
@@ -39,8 +42,8 @@ class Reciprocal(NamedTuple):
 
 
 class ReciprocalState(NamedTuple):
-    """What shells and charges fix: shell_cos, shell_sin (n_atoms, n_k), the potential's waves cos_wave, sin_wave (n_elements,
-    n_k)."""
+    """What shells and charges fix: shell_cos, shell_sin (n_atoms, n_k), the potential's waves
+    cos_wave, sin_wave (n_elements, n_k)."""
 
     shell_cos: Tensor
     shell_sin: Tensor
@@ -49,12 +52,14 @@ class ReciprocalState(NamedTuple):
 
 
 def decay(tolerance: float) -> float:
-    """x with exp(−x²) small enough that what lies beyond stays below `tolerance` (eV/e, eV/Å) for charges of a few e."""
+    """x with exp(−x²) small enough that what lies beyond stays below `tolerance` (eV/e, eV/Å) for
+    charges of a few e."""
     return math.sqrt(-math.log(min(tolerance, 1e-2)) + 2.0)
 
 
 def half_space(cell: Tensor, k_max: float) -> Tensor:
-    """Integer triples (n_k, 3) of k = 0 and one half of the reciprocal vectors with |k| < k_max, for a cell (3, 3) Å."""
+    """Integer triples (n_k, 3) of k = 0 and one half of the reciprocal vectors with |k| < k_max,
+    for a cell (3, 3) Å."""
     lengths = torch.sqrt((cell * cell).sum(dim=1))
     largest = torch.floor(k_max * lengths / (2.0 * math.pi)).to(torch.int64)
     a, b, c = int(largest[0]), int(largest[1]), int(largest[2])
@@ -71,12 +76,18 @@ def half_space(cell: Tensor, k_max: float) -> Tensor:
 
 
 def reciprocal(
-    positions: Tensor, box: Tensor, periodic: Tensor, element: Tensor, gamma: Tensor, kappa: float, tolerance: float
+    positions: Tensor,
+    box: Tensor,
+    periodic: Tensor,
+    element: Tensor,
+    gamma: Tensor,
+    kappa: float,
+    tolerance: float,
 ) -> Reciprocal:
     """Reciprocal space of one structure.
 
-    positions (n_atoms, 3) Å, box (3, 3) Å and periodic (3,) as in boundary.py, element (n_atoms,) index into gamma (n_elements,
-    n_elements) Å⁻¹, kappa Å⁻¹
+    positions (n_atoms, 3) Å, box (3, 3) Å and periodic (3,) as in boundary.py, element (n_atoms,)
+    index into gamma (n_elements, n_elements) Å⁻¹, kappa Å⁻¹
     """
     gamma_split = torch.clamp(gamma, max=kappa)
     k_max = 2.0 * float(gamma_split.detach().max()) * decay(tolerance)
@@ -95,9 +106,19 @@ def _mix(kernel: Tensor, waves: Tensor) -> Tensor:
     return (kernel * waves.unsqueeze(0)).sum(dim=1)
 
 
-def _at_atoms(space: Reciprocal, cosines: Tensor, sines: Tensor, cos_wave: Tensor, sin_wave: Tensor, width: int) -> Tensor:
-    """Σ_k cosines·cos_wave + sines·sin_wave, of waves (n_elements·width, n_k) those of each atom's element: (n_atoms, width)."""
-    everywhere = torch.nn.functional.linear(cosines, cos_wave) + torch.nn.functional.linear(sines, sin_wave)
+def _at_atoms(
+    space: Reciprocal,
+    cosines: Tensor,
+    sines: Tensor,
+    cos_wave: Tensor,
+    sin_wave: Tensor,
+    width: int,
+) -> Tensor:
+    """Σ_k cosines·cos_wave + sines·sin_wave, of waves (n_elements·width, n_k) those of each atom's
+    element: (n_atoms, width)."""
+    everywhere = torch.nn.functional.linear(cosines, cos_wave) + torch.nn.functional.linear(
+        sines, sin_wave
+    )
     blocks = everywhere.view(everywhere.size(0), -1, width)
     return (blocks * space.members.unsqueeze(2)).sum(dim=1)
 
@@ -111,7 +132,10 @@ def _turned(space: Reciprocal, shells: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of k·(r + s), (n_atoms, n_k)."""
     turn = shells @ space.k.t()
     cosine, sine = torch.cos(turn), torch.sin(turn)
-    return space.core_cos * cosine - space.core_sin * sine, space.core_sin * cosine + space.core_cos * sine
+    return (
+        space.core_cos * cosine - space.core_sin * sine,
+        space.core_sin * cosine + space.core_cos * sine,
+    )
 
 
 def _structure_factors(
@@ -123,48 +147,77 @@ def _structure_factors(
     return core @ space.core_cos - shell @ shell_cos, core @ space.core_sin - shell @ shell_sin
 
 
-def reciprocal_state(space: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor) -> ReciprocalState:
+def reciprocal_state(
+    space: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> ReciprocalState:
     """Phases of the shells and the potential's waves."""
     shell_cos, shell_sin = _turned(space, shells)
     cos_factor, sin_factor = _structure_factors(space, shell_cos, shell_sin, charges, core_charge)
-    return ReciprocalState(shell_cos, shell_sin, _mix(space.kernel, cos_factor), _mix(space.kernel, sin_factor))
+    return ReciprocalState(
+        shell_cos, shell_sin, _mix(space.kernel, cos_factor), _mix(space.kernel, sin_factor)
+    )
 
 
-def reciprocal_energy(space: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
-    """The sum over waves, a scalar in eV; differentiable any number of times in positions, cell, q and s."""
+def reciprocal_energy(
+    space: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
+    """The sum over waves, a scalar in eV; differentiable any number of times in positions, cell, q
+    and s."""
     shell_cos, shell_sin = _turned(space, shells)
     cos_factor, sin_factor = _structure_factors(space, shell_cos, shell_sin, charges, core_charge)
-    return (cos_factor * _mix(space.kernel, cos_factor)).sum() + (sin_factor * _mix(space.kernel, sin_factor)).sum()
+    return (cos_factor * _mix(space.kernel, cos_factor)).sum() + (
+        sin_factor * _mix(space.kernel, sin_factor)
+    ).sum()
 
 
-def reciprocal_gradient(space: Reciprocal, state: ReciprocalState, core_charge: Tensor) -> tuple[Tensor, Tensor]:
+def reciprocal_gradient(
+    space: Reciprocal, state: ReciprocalState, core_charge: Tensor
+) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of `reciprocal_energy`."""
-    potential = 2.0 * _at_atoms(space, space.core_cos, space.core_sin, state.cos_wave, state.sin_wave, 1).squeeze(1)
+    potential = 2.0 * _at_atoms(
+        space, space.core_cos, space.core_sin, state.cos_wave, state.sin_wave, 1
+    ).squeeze(1)
     along, across = _times_k(space, state.sin_wave), _times_k(space, -state.cos_wave)
     slope = _at_atoms(space, state.shell_cos, state.shell_sin, along, across, 3)
     return potential, -2.0 * core_charge.unsqueeze(1) * slope
 
 
-def reciprocal_local_hessian(space: Reciprocal, state: ReciprocalState, core_charge: Tensor) -> Tensor:
+def reciprocal_local_hessian(
+    space: Reciprocal, state: ReciprocalState, core_charge: Tensor
+) -> Tensor:
     """Second derivative in one atom's own shell at fixed waves, (n_atoms, 3, 3) eV/Å²."""
     outer = (space.k.unsqueeze(2) * space.k.unsqueeze(1)).flatten(1).t()
     cos_part = (state.cos_wave.unsqueeze(1) * outer).flatten(0, 1)
     sin_part = (state.sin_wave.unsqueeze(1) * outer).flatten(0, 1)
-    curvature = _at_atoms(space, state.shell_cos, state.shell_sin, cos_part, sin_part, 9).view(-1, 3, 3)
+    curvature = _at_atoms(space, state.shell_cos, state.shell_sin, cos_part, sin_part, 9).view(
+        -1, 3, 3
+    )
     return 2.0 * core_charge.view(-1, 1, 1) * curvature
 
 
 def reciprocal_product(
     space: Reciprocal, state: ReciprocalState, core_charge: Tensor, dq: Tensor, ds: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Hessian of `reciprocal_energy` times (dq, ds), without the part of `reciprocal_local_hessian`."""
+    """Hessian of `reciprocal_energy` times (dq, ds), without the part of
+    `reciprocal_local_hessian`."""
     n_elements = space.members.size(1)
     moved_core = space.members.t() * dq
-    moved_shell = (space.members.t().unsqueeze(1) * (core_charge.unsqueeze(1) * ds).t()).flatten(0, 1)
+    moved_shell = (space.members.t().unsqueeze(1) * (core_charge.unsqueeze(1) * ds).t()).flatten(
+        0, 1
+    )
     cos_sum = ((moved_shell @ state.shell_cos).view(n_elements, 3, -1) * space.k.t()).sum(dim=1)
     sin_sum = ((moved_shell @ state.shell_sin).view(n_elements, 3, -1) * space.k.t()).sum(dim=1)
     cos_wave = _mix(space.kernel, moved_core @ space.core_cos + sin_sum)
     sin_wave = _mix(space.kernel, moved_core @ space.core_sin - cos_sum)
-    potential = 2.0 * _at_atoms(space, space.core_cos, space.core_sin, cos_wave, sin_wave, 1).squeeze(1)
-    slope = _at_atoms(space, state.shell_cos, state.shell_sin, _times_k(space, sin_wave), _times_k(space, -cos_wave), 3)
+    potential = 2.0 * _at_atoms(
+        space, space.core_cos, space.core_sin, cos_wave, sin_wave, 1
+    ).squeeze(1)
+    slope = _at_atoms(
+        space,
+        state.shell_cos,
+        state.shell_sin,
+        _times_k(space, sin_wave),
+        _times_k(space, -cos_wave),
+        3,
+    )
     return potential, -2.0 * core_charge.unsqueeze(1) * slope

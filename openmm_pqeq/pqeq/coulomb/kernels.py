@@ -2,12 +2,14 @@
 
     f(r) = k_e erf(γr)/r,   γ_ij = sqrt(α_i α_j/(α_i + α_j)),   α_i = λ/(2R_i²),   λ = 0.462770
 
-A radial function is handed on as the triple (f, f1, f2) with f1 = f'/r and f2 = (f'' − f'/r)/r², because then, for a separation d,
+A radial function is handed on as the triple (f, f1, f2) with f1 = f'/r and f2 = (f'' − f'/r)/r²,
+because then, for a separation d,
 
     ∇f = f1 d        ∇∇f = f1 1 + f2 d dᵀ.
 
-λ: Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891. The taper: Gao et al., Nat. Commun. 16, 10484 (2025).
-Å, eV, e. Everything here may be differentiated any number of times in r and γ.
+λ: Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891. The taper: Gao et
+al., Nat. Commun. 16, 10484 (2025). Å, eV, e. Everything here may be differentiated any number of
+times in r and γ.
 """
 
 import math
@@ -44,11 +46,16 @@ def coulomb(distance: Tensor, gamma: Tensor) -> Tensor:
 
 
 def coulomb_radial_reference(distance: Tensor, gamma: Tensor) -> Radial:
-    """k_e erf(γr)/r and derivatives, for separations that are not small against the widths (γr > 0.1)."""
+    """k_e erf(γr)/r and derivatives, for separations that are not small against the widths (γr >
+    0.1)."""
     inverse_square = 1.0 / (distance * distance)
     gamma_square = gamma * gamma
     value = coulomb(distance, gamma)
-    gauss = (constants.COULOMB * constants.TWO_OVER_SQRT_PI) * gamma * torch.exp(-gamma_square * distance * distance)
+    gauss = (
+        (constants.COULOMB * constants.TWO_OVER_SQRT_PI)
+        * gamma
+        * torch.exp(-gamma_square * distance * distance)
+    )
     first = (gauss - value) * inverse_square
     second = (-2.0 * gamma_square * gauss - 3.0 * first) * inverse_square
     return Radial(value, first, second)
@@ -64,7 +71,8 @@ coulomb_radial = coulomb_radial_native if ops.available() else coulomb_radial_re
 
 
 def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:
-    """The same for separations (n, 3) down to zero, by its power series in γ²r² where that is below ¼."""
+    """The same for separations (n, 3) down to zero, by its power series in γ²r² where that is below
+    ¼."""
     square = (separation * separation).sum(dim=1)
     y = gamma * gamma * square
     small = y < 0.25

@@ -1,17 +1,19 @@
 """Particle-mesh Ewald sum of Gaussian charges: the reciprocal part of ewald.py in O(N log N).
 
-Every element has a mesh of its own charge, cores and shells together, spread by B-splines M_p of order p along each direction,
+Every element has a mesh of its own charge, cores and shells together, spread by B-splines M_p of
+order p along each direction,
 
     ρ_a(m) = Σ_{i∈a} (q_i + Z_i) W(u(r_i) − m) − Z_i W(u(r_i + s_i) − m),      W = M_p M_p M_p,  u = fractional · size
 
     E = ½ Σ_ab Σ_k G_ab(k) ρ_a ρ_b*,      G_ab(k) = D(k) (4πk_e/k²V) exp(−k²/4γ'_ab²)
 
-with fast Fourier transforms between the two. The widths of two elements combine as 1/γ_ab² = 1/α_a + 1/α_b, so that exp(−k²/4γ²)
-is a product of one factor for each element; pairs narrower than κ, whose γ' = κ is no such product, have a correction of their
-own. D(k) undoes what spreading did to the waves in the sense of the least mean square error (Hockney and Eastwood; Ballenegger et
-al., J. Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792); splines: Essmann et al., J. Chem. Phys. 103, 8577 (1995),
-doi:10.1063/1.470117. The energy is quadratic in what is on the mesh, and gradients, Hessian–vector products and forces are
-the exact derivatives of that energy. Å, eV, e.
+with fast Fourier transforms between the two. The widths of two elements combine as 1/γ_ab² = 1/α_a
++ 1/α_b, so that exp(−k²/4γ²) is a product of one factor for each element; pairs narrower than κ,
+whose γ' = κ is no such product, have a correction of their own. D(k) undoes what spreading did to
+the waves in the sense of the least mean square error (Hockney and Eastwood; Ballenegger et al., J.
+Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792); splines: Essmann et al., J. Chem. Phys.
+103, 8577 (1995), doi:10.1063/1.470117. The energy is quadratic in what is on the mesh, and
+gradients, Hessian–vector products and forces are the exact derivatives of that energy. Å, eV, e.
 """
 
 import math
@@ -35,7 +37,8 @@ class Mesh(NamedTuple):
     green : (n_1, n_2, n_3/2 + 1) eV/e², D(k) 4πk_e/k²V
     damping : (n_channels, n_1, n_2, n_3/2 + 1), exp(−k²/4α) of each element
     bulk : whether all directions are periodic
-    narrow : (n_channels, n_channels, n_1, n_2, n_3/2 + 1) or nothing: what pairs narrower than κ add to the product of two dampings
+    narrow : (n_channels, n_channels, n_1, n_2, n_3/2 + 1) or nothing: what pairs narrower than κ
+        add to the product of two dampings
     """
 
     grid: Grid
@@ -48,38 +51,61 @@ class Mesh(NamedTuple):
 
 
 class MeshState(NamedTuple):
-    """What shells and charges fix: where the shells are, and the potential (n_channels, n_1, n_2, n_3) eV/e on the mesh."""
+    """What shells and charges fix: where the shells are, and the potential (n_channels, n_1, n_2,
+    n_3) eV/e on the mesh."""
 
     shells: Points
     potential: Tensor
 
 
 def make_mesh(
-    positions: Tensor, box: Tensor, periodic: Tensor, channel: Tensor, exponent: Tensor, kappa: float, size: list[int], order: int
+    positions: Tensor,
+    box: Tensor,
+    periodic: Tensor,
+    channel: Tensor,
+    exponent: Tensor,
+    kappa: float,
+    size: list[int],
+    order: int,
 ) -> Mesh:
     """The mesh of one structure.
 
-    positions (n_atoms, 3) Å, box (3, 3) Å and periodic (3,) as in boundary.py, channel (n_atoms,) index into exponent (n_channels,)
-    Å⁻², kappa Å⁻¹, size points along each direction
+    positions (n_atoms, 3) Å, box (3, 3) Å and periodic (3,) as in boundary.py, channel (n_atoms,)
+    index into exponent (n_channels,) Å⁻², kappa Å⁻¹, size points along each direction
     """
     first, second, third = wave_numbers(size, positions)
     k_square, waves = coulomb_waves(box, periodic, first, second, third)
-    undo = deconvolution(size[0], order, positions).view(-1, 1, 1) * deconvolution(size[1], order, positions).view(1, -1, 1)
+    undo = deconvolution(size[0], order, positions).view(-1, 1, 1) * deconvolution(
+        size[1], order, positions
+    ).view(1, -1, 1)
     undo = undo * deconvolution(size[2], order, positions)[: size[2] // 2 + 1].view(1, 1, -1)
     green = waves / undo**2
     damping = torch.exp((-0.25 / exponent).view(-1, 1, 1, 1) * k_square)
     narrow: Tensor | None = None
     capped = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0)) > kappa
     if bool(capped.any()):
-        held = torch.exp((-0.25 / kappa**2) * k_square) - damping.unsqueeze(0) * damping.unsqueeze(1)
+        held = torch.exp((-0.25 / kappa**2) * k_square) - damping.unsqueeze(0) * damping.unsqueeze(
+            1
+        )
         narrow = capped.to(held.dtype).view(capped.size(0), capped.size(1), 1, 1, 1) * held * green
-    to_mesh = torch.linalg.inv(box) * torch.tensor(size, dtype=positions.dtype, device=positions.device)
+    to_mesh = torch.linalg.inv(box) * torch.tensor(
+        size, dtype=positions.dtype, device=positions.device
+    )
     grid = Grid(exponent.size(0), size, order)
-    return Mesh(grid, bool(periodic.all()), to_mesh, Points(positions @ to_mesh, channel), green, damping, narrow)
+    return Mesh(
+        grid,
+        bool(periodic.all()),
+        to_mesh,
+        Points(positions @ to_mesh, channel),
+        green,
+        damping,
+        narrow,
+    )
 
 
 def deconvolution(n: int, order: int, like: Tensor) -> Tensor:
-    """What divides the waves along one direction of n points: Σ_m U²(k + 2πm)/U(k), U the transform of the spline, (n,)."""
+    """What divides the waves along one direction of n points: Σ_m U²(k + 2πm)/U(k), U the transform
+    of the spline, (n,)."""
     index = torch.arange(n, device=like.device, dtype=torch.float64)
     index = torch.where(index > n // 2, index - n, index) / n
     waves = torch.zeros_like(index)
@@ -90,8 +116,12 @@ def deconvolution(n: int, order: int, like: Tensor) -> Tensor:
 
 def wave_numbers(size: list[int], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Integer coordinates of the waves, shaped to be broadcast over (n_1, n_2, n_3/2 + 1)."""
-    first = torch.fft.fftfreq(size[0], 1.0 / size[0], dtype=like.dtype, device=like.device).view(-1, 1, 1)
-    second = torch.fft.fftfreq(size[1], 1.0 / size[1], dtype=like.dtype, device=like.device).view(1, -1, 1)
+    first = torch.fft.fftfreq(size[0], 1.0 / size[0], dtype=like.dtype, device=like.device).view(
+        -1, 1, 1
+    )
+    second = torch.fft.fftfreq(size[1], 1.0 / size[1], dtype=like.dtype, device=like.device).view(
+        1, -1, 1
+    )
     third = torch.arange(size[2] // 2 + 1, dtype=like.dtype, device=like.device).view(1, 1, -1)
     return first, second, third
 
@@ -117,34 +147,44 @@ def shells_on_mesh(mesh: Mesh, shells: Tensor) -> Points:
 
 
 def _density(mesh: Mesh, at: Points, charges: Tensor, core_charge: Tensor) -> Tensor:
-    return put(mesh.grid, mesh.cores, charges + core_charge, None) + put(mesh.grid, at, -core_charge, None)
+    return put(mesh.grid, mesh.cores, charges + core_charge, None) + put(
+        mesh.grid, at, -core_charge, None
+    )
 
 
 def mesh_energy(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
-    """½ Σ ρ φ on the mesh, a scalar in eV; differentiable any number of times in positions, cell, q and s."""
+    """½ Σ ρ φ on the mesh, a scalar in eV; differentiable any number of times in positions, cell, q
+    and s."""
     density = _density(mesh, shells_on_mesh(mesh, shells), charges, core_charge)
     return 0.5 * (density * convolve(mesh, density)).sum()
 
 
 def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
-    """`mesh_energy` for a single derivative in positions and cell at given q and s, in a fraction of its time and memory.
+    """`mesh_energy` for a single derivative in positions and cell at given q and s, in a fraction
+    of its time and memory.
 
     Nothing of the points' stencils is kept: the potential is read once at cores and shells, and
     dE = Σ (q + Z) ∇φ·du_core − Σ Z ∇φ·du_shell + ½ Σ_k dG |ρ|².
     """
     cores = Points(mesh.cores.u.data, mesh.cores.channel)
-    held = Mesh(mesh.grid, mesh.bulk, mesh.to_mesh.data, cores, mesh.green, mesh.damping, mesh.narrow)
+    held = Mesh(
+        mesh.grid, mesh.bulk, mesh.to_mesh.data, cores, mesh.green, mesh.damping, mesh.narrow
+    )
     at, moving = shells_on_mesh(held, shells), shells_on_mesh(mesh, shells)
     core = charges + core_charge
     waves = torch.fft.rfftn(_density(held, at, charges, core_charge), dim=[1, 2, 3])
     mixed = mix(mesh, waves)
-    # every wave stands for itself and its mirror image, but for the first and the last of an even number
+    # every wave stands for itself and its mirror image, but for the first and the last of an even
+    # number
     twice = torch.full([waves.size(3)], 2.0, dtype=charges.dtype, device=charges.device)
     twice[0] = 1.0
     twice[-1] = 1.0
     energy = 0.5 * ((waves.real * mixed.real + waves.imag * mixed.imag) * twice).sum()
     potential = torch.fft.irfftn(mixed.data, s=mesh.grid.size, dim=[1, 2, 3], norm="forward")
-    on_cores, on_shells = read(mesh.grid, held.cores, potential)[1], read(mesh.grid, at, potential)[1]
+    on_cores, on_shells = (
+        read(mesh.grid, held.cores, potential)[1],
+        read(mesh.grid, at, potential)[1],
+    )
     moved = (core.unsqueeze(1) * on_cores * (mesh.cores.u - held.cores.u)).sum()
     return energy + moved - (core_charge.unsqueeze(1) * on_shells * (moving.u - at.u)).sum()
 
@@ -155,7 +195,9 @@ def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor)
     return MeshState(at, convolve(mesh, _density(mesh, at, charges, core_charge)))
 
 
-def _on_cores_and_shells(mesh: Mesh, at: Points, core_charge: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
+def _on_cores_and_shells(
+    mesh: Mesh, at: Points, core_charge: Tensor, potential: Tensor
+) -> tuple[Tensor, Tensor]:
     slope = read(mesh.grid, at, potential)[1] @ mesh.to_mesh.t()
     return read(mesh.grid, mesh.cores, potential)[0], -core_charge.unsqueeze(1) * slope
 
@@ -168,23 +210,31 @@ def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Te
 def mesh_local_hessian(mesh: Mesh, state: MeshState, core_charge: Tensor) -> Tensor:
     """Second derivative in one atom's own shell at a fixed potential, (n_atoms, 3, 3) eV/Å²."""
     bend = read_bend(mesh.grid, state.shells, state.potential)
-    return -core_charge.view(-1, 1, 1) * torch.matmul(mesh.to_mesh, torch.matmul(bend, mesh.to_mesh.t()))
+    return -core_charge.view(-1, 1, 1) * torch.matmul(
+        mesh.to_mesh, torch.matmul(bend, mesh.to_mesh.t())
+    )
 
 
-def mesh_product(mesh: Mesh, state: MeshState, core_charge: Tensor, dq: Tensor, ds: Tensor) -> tuple[Tensor, Tensor]:
+def mesh_product(
+    mesh: Mesh, state: MeshState, core_charge: Tensor, dq: Tensor, ds: Tensor
+) -> tuple[Tensor, Tensor]:
     """Hessian of `mesh_energy` times (dq, ds), without the part of `mesh_local_hessian`."""
     moved = -(core_charge.unsqueeze(1) * ds) @ mesh.to_mesh
-    density = put(mesh.grid, mesh.cores, dq, None) + put(mesh.grid, state.shells, torch.zeros_like(dq), moved)
+    density = put(mesh.grid, mesh.cores, dq, None) + put(
+        mesh.grid, state.shells, torch.zeros_like(dq), moved
+    )
     return _on_cores_and_shells(mesh, state.shells, core_charge, convolve(mesh, density))
 
 
 def spline_order(tolerance: float) -> int:
-    """Order of the splines; with `mesh_spacing` it keeps charges, shells and forces within `tolerance`."""
+    """Order of the splines; with `mesh_spacing` it keeps charges, shells and forces within
+    `tolerance`."""
     return 8 if tolerance > 5e-7 else (10 if tolerance > 5e-9 else 12)
 
 
 def mesh_spacing(gamma: float, tolerance: float) -> float:
-    """The widest spacing (Å) for Gaussians up to gamma (Å⁻¹): a little finer than the shortest wave that the direct sum has."""
+    """The widest spacing (Å) for Gaussians up to gamma (Å⁻¹): a little finer than the shortest wave
+    that the direct sum has."""
     return math.pi / (2.0 * gamma * decay(tolerance)) / (1.15 if tolerance > 5e-9 else 1.25)
 
 

@@ -2,9 +2,10 @@
 
     E = ½ Σ_pairs [ c_i c_j f(d) − c_i Z_j f(d + s_j) − Z_i c_j f(d − s_i) + Z_i Z_j f(d + s_j − s_i) ],   c = q + Z,  d = r_j − r_i
 
-Pairs are directed, so the core–shell terms are met as (core i, shell j) once per direction. The charge solver needs the gradient
-in (q, s) and Hessian–vector products; both are written out here, because TorchScript has no autograd inside a forward pass.
-f = [erf(γr) − erf(γ'r)]·k_e/r, with γ' = 0 where nothing is left to reciprocal space. Å, eV, e.
+Pairs are directed, so the core–shell terms are met as (core i, shell j) once per direction. The
+charge solver needs the gradient in (q, s) and Hessian–vector products; both are written out here,
+because TorchScript has no autograd inside a forward pass. f = [erf(γr) − erf(γ'r)]·k_e/r, with γ' =
+0 where nothing is left to reciprocal space. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -16,8 +17,9 @@ from openmm_pqeq.pqeq.coulomb.kernels import Radial, coulomb, coulomb_radial
 
 
 class PairSum(NamedTuple):
-    """Pairs with their exponents: centers, neighbors (n_pairs,), vectors (n_pairs, 3) Å, gamma and gamma_split (n_pairs,)
-    Å⁻¹; whether reciprocal space has a part of it, and whether Hessian–vector products may be in float32."""
+    """Pairs with their exponents: centers, neighbors (n_pairs,), vectors (n_pairs, 3) Å, gamma and
+    gamma_split (n_pairs,) Å⁻¹; whether reciprocal space has a part of it, and whether
+    Hessian–vector products may be in float32."""
 
     centers: Tensor
     neighbors: Tensor
@@ -31,8 +33,8 @@ class PairSum(NamedTuple):
 class PairState(NamedTuple):
     """Everything of the pair sum that stays fixed while charges and shells move to first order.
 
-    core_core (n_pairs,) f(d); core_shell (n_pairs,) f(d + s_j); core_shell_gradient (n_pairs, 3); shell_shell_gradient (n_pairs,
-    3);
+    core_core (n_pairs,) f(d); core_shell (n_pairs,) f(d + s_j); core_shell_gradient (n_pairs, 3);
+    shell_shell_gradient (n_pairs, 3);
     core_shell_hessian, shell_shell_hessian (n_pairs, 3, 3)
     """
 
@@ -57,7 +59,9 @@ def _radial(pairs: PairSum, distance: Tensor) -> Radial:
     if not pairs.split:
         return plain
     smooth = coulomb_radial(distance, pairs.gamma_split)
-    return Radial(plain.value - smooth.value, plain.first - smooth.first, plain.second - smooth.second)
+    return Radial(
+        plain.value - smooth.value, plain.first - smooth.first, plain.second - smooth.second
+    )
 
 
 def _value(pairs: PairSum, distance: Tensor) -> Tensor:
@@ -77,7 +81,8 @@ def _hessian(radial: Radial, vectors: Tensor) -> Tensor:
 
 
 def pair_energy(pairs: PairSum, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
-    """The pair sum, a scalar in eV. Differentiable any number of times in vectors, charges and shells."""
+    """The pair sum, a scalar in eV. Differentiable any number of times in vectors, charges and
+    shells."""
     core = charges + core_charge
     i, j = pairs.centers, pairs.neighbors
     s = shells.to(pairs.vectors.dtype)
@@ -111,7 +116,8 @@ def pair_state(pairs: PairSum, shells: Tensor) -> PairState:
 
 
 def for_products(pairs: PairSum, state: PairState) -> PairState:
-    """The state as products want it: in float32 where that is enough, because a solver's steps need few digits."""
+    """The state as products want it: in float32 where that is enough, because a solver's steps need
+    few digits."""
     if not pairs.float32_products:
         return state
     single = torch.float32
@@ -125,7 +131,9 @@ def for_products(pairs: PairSum, state: PairState) -> PairState:
     )
 
 
-def pair_gradient(pairs: PairSum, state: PairState, charges: Tensor, core_charge: Tensor) -> tuple[Tensor, Tensor]:
+def pair_gradient(
+    pairs: PairSum, state: PairState, charges: Tensor, core_charge: Tensor
+) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of the pair sum."""
     n, dtype = charges.size(0), charges.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -133,11 +141,15 @@ def pair_gradient(pairs: PairSum, state: PairState, charges: Tensor, core_charge
     z = core_charge.to(pairs.vectors.dtype)
     potential = scatter(core[j] * state.core_core - z[j] * state.core_shell, i, n, dtype)
     on_shell = scatter(-(z[j] * core[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype)
-    on_shell = on_shell + scatter(-(z[i] * z[j]).unsqueeze(1) * state.shell_shell_gradient, i, n, dtype)
+    on_shell = on_shell + scatter(
+        -(z[i] * z[j]).unsqueeze(1) * state.shell_shell_gradient, i, n, dtype
+    )
     return potential, on_shell
 
 
-def pair_local_hessian(pairs: PairSum, state: PairState, charges: Tensor, core_charge: Tensor) -> Tensor:
+def pair_local_hessian(
+    pairs: PairSum, state: PairState, charges: Tensor, core_charge: Tensor
+) -> Tensor:
     """Second derivative of the pair sum in one atom's own shell, (n_atoms, 3, 3) eV/Å²."""
     n, dtype = charges.size(0), charges.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -147,13 +159,17 @@ def pair_local_hessian(pairs: PairSum, state: PairState, charges: Tensor, core_c
     return local + scatter((z[i] * z[j]).view(-1, 1, 1) * state.shell_shell_hessian, i, n, dtype)
 
 
-def pair_product(pairs: PairSum, state: PairState, core_charge: Tensor, dq: Tensor, ds: Tensor) -> tuple[Tensor, Tensor]:
+def pair_product(
+    pairs: PairSum, state: PairState, core_charge: Tensor, dq: Tensor, ds: Tensor
+) -> tuple[Tensor, Tensor]:
     """Hessian of the pair sum times (dq, ds), without the part of `pair_local_hessian`."""
     n, dtype = dq.size(0), dq.dtype
     i, j = pairs.centers, pairs.neighbors
     z = core_charge.to(state.core_core.dtype)
     dq, ds = dq.to(state.core_core.dtype), ds.to(state.core_core.dtype)
-    potential = scatter(dq[j] * state.core_core - z[j] * (state.core_shell_gradient * ds[j]).sum(dim=1), i, n, dtype)
+    potential = scatter(
+        dq[j] * state.core_core - z[j] * (state.core_shell_gradient * ds[j]).sum(dim=1), i, n, dtype
+    )
     on_shell = scatter(-(z[j] * dq[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype)
     moved = torch.matmul(state.shell_shell_hessian, ds[j].unsqueeze(2)).squeeze(2)
     return potential, on_shell - scatter((z[i] * z[j]).unsqueeze(1) * moved, i, n, dtype)

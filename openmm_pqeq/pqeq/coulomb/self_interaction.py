@@ -1,9 +1,11 @@
-"""What a sum over waves has too much: each atom's interaction with itself, and the average potential.
+"""What a sum over waves has too much: each atom's interaction with itself, and the average
+potential.
 
     Σ_i k_e [ γ'_ii/√π ((q_i+Z_i)² + Z_i²) − (q_i+Z_i) Z_i erf(γ'_ii|s_i|)/|s_i| ]
     (πk_e/2V) Σ_ab Q_a Q_b (1/γ'_ab² − 1/γ_ab²),   Q_a the charge on element a; in bulk alone, where k = 0 is left out
 
-Both are taken off the energy, for the direct sum (ewald.py) and for the mesh (mesh.py) alike. Å, eV, e.
+Both are taken off the energy, for the direct sum (ewald.py) and for the mesh (mesh.py) alike. Å,
+eV, e.
 """
 
 import math
@@ -17,34 +19,48 @@ from openmm_pqeq.pqeq.coulomb.kernels import Radial, coulomb_radial_near_zero
 
 
 class SelfInteraction(NamedTuple):
-    """gamma : (n_atoms,) Å⁻¹, γ'_ii; members : (n_atoms, n_elements), 1 where an atom is of an element; zero_kernel : (n_elements,
-    n_elements) eV/e²."""
+    """gamma : (n_atoms,) Å⁻¹, γ'_ii; members : (n_atoms, n_elements), 1 where an atom is of an
+    element; zero_kernel : (n_elements, n_elements) eV/e²."""
 
     gamma: Tensor
     members: Tensor
     zero_kernel: Tensor
 
 
-def self_interaction(element: Tensor, gamma: Tensor, kappa: float, box: Tensor, bulk: bool) -> SelfInteraction:
-    """From element (n_atoms,), an index into gamma (n_elements, n_elements) Å⁻¹, kappa Å⁻¹, and the box (3, 3) Å of the sum."""
+def self_interaction(
+    element: Tensor, gamma: Tensor, kappa: float, box: Tensor, bulk: bool
+) -> SelfInteraction:
+    """From element (n_atoms,), an index into gamma (n_elements, n_elements) Å⁻¹, kappa Å⁻¹, and the
+    box (3, 3) Å of the sum."""
     gamma_split = torch.clamp(gamma, max=kappa)
     volume = torch.abs(torch.linalg.det(box))
     zero_kernel = (math.pi * constants.COULOMB) / volume * (1.0 / gamma_split**2 - 1.0 / gamma**2)
     members = torch.nn.functional.one_hot(element, gamma.size(0)).to(box.dtype)
-    return SelfInteraction(torch.diagonal(gamma_split)[element], members, zero_kernel if bulk else torch.zeros_like(zero_kernel))
+    return SelfInteraction(
+        torch.diagonal(gamma_split)[element],
+        members,
+        zero_kernel if bulk else torch.zeros_like(zero_kernel),
+    )
 
 
 def _on_itself(own: SelfInteraction) -> Tensor:
     return constants.COULOMB * constants.TWO_OVER_SQRT_PI * own.gamma
 
 
-def self_energy(own: SelfInteraction, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
+def self_energy(
+    own: SelfInteraction, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
     """The energy to take off, a scalar in eV; differentiable any number of times."""
     on_element = own.members.t() @ charges
     background = 0.5 * (on_element * (own.zero_kernel @ on_element)).sum()
     core = charges + core_charge
     attraction = coulomb_radial_near_zero(shells, own.gamma).value
-    return background + (0.5 * _on_itself(own) * (core**2 + core_charge**2) - core * core_charge * attraction).sum()
+    return (
+        background
+        + (
+            0.5 * _on_itself(own) * (core**2 + core_charge**2) - core * core_charge * attraction
+        ).sum()
+    )
 
 
 def self_potential(own: SelfInteraction, charges: Tensor) -> Tensor:
@@ -62,11 +78,17 @@ def self_gradient(
 ) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of `self_energy`."""
     core = charges + core_charge
-    potential = self_potential(own, charges) + _on_itself(own) * core_charge - core_charge * attraction.value
+    potential = (
+        self_potential(own, charges)
+        + _on_itself(own) * core_charge
+        - core_charge * attraction.value
+    )
     return potential, -(core * core_charge * attraction.first).unsqueeze(1) * shells
 
 
-def self_local_hessian(attraction: Radial, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
+def self_local_hessian(
+    attraction: Radial, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
     """Second derivative of `self_energy` in each atom's shell, (n_atoms, 3, 3) eV/Å²."""
     identity = torch.eye(3, dtype=shells.dtype, device=shells.device)
     outer = shells.unsqueeze(2) * shells.unsqueeze(1)
@@ -75,8 +97,15 @@ def self_local_hessian(attraction: Radial, charges: Tensor, core_charge: Tensor,
 
 
 def self_product(
-    own: SelfInteraction, attraction: Radial, core_charge: Tensor, shells: Tensor, dq: Tensor, ds: Tensor
+    own: SelfInteraction,
+    attraction: Radial,
+    core_charge: Tensor,
+    shells: Tensor,
+    dq: Tensor,
+    ds: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Hessian of `self_energy` times (dq, ds), without the part of `self_local_hessian`."""
     weight = core_charge * attraction.first
-    return self_potential(own, dq) - weight * (shells * ds).sum(dim=1), -(dq * weight).unsqueeze(1) * shells
+    return self_potential(own, dq) - weight * (shells * ds).sum(dim=1), -(dq * weight).unsqueeze(
+        1
+    ) * shells

@@ -1,12 +1,14 @@
-"""Points on a mesh: B-splines that spread charges and dipoles, and interpolate a field with its derivatives.
+"""Points on a mesh: B-splines that spread charges and dipoles, and interpolate a field with its
+derivatives.
 
     put    ρ(m) += Σ_i (q_i + d_i·∇) W(u_i − m)
     read   φ(u_i) = Σ_m φ(m) W(u_i − m), ∇φ, ∇∇φ                W(u) = M_p(u_x) M_p(u_y) M_p(u_z)
 
     M_n(u) = [u M_{n−1}(u) + (n − u) M_{n−1}(u − 1)]/(n − 1),    M_n'(u) = M_{n−1}(u) − M_{n−1}(u − 1)
 
-Everything is in units of the mesh's spacing. `read` is the transpose of `put`. Points are taken in blocks, so that no array of p³
-values for every point exists. Essmann et al., J. Chem. Phys. 103, 8577 (1995), doi:10.1063/1.470117.
+Everything is in units of the mesh's spacing. `read` is the transpose of `put`. Points are taken in
+blocks, so that no array of p³ values for every point exists. Essmann et al., J. Chem. Phys. 103,
+8577 (1995), doi:10.1063/1.470117.
 """
 
 from typing import NamedTuple
@@ -19,7 +21,8 @@ from openmm_pqeq.pqeq import constants
 
 
 class Grid(NamedTuple):
-    """channels: meshes laid one behind the other; size: points along each direction; order: p of the splines, at least 4."""
+    """channels: meshes laid one behind the other; size: points along each direction; order: p of
+    the splines, at least 4."""
 
     channels: int
     size: list[int]
@@ -34,7 +37,8 @@ class Points(NamedTuple):
 
 
 class Stencil(NamedTuple):
-    """nodes (n, p³) int64, flat; weight, slope, bend (n, 3, p): the spline along each direction and its derivatives."""
+    """nodes (n, p³) int64, flat; weight, slope, bend (n, 3, p): the spline along each direction and
+    its derivatives."""
 
     nodes: Tensor
     weight: Tensor
@@ -43,7 +47,8 @@ class Stencil(NamedTuple):
 
 
 def splines(offset: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """M_p(x + j) for j = 0 … p − 1 with first and second derivative, (…, p) each, from x in [0, 1); p at least 4."""
+    """M_p(x + j) for j = 0 … p − 1 with first and second derivative, (…, p) each, from x in [0, 1);
+    p at least 4."""
     zero = torch.zeros_like(offset).unsqueeze(-1)
     two_below = torch.ones_like(zero)
     below = torch.ones_like(zero)
@@ -51,7 +56,9 @@ def splines(offset: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
     for n in range(3, order + 1):
         two_below, below = below, spline
         u = offset.unsqueeze(-1) + torch.arange(n, dtype=offset.dtype, device=offset.device)
-        spline = (u * torch.cat([below, zero], dim=-1) + (n - u) * torch.cat([zero, below], dim=-1)) / (n - 1)
+        spline = (
+            u * torch.cat([below, zero], dim=-1) + (n - u) * torch.cat([zero, below], dim=-1)
+        ) / (n - 1)
     slope = torch.cat([below, zero], dim=-1) - torch.cat([zero, below], dim=-1)
     ends = torch.cat([two_below, zero, zero], dim=-1) + torch.cat([zero, zero, two_below], dim=-1)
     return spline, slope, ends - 2.0 * torch.cat([zero, two_below, zero], dim=-1)
@@ -69,7 +76,9 @@ def stencil(grid: Grid, points: Points, first: int, last: int) -> Stencil:
     z = torch.remainder(node[:, 2], grid.size[2])
     plane = (channel * grid.size[0]).unsqueeze(1) + x
     line = (plane.unsqueeze(2) * grid.size[1] + y.unsqueeze(1)).flatten(1)
-    return Stencil((line.unsqueeze(2) * grid.size[2] + z.unsqueeze(1)).flatten(1), weight, slope, bend)
+    return Stencil(
+        (line.unsqueeze(2) * grid.size[2] + z.unsqueeze(1)).flatten(1), weight, slope, bend
+    )
 
 
 def _outer(x: Tensor, y: Tensor) -> Tensor:
@@ -80,7 +89,9 @@ def _outer(x: Tensor, y: Tensor) -> Tensor:
 def put_reference(grid: Grid, points: Points, values: Tensor, moved: Tensor | None) -> Tensor:
     """Charges `values` (n,) and dipoles `moved` (n, 3) on the mesh: (channels, n_1, n_2, n_3)."""
     size = grid.size
-    mesh = torch.zeros(grid.channels * size[0] * size[1] * size[2], dtype=values.dtype, device=values.device)
+    mesh = torch.zeros(
+        grid.channels * size[0] * size[1] * size[2], dtype=values.dtype, device=values.device
+    )
     for first in range(0, values.size(0), constants.MESH_BLOCK):
         last = min(first + constants.MESH_BLOCK, values.size(0))
         at = stencil(grid, points, first, last)
@@ -152,8 +163,11 @@ has_kernel = _on_cpu_or_cuda if ops.has_kernel("mesh_put", "CUDA") else _on_cpu
 
 
 def needs_reference(u: Tensor, other: Tensor) -> bool:
-    """Whether the native operators, which have no derivatives and not for every device a kernel, are to be passed by."""
-    return not has_kernel(u) or (torch.is_grad_enabled() and (u.requires_grad or other.requires_grad))
+    """Whether the native operators, which have no derivatives and not for every device a kernel,
+    are to be passed by."""
+    return not has_kernel(u) or (
+        torch.is_grad_enabled() and (u.requires_grad or other.requires_grad)
+    )
 
 
 def put_native(grid: Grid, points: Points, values: Tensor, moved: Tensor | None) -> Tensor:
@@ -161,7 +175,9 @@ def put_native(grid: Grid, points: Points, values: Tensor, moved: Tensor | None)
     dipoles = values if moved is None else moved
     if needs_reference(points.u, values) or needs_reference(points.u, dipoles):
         return put_reference(grid, points, values, moved)
-    mesh: Tensor = torch.ops.openmm_pqeq.mesh_put(points.u, points.channel, values, moved, grid.channels, grid.size, grid.order)
+    mesh: Tensor = torch.ops.openmm_pqeq.mesh_put(
+        points.u, points.channel, values, moved, grid.channels, grid.size, grid.order
+    )
     return mesh
 
 

@@ -1,4 +1,5 @@
-"""How a structure's Coulomb sums are split: pairs in real space, waves or a mesh in reciprocal space.
+"""How a structure's Coulomb sums are split: pairs in real space, waves or a mesh in reciprocal
+space.
 
     protocol   real space                                reciprocal space
     reaxnet    pairs within the taper's range            none
@@ -6,7 +7,8 @@
     ewald      pairs narrower than κ, within `cutoff`    a direct sum over waves
     pme        the same                                  a mesh
 
-κ = decay(tolerance)/cutoff does not depend on the cell. Without a periodic direction there is nothing to split. Å, eV, e.
+κ = decay(tolerance)/cutoff does not depend on the cell. Without a periodic direction there is
+nothing to split. Å, eV, e.
 """
 
 import torch
@@ -39,21 +41,30 @@ class Lattice(nn.Module):
 
     def __init__(self, protocol: str, cutoff: float, tolerance: float, spacing: float):
         super().__init__()
-        self.protocol, self.cutoff, self.tolerance, self.spacing = protocol, cutoff, tolerance, spacing
+        self.protocol, self.cutoff, self.tolerance, self.spacing = (
+            protocol,
+            cutoff,
+            tolerance,
+            spacing,
+        )
         self.float32_products = False
         self.register_buffer("planned_size", torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.register_buffer("planned_width", torch.zeros((), dtype=torch.float64), persistent=False)
+        self.register_buffer(
+            "planned_width", torch.zeros((), dtype=torch.float64), persistent=False
+        )
 
     def kappa(self) -> float:
         """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance."""
         return decay(self.tolerance) / self.cutoff
 
     def sums_waves(self, periodic: Tensor) -> bool:
-        """Whether part of the sum of a structure with these periodic directions (3,) is in reciprocal space."""
+        """Whether part of the sum of a structure with these periodic directions (3,) is in
+        reciprocal space."""
         return (self.protocol == "ewald" or self.protocol == "pme") and bool(periodic.any())
 
     def pair_sum(self, structure: Structure, pairs: Pairs, exponents: Tensor) -> PairSum:
-        """The pairs that are summed in real space; exponents Å⁻² of the Gaussians, by atomic number."""
+        """The pairs that are summed in real space; exponents Å⁻² of the Gaussians, by atomic
+        number."""
         exponent = exponents[structure.numbers]
         split = self.sums_waves(structure.pbc[0])
         if split or self.protocol == "reaxnet":
@@ -93,28 +104,40 @@ class Lattice(nn.Module):
             box = summation_box(structure.cell[0], periodic, width)
             own = self_interaction(element, gamma, kappa, box, bool(periodic.all()))
             if self.protocol == "ewald":
-                space = reciprocal(structure.positions, box, periodic, element, gamma, kappa, self.tolerance)
+                space = reciprocal(
+                    structure.positions, box, periodic, element, gamma, kappa, self.tolerance
+                )
             else:
                 order = spline_order(self.tolerance)
-                mesh = make_mesh(structure.positions, box, periodic, element, exponent, kappa, size, order)
+                mesh = make_mesh(
+                    structure.positions, box, periodic, element, exponent, kappa, size, order
+                )
         return own, space, mesh
 
-    def plan(self, structure: Structure, narrowest: float, widest: float, keep: bool) -> tuple[list[int], float]:
-        """Points of the mesh along each direction, and the length (Å) of the sum's box across the periodic directions.
+    def plan(
+        self, structure: Structure, narrowest: float, widest: float, keep: bool
+    ) -> tuple[list[int], float]:
+        """Points of the mesh along each direction, and the length (Å) of the sum's box across the
+        periodic directions.
 
-        A plan leaves room for a tenth in every length. A Context keeps it until that is used up, so that the energy is
-        continuous when a barostat changes the volume.
+        A plan leaves room for a tenth in every length. A Context keeps it until that is used up, so
+        that the energy is continuous when a barostat changes the volume.
         """
         periodic = structure.pbc[0].cpu()
         bulk = bool(periodic.all())
         reach = 0.0
         if not bulk:
-            reach = free_width(structure.positions, structure.cell[0], structure.pbc[0]) + decay(self.tolerance) / widest + 1.0
+            reach = (
+                free_width(structure.positions, structure.cell[0], structure.pbc[0])
+                + decay(self.tolerance) / widest
+                + 1.0
+            )
             reach = 2.0 * reach
         spacing = mesh_spacing(narrowest, self.tolerance)
         if self.spacing > spacing:
             raise ValueError(
-                f"mesh_spacing: {self.spacing} Å is too coarse for the tolerance and the charges here; at most {spacing} Å,"
+                f"mesh_spacing: {self.spacing} Å is too coarse for the tolerance and the charges "
+                f"here; at most {spacing} Å,"
                 " or leave it out"
             )
         spacing = self.spacing if self.spacing > 0.0 else spacing
@@ -123,13 +146,27 @@ class Lattice(nn.Module):
         lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1)).to("cpu", torch.float64)
         if keep and size.size(0) == 3:
             need = torch.where(periodic, lengths, torch.full_like(lengths, width)) / spacing
-            keep = reach <= width and bool((need <= size).all()) and bool((need > 0.5 * size - 4.0).all())
+            keep = (
+                reach <= width
+                and bool((need <= size).all())
+                and bool((need > 0.5 * size - 4.0).all())
+            )
         else:
             keep = False
         if not keep:
             width = constants.PLANNED_ROOM * reach
-            room = constants.PLANNED_ROOM * torch.where(periodic, lengths, torch.full_like(lengths, width)) / spacing
-            size = torch.tensor([smooth_size(float(room[0])), smooth_size(float(room[1])), smooth_size(float(room[2]))])
+            room = (
+                constants.PLANNED_ROOM
+                * torch.where(periodic, lengths, torch.full_like(lengths, width))
+                / spacing
+            )
+            size = torch.tensor(
+                [
+                    smooth_size(float(room[0])),
+                    smooth_size(float(room[1])),
+                    smooth_size(float(room[2])),
+                ]
+            )
             self.planned_size = size
             self.planned_width = torch.tensor(width, dtype=torch.float64)
         return [int(size[0]), int(size[1]), int(size[2])], width

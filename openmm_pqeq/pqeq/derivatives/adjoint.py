@@ -1,21 +1,25 @@
-"""Differentiation through the converged charge solution: what a fit of PQEq parameters needs. Eager mode only.
+"""Differentiation through the converged charge solution: what a fit of PQEq parameters needs. Eager
+mode only.
 
 The minimum x* = (q*, s*) of E(x; p) with Σ q = Q moves with a parameter p by
 
     dx*/dp = −H⁻¹ ∂²E/∂x∂p,   H = ∂²E/∂x∂x with Σ dq = 0,
 
-so that for a loss L(x*, p) one adjoint solve H λ = ∂L/∂x is enough for all parameters: dL/dp = ∂L/∂p − λ·∂²E/∂x∂p.
+so that for a loss L(x*, p) one adjoint solve H λ = ∂L/∂x is enough for all parameters: dL/dp =
+∂L/∂p − λ·∂²E/∂x∂p.
 
-PQEq keeps its parameters in buffers by atomic number. `parameters_as` puts tensors that carry a gradient in their place:
+PQEq keeps its parameters in buffers by atomic number. `parameters_as` puts tensors that carry a
+gradient in their place:
 
     radius = pqeq.radius.clone().requires_grad_(True)
     with parameters_as(pqeq, {"radius": radius}):
         charges, shells = solve_with_gradient(pqeq, structure, pairs)
         energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)
 
-The solution is that of positions, cell and field as numbers, so that −dE/dr is the Hellmann–Feynman force, and a loss on forces
-(`create_graph=True`) still has the right gradient in the parameters. With `geometry=True` positions, cell and field count as well.
-eV, e, Å; first derivatives of charges and shells only.
+The solution is that of positions, cell and field as numbers, so that −dE/dr is the Hellmann–Feynman
+force, and a loss on forces (`create_graph=True`) still has the right gradient in the parameters.
+With `geometry=True` positions, cell and field count as well. eV, e, Å; first derivatives of charges
+and shells only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,15 +49,22 @@ def parameters_as(pqeq: PQEq, values: Mapping[str, Tensor]) -> Iterator[PQEq]:
     before: dict[str, Tensor] = {}
     for name, value in values.items():
         if name not in PARAMETERS:
-            raise ValueError(f"parameters_as: expected names among {', '.join(PARAMETERS)}, got {name!r}")
+            raise ValueError(
+                f"parameters_as: expected names among {', '.join(PARAMETERS)}, got {name!r}"
+            )
         own = getattr(pqeq, name)
         if value.shape != own.shape:
-            raise ValueError(f"parameters_as: {name}: expected shape {tuple(own.shape)}, got {tuple(value.shape)}")
+            raise ValueError(
+                f"parameters_as: {name}: expected shape {tuple(own.shape)}, got "
+                f"{tuple(value.shape)}"
+            )
         before[name] = own
     try:
         for name, value in values.items():
             # a Parameter would be registered as one and stay; a view of it is a plain tensor
-            setattr(pqeq, name, value.view_as(value) if isinstance(value, torch.nn.Parameter) else value)
+            setattr(
+                pqeq, name, value.view_as(value) if isinstance(value, torch.nn.Parameter) else value
+            )
         yield pqeq
     finally:
         for name, own in before.items():
@@ -75,18 +86,26 @@ def _numbers(value: Any) -> Any:
     return value
 
 
-def solve_with_gradient(pqeq: PQEq, structure: Structure, pairs: Pairs, geometry: bool = False) -> tuple[Tensor, Tensor]:
-    """Charges (n_atoms,) e and shells (n_atoms, 3) Å at the minimum, differentiable in the parameters.
+def solve_with_gradient(
+    pqeq: PQEq, structure: Structure, pairs: Pairs, geometry: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Charges (n_atoms,) e and shells (n_atoms, 3) Å at the minimum, differentiable in the
+    parameters.
 
     Parameters
     ----------
-    pqeq : of protocol `ewald`, `pme` or `direct`; `reaxnet` has no minimum, and its sweeps are differentiable as they are
+    pqeq : of protocol `ewald`, `pme` or `direct`; `reaxnet` has no minimum, and its sweeps are
+        differentiable as they are
     structure : one structure
     pairs : within at least the model's cutoff
-    geometry : let the solution depend on positions, cell, field and parameters, not on parameters alone
+    geometry : let the solution depend on positions, cell, field and parameters, not on parameters
+        alone
     """
     if pqeq.protocol == "reaxnet":
-        raise ValueError("solve_with_gradient: protocol 'reaxnet' has no minimum: PQEq.solve is differentiable through its sweeps")
+        raise ValueError(
+            "solve_with_gradient: protocol 'reaxnet' has no minimum: PQEq.solve is differentiable "
+            "through its sweeps"
+        )
     if not geometry:
         structure, pairs = _numbers(structure), _numbers(pairs)
     with torch.no_grad():
@@ -94,15 +113,23 @@ def solve_with_gradient(pqeq: PQEq, structure: Structure, pairs: Pairs, geometry
         found = pqeq.minimum(problem, structure, pairs)
     if found.failure:
         pqeq.raise_unsolved(structure, found)
-    charges, shells = found.charges.detach().requires_grad_(True), found.shells.detach().requires_grad_(True)
+    charges, shells = (
+        found.charges.detach().requires_grad_(True),
+        found.shells.detach().requires_grad_(True),
+    )
     with torch.enable_grad():
         energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)
         slope_q, slope_s = torch.autograd.grad(energy, (charges, shells), create_graph=True)
-    return _Minimum.apply(slope_q, slope_s, charges.detach(), shells.detach(), without_gradient(problem))
+    return _Minimum.apply(
+        slope_q, slope_s, charges.detach(), shells.detach(), without_gradient(problem)
+    )
 
 
-def solve_hessian(problem: Problem, charges: Tensor, shells: Tensor, right_q: Tensor, right_s: Tensor) -> tuple[Tensor, Tensor]:
-    """H⁻¹·right at a minimum, with zero total charge: right (n_atoms,) and (n_atoms, 3), the answer in the same shapes.
+def solve_hessian(
+    problem: Problem, charges: Tensor, shells: Tensor, right_q: Tensor, right_s: Tensor
+) -> tuple[Tensor, Tensor]:
+    """H⁻¹·right at a minimum, with zero total charge: right (n_atoms,) and (n_atoms, 3), the answer
+    in the same shapes.
 
     RuntimeError where the Hessian is not positive definite.
     """
@@ -116,20 +143,29 @@ def solve_hessian(problem: Problem, charges: Tensor, shells: Tensor, right_q: Te
         step = solve_linear(problem, at, shells, right_q, right_s, depth * size)
     if step.negative:
         raise RuntimeError(
-            f"PQEq: the Hessian of the {'charges' if step.negative == 2 else 'shells'} is not positive definite at the solution:"
+            f"PQEq: the Hessian of the {'charges' if step.negative == 2 else 'shells'} is not "
+            "positive definite at the solution:"
             " it has no derivative in the parameters; raise the hardness, or stiffen the springs"
         )
     return step.charges, step.shells
 
 
 class _Minimum(torch.autograd.Function):
-    """The minimum as a function of the slopes ∂E/∂q and ∂E/∂s at it, which carry the dependence on everything else.
+    """The minimum as a function of the slopes ∂E/∂q and ∂E/∂s at it, which carry the dependence on
+    everything else.
 
     dx* = −H⁻¹ d(∂E/∂x)
     """
 
     @staticmethod
-    def forward(ctx: Any, slope_q: Tensor, slope_s: Tensor, charges: Tensor, shells: Tensor, problem: Problem) -> Any:
+    def forward(
+        ctx: Any,
+        slope_q: Tensor,
+        slope_s: Tensor,
+        charges: Tensor,
+        shells: Tensor,
+        problem: Problem,
+    ) -> Any:
         ctx.problem = problem
         ctx.save_for_backward(charges, shells)
         return charges.clone(), shells.clone()

@@ -4,9 +4,10 @@ The present positions are written as the combination of the last few that comes 
 
     r ≈ Σ_k c_k r_k,   Σ_k c_k = 1,   least squares,
 
-and the same combination of the charges and shells that belonged to them is the guess. In dynamics this is an extrapolation whose
-order grows with the history; where a barostat, a minimiser or a rewind has gone back to earlier positions, it finds them.
-A guess is where the solver begins and nothing else, so it costs iterations when it is bad, and never accuracy.
+and the same combination of the charges and shells that belonged to them is the guess. In dynamics
+this is an extrapolation whose order grows with the history; where a barostat, a minimiser or a
+rewind has gone back to earlier positions, it finds them. A guess is where the solver begins and
+nothing else, so it costs iterations when it is bad, and never accuracy.
 """
 
 from typing import NamedTuple
@@ -18,8 +19,8 @@ from openmm_pqeq.pqeq import constants
 
 
 class History(NamedTuple):
-    """The last solutions, newest first: positions (n_kept, n_atoms, 3) Å, charges (n_kept, n_atoms) e, shells (n_kept,
-    n_atoms, 3) Å.
+    """The last solutions, newest first: positions (n_kept, n_atoms, 3) Å, charges (n_kept, n_atoms)
+    e, shells (n_kept, n_atoms, 3) Å.
 
     Positions are unwrapped: each lies at the image nearest to its predecessor.
     """
@@ -30,7 +31,8 @@ class History(NamedTuple):
 
 
 def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tensor) -> Tensor:
-    """Positions (n_atoms, 3) Å at the images nearest to `reference` (n_atoms, 3) Å, for a cell (3, 3) with periodic (3,)."""
+    """Positions (n_atoms, 3) Å at the images nearest to `reference` (n_atoms, 3) Å, for a cell (3,
+    3) with periodic (3,)."""
     if not bool(periodic.any()):
         return positions
     rows = torch.where(periodic.unsqueeze(1), cell, torch.zeros_like(cell))
@@ -39,8 +41,9 @@ def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tens
 
 
 def weights(known: Tensor, positions: Tensor) -> Tensor:
-    """w (n_kept,), Σ w = 1, of the combination of known positions (n_kept, n_atoms, 3) Å that comes closest to unwrapped positions
-    (n_atoms, 3) Å. In float64: positions that lie on a line have a matrix that is the ridge but for rounding."""
+    """w (n_kept,), Σ w = 1, of the combination of known positions (n_kept, n_atoms, 3) Å that comes
+    closest to unwrapped positions (n_atoms, 3) Å. In float64: positions that lie on a line have a
+    matrix that is the ridge but for rounding."""
     steps = (known[1:] - known[0]).flatten(1).to(torch.float64)
     gram = steps @ steps.t()
     ridge = constants.HISTORY_RIDGE * torch.diagonal(gram).sum() + 1e-24
@@ -50,14 +53,19 @@ def weights(known: Tensor, positions: Tensor) -> Tensor:
 
 
 def guess(history: History, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at unwrapped positions (n_atoms, 3) Å."""
+    """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at unwrapped positions (n_atoms, 3)
+    Å."""
     w = weights(history.positions, positions)
     return w @ history.charges, torch.tensordot(w, history.shells, dims=1)
 
 
 def remember(history: History, positions: Tensor, charges: Tensor, shells: Tensor) -> History:
     """The history after one more solution; a solution at the newest positions takes their place."""
-    known = history.charges.size(0) > 0 and history.charges.size(1) == charges.size(0) and history.charges.dtype == charges.dtype
+    known = (
+        history.charges.size(0) > 0
+        and history.charges.size(1) == charges.size(0)
+        and history.charges.dtype == charges.dtype
+    )
     if not known:
         return History(positions.unsqueeze(0), charges.unsqueeze(0), shells.unsqueeze(0))
     first = 1 if bool((positions == history.positions[0]).all()) else 0

@@ -1,12 +1,15 @@
 """Charges and shells that minimise the PQEq energy: a joint Newton method with conjugate gradients.
 
-    minimise  E(q, s)  subject to  Σ_{i in f} q_i = Q_f  for every group f of atoms that share their charge
+    minimise  E(q, s)  subject to  Σ_{i in f} q_i = Q_f  for every group f of atoms that share their
+    charge
 
-The energy is quadratic in q and nearly so in s. Each Newton step solves H·(dq, ds) = −∇E by conjugate gradients on Hessian–vector
-products, preconditioned (preconditioner.py) and projected onto Σ_f dq = 0, so that no matrix is ever formed. Converged means
-max |∂E/∂q_i − mean of its group| < tolerance (eV/e) and max |∂E/∂s_i| < tolerance (eV/Å).
+The energy is quadratic in q and nearly so in s. Each Newton step solves H·(dq, ds) = −∇E by
+conjugate gradients on Hessian–vector products, preconditioned (preconditioner.py) and projected
+onto Σ_f dq = 0, so that no matrix is ever formed. Converged means max |∂E/∂q_i − mean of its group|
+< tolerance (eV/e) and max |∂E/∂s_i| < tolerance (eV/Å).
 
-A direction of negative curvature in the charges alone means that the energy has no minimum, and the solver says so.
+A direction of negative curvature in the charges alone means that the energy has no minimum, and the
+solver says so.
 """
 
 from typing import NamedTuple
@@ -15,15 +18,30 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.minimum.preconditioner import Near, Preconditioner, clusters, diagonal, long_waves, precondition
-from openmm_pqeq.pqeq.minimum.problem import Linearized, Problem, constrained, group_means, linearize, product
+from openmm_pqeq.pqeq.minimum.preconditioner import (
+    Near,
+    Preconditioner,
+    clusters,
+    diagonal,
+    long_waves,
+    precondition,
+)
+from openmm_pqeq.pqeq.minimum.problem import (
+    Linearized,
+    Problem,
+    constrained,
+    group_means,
+    linearize,
+    product,
+)
 
 
 class Minimum(NamedTuple):
-    """Charges (n_atoms,) e, shells (n_atoms, 3) Å, residual (eV/e, eV/Å), Hessian–vector products and gradients used, and
-    success.
+    """Charges (n_atoms,) e, shells (n_atoms, 3) Å, residual (eV/e, eV/Å), Hessian–vector products
+    and gradients used, and success.
 
-    failure is "" or the reason; worst is the atom where it showed; preconditioner is the one that was used, if any.
+    failure is "" or the reason; worst is the atom where it showed; preconditioner is the one that
+    was used, if any.
     """
 
     charges: Tensor
@@ -36,7 +54,8 @@ class Minimum(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A Newton step, the products spent, and the curvature met: 0 positive, 1 negative in the shells, 2 negative in the charges."""
+    """A Newton step, the products spent, and the curvature met: 0 positive, 1 negative in the
+    shells, 2 negative in the charges."""
 
     charges: Tensor
     shells: Tensor
@@ -53,7 +72,8 @@ def solve_linear(
     threshold: float,
     preconditioner: Preconditioner | None = None,
 ) -> Step:
-    """Conjugate gradients for H·x = right with Σ x_q = 0 in every group, until the residual is below `threshold` (eV/e, eV/Å)."""
+    """Conjugate gradients for H·x = right with Σ x_q = 0 in every group, until the residual is
+    below `threshold` (eV/e, eV/Å)."""
     inverse = diagonal(problem) if preconditioner is None else preconditioner
     waves = long_waves(problem)
     x_q, x_s = torch.zeros_like(right_q), torch.zeros_like(right_s)
@@ -111,14 +131,17 @@ def minimize(
 ) -> Minimum:
     """The minimum of the energy, from a guess or cold: charges of the right sum and shells at rest.
 
-    A guess and a preconditioner change the way there and nothing else: the residual that ends it is the same.
+    A guess and a preconditioner change the way there and nothing else: the residual that ends it is
+    the same.
 
     Parameters
     ----------
     start : charges (n_atoms,) e and shells (n_atoms, 3) Å to begin with
-    near : pairs to make a preconditioner of, where none is given, as soon as charges and shells are roughly right
+    near : pairs to make a preconditioner of, where none is given, as soon as charges and shells are
+        roughly right
     max_shell : Å
-    probe : look for negative curvature in the charges at the solution with conjugate gradients on an arbitrary right-hand side
+    probe : look for negative curvature in the charges at the solution with conjugate gradients on
+        an arbitrary right-hand side
     """
     charges, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.pull)
     if start is not None:
@@ -135,10 +158,16 @@ def minimize(
                 break
             # a guess can lead astray: once more from scratch
             start, preconditioner, failure = None, None, ""
-            charges, shells = constrained(problem, torch.zeros_like(charges)), torch.zeros_like(shells)
+            charges, shells = (
+                constrained(problem, torch.zeros_like(charges)),
+                torch.zeros_like(shells),
+            )
         at = linearize(problem, charges, shells)
         products += 1
-        right_q, right_s = group_means(problem, at.charge_gradient) - at.charge_gradient, -at.shell_gradient
+        right_q, right_s = (
+            group_means(problem, at.charge_gradient) - at.charge_gradient,
+            -at.shell_gradient,
+        )
         per_atom = torch.maximum(right_q.abs(), right_s.abs().max(dim=1)[0])
         residual = float(per_atom.max())
         worst = int(per_atom.argmax())
@@ -148,10 +177,13 @@ def minimize(
         done = residual < tolerance
         if done and not probe:
             break
-        # inexact Newton: the error of a step is quadratic in the residual, so a linear solve need not go deeper than that
+        # inexact Newton: the error of a step is quadratic in the residual, so a linear solve need
+        # not go deeper than that
         depth = max(0.3 * tolerance, constants.NEWTON_DEPTH * residual * min(1.0, residual))
         if done:
-            right_q = torch.cos(torch.arange(1, charges.size(0) + 1, dtype=charges.dtype, device=charges.device))
+            right_q = torch.cos(
+                torch.arange(1, charges.size(0) + 1, dtype=charges.dtype, device=charges.device)
+            )
             right_s, depth = torch.zeros_like(shells), constants.PROBE_DEPTH
         elif preconditioner is None and near is not None and residual < constants.ROUGH_RESIDUAL:
             preconditioner = clusters(problem, at.local, near)

@@ -1,15 +1,16 @@
 """Preconditioner of the charge solver: what each atom would do if it and its neighbours were alone.
 
-The Hessian is inverted for every atom with its neighbours within a few Å, and the rows of that atom are kept; together they are a
-sparse approximate inverse M, used as ½(M + Mᵀ):
+The Hessian is inverted for every atom with its neighbours within a few Å, and the rows of that atom
+are kept; together they are a sparse approximate inverse M, used as ½(M + Mᵀ):
 
     M_ij = [ H_(cluster of i)⁻¹ ]_ij,    4 × 4 blocks in (q, s)
 
-The clusters' Hessians have shells at rest and the nearest images alone, and their couplings are damped by a tenth or two, so that
-soft clusters stay positive definite. Long waves of charge, which no cluster sees, are stiffer than short ones by 4πk_e ρ/k². On a
-mesh they are damped before and after M, by F(k) = k/√(k² + k₀²): F M F with F = 1 − S, where S spreads charges on a coarse mesh,
-keeps 1 − F(k) of each wave, and reads them back. None of this touches the result: it decides how many products the solver needs.
-One M serves many steps of dynamics. Å, eV, e.
+The clusters' Hessians have shells at rest and the nearest images alone, and their couplings are
+damped by a tenth or two, so that soft clusters stay positive definite. Long waves of charge, which
+no cluster sees, are stiffer than short ones by 4πk_e ρ/k². On a mesh they are damped before and
+after M, by F(k) = k/√(k² + k₀²): F M F with F = 1 − S, where S spreads charges on a coarse mesh,
+keeps 1 − F(k) of each wave, and reads them back. None of this touches the result: it decides how
+many products the solver needs. One M serves many steps of dynamics. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -34,7 +35,8 @@ class LongWaves(NamedTuple):
 
 
 class Near(NamedTuple):
-    """Pairs of neighbours, centers ascending: centers, neighbors (n_pairs,), vectors (n_pairs, 3) Å."""
+    """Pairs of neighbours, centers ascending: centers, neighbors (n_pairs,), vectors (n_pairs, 3)
+    Å."""
 
     centers: Tensor
     neighbors: Tensor
@@ -53,19 +55,30 @@ def diagonal(problem: Problem) -> Preconditioner:
     """The inverse of diag(η, K)."""
     atoms = torch.arange(problem.hardness.size(0), device=problem.hardness.device)
     k = (1.0 / problem.spring_constant).unsqueeze(1)
-    return Preconditioner(atoms, atoms, torch.diag_embed(torch.cat([(1.0 / problem.hardness).unsqueeze(1), k, k, k], dim=1)))
+    return Preconditioner(
+        atoms,
+        atoms,
+        torch.diag_embed(torch.cat([(1.0 / problem.hardness).unsqueeze(1), k, k, k], dim=1)),
+    )
 
 
 def long_waves(problem: Problem) -> LongWaves | None:
-    """S of a structure that fills its mesh, else nothing: a slab is denser than its box, and S would overshoot."""
+    """S of a structure that fills its mesh, else nothing: a slab is denser than its box, and S
+    would overshoot."""
     mesh = problem.mesh
     if mesh is None or not mesh.bulk:
         return None
     n_atoms = problem.hardness.size(0)
-    per_point = mesh.to_mesh / torch.tensor(mesh.grid.size, dtype=mesh.to_mesh.dtype, device=mesh.to_mesh.device)
+    per_point = mesh.to_mesh / torch.tensor(
+        mesh.grid.size, dtype=mesh.to_mesh.dtype, device=mesh.to_mesh.device
+    )
     box = torch.linalg.inv(per_point)
     lengths = torch.sqrt((box * box).sum(dim=1)) / constants.LONG_WAVE_SPACING
-    size = [smooth_size(float(lengths[0])), smooth_size(float(lengths[1])), smooth_size(float(lengths[2]))]
+    size = [
+        smooth_size(float(lengths[0])),
+        smooth_size(float(lengths[1])),
+        smooth_size(float(lengths[2])),
+    ]
     first, second, third = wave_numbers(size, box)
     k_square = wave_squares(box, first, second, third)
     kept = 1.0 - torch.sqrt(k_square / (k_square + constants.LONG_WAVE**2))
@@ -86,20 +99,26 @@ def without_long_waves(waves: LongWaves | None, charges: Tensor) -> Tensor:
     return charges - read(waves.grid, waves.cores, smooth)[0]
 
 
-def precondition(preconditioner: Preconditioner, waves: LongWaves | None, charges: Tensor, shells: Tensor) -> tuple[Tensor, Tensor]:
+def precondition(
+    preconditioner: Preconditioner, waves: LongWaves | None, charges: Tensor, shells: Tensor
+) -> tuple[Tensor, Tensor]:
     """½F(M + Mᵀ)F times (charges (n_atoms,), shells (n_atoms, 3))."""
     charges = without_long_waves(waves, charges)
     i, j = preconditioner.centers, preconditioner.neighbors
     vector = torch.cat([charges.unsqueeze(1), shells], dim=1)
     blocks = preconditioner.blocks.to(vector.dtype)
-    total = torch.zeros_like(vector).index_add(0, i, torch.matmul(blocks, vector[j].unsqueeze(2)).squeeze(2))
+    total = torch.zeros_like(vector).index_add(
+        0, i, torch.matmul(blocks, vector[j].unsqueeze(2)).squeeze(2)
+    )
     total = total.index_add(0, j, torch.matmul(vector[i].unsqueeze(1), blocks).squeeze(1))
     return without_long_waves(waves, 0.5 * total[:, 0]), 0.5 * total[:, 1:]
 
 
-def cluster_members(n: int, centers: Tensor, neighbors: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Members of each atom's cluster, itself first, padded: atoms (n, m), where they are (n, m, 3) Å, and whether they
-    exist (n, m).
+def cluster_members(
+    n: int, centers: Tensor, neighbors: Tensor, vectors: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Members of each atom's cluster, itself first, padded: atoms (n, m), where they are (n, m, 3)
+    Å, and whether they exist (n, m).
 
     centers ascending.
     """
@@ -118,7 +137,9 @@ def cluster_members(n: int, centers: Tensor, neighbors: Tensor, vectors: Tensor)
     return atoms, where, exists
 
 
-def _hessians(problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exists: Tensor) -> Tensor:
+def _hessians(
+    problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exists: Tensor
+) -> Tensor:
     """Hessians of clusters, shells at rest, (n_clusters, 4m, 4m)."""
     n, m = atoms.size(0), atoms.size(1)
     identity = torch.eye(m, dtype=where.dtype, device=where.device)
@@ -130,14 +151,20 @@ def _hessians(problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exi
     radial = coulomb_radial(distance, pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(2)))
     z = problem.core_charge.to(where.dtype)[atoms]
     weight = constants.CLUSTER_COUPLING * together
-    first, second = (weight * radial.first).unsqueeze(3), (weight * radial.second).view(n, m, m, 1, 1)
+    first, second = (
+        (weight * radial.first).unsqueeze(3),
+        (weight * radial.second).view(n, m, m, 1, 1),
+    )
     from_shell = -z.view(n, 1, m, 1) * first * d  # charge of the row's atom, shell of the column's
     axes = torch.eye(3, dtype=where.dtype, device=where.device)
     both = z.view(n, m, 1, 1, 1) * z.view(n, 1, m, 1, 1)
     shells = -both * (first.unsqueeze(4) * axes + second * d.unsqueeze(4) * d.unsqueeze(3))
     alone = 1.0 - exists.to(where.dtype)
     hardness = problem.hardness.to(where.dtype)[atoms] * exists + alone
-    springs = problem.spring_constant.to(where.dtype)[atoms].view(n, m, 1, 1) * axes + local.to(where.dtype)[atoms]
+    springs = (
+        problem.spring_constant.to(where.dtype)[atoms].view(n, m, 1, 1) * axes
+        + local.to(where.dtype)[atoms]
+    )
     springs = springs * exists.view(n, m, 1, 1) + alone.view(n, m, 1, 1) * axes
     hessian = torch.zeros(n, m, 4, m, 4, dtype=where.dtype, device=where.device)
     hessian[:, :, 0, :, 0] = weight * radial.value + torch.diag_embed(hardness)
@@ -151,12 +178,18 @@ def _hessians(problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exi
 def clusters(problem: Problem, local: Tensor, near: Near) -> Preconditioner:
     """M of clusters of near atoms; local (n_atoms, 3, 3) eV/Å² as in `Linearized`."""
     n = problem.hardness.size(0)
-    atoms, where, exists = cluster_members(n, near.centers, near.neighbors, near.vectors.to(torch.float32))
+    atoms, where, exists = cluster_members(
+        n, near.centers, near.neighbors, near.vectors.to(torch.float32)
+    )
     blocks: list[Tensor] = []
     for first in range(0, n, constants.CLUSTER_BLOCK):
         last = min(first + constants.CLUSTER_BLOCK, n)
-        hessian = _hessians(problem, local, atoms[first:last], where[first:last], exists[first:last])
-        rows = torch.zeros(last - first, hessian.size(1), 4, dtype=hessian.dtype, device=hessian.device)
+        hessian = _hessians(
+            problem, local, atoms[first:last], where[first:last], exists[first:last]
+        )
+        rows = torch.zeros(
+            last - first, hessian.size(1), 4, dtype=hessian.dtype, device=hessian.device
+        )
         rows[:, :4] = torch.eye(4, dtype=hessian.dtype, device=hessian.device)
         inverse = torch.linalg.solve(hessian, rows).view(last - first, -1, 4, 4).transpose(2, 3)
         blocks.append(inverse[exists[first:last]])

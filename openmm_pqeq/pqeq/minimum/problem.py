@@ -2,8 +2,8 @@
 
     E(q, s) = Σ_i [ χ_i q_i + ½ η_i q_i² + ½ K_i |s_i|² + pull_i·s_i ] + Coulomb,      Σ_{i in f} q_i = Q_f for every group f
 
-`linearize` gives the gradient at (q, s), `product` the Hessian times a vector, both from the sums over pairs (pairs.py) and waves
-(ewald.py or mesh.py). No matrix is formed. Å, eV, e.
+`linearize` gives the gradient at (q, s), `product` the Hessian times a vector, both from the sums
+over pairs (pairs.py) and waves (ewald.py or mesh.py). No matrix is formed. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,14 @@ from openmm_pqeq.pqeq.coulomb.ewald import (
     reciprocal_state,
 )
 from openmm_pqeq.pqeq.coulomb.kernels import Radial
-from openmm_pqeq.pqeq.coulomb.mesh import Mesh, MeshState, mesh_gradient, mesh_local_hessian, mesh_product, mesh_state
+from openmm_pqeq.pqeq.coulomb.mesh import (
+    Mesh,
+    MeshState,
+    mesh_gradient,
+    mesh_local_hessian,
+    mesh_product,
+    mesh_state,
+)
 from openmm_pqeq.pqeq.coulomb.pairs import (
     PairState,
     PairSum,
@@ -42,7 +49,8 @@ from openmm_pqeq.pqeq.coulomb.self_interaction import (
 class Problem(NamedTuple):
     """The charge problem of one structure.
 
-    electronegativity : (n_atoms,) eV, with −r·F added where cores see the field, and −V on electrodes
+    electronegativity : (n_atoms,) eV, with −r·F added where cores see the field, and −V on
+        electrodes
     hardness : (n_atoms,) eV
     core_charge : (n_atoms,) e
     spring_constant : (n_atoms,) eV/Å²
@@ -51,7 +59,8 @@ class Problem(NamedTuple):
     group_charge : (n_groups,) e
     exponent : (n_atoms,) Å⁻², of the Gaussians
     pairs : of the sum in real space
-    own, space, mesh : where the structure is periodic, reciprocal space as waves or as a mesh, and what it has too much
+    own, space, mesh : where the structure is periodic, reciprocal space as waves or as a mesh, and
+        what it has too much
     """
 
     electronegativity: Tensor
@@ -69,7 +78,8 @@ class Problem(NamedTuple):
 
 
 class Linearized(NamedTuple):
-    """Gradient at (q, s), with the constraint not yet projected out, and all that a Hessian–vector product needs."""
+    """Gradient at (q, s), with the constraint not yet projected out, and all that a Hessian–vector
+    product needs."""
 
     charge_gradient: Tensor
     shell_gradient: Tensor
@@ -89,7 +99,9 @@ def group_means(problem: Problem, values: Tensor) -> Tensor:
 
 def constrained(problem: Problem, charges: Tensor) -> Tensor:
     """Charges shifted, equally within each group, to the charge the group has to have."""
-    members = torch.zeros_like(problem.group_charge).index_add(0, problem.group, torch.ones_like(charges))
+    members = torch.zeros_like(problem.group_charge).index_add(
+        0, problem.group, torch.ones_like(charges)
+    )
     return charges - group_means(problem, charges) + (problem.group_charge / members)[problem.group]
 
 
@@ -124,7 +136,9 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
     return Linearized(potential, on_shell, local, state, attraction, waves, on_mesh)
 
 
-def product(problem: Problem, at: Linearized, shells: Tensor, dq: Tensor, ds: Tensor) -> tuple[Tensor, Tensor]:
+def product(
+    problem: Problem, at: Linearized, shells: Tensor, dq: Tensor, ds: Tensor
+) -> tuple[Tensor, Tensor]:
     """Hessian of the energy at `at` times (dq, ds)."""
     z = problem.core_charge
     potential, on_shell = pair_product(problem.pairs, at.pairs, z, dq, ds)
@@ -141,5 +155,9 @@ def product(problem: Problem, at: Linearized, shells: Tensor, dq: Tensor, ds: Te
         smooth_q, smooth_s = mesh_product(mesh, on_mesh, z, dq, ds)
         potential, on_shell = potential + smooth_q, on_shell + smooth_s
     potential = potential + problem.hardness * dq
-    on_shell = on_shell + problem.spring_constant.unsqueeze(1) * ds + torch.matmul(at.local, ds.unsqueeze(2)).squeeze(2)
+    on_shell = (
+        on_shell
+        + problem.spring_constant.unsqueeze(1) * ds
+        + torch.matmul(at.local, ds.unsqueeze(2)).squeeze(2)
+    )
     return potential, on_shell

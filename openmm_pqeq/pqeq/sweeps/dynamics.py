@@ -1,4 +1,5 @@
-"""The published sweeps (reference.py) for dynamics: pairs met once, charges by MINRES, the gradient by an adjoint solution.
+"""The published sweeps (reference.py) for dynamics: pairs met once, charges by MINRES, the gradient
+by an adjoint solution.
 
 With g_q = ∂E/∂q and g_s = ∂E/∂s of the tapered pair sum, sweep k = 1 … N from s_0 = 0 is
 
@@ -8,13 +9,14 @@ and the energy is E(q_N, s_N). Its true gradient is that of
 
     E(q_N, s_N) + Σ_k [ p_k·(χ + η q_k + g_q(q_k, s_{k−1})) + t_k·(pull + g_s(q_k, s_{k−1})) ]
 
-with charges, shells and multipliers held fixed. From the last sweep to the first, t_k = −(∂s_k/∂y_k)ᵀ s̄_k / K, and p_k solves
+with charges, shells and multipliers held fixed. From the last sweep to the first, t_k =
+−(∂s_k/∂y_k)ᵀ s̄_k / K, and p_k solves
 
     η p_k + ∂²E/∂q∂q p_k − μ_f = −q̄_k,   Σ p_k = 0
 
-for the derivatives q̄_k and s̄_k of everything that follows. So a gradient takes as many solutions as the energy, and no matrix is
-stored but one number for each pair. With `stop_gradient` the multipliers are zero. The results are those of reference.py, which
-stays the reference. Å, eV, e.
+for the derivatives q̄_k and s̄_k of everything that follows. So a gradient takes as many solutions
+as the energy, and no matrix is stored but one number for each pair. With `stop_gradient` the
+multipliers are zero. The results are those of reference.py, which stays the reference. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -48,8 +50,9 @@ from openmm_pqeq.structure import Structure
 
 
 class Swept(NamedTuple):
-    """charges (n_atoms,) e and shells (n_atoms, 3) Å after the last sweep; coulomb, the pair sum in eV; slope (n_atoms, 3) eV/Å and
-    cell_slope (3, 3) eV/Å, the gradient of all pair terms; multipliers p (n_atoms,) and t (n_atoms, 3), summed over the sweeps."""
+    """charges (n_atoms,) e and shells (n_atoms, 3) Å after the last sweep; coulomb, the pair sum in
+    eV; slope (n_atoms, 3) eV/Å and cell_slope (3, 3) eV/Å, the gradient of all pair terms;
+    multipliers p (n_atoms,) and t (n_atoms, 3), summed over the sweeps."""
 
     charges: Tensor
     shells: Tensor
@@ -61,7 +64,8 @@ class Swept(NamedTuple):
 
 
 class Sweeps(nn.Module):
-    """Energy, charges and shells of one structure by the protocol `reaxnet`; it may be differentiated once.
+    """Energy, charges and shells of one structure by the protocol `reaxnet`; it may be
+    differentiated once.
 
     cutoff : Å, the taper's range
     sweeps, stop_gradient, tolerance : as in `PQEq`
@@ -78,14 +82,21 @@ class Sweeps(nn.Module):
     kept_hardness: Tensor
     kept_evaluations: Tensor
 
-    def __init__(self, cutoff: float, sweeps: int, stop_gradient: bool, tolerance: float, skin: float):
+    def __init__(
+        self, cutoff: float, sweeps: int, stop_gradient: bool, tolerance: float, skin: float
+    ):
         super().__init__()
         self.cutoff, self.sweeps, self.stop_gradient = cutoff, sweeps, stop_gradient
         self.depth = max(constants.SWEEP_DEPTH * tolerance, constants.LEAST_SWEEP_DEPTH)
         self.search = KeptSearch(cutoff, skin)
-        # newest first: unwrapped positions (n_kept, n_atoms, 3), charges and multipliers of every sweep (n_kept, 2 sweeps, n_atoms)
-        self.register_buffer("last_positions", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False)
-        self.register_buffer("last_vectors", torch.zeros(0, 0, 0, dtype=torch.float64), persistent=False)
+        # newest first: unwrapped positions (n_kept, n_atoms, 3), charges and multipliers of every
+        # sweep (n_kept, 2 sweeps, n_atoms)
+        self.register_buffer(
+            "last_positions", torch.zeros(0, 0, 3, dtype=torch.float64), persistent=False
+        )
+        self.register_buffer(
+            "last_vectors", torch.zeros(0, 0, 0, dtype=torch.float64), persistent=False
+        )
         self.register_buffer("products", torch.tensor(0), persistent=False)
         # the preconditioner, what it was made for, and how many evaluations it still serves
         self.register_buffer("kept_centers", torch.zeros(0, dtype=torch.int32), persistent=False)
@@ -95,8 +106,11 @@ class Sweeps(nn.Module):
         self.register_buffer("kept_hardness", torch.zeros(0, dtype=torch.float64), persistent=False)
         self.register_buffer("kept_evaluations", torch.tensor(0), persistent=False)
 
-    def forward(self, structure: Structure, problem: Problem, float32: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy (scalar, eV), charges (n_atoms,) and shells (n_atoms, 3); `float32`: whether kernels are."""
+    def forward(
+        self, structure: Structure, problem: Problem, float32: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Energy (scalar, eV), charges (n_atoms,) and shells (n_atoms, 3); `float32`: whether
+        kernels are."""
         kept = self.search(structure)
         cell = structure.cell[0]
         follow = kept.positions.requires_grad or cell.requires_grad or structure.field.requires_grad
@@ -105,13 +119,21 @@ class Sweeps(nn.Module):
             swept = self.swept(structure, problem, pairs, follow)
         q, s, chi, pull = swept.charges, swept.shells, problem.electronegativity, problem.pull
         energy = (chi * q + 0.5 * problem.hardness * q**2).sum() + swept.coulomb
-        energy = energy + 0.5 * (problem.spring_constant.unsqueeze(1) * s**2).sum() + (pull * s).sum()
+        energy = (
+            energy + 0.5 * (problem.spring_constant.unsqueeze(1) * s**2).sum() + (pull * s).sum()
+        )
         # what follows has the value zero, and the derivatives of the equations above
-        energy = energy + ((chi - chi.data) * swept.charge_multiplier).sum() + ((pull - pull.data) * swept.shell_multiplier).sum()
+        energy = (
+            energy
+            + ((chi - chi.data) * swept.charge_multiplier).sum()
+            + ((pull - pull.data) * swept.shell_multiplier).sum()
+        )
         energy = energy + ((kept.positions - kept.positions.data) * swept.slope).sum()
         return energy + ((cell - cell.data) * swept.cell_slope).sum(), q, s
 
-    def swept(self, structure: Structure, problem: Problem, pairs: TaperedPairs, follow: bool) -> Swept:
+    def swept(
+        self, structure: Structure, problem: Problem, pairs: TaperedPairs, follow: bool
+    ) -> Swept:
         """All sweeps, and where `follow`, the gradient."""
         present, kind = torch.unique(structure.numbers, return_inverse=True)
         exponent = torch.zeros(present.size(0), dtype=problem.exponent.dtype, device=present.device)
@@ -119,10 +141,14 @@ class Sweeps(nn.Module):
         gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
         z, hardness = problem.core_charge, problem.hardness
         at_cores = tapered_radials(pairs, kind, gamma, self.cutoff, None)
-        matrix = ChargeMatrix(hardness, pairs, at_cores[0], problem.group, problem.group_charge.size(0))
+        matrix = ChargeMatrix(
+            hardness, pairs, at_cores[0], problem.group, problem.group_charge.size(0)
+        )
         inverse = self.inverse(problem, pairs)
         positions, guesses = self.guesses(structure)
-        depth = self.depth if hardness.dtype == torch.float64 else constants.SINGLE_PRECISION_TOLERANCE
+        depth = (
+            self.depth if hardness.dtype == torch.float64 else constants.SINGLE_PRECISION_TOLERANCE
+        )
         products = 0
         nothing, still = torch.zeros_like(hardness), torch.zeros_like(problem.pull)
         shells, charges, wanted = still, nothing, still
@@ -134,11 +160,17 @@ class Sweeps(nn.Module):
             # with all shells at rest on their cores nothing is left of neutral atoms
             of_others = nothing
             if k > 0:
-                of_others, _ = tapered_gradient(pairs, at_cores, all_radials[k], z, nothing, shells, True, False)
+                of_others, _ = tapered_gradient(
+                    pairs, at_cores, all_radials[k], z, nothing, shells, True, False
+                )
             start = constrained(problem, guesses[k])
-            found = self.solved(matrix, inverse, -problem.electronegativity - of_others, start, depth)
+            found = self.solved(
+                matrix, inverse, -problem.electronegativity - of_others, start, depth
+            )
             charges, products = found.charges, products + found.products
-            _, slope = tapered_gradient(pairs, at_cores, all_radials[k], z, charges, shells, False, True)
+            _, slope = tapered_gradient(
+                pairs, at_cores, all_radials[k], z, charges, shells, False, True
+            )
             wanted = -(slope + problem.pull) / problem.spring_constant.unsqueeze(1)
             shells = clip_shells(wanted)
             all_charges.append(charges)
@@ -147,22 +179,30 @@ class Sweeps(nn.Module):
             all_radials.append(tapered_radials(pairs, kind, gamma, self.cutoff, shells))
         last = self.sweeps
         multipliers: list[Tensor] = []
-        coulomb, total, on_cell = tapered_forces(pairs, at_cores, all_radials[last], z, charges, shells, nothing, still, 1.0)
+        coulomb, total, on_cell = tapered_forces(
+            pairs, at_cores, all_radials[last], z, charges, shells, nothing, still, 1.0
+        )
         all_p, all_t = nothing, still
         if follow and not self.stop_gradient:
-            on_charges, on_shells = tapered_gradient(pairs, at_cores, all_radials[last], z, charges, shells, True, True)
+            on_charges, on_shells = tapered_gradient(
+                pairs, at_cores, all_radials[last], z, charges, shells, True, True
+            )
             on_charges = on_charges + problem.electronegativity + hardness * charges
             on_shells = on_shells + problem.spring_constant.unsqueeze(1) * shells + problem.pull
             for k in range(last - 1, -1, -1):
                 t = -clipped_back(all_wanted[k], on_shells) / problem.spring_constant.unsqueeze(1)
                 q, s, radials = all_charges[k], all_shells[k], all_radials[k]
-                from_t, _ = tapered_product(pairs, at_cores, radials, z, q, s, nothing, t, True, False)
+                from_t, _ = tapered_product(
+                    pairs, at_cores, radials, z, q, s, nothing, t, True, False
+                )
                 right = -(on_charges + from_t)
                 start = guesses[last + k] - group_means(problem, guesses[last + k])
                 found = self.solved(matrix, inverse, right, start, depth)
                 p, products = found.charges, products + found.products
                 if k > 0:
-                    _, on_shells = tapered_product(pairs, at_cores, radials, z, q, s, p, t, False, True)
+                    _, on_shells = tapered_product(
+                        pairs, at_cores, radials, z, q, s, p, t, False, True
+                    )
                 on_charges = nothing
                 _, slope, cell_slope = tapered_forces(pairs, at_cores, radials, z, q, s, p, t, 0.0)
                 total, on_cell = total + slope, on_cell + cell_slope
@@ -172,8 +212,16 @@ class Sweeps(nn.Module):
         self.products = torch.tensor(products)
         return Swept(charges, shells, coulomb, total, on_cell, all_p, all_t)
 
-    def solved(self, matrix: ChargeMatrix, inverse: ClusterInverse, right: Tensor, start: Tensor, depth: float) -> ChargeSolution:
-        """Charges to `depth` eV/e, else RuntimeError. Where clusters are no good preconditioner, it begins once more without."""
+    def solved(
+        self,
+        matrix: ChargeMatrix,
+        inverse: ClusterInverse,
+        right: Tensor,
+        start: Tensor,
+        depth: float,
+    ) -> ChargeSolution:
+        """Charges to `depth` eV/e, else RuntimeError. Where clusters are no good preconditioner, it
+        begins once more without."""
         products = 0
         for attempt in range(2):
             found = solve_by_minres(matrix, inverse, right, start, depth)
@@ -183,42 +231,66 @@ class Sweeps(nn.Module):
             inverse = diagonal_inverse(matrix.hardness)
             if attempt == 1:
                 raise RuntimeError(
-                    f"PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual {found.residual} eV/e): their"
-                    " matrix is all but singular. Look for atoms that are too close, or use protocol 'pme' with a model made for it"
+                    "PQEq: the charges of the protocol 'reaxnet' have no reliable solution "
+                    f"(residual {found.residual} eV/e): their"
+                    " matrix is all but singular. Look for atoms that are too close, or use "
+                    "protocol 'pme' with a model made for it"
                 )
         return ChargeSolution(start, 0.0, products)
 
     def inverse(self, problem: Problem, pairs: TaperedPairs) -> ClusterInverse:
         """The preconditioner, made anew every CLUSTER_AGE evaluations."""
         hardness, known = problem.hardness, self.kept_hardness
-        if int(self.kept_evaluations) <= 0 or known.dtype != hardness.dtype or not torch.equal(known, hardness):
+        if (
+            int(self.kept_evaluations) <= 0
+            or known.dtype != hardness.dtype
+            or not torch.equal(known, hardness)
+        ):
             made = cluster_inverse(hardness, problem.exponent, pairs)
-            self.kept_diagonal, self.kept_values, self.kept_hardness = made.diagonal, made.values, hardness.clone()
+            self.kept_diagonal, self.kept_values, self.kept_hardness = (
+                made.diagonal,
+                made.values,
+                hardness.clone(),
+            )
             self.kept_centers, self.kept_neighbors = made.pairs.centers, made.pairs.neighbors
             self.kept_evaluations = torch.tensor(constants.CLUSTER_AGE)
         self.kept_evaluations = self.kept_evaluations - 1
-        nowhere = torch.zeros(self.kept_values.size(0), 3, dtype=hardness.dtype, device=hardness.device)
-        index = TaperedPairs(self.kept_centers, self.kept_neighbors, nowhere.to(torch.int8), nowhere)
+        nowhere = torch.zeros(
+            self.kept_values.size(0), 3, dtype=hardness.dtype, device=hardness.device
+        )
+        index = TaperedPairs(
+            self.kept_centers, self.kept_neighbors, nowhere.to(torch.int8), nowhere
+        )
         return ClusterInverse(self.kept_diagonal, index, self.kept_values)
 
     def guesses(self, structure: Structure) -> tuple[Tensor, Tensor]:
-        """Unwrapped positions (n_atoms, 3), and where to begin the solutions: (2 sweeps, n_atoms), charges, then multipliers."""
+        """Unwrapped positions (n_atoms, 3), and where to begin the solutions: (2 sweeps, n_atoms),
+        charges, then multipliers."""
         positions, known = structure.positions.detach(), self.last_positions
         n = positions.size(0)
         if known.size(0) == 0 or known.size(1) != n or known.dtype != positions.dtype:
-            return positions, torch.zeros(2 * self.sweeps, n, dtype=positions.dtype, device=positions.device)
+            return positions, torch.zeros(
+                2 * self.sweeps, n, dtype=positions.dtype, device=positions.device
+            )
         positions = unwrapped(positions, structure.cell[0].detach(), structure.pbc[0], known[0])
         return positions, torch.tensordot(weights(known, positions), self.last_vectors, dims=1)
 
-    def remember(self, positions: Tensor, guesses: Tensor, charges: list[Tensor], multipliers: list[Tensor]) -> None:
-        """Take in charges of all sweeps, and multipliers from the last sweep to the first, or none of them."""
+    def remember(
+        self, positions: Tensor, guesses: Tensor, charges: list[Tensor], multipliers: list[Tensor]
+    ) -> None:
+        """Take in charges of all sweeps, and multipliers from the last sweep to the first, or none
+        of them."""
         found = guesses.clone()
         for k in range(self.sweeps):
             found[k] = charges[k]
         for k in range(len(multipliers)):
             found[2 * self.sweeps - 1 - k] = multipliers[k]
         known = self.last_positions
-        if known.size(0) == 0 or known.size(1) != positions.size(0) or known.dtype != positions.dtype:
+        if (
+            known.size(0) == 0
+            or known.size(1) != positions.size(0)
+            or known.dtype != positions.dtype
+        ):
             self.last_positions, self.last_vectors = positions.unsqueeze(0), found.unsqueeze(0)
         else:
             first = 1 if bool((positions == known[0]).all()) else 0

@@ -1,12 +1,14 @@
-"""Charges from a symmetric matrix that may be indefinite: MINRES, preconditioned by clusters of near atoms.
+"""Charges from a symmetric matrix that may be indefinite: MINRES, preconditioned by clusters of
+near atoms.
 
     (diag(η) + A) q − λ_f = b,     Σ_{i in f} q_i = Q_f for every group f
 
-The iteration runs in the space of changes that leave every group's charge as it is. Each step costs one product with A. Paige and
-Saunders, SIAM J. Numer. Anal. 12, 617 (1975), doi:10.1137/0712047.
+The iteration runs in the space of changes that leave every group's charge as it is. Each step costs
+one product with A. Paige and Saunders, SIAM J. Numer. Anal. 12, 617 (1975), doi:10.1137/0712047.
 
-The preconditioner M has to be positive definite. Row i of W is that of the inverse of the matrix of atom i and its neighbours, and
-M = ½(W + Wᵀ); where M turns out not to be definite, which tapered interactions can bring about, M = diag(1/η) does. Å, eV, e.
+The preconditioner M has to be positive definite. Row i of W is that of the inverse of the matrix of
+atom i and its neighbours, and M = ½(W + Wᵀ); where M turns out not to be definite, which tapered
+interactions can bring about, M = diag(1/η) does. Å, eV, e.
 """
 
 import math
@@ -22,7 +24,8 @@ from openmm_pqeq.pqeq.sweeps.tapered import TaperedPairs, pair_matrix_product
 
 
 class ChargeMatrix(NamedTuple):
-    """diag(η) + A: hardness (n_atoms,) eV; pairs and values (n_pairs,) eV/e² of A; group (n_atoms,) int64 of n_groups groups."""
+    """diag(η) + A: hardness (n_atoms,) eV; pairs and values (n_pairs,) eV/e² of A; group (n_atoms,)
+    int64 of n_groups groups."""
 
     hardness: Tensor
     pairs: TaperedPairs
@@ -32,7 +35,8 @@ class ChargeMatrix(NamedTuple):
 
 
 class ClusterInverse(NamedTuple):
-    """M: diagonal (n_atoms,) e²/eV, and values (n_pairs,) at (i, j) and (j, i) of directed pairs, of which each is half of W's."""
+    """M: diagonal (n_atoms,) e²/eV, and values (n_pairs,) at (i, j) and (j, i) of directed pairs,
+    of which each is half of W's."""
 
     diagonal: Tensor
     pairs: TaperedPairs
@@ -51,14 +55,21 @@ def diagonal_inverse(hardness: Tensor) -> ClusterInverse:
     """M = diag(1/η)."""
     none = torch.zeros(0, dtype=torch.int32, device=hardness.device)
     nowhere = torch.zeros(0, 3, dtype=hardness.dtype, device=hardness.device)
-    return ClusterInverse(1.0 / hardness, TaperedPairs(none, none, nowhere.to(torch.int8), nowhere), nowhere[:, 0])
+    return ClusterInverse(
+        1.0 / hardness, TaperedPairs(none, none, nowhere.to(torch.int8), nowhere), nowhere[:, 0]
+    )
 
 
 def cluster_inverse(hardness: Tensor, exponent: Tensor, pairs: TaperedPairs) -> ClusterInverse:
-    """M of atoms with their neighbours within CHARGE_CLUSTER_CUTOFF; exponent (n_atoms,) Å⁻² of the Gaussians."""
+    """M of atoms with their neighbours within CHARGE_CLUSTER_CUTOFF; exponent (n_atoms,) Å⁻² of the
+    Gaussians."""
     square = (pairs.vectors * pairs.vectors).sum(dim=1)
     near = torch.nonzero(square < constants.CHARGE_CLUSTER_CUTOFF**2).squeeze(1)
-    i, j, d = pairs.centers[near].to(torch.int64), pairs.neighbors[near].to(torch.int64), pairs.vectors[near].to(torch.float32)
+    i, j, d = (
+        pairs.centers[near].to(torch.int64),
+        pairs.neighbors[near].to(torch.int64),
+        pairs.vectors[near].to(torch.float32),
+    )
     centers, order = torch.sort(torch.cat([i, j]), stable=True)
     neighbors, vectors = torch.cat([j, i])[order], torch.cat([d, -d])[order]
     n = hardness.size(0)
@@ -73,7 +84,9 @@ def cluster_inverse(hardness: Tensor, exponent: Tensor, pairs: TaperedPairs) -> 
         distance = torch.where(distance > 0.1, distance, torch.ones_like(distance))
         alpha = exponent.to(vectors.dtype)[own]
         matrix = (
-            constants.CHARGE_CLUSTER_COUPLING * together * coulomb(distance, pair_exponents(alpha.unsqueeze(1), alpha.unsqueeze(2)))
+            constants.CHARGE_CLUSTER_COUPLING
+            * together
+            * coulomb(distance, pair_exponents(alpha.unsqueeze(1), alpha.unsqueeze(2)))
         )
         alone = torch.where(there, hardness.to(vectors.dtype)[own], torch.ones_like(alpha))
         row = torch.zeros_like(alpha)
@@ -81,12 +94,18 @@ def cluster_inverse(hardness: Tensor, exponent: Tensor, pairs: TaperedPairs) -> 
         rows.append(torch.linalg.solve(matrix + torch.diag_embed(alone), row))
     inverse = torch.cat(rows).to(hardness.dtype)
     members = inverse[:, 1:][exists[:, 1:]]
-    index = TaperedPairs(centers.to(torch.int32), neighbors.to(torch.int32), torch.zeros_like(vectors).to(torch.int8), vectors)
+    index = TaperedPairs(
+        centers.to(torch.int32),
+        neighbors.to(torch.int32),
+        torch.zeros_like(vectors).to(torch.int8),
+        vectors,
+    )
     return ClusterInverse(inverse[:, 0], index, 0.5 * members)
 
 
 def _levelled(matrix: ChargeMatrix, values: Tensor) -> Tensor:
-    """The values (n_atoms,) without the mean of each group, which does no work where charges move within groups."""
+    """The values (n_atoms,) without the mean of each group, which does no work where charges move
+    within groups."""
     zeros = torch.zeros(matrix.n_groups, dtype=values.dtype, device=values.device)
     members = zeros.index_add(0, matrix.group, torch.ones_like(values))
     return values - (zeros.index_add(0, matrix.group, values) / members)[matrix.group]
@@ -94,14 +113,20 @@ def _levelled(matrix: ChargeMatrix, values: Tensor) -> Tensor:
 
 def _inverted(matrix: ChargeMatrix, inverse: ClusterInverse, residual: Tensor) -> Tensor:
     """M times a residual without group means, and every group's charge left as it is."""
-    return _levelled(matrix, inverse.diagonal * residual + pair_matrix_product(inverse.pairs, inverse.values, residual))
+    return _levelled(
+        matrix,
+        inverse.diagonal * residual + pair_matrix_product(inverse.pairs, inverse.values, residual),
+    )
 
 
-def solve_by_minres(matrix: ChargeMatrix, inverse: ClusterInverse, right: Tensor, start: Tensor, depth: float) -> ChargeSolution:
-    """The solution with the group charges of `start` (n_atoms,); right (n_atoms,) eV/e; depth: the residual asked for, eV/e.
+def solve_by_minres(
+    matrix: ChargeMatrix, inverse: ClusterInverse, right: Tensor, start: Tensor, depth: float
+) -> ChargeSolution:
+    """The solution with the group charges of `start` (n_atoms,); right (n_atoms,) eV/e; depth: the
+    residual asked for, eV/e.
 
-    The residual that is returned is above `depth` where MAX_MINRES_STEPS did not suffice, where the matrix is singular, or where
-    the preconditioner is not positive definite.
+    The residual that is returned is above `depth` where MAX_MINRES_STEPS did not suffice, where the
+    matrix is singular, or where the preconditioner is not positive definite.
     """
     hardness = matrix.hardness
     charges, products = start, 0
@@ -121,11 +146,14 @@ def solve_by_minres(matrix: ChargeMatrix, inverse: ClusterInverse, right: Tensor
     left, last_beta = beta, 0.0
     slope, lift, cosine, sine = 0.0, 0.0, -1.0, 0.0
     direction, last_direction = torch.zeros_like(charges), torch.zeros_like(charges)
-    # the norm that MINRES makes small is that of M; what it means in eV/e is measured where it may be deep enough
+    # the norm that MINRES makes small is that of M; what it means in eV/e is measured where it may
+    # be deep enough
     goal = 0.5 * depth * beta / worst if worst > 0.0 else 0.0
     while worst > depth and beta > 0.0 and products < constants.MAX_MINRES_STEPS:
         vector = image / beta
-        product = _levelled(matrix, hardness * vector + pair_matrix_product(matrix.pairs, matrix.values, vector))
+        product = _levelled(
+            matrix, hardness * vector + pair_matrix_product(matrix.pairs, matrix.values, vector)
+        )
         products += 1
         if last_beta > 0.0:
             product = product - (beta / last_beta) * before

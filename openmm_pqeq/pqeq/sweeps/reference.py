@@ -3,9 +3,10 @@
     from s = 0, twice:   solve  Σ_j A_ij q_j = −χ_i + …,  Σ q = Q   with the shells as they are;
                          then   s_i = F_i/K_i,  clipped to 0.25 Å,  with the new charges and the old shells.
 
-Charges and shells returned are therefore not mutually consistent: two sweeps are part of the model, not an accuracy knob. The
-charge matrix can be indefinite, so it is solved directly. Everything is built from differentiable operations; whether the
-derivative goes through the sweeps is the caller's choice. Source: Gao et al., Nat. Commun. 16, 10484 (2025). Å, eV, e.
+Charges and shells returned are therefore not mutually consistent: two sweeps are part of the model,
+not an accuracy knob. The charge matrix can be indefinite, so it is solved directly. Everything is
+built from differentiable operations; whether the derivative goes through the sweeps is the caller's
+choice. Source: Gao et al., Nat. Commun. 16, 10484 (2025). Å, eV, e.
 """
 
 import torch
@@ -32,21 +33,29 @@ def _gradient(pairs: PairSum, vectors: Tensor, cutoff: float) -> Tensor:
 
 
 def solve_charges(matrix: Tensor, right: Tensor, group: Tensor, group_charge: Tensor) -> Tensor:
-    """q from (matrix) q − λ_f = right, Σ_f q = Q_f: one dense solve of n_atoms + n_groups unknowns, indefinite matrices included.
+    """q from (matrix) q − λ_f = right, Σ_f q = Q_f: one dense solve of n_atoms + n_groups unknowns,
+    indefinite matrices included.
 
     group (n_atoms,) index into group_charge (n_groups,) e
     """
     n, n_groups = right.size(0), group_charge.size(0)
-    members = torch.zeros(n, n_groups, dtype=right.dtype, device=right.device).scatter(1, group.unsqueeze(1), 1.0)
+    members = torch.zeros(n, n_groups, dtype=right.dtype, device=right.device).scatter(
+        1, group.unsqueeze(1), 1.0
+    )
     top = torch.cat([matrix, -members], dim=1)
-    bottom = torch.cat([members.t(), torch.zeros(n_groups, n_groups, dtype=right.dtype, device=right.device)], dim=1)
+    bottom = torch.cat(
+        [members.t(), torch.zeros(n_groups, n_groups, dtype=right.dtype, device=right.device)],
+        dim=1,
+    )
     matrix, right = torch.cat([top, bottom]), torch.cat([right, group_charge])
     solution = torch.linalg.solve(matrix, right)
     error = float((matrix.detach() @ solution.detach() - right.detach()).abs().max())
     if not error < constants.DIRECT_ERROR * (1.0 + float(solution.detach().abs().max())):
         raise RuntimeError(
-            f"PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual {error} eV/e): their matrix is"
-            " singular. Look for atoms that are too close, or use protocol 'pme' with a model made for it"
+            "PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual "
+            f"{error} eV/e): their matrix is"
+            " singular. Look for atoms that are too close, or use protocol 'pme' with a model made "
+            "for it"
         )
     return solution[:n]
 
@@ -58,7 +67,8 @@ def clip_shells(shells: Tensor) -> Tensor:
 
 
 def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]:
-    """Charges (n_atoms,) and shells (n_atoms, 3) after `sweeps` sweeps, kernels tapered at `cutoff` (Å)."""
+    """Charges (n_atoms,) and shells (n_atoms, 3) after `sweeps` sweeps, kernels tapered at `cutoff`
+    (Å)."""
     pairs, hardness, z = problem.pairs, problem.hardness, problem.core_charge
     n, dtype = hardness.size(0), hardness.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -73,7 +83,10 @@ def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]
         core_shell = _value(pairs, with_neighbor_shell, cutoff).to(dtype)
         shells_of_others = scatter(z[j] * core_shell, i, n, dtype)
         charges = solve_charges(
-            matrix, shells_of_others - cores_of_others - problem.electronegativity, problem.group, problem.group_charge
+            matrix,
+            shells_of_others - cores_of_others - problem.electronegativity,
+            problem.group,
+            problem.group_charge,
         )
         core_shell_slope = _gradient(pairs, with_neighbor_shell, cutoff).to(dtype)
         shell_shell_slope = _gradient(pairs, with_neighbor_shell - s[i], cutoff).to(dtype)
@@ -83,7 +96,9 @@ def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]
     return charges, shells
 
 
-def tapered_pair_energy(pairs: PairSum, cutoff: float, charges: Tensor, core_charge: Tensor, shells: Tensor) -> Tensor:
+def tapered_pair_energy(
+    pairs: PairSum, cutoff: float, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
     """Sum over pairs of the four tapered interactions, a scalar in eV."""
     i, j = pairs.centers, pairs.neighbors
     s = shells.to(pairs.vectors.dtype)
@@ -92,6 +107,9 @@ def tapered_pair_energy(pairs: PairSum, cutoff: float, charges: Tensor, core_cha
     per_pair = (
         0.5 * core[i] * core[j] * _value(pairs, pairs.vectors, cutoff).to(charges.dtype)
         - core[i] * core_charge[j] * _value(pairs, with_neighbor_shell, cutoff).to(charges.dtype)
-        + 0.5 * core_charge[i] * core_charge[j] * _value(pairs, with_neighbor_shell - s[i], cutoff).to(charges.dtype)
+        + 0.5
+        * core_charge[i]
+        * core_charge[j]
+        * _value(pairs, with_neighbor_shell - s[i], cutoff).to(charges.dtype)
     )
     return per_pair.sum()

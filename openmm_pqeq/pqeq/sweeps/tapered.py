@@ -3,16 +3,20 @@
     E = Σ_pairs [ c_i c_j f(d) − c_i Z_j f(u) − Z_i c_j f(v) + Z_i Z_j f(w) ],     c = q + Z,   f(r) = k_e erf(γr)/r · T(r)
     d = r_j − r_i,   u = d + s_j,   v = d − s_i,   w = d + s_j − s_i
 
-A radial function is the triple f, f1 = f'/r, f2 = (f'' − f'/r)/r², so that ∇f = f1 d and ∇∇f = f1 1 + f2 d dᵀ (kernels.py). Those
-at d, and at u, v and w, are computed once and serve many sums. Along a direction (q̇, ṡ) the energy changes at the rate
+A radial function is the triple f, f1 = f'/r, f2 = (f'' − f'/r)/r², so that ∇f = f1 d and ∇∇f = f1 1
++ f2 d dᵀ (kernels.py). Those at d, and at u, v and w, are computed once and serve many sums. Along
+a direction (q̇, ṡ) the energy changes at the rate
 
-    Ė = Σ_pairs [ (q̇_i c_j + c_i q̇_j) f(d) − q̇_i Z_j f(u) − c_i Z_j f1(u) u·ṡ_j − Z_i q̇_j f(v) + Z_i c_j f1(v) v·ṡ_i
+    Ė = Σ_pairs [ (q̇_i c_j + c_i q̇_j) f(d) − q̇_i Z_j f(u) − c_i Z_j f1(u) u·ṡ_j − Z_i q̇_j f(v) +
+    Z_i c_j f1(v) v·ṡ_i
                   + Z_i Z_j f1(w) w·(ṡ_j − ṡ_i) ],
 
-whose gradient in (q, s) is the Hessian times (q̇, ṡ), and whose gradient in positions is what an adjoint solution needs.
+whose gradient in (q, s) is the Hessian times (q̇, ṡ), and whose gradient in positions is what an
+adjoint solution needs.
 
-Every function whose name ends in _reference has a native operator beside it, for the CPU, and none of them is for autograd: the
-derivatives are what they give. Kernels have the dtype of the vectors, sums that of the charges. Å, eV, e.
+Every function whose name ends in _reference has a native operator beside it, for the CPU, and none
+of them is for autograd: the derivatives are what they give. Kernels have the dtype of the vectors,
+sums that of the charges. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -27,8 +31,8 @@ from openmm_pqeq.pqeq.coulomb.pairs import scatter
 
 
 class TaperedPairs(NamedTuple):
-    """Pairs within the cutoff, each once: centers, neighbors (n_pairs,) int32; shifts (n_pairs, 3) int8; vectors (n_pairs, 3) Å,
-    d."""
+    """Pairs within the cutoff, each once: centers, neighbors (n_pairs,) int32; shifts (n_pairs, 3)
+    int8; vectors (n_pairs, 3) Å, d."""
 
     centers: Tensor
     neighbors: Tensor
@@ -45,16 +49,29 @@ def tapered_radial(distance: Tensor, gamma: Tensor, cutoff: float) -> Radial:
     bend = -420.0 * (x * (1.0 - x)) ** 2 * (1.0 - 2.0 * x) / cutoff**2
     square = distance * distance
     first = plain.first * t + plain.value * slope / distance
-    curvature = (plain.first + plain.second * square) * t + 2.0 * plain.first * distance * slope + plain.value * bend
+    curvature = (
+        (plain.first + plain.second * square) * t
+        + 2.0 * plain.first * distance * slope
+        + plain.value * bend
+    )
     return Radial(plain.value * t, first, (curvature - first) / square)
 
 
-def tapered_pairs_reference(kept: KeptPairs, cell: Tensor, cutoff: float, dtype: torch.dtype) -> TaperedPairs:
-    """The pairs of a kept list that are closer than `cutoff` (Å) in a cell (3, 3) Å, with vectors in `dtype`."""
+def tapered_pairs_reference(
+    kept: KeptPairs, cell: Tensor, cutoff: float, dtype: torch.dtype
+) -> TaperedPairs:
+    """The pairs of a kept list that are closer than `cutoff` (Å) in a cell (3, 3) Å, with vectors
+    in `dtype`."""
     i, j = kept.centers.to(torch.int64), kept.neighbors.to(torch.int64)
-    vectors = kept.positions.index_select(0, j) - kept.positions.index_select(0, i) + kept.shifts.to(cell.dtype) @ cell
+    vectors = (
+        kept.positions.index_select(0, j)
+        - kept.positions.index_select(0, i)
+        + kept.shifts.to(cell.dtype) @ cell
+    )
     near = torch.nonzero((vectors * vectors).sum(dim=1) < cutoff * cutoff).squeeze(1)
-    return TaperedPairs(kept.centers[near], kept.neighbors[near], kept.shifts[near], vectors[near].to(dtype))
+    return TaperedPairs(
+        kept.centers[near], kept.neighbors[near], kept.shifts[near], vectors[near].to(dtype)
+    )
 
 
 def separations(pairs: TaperedPairs, shells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,12 +82,16 @@ def separations(pairs: TaperedPairs, shells: Tensor) -> tuple[Tensor, Tensor, Te
     return with_neighbor, pairs.vectors - on_center, with_neighbor - on_center
 
 
-def tapered_radials_reference(pairs: TaperedPairs, kind: Tensor, gamma: Tensor, cutoff: float, shells: Tensor | None) -> Tensor:
+def tapered_radials_reference(
+    pairs: TaperedPairs, kind: Tensor, gamma: Tensor, cutoff: float, shells: Tensor | None
+) -> Tensor:
     """f, f1, f2 at u, then at v, then at w, (9, n_pairs); without shells at d, (3, n_pairs).
 
     kind (n_atoms,) int64, index into gamma (n_kinds, n_kinds) Å⁻¹; shells (n_atoms, 3) Å
     """
-    widths = gamma.to(pairs.vectors.dtype)[kind[pairs.centers.to(torch.int64)], kind[pairs.neighbors.to(torch.int64)]]
+    widths = gamma.to(pairs.vectors.dtype)[
+        kind[pairs.centers.to(torch.int64)], kind[pairs.neighbors.to(torch.int64)]
+    ]
     places = [pairs.vectors]
     if shells is not None:
         u, v, w = separations(pairs, shells)
@@ -82,12 +103,17 @@ def tapered_radials_reference(pairs: TaperedPairs, kind: Tensor, gamma: Tensor, 
     return torch.cat(rows)
 
 
-def _asked(potential: Tensor, on_shells: Tensor, with_potential: bool, with_field: bool) -> tuple[Tensor, Tensor]:
-    return potential if with_potential else potential[:0], on_shells if with_field else on_shells[:0]
+def _asked(
+    potential: Tensor, on_shells: Tensor, with_potential: bool, with_field: bool
+) -> tuple[Tensor, Tensor]:
+    return potential if with_potential else potential[:0], on_shells if with_field else on_shells[
+        :0
+    ]
 
 
 def every_radial(at_shells: Tensor) -> Tensor:
-    """Those at u, v and w, (9, n_pairs); where the shells are at rest these are all those at d, and (3, n_pairs) are enough."""
+    """Those at u, v and w, (9, n_pairs); where the shells are at rest these are all those at d, and
+    (3, n_pairs) are enough."""
     return at_shells if at_shells.size(0) == 9 else at_shells.repeat(3, 1)
 
 
@@ -101,7 +127,8 @@ def tapered_gradient_reference(
     with_potential: bool,
     with_field: bool,
 ) -> tuple[Tensor, Tensor]:
-    """∂E/∂q (n_atoms,) eV/e and ∂E/∂s (n_atoms, 3) eV/Å; (0,) and (0, 3) where they are not asked for."""
+    """∂E/∂q (n_atoms,) eV/e and ∂E/∂s (n_atoms, 3) eV/Å; (0,) and (0, 3) where they are not asked
+    for."""
     n, dtype = charges.size(0), charges.dtype
     i, j = pairs.centers.to(torch.int64), pairs.neighbors.to(torch.int64)
     z = core_charge.to(at_cores.dtype)
@@ -113,7 +140,12 @@ def tapered_gradient_reference(
     between = (z[i] * z[j] * at_shells[7]).unsqueeze(1) * w
     on_neighbor = between - (c[i] * z[j] * at_shells[1]).unsqueeze(1) * u
     on_center = (z[i] * c[j] * at_shells[4]).unsqueeze(1) * v - between
-    return _asked(potential, scatter(on_center, i, n, dtype) + scatter(on_neighbor, j, n, dtype), with_potential, with_field)
+    return _asked(
+        potential,
+        scatter(on_center, i, n, dtype) + scatter(on_neighbor, j, n, dtype),
+        with_potential,
+        with_field,
+    )
 
 
 def tapered_product_reference(
@@ -128,11 +160,17 @@ def tapered_product_reference(
     with_potential: bool,
     with_field: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The Hessian of E times (dq, ds): (n_atoms,) and (n_atoms, 3), or (0,) and (0, 3) where they are not asked for."""
+    """The Hessian of E times (dq, ds): (n_atoms,) and (n_atoms, 3), or (0,) and (0, 3) where they
+    are not asked for."""
     n, dtype = charges.size(0), charges.dtype
     i, j = pairs.centers.to(torch.int64), pairs.neighbors.to(torch.int64)
     kernels = at_cores.dtype
-    z, c, p, t = core_charge.to(kernels), (charges + core_charge).to(kernels), dq.to(kernels), ds.to(kernels)
+    z, c, p, t = (
+        core_charge.to(kernels),
+        (charges + core_charge).to(kernels),
+        dq.to(kernels),
+        ds.to(kernels),
+    )
     u, v, w = separations(pairs, shells)
     at_shells = every_radial(at_shells)
     along_u, along_v = (u * t[j]).sum(dim=1), (v * t[i]).sum(dim=1)
@@ -160,16 +198,28 @@ def tapered_forces_reference(
     ds: Tensor,
     energy_weight: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """E (scalar), and the gradient of energy_weight·E + Ė in positions (n_atoms, 3) and in the cell (3, 3)."""
+    """E (scalar), and the gradient of energy_weight·E + Ė in positions (n_atoms, 3) and in the cell
+    (3, 3)."""
     n, dtype = charges.size(0), charges.dtype
     i, j = pairs.centers.to(torch.int64), pairs.neighbors.to(torch.int64)
     kernels = at_cores.dtype
-    z, c, p, t = core_charge.to(kernels), (charges + core_charge).to(kernels), dq.to(kernels), ds.to(kernels)
+    z, c, p, t = (
+        core_charge.to(kernels),
+        (charges + core_charge).to(kernels),
+        dq.to(kernels),
+        ds.to(kernels),
+    )
     u, v, w = separations(pairs, shells)
     at_shells = every_radial(at_shells)
     cc, cz, zc, zz = c[i] * c[j], c[i] * z[j], z[i] * c[j], z[i] * z[j]
-    energy = (cc * at_cores[0] - cz * at_shells[0] - zc * at_shells[3] + zz * at_shells[6]).to(dtype).sum()
-    slope = ((energy_weight * cc + p[i] * c[j] + c[i] * p[j]) * at_cores[1]).unsqueeze(1) * pairs.vectors
+    energy = (
+        (cc * at_cores[0] - cz * at_shells[0] - zc * at_shells[3] + zz * at_shells[6])
+        .to(dtype)
+        .sum()
+    )
+    slope = ((energy_weight * cc + p[i] * c[j] + c[i] * p[j]) * at_cores[1]).unsqueeze(
+        1
+    ) * pairs.vectors
     slope = slope - ((energy_weight * cz + p[i] * z[j]) * at_shells[1]).unsqueeze(1) * u
     slope = slope - ((energy_weight * zc + z[i] * p[j]) * at_shells[4]).unsqueeze(1) * v
     slope = slope + (energy_weight * zz * at_shells[7]).unsqueeze(1) * w
@@ -177,32 +227,52 @@ def tapered_forces_reference(
     slope = slope + zc.unsqueeze(1) * _bent(at_shells[4], at_shells[5], v, t[i])
     slope = slope + zz.unsqueeze(1) * _bent(at_shells[7], at_shells[8], w, t[j] - t[i])
     slope = slope.to(dtype)
-    return energy, scatter(slope, j, n, dtype) - scatter(slope, i, n, dtype), pairs.shifts.to(dtype).t() @ slope
+    return (
+        energy,
+        scatter(slope, j, n, dtype) - scatter(slope, i, n, dtype),
+        pairs.shifts.to(dtype).t() @ slope,
+    )
 
 
 def _bent(first: Tensor, second: Tensor, separation: Tensor, along: Tensor) -> Tensor:
     """(f1 1 + f2 r rᵀ) times a vector."""
-    return first.unsqueeze(1) * along + (second * (separation * along).sum(dim=1)).unsqueeze(1) * separation
+    return (
+        first.unsqueeze(1) * along
+        + (second * (separation * along).sum(dim=1)).unsqueeze(1) * separation
+    )
 
 
 def pair_matrix_product_reference(pairs: TaperedPairs, values: Tensor, x: Tensor) -> Tensor:
-    """The symmetric matrix with `values` (n_pairs,) at (i, j) and (j, i), times x (n_atoms,), in the dtype of x."""
+    """The symmetric matrix with `values` (n_pairs,) at (i, j) and (j, i), times x (n_atoms,), in
+    the dtype of x."""
     i, j = pairs.centers.to(torch.int64), pairs.neighbors.to(torch.int64)
     exact = values.to(x.dtype)  # a solver of float32 values still needs the digits of x
-    return scatter(exact * x[j], i, x.size(0), x.dtype) + scatter(exact * x[i], j, x.size(0), x.dtype)
+    return scatter(exact * x[j], i, x.size(0), x.dtype) + scatter(
+        exact * x[i], j, x.size(0), x.dtype
+    )
 
 
-def tapered_pairs_native(kept: KeptPairs, cell: Tensor, cutoff: float, dtype: torch.dtype) -> TaperedPairs:
+def tapered_pairs_native(
+    kept: KeptPairs, cell: Tensor, cutoff: float, dtype: torch.dtype
+) -> TaperedPairs:
     """`tapered_pairs_reference` by the native operator."""
     if cell.device.type != "cpu":
         return tapered_pairs_reference(kept, cell, cutoff, dtype)
     centers, neighbors, shifts, vectors = torch.ops.openmm_pqeq.tapered_pairs(
-        kept.positions, cell, kept.centers, kept.neighbors, kept.shifts, cutoff, dtype == torch.float32
+        kept.positions,
+        cell,
+        kept.centers,
+        kept.neighbors,
+        kept.shifts,
+        cutoff,
+        dtype == torch.float32,
     )
     return TaperedPairs(centers, neighbors, shifts, vectors)
 
 
-def tapered_radials_native(pairs: TaperedPairs, kind: Tensor, gamma: Tensor, cutoff: float, shells: Tensor | None) -> Tensor:
+def tapered_radials_native(
+    pairs: TaperedPairs, kind: Tensor, gamma: Tensor, cutoff: float, shells: Tensor | None
+) -> Tensor:
     """`tapered_radials_reference` by the native operator."""
     if kind.device.type != "cpu":
         return tapered_radials_reference(pairs, kind, gamma, cutoff, shells)
@@ -225,9 +295,20 @@ def tapered_gradient_native(
     """`tapered_gradient_reference` by the native operator."""
     z, q, s = core_charge, charges, shells
     if z.device.type != "cpu":
-        return tapered_gradient_reference(pairs, at_cores, at_shells, z, q, s, with_potential, with_field)
+        return tapered_gradient_reference(
+            pairs, at_cores, at_shells, z, q, s, with_potential, with_field
+        )
     potential, field = torch.ops.openmm_pqeq.tapered_gradient(
-        pairs.centers, pairs.neighbors, pairs.vectors, at_cores, at_shells, z, q, s, with_potential, with_field
+        pairs.centers,
+        pairs.neighbors,
+        pairs.vectors,
+        at_cores,
+        at_shells,
+        z,
+        q,
+        s,
+        with_potential,
+        with_field,
     )
     return potential, field
 
@@ -247,9 +328,22 @@ def tapered_product_native(
     """`tapered_product_reference` by the native operator."""
     z, q, s = core_charge, charges, shells
     if z.device.type != "cpu":
-        return tapered_product_reference(pairs, at_cores, at_shells, z, q, s, dq, ds, with_potential, with_field)
+        return tapered_product_reference(
+            pairs, at_cores, at_shells, z, q, s, dq, ds, with_potential, with_field
+        )
     potential, field = torch.ops.openmm_pqeq.tapered_product(
-        pairs.centers, pairs.neighbors, pairs.vectors, at_cores, at_shells, z, q, s, dq, ds, with_potential, with_field
+        pairs.centers,
+        pairs.neighbors,
+        pairs.vectors,
+        at_cores,
+        at_shells,
+        z,
+        q,
+        s,
+        dq,
+        ds,
+        with_potential,
+        with_field,
     )
     return potential, field
 
@@ -270,7 +364,18 @@ def tapered_forces_native(
     if z.device.type != "cpu":
         return tapered_forces_reference(pairs, at_cores, at_shells, z, q, s, dq, ds, energy_weight)
     energy, slope, cell_slope = torch.ops.openmm_pqeq.tapered_forces(
-        pairs.centers, pairs.neighbors, pairs.shifts, pairs.vectors, at_cores, at_shells, z, q, s, dq, ds, energy_weight
+        pairs.centers,
+        pairs.neighbors,
+        pairs.shifts,
+        pairs.vectors,
+        at_cores,
+        at_shells,
+        z,
+        q,
+        s,
+        dq,
+        ds,
+        energy_weight,
     )
     return energy, slope, cell_slope
 
@@ -279,7 +384,9 @@ def pair_matrix_product_native(pairs: TaperedPairs, values: Tensor, x: Tensor) -
     """`pair_matrix_product_reference` by the native operator."""
     if x.device.type != "cpu":
         return pair_matrix_product_reference(pairs, values, x)
-    product: Tensor = torch.ops.openmm_pqeq.pair_matrix_product(pairs.centers, pairs.neighbors, values, x)
+    product: Tensor = torch.ops.openmm_pqeq.pair_matrix_product(
+        pairs.centers, pairs.neighbors, values, x
+    )
     return product
 
 

@@ -1,4 +1,5 @@
-"""From the three published files to a model file, with a card that says what was imported and how."""
+"""From the three published files to a model file, with a card that says what was imported and
+how."""
 
 import hashlib
 import os
@@ -38,12 +39,15 @@ def convert_reaxnet(
     model_config : model_config.yaml, the size of the network
     mapping : mapping.yaml, its elements
     output : the file to write; replaced where it exists, as by `save`
-    edge_sign : "training" (edges as in the authors' training: sender − receiver) or "notebook" (as in their molecular dynamics);
-        the energies differ where vectors are labelled '1e', as in the published config
-    stop_gradient : forces with charges and shells held fixed, as published; False: the gradient of the energy, which conserves it
+    edge_sign : "training" (edges as in the authors' training: sender − receiver) or "notebook" (as
+        in their molecular dynamics); the energies differ where vectors are labelled '1e', as in the
+        published config
+    stop_gradient : forces with charges and shells held fixed, as published; False: the gradient of
+        the energy, which conserves it
     d3 : add D3 with zero damping (PBE) within 12.5 Å, as their example can
 
-    Raises ValueError for files that are not what they should be or do not belong together; nothing is written then.
+    Raises ValueError for files that are not what they should be or do not belong together; nothing
+    is written then.
     """
     settings = read_settings(model_config, mapping)
     potential = build(configuration(settings, edge_sign, stop_gradient, d3))
@@ -55,7 +59,9 @@ def convert_reaxnet(
     return potential
 
 
-def configuration(settings: Settings, edge_sign: str, stop_gradient: bool, d3: bool) -> dict[str, dict[str, Any]]:
+def configuration(
+    settings: Settings, edge_sign: str, stop_gradient: bool, d3: bool
+) -> dict[str, dict[str, Any]]:
     """What `build` makes the potential from, before it gets the weights."""
     config: dict[str, dict[str, Any]] = {
         "gnn": {
@@ -104,13 +110,19 @@ def _card(
     stop_gradient: bool,
     d3: bool,
 ) -> dict[str, Any]:
-    forces = "charges and shells held fixed, as published" if stop_gradient else "minus the gradient of the energy"
+    forces = (
+        "charges and shells held fixed, as published"
+        if stop_gradient
+        else "minus the gradient of the energy"
+    )
     return {
         "title": "An imported ReaxNet model",
         "method": METHOD,
         "source": f"files in the published format of ReaxNet; ReaxNet-MP is https://doi.org/{DOI}",
         "licence": "that of the imported files",
-        "imported": {name: f"{Path(path).name}, sha256 {_sha256(path)}" for name, path in files.items()},
+        "imported": {
+            name: f"{Path(path).name}, sha256 {_sha256(path)}" for name, path in files.items()
+        },
         "weights": sum(array.size for array in arrays.values()),
         "edge_sign": edge_sign,
         "stop_gradient": stop_gradient,

@@ -1,10 +1,13 @@
-"""The tree of parameters that a published network has: which arrays, under which names, of which shapes.
+"""The tree of parameters that a published network has: which arrays, under which names, of which
+shapes.
 
-Names tell irreps and positions, such as `NequIPConvolution_1/Linear_1/w[2,4] 44x2e,4x2e`: from block 2 of the input to chunk 4 of
-the output. Inputs are counted after leaving out what is zero by structure and merging neighbours of the same irrep; outputs are the
-chunks as `hidden_irreps` has them. Which irreps are zero depends on the layer: at first only even scalars are not.
+Names tell irreps and positions, such as `NequIPConvolution_1/Linear_1/w[2,4] 44x2e,4x2e`: from
+block 2 of the input to chunk 4 of the output. Inputs are counted after leaving out what is zero by
+structure and merging neighbours of the same irrep; outputs are the chunks as `hidden_irreps` has
+them. Which irreps are zero depends on the layer: at first only even scalars are not.
 
-The layout is that of the NequIP network of jax-md on e3nn-jax, which the published models were trained with.
+The layout is that of the NequIP network of jax-md on e3nn-jax, which the published models were
+trained with.
 """
 
 from collections.abc import Iterable, Iterator
@@ -53,7 +56,10 @@ class Convolution(NamedTuple):
     @property
     def slots(self) -> list[Coupling]:
         """Couplings that are not zero, as they lie in the message: sorted by irrep."""
-        return sorted((c for c in self.couplings if self.node[c.chunk].ir in self.live), key=lambda c: sort_key(c.ir))
+        return sorted(
+            (c for c in self.couplings if self.node[c.chunk].ir in self.live),
+            key=lambda c: sort_key(c.ir),
+        )
 
     @property
     def messages(self) -> list[Chunk]:
@@ -87,7 +93,9 @@ def convolutions(settings: Settings) -> list[Convolution]:
     node, live = settings.hidden, {EVEN}
     result = []
     for index in range(settings.layers):
-        reached = {ir for chunk in node for harmonic in settings.harmonics for ir in chunk.ir * harmonic}
+        reached = {
+            ir for chunk in node for harmonic in settings.harmonics for ir in chunk.ir * harmonic
+        }
         scalars = [chunk for chunk in settings.hidden if chunk.ir.l == 0 and chunk.ir in reached]
         gated = [chunk for chunk in settings.hidden if chunk.ir.l > 0 and chunk.ir in reached]
         wanted = {chunk.ir for chunk in [*scalars, *gated]} | ({EVEN} if gated else set())
@@ -98,10 +106,16 @@ def convolutions(settings: Settings) -> list[Convolution]:
             for ir in chunk.ir * other
             if ir in wanted
         ]
-        result.append(Convolution(f"NequIPConvolution_{index}", node, live, scalars, gated, couplings))
-        made = {chunk.ir for chunk in result[-1].messages} | (live & wanted if settings.self_connection else set())
+        result.append(
+            Convolution(f"NequIPConvolution_{index}", node, live, scalars, gated, couplings)
+        )
+        made = {chunk.ir for chunk in result[-1].messages} | (
+            live & wanted if settings.self_connection else set()
+        )
         node = [*scalars, *gated]
-        live = {chunk.ir for chunk in node if chunk.ir in made and (chunk.ir.l == 0 or EVEN in made)}
+        live = {
+            chunk.ir for chunk in node if chunk.ir in made and (chunk.ir.l == 0 or EVEN in made)
+        }
     return result
 
 
@@ -109,17 +123,28 @@ def readout(settings: Settings) -> tuple[list[Chunk], Chunk]:
     """Features read at the end, neighbours merged, and the chunk between the two linear maps."""
     last = convolutions(settings)[-1]
     features = [*last.scalars, *last.gated]
-    made = {chunk.ir for chunk in last.messages} | (last.live if settings.self_connection else set())
+    made = {chunk.ir for chunk in last.messages} | (
+        last.live if settings.self_connection else set()
+    )
     live = (chunk for chunk in features if chunk.ir in made and (chunk.ir.l == 0 or EVEN in made))
     return merged(live), Chunk(settings.readout_width, EVEN)
 
 
-def linear_name(branch: str, source: int, target: int, sources: list[Chunk], targets: list[Chunk]) -> str:
+def linear_name(
+    branch: str, source: int, target: int, sources: list[Chunk], targets: list[Chunk]
+) -> str:
     """Name of the weights from one chunk to another."""
     return f"{branch}/w[{source},{target}] {sources[source]},{targets[target]}"
 
 
-def self_connection_name(branch: str, source: int, target: int, sources: list[Chunk], targets: list[Chunk], n_elements: int) -> str:
+def self_connection_name(
+    branch: str,
+    source: int,
+    target: int,
+    sources: list[Chunk],
+    targets: list[Chunk],
+    n_elements: int,
+) -> str:
     """Name of the weights from one chunk to another, for every element."""
     shape = f"{sources[source]},{n_elements}x0e,{targets[target]}"
     return f"{branch}/FullyConnectedTensorProductE3nn_0/w[{source},0,{target}] {shape}"
@@ -147,9 +172,14 @@ def expected_shapes(settings: Settings) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _linear_shapes(branch: str, sources: list[Chunk], targets: list[Chunk]) -> dict[str, tuple[int, ...]]:
+def _linear_shapes(
+    branch: str, sources: list[Chunk], targets: list[Chunk]
+) -> dict[str, tuple[int, ...]]:
     pairs = _equal_irreps(sources, targets)
-    return {linear_name(branch, i, o, sources, targets): (sources[i].mul, targets[o].mul) for i, o in pairs}
+    return {
+        linear_name(branch, i, o, sources, targets): (sources[i].mul, targets[o].mul)
+        for i, o in pairs
+    }
 
 
 def _equal_irreps(sources: list[Chunk], targets: list[Chunk]) -> Iterator[tuple[int, int]]:

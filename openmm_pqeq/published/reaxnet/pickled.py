@@ -1,7 +1,8 @@
 """What numpy, JAX and flax write into pickles of arrays, made anew from plain bytes.
 
-Each of them pickles an array as a call of one of its functions. `KNOWN` has the names of those calls; `call` and `build` do with
-the arguments what the functions would, for arrays of numbers. The functions themselves are never touched.
+Each of them pickles an array as a call of one of its functions. `KNOWN` has the names of those
+calls; `call` and `build` do with the arguments what the functions would, for arrays of numbers. The
+functions themselves are never touched.
 """
 
 import math
@@ -28,7 +29,8 @@ KNOWN = {
     "collections.OrderedDict": "dictionary",
     "_codecs.encode": "bytes",
 }
-"""What numpy (1 and 2), JAX, flax and OrderedDict write by every protocol, and what is made of it."""
+"""What numpy (1 and 2), JAX, flax and OrderedDict write by every protocol, and what is made of
+it."""
 
 
 class Refused(ValueError):
@@ -83,7 +85,9 @@ def call(function: Any, arguments: Any) -> Any:
     if kind == "bytes":
         text, encoding = arguments
         if not isinstance(text, str) or encoding != "latin1":
-            raise ValueError(f"bytes are written in an encoding that is not latin1: {shown(encoding)}")
+            raise ValueError(
+                f"bytes are written in an encoding that is not latin1: {shown(encoding)}"
+            )
         return text.encode("latin1")
     if kind == "dictionary":
         if arguments and not (len(arguments) == 1 and isinstance(arguments[0], dict)):
@@ -102,7 +106,9 @@ def build(target: Any, state: Any) -> None:
     """Give an array or a dtype the state it was pickled with."""
     if isinstance(target, DType) and isinstance(state, tuple) and len(state) >= 5:
         _, order, subdtype, names, fields = state[:5]
-        if order not in ("<", ">", "|", "=") or not (subdtype is None and names is None and fields is None):
+        if order not in ("<", ">", "|", "=") or not (
+            subdtype is None and names is None and fields is None
+        ):
             raise Refused("holds an array whose elements are not numbers")
         target.order = order
     elif isinstance(target, Array) and isinstance(state, tuple) and len(state) == 5:
@@ -129,6 +135,11 @@ def _values(values: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     ):
         raise ValueError("an array has a shape that is not a few small numbers")
     kind = np.dtype(dtype.order + dtype.code)
-    if not isinstance(values, (bytes, bytearray)) or len(values) != math.prod(shape) * kind.itemsize:
-        raise ValueError(f"an array of shape {shape} and dtype {kind} has too few or too many bytes")
+    if (
+        not isinstance(values, (bytes, bytearray))
+        or len(values) != math.prod(shape) * kind.itemsize
+    ):
+        raise ValueError(
+            f"an array of shape {shape} and dtype {kind} has too few or too many bytes"
+        )
     return np.frombuffer(values, kind).reshape(shape, order="F" if order == "F" else "C")

@@ -1,8 +1,9 @@
-"""What the two YAML files beside the parameters say: the size of the published network, and its elements.
+"""What the two YAML files beside the parameters say: the size of the published network, and its
+elements.
 
-The one-hot vector of an atom has a column more than there are elements: column 1 + (rank of its atomic number among the keys of
-mapping.yaml). Column 0 is never used, but counts in every 1/√n_elements. The values of mapping.yaml are not read by the authors'
-code, nor here.
+The one-hot vector of an atom has a column more than there are elements: column 1 + (rank of its
+atomic number among the keys of mapping.yaml). Column 0 is never used, but counts in every
+1/√n_elements. The values of mapping.yaml are not read by the authors' code, nor here.
 """
 
 import math
@@ -16,7 +17,8 @@ from e3nn.o3 import Irrep, Irreps
 from openmm_pqeq.structure import SYMBOLS
 
 NONLINEARITIES = {"raw_swish": "silu", "silu": "silu", "tanh": "tanh"}
-"""Names in the config → names of the network. Their "swish" has a trained slope, which the network does not."""
+"""Names in the config → names of the network. Their "swish" has a trained slope, which the network
+does not."""
 
 KEYS = {
     "graph_net_steps": int,
@@ -85,34 +87,50 @@ class Settings(NamedTuple):
         return [chunk.mul for chunk in self.hidden if chunk.ir == EVEN][-1] // 2
 
 
-def read_settings(config_path: str | os.PathLike[str], mapping_path: str | os.PathLike[str]) -> Settings:
+def read_settings(
+    config_path: str | os.PathLike[str], mapping_path: str | os.PathLike[str]
+) -> Settings:
     """Settings from model_config.yaml and mapping.yaml.
 
-    Raises ValueError for a key that is unknown, missing or of the wrong kind, for what this package's network cannot do, and for a
-    mapping that does not belong to the config.
+    Raises ValueError for a key that is unknown, missing or of the wrong kind, for what this
+    package's network cannot do, and for a mapping that does not belong to the config.
     """
     where = f"model config {os.fspath(config_path)}"
     config = _checked(_read_yaml(config_path, where), where)
     species = _read_species(mapping_path)
     if config["n_elements"] != len(species) + 1:
         raise ValueError(
-            f"mapping {os.fspath(mapping_path)}: it has {len(species)} elements, and n_elements {config['n_elements']} of {where}"
-            f" needs {config['n_elements'] - 1} (one column of the one-hot vectors is padding); take the mapping that was published"
+            f"mapping {os.fspath(mapping_path)}: it has {len(species)} elements, and n_elements "
+            f"{config['n_elements']} of {where}"
+            f" needs {config['n_elements'] - 1} (one column of the one-hot vectors is padding); "
+            "take the mapping that was published"
             " with these parameters"
         )
-    hidden = [Chunk(mul, ir) for mul, ir in _irreps("hidden_irreps", config["hidden_irreps"], where)]
+    hidden = [
+        Chunk(mul, ir) for mul, ir in _irreps("hidden_irreps", config["hidden_irreps"], where)
+    ]
     scalars = [chunk.mul for chunk in hidden if chunk.ir == EVEN]
     if not scalars or scalars[-1] < 2:
-        raise ValueError(f"{where}: hidden_irreps must have even scalars, the last at least two, got {config['hidden_irreps']!r}")
+        raise ValueError(
+            f"{where}: hidden_irreps must have even scalars, the last at least two, got "
+            f"{config['hidden_irreps']!r}"
+        )
     harmonics = _irreps("sh_irreps", config["sh_irreps"], where)
     if any(mul != 1 for mul, _ in harmonics):
-        raise ValueError(f"{where}: sh_irreps must have multiplicity one throughout, got {config['sh_irreps']!r}")
+        raise ValueError(
+            f"{where}: sh_irreps must have multiplicity one throughout, got {config['sh_irreps']!r}"
+        )
     nonlinearities = config["nonlinearities"]
     if set(nonlinearities) != {"e", "o"}:
-        raise ValueError(f"{where}: nonlinearities must have the keys e and o, got {nonlinearities!r}")
+        raise ValueError(
+            f"{where}: nonlinearities must have the keys e and o, got {nonlinearities!r}"
+        )
     odd = nonlinearities["o"]
     if any(chunk.ir == Irrep(0, -1) for chunk in hidden) and odd != "tanh":
-        raise ValueError(f"{where}: nonlinearities: o: {odd!r} is not an odd function that is known here; odd scalars need 'tanh'")
+        raise ValueError(
+            f"{where}: nonlinearities: o: {odd!r} is not an odd function that is known here; odd "
+            "scalars need 'tanh'"
+        )
     return Settings(
         species=species,
         hidden=hidden,
@@ -136,7 +154,9 @@ def _read_yaml(path: str | os.PathLike[str], where: str) -> dict[Any, Any]:
         try:
             content = yaml.safe_load(file)
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise ValueError(f"{where}: not a plain YAML file ({' '.join(str(error).split())})") from None
+            raise ValueError(
+                f"{where}: not a plain YAML file ({' '.join(str(error).split())})"
+            ) from None
     if not isinstance(content, dict):
         raise ValueError(f"{where}: expected lines 'key: value', got {str(content)[:80]!r}")
     return content
@@ -146,22 +166,31 @@ def _checked(config: dict[Any, Any], where: str) -> dict[str, Any]:
     """The values of all keys in `KEYS`, each of its kind."""
     if unknown := [key for key in config if key not in KEYS and key not in OF_TRAINING]:
         raise ValueError(
-            f"{where}: unknown key {unknown[0]!r}; the keys of a network are {', '.join(KEYS)}. Remove it if it has to do with"
+            f"{where}: unknown key {unknown[0]!r}; the keys of a network are {', '.join(KEYS)}. "
+            "Remove it if it has to do with"
             " training alone"
         )
     if missing := [key for key in KEYS if key not in config]:
-        raise ValueError(f"{where}: {missing[0]} is missing; the keys of a network are {', '.join(KEYS)}")
+        raise ValueError(
+            f"{where}: {missing[0]} is missing; the keys of a network are {', '.join(KEYS)}"
+        )
     checked = {key: _value(key, config[key], kind, where) for key, kind in KEYS.items()}
     for key in ("graph_net_steps", "n_elements", "n_neighbors", "num_basis", "r_max"):
         if not checked[key] > 0:
             raise ValueError(f"{where}: {key} must be positive, got {checked[key]}")
     if checked["radial_net_n_layers"] < 0 or checked["radial_net_n_hidden"] < 1:
-        raise ValueError(f"{where}: radial_net_n_layers must be 0 or more and radial_net_n_hidden 1 or more")
+        raise ValueError(
+            f"{where}: radial_net_n_layers must be 0 or more and radial_net_n_hidden 1 or more"
+        )
     return checked
 
 
 def _value(key: str, value: Any, kind: type, where: str) -> Any:
-    if kind is float and isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+    if (
+        kind is float
+        and isinstance(value, str)
+        and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+    ):
         value = float(value)  # YAML reads 1e-3 as a string
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float and number and math.isfinite(value):
@@ -170,7 +199,13 @@ def _value(key: str, value: Any, kind: type, where: str) -> Any:
         return int(value)
     if kind in (str, dict, bool) and isinstance(value, kind):
         return value
-    expected = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "a mapping"}[kind]
+    expected = {
+        int: "a whole number",
+        float: "a number",
+        str: "a string",
+        bool: "true or false",
+        dict: "a mapping",
+    }[kind]
     raise ValueError(f"{where}: {key} must be {expected}, got {value!r}")
 
 
@@ -178,15 +213,22 @@ def _irreps(key: str, value: str, where: str) -> Irreps:
     try:
         irreps = Irreps(value)
     except ValueError:
-        raise ValueError(f"{where}: {key} must be irreps such as '16x0e + 8x1o', got {value!r}") from None
+        raise ValueError(
+            f"{where}: {key} must be irreps such as '16x0e + 8x1o', got {value!r}"
+        ) from None
     if len(irreps) == 0 or any(mul < 1 for mul, _ in irreps):
-        raise ValueError(f"{where}: {key} must be irreps with at least one channel each, got {value!r}")
+        raise ValueError(
+            f"{where}: {key} must be irreps with at least one channel each, got {value!r}"
+        )
     return irreps
 
 
 def _nonlinearity(key: str, value: Any, where: str) -> str:
     if value not in NONLINEARITIES:
-        raise ValueError(f"{where}: {key}: {value!r} is not supported; this network has {', '.join(NONLINEARITIES)}")
+        raise ValueError(
+            f"{where}: {key}: {value!r} is not supported; this network has "
+            f"{', '.join(NONLINEARITIES)}"
+        )
     return NONLINEARITIES[value]
 
 
@@ -197,7 +239,10 @@ def _read_species(path: str | os.PathLike[str]) -> list[str]:
     for key in _read_yaml(path, where):
         number = int(key) if isinstance(key, str) and key.isdecimal() else key
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < len(SYMBOLS):
-            raise ValueError(f"{where}: its keys must be atomic numbers from 1 to {len(SYMBOLS) - 1}, got {key!r}")
+            raise ValueError(
+                f"{where}: its keys must be atomic numbers from 1 to {len(SYMBOLS) - 1}, got "
+                f"{key!r}"
+            )
         numbers.append(number)
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"{where}: expected each element once, got {numbers}")

@@ -1,9 +1,11 @@
-"""Arrays out of a pickle, without unpickling: nothing the file names is imported, looked up or called.
+"""Arrays out of a pickle, without unpickling: nothing the file names is imported, looked up or
+called.
 
-A pickle is a program for a small stack machine. This module runs the instructions that put numbers, strings, bytes, lists, tuples
-and dictionaries together, and knows by name the few functions that numpy, JAX and flax pickle their arrays and dictionaries with
-(pickled.py does what they would). Any other name, and any other instruction that could reach outside (INST, OBJ, NEWOBJ, extension
-codes, persistent ids, out-of-band buffers), ends the reading with that name in the message.
+A pickle is a program for a small stack machine. This module runs the instructions that put numbers,
+strings, bytes, lists, tuples and dictionaries together, and knows by name the few functions that
+numpy, JAX and flax pickle their arrays and dictionaries with (pickled.py does what they would). Any
+other name, and any other instruction that could reach outside (INST, OBJ, NEWOBJ, extension codes,
+persistent ids, out-of-band buffers), ends the reading with that name in the message.
 
 The instruction set is that of the standard library's `pickletools`, protocols 0 to 5.
 """
@@ -18,7 +20,8 @@ import numpy as np
 from openmm_pqeq.published.reaxnet.pickled import KNOWN, Array, Known, Refused, build, call, shown
 
 MAX_ARRAYS = 100_000
-"""Arrays in one file; a dictionary that contains itself, or another many times, would have no end otherwise."""
+"""Arrays in one file; a dictionary that contains itself, or another many times, would have no end
+otherwise."""
 
 MAX_DEPTH = 8
 """Dictionaries within dictionaries."""
@@ -29,7 +32,16 @@ MAX_NAME = 200
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _VALUES = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *(
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ),
 )
 _REACHING_OUT = {
     "INST": "would make an object of class {}",
@@ -49,18 +61,25 @@ _REACHING_OUT = {
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Arrays of a pickled tree of dictionaries, by their names joined with "/".
 
-    Numbers are arrays without dimensions. Raises ValueError for a file that is not such a pickle, is damaged, or would import or
-    call anything; the message names it. FileNotFoundError where there is no file.
+    Numbers are arrays without dimensions. Raises ValueError for a file that is not such a pickle,
+    is damaged, or would import or call anything; the message names it. FileNotFoundError where
+    there is no file.
     """
     with open(path, "rb") as file:
         data = file.read()
     try:
         return _flatten(_Machine(data).run())
     except Refused as error:
-        raise ValueError(f"parameter file {path}: refused, because it {error}; only arrays in dictionaries are read") from None
+        raise ValueError(
+            f"parameter file {path}: refused, because it {error}; only arrays in dictionaries are "
+            "read"
+        ) from None
     except Exception as error:  # pickletools raises many kinds on bytes that mean nothing
         reason = str(error).strip()[:200] or type(error).__name__
-        raise ValueError(f"parameter file {path}: cannot be read ({reason}); it is damaged or not a pickle of arrays") from None
+        raise ValueError(
+            f"parameter file {path}: cannot be read ({reason}); it is damaged or not a pickle of "
+            "arrays"
+        ) from None
 
 
 class _Machine:
@@ -89,7 +108,11 @@ class _Machine:
             elif name in _STEPS:
                 _STEPS[name](self, name, argument)
             else:
-                raise Refused(_REACHING_OUT.get(name, f"has the instruction {name}").format(shown(argument).replace(" ", ".")))
+                raise Refused(
+                    _REACHING_OUT.get(name, f"has the instruction {name}").format(
+                        shown(argument).replace(" ", ".")
+                    )
+                )
         if len(self.stack) != 1:
             raise ValueError("its instructions do not end in one object")
         return self.stack[0]
@@ -118,7 +141,9 @@ class _Machine:
             self.stack.append(tuple([self.stack.pop() for _ in range(int(name[-1]))][::-1]))
         else:
             items = self.since_mark()
-            self.stack.append(tuple(items) if name == "TUPLE" else items if name == "LIST" else _set({}, items))
+            self.stack.append(
+                tuple(items) if name == "TUPLE" else items if name == "LIST" else _set({}, items)
+            )
 
     def extend(self, name: str, argument: Any) -> None:
         """Items into the container below them."""
@@ -155,7 +180,11 @@ class _Machine:
             module, attribute = argument.split(" ", 1)
         else:
             attribute, module = self.stack.pop(), self.stack.pop()
-        known = f"{module}.{attribute}" if isinstance(module, str) and isinstance(attribute, str) else ""
+        known = (
+            f"{module}.{attribute}"
+            if isinstance(module, str) and isinstance(attribute, str)
+            else ""
+        )
         if known not in KNOWN:
             raise Refused(f"would import {shown(module)}.{shown(attribute)}")
         self.stack.append(Known(known))
@@ -178,10 +207,16 @@ class _Machine:
 _STEPS: dict[str, Callable[[_Machine, str, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Machine.skip),
     "MARK": _Machine.mark,
-    **dict.fromkeys(("EMPTY_DICT", "EMPTY_LIST", "DICT", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _Machine.collect),
+    **dict.fromkeys(
+        ("EMPTY_DICT", "EMPTY_LIST", "DICT", "LIST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        _Machine.collect,
+    ),
     **dict.fromkeys(("SETITEM", "SETITEMS", "APPEND", "APPENDS"), _Machine.extend),
     **dict.fromkeys(("POP", "POP_MARK", "DUP"), _Machine.drop),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"), _Machine.remember),
+    **dict.fromkeys(
+        ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
+        _Machine.remember,
+    ),
     **dict.fromkeys(("GLOBAL", "STACK_GLOBAL"), _Machine.find),
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
@@ -201,7 +236,9 @@ def _set(target: Any, items: list[Any]) -> dict[str, Any]:
 def _flatten(tree: Any) -> dict[str, np.ndarray]:
     """Leaves by the path of their names."""
     if not isinstance(tree, dict):
-        raise ValueError(f"it holds a {type(tree).__name__.strip('_')} and not a dictionary of arrays")
+        raise ValueError(
+            f"it holds a {type(tree).__name__.strip('_')} and not a dictionary of arrays"
+        )
     found: dict[str, np.ndarray] = {}
     n_items = 0
     todo: list[tuple[str, int, Any]] = [("", 0, tree)]
@@ -211,7 +248,10 @@ def _flatten(tree: Any) -> dict[str, np.ndarray]:
             n_items += len(value)
             if depth > MAX_DEPTH or n_items > MAX_ARRAYS:
                 raise ValueError("its dictionaries are nested without end")
-            todo += [(f"{path}/{key}" if path else key, depth + 1, item) for key, item in reversed(list(value.items()))]
+            todo += [
+                (f"{path}/{key}" if path else key, depth + 1, item)
+                for key, item in reversed(list(value.items()))
+            ]
         elif isinstance(value, Array) and value.values is not None:
             found[path] = value.values
         elif isinstance(value, (bool, int, float)):
