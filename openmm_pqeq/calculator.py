@@ -26,7 +26,7 @@ from openmm_pqeq.force.arguments import (
     tolerance_of,
 )
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.pqeq import COUPLINGS, Groups, electrodes_of, groups_of
+from openmm_pqeq.pqeq import COUPLINGS, Groups, along_periodic, electrodes_of, groups_of
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
@@ -337,13 +337,12 @@ def check_atoms(atoms: Atoms) -> None:
 def refuse_field_along_cell(field: np.ndarray, atoms: Atoms) -> None:
     """ValueError where a field has a component along a periodic cell vector: with "full", charge
     would flow for ever."""
-    for vector in atoms.cell.array[atoms.pbc]:
-        if abs(vector @ field) > 1e-9 * np.linalg.norm(vector) * np.linalg.norm(field):
-            raise ValueError(
-                f"field: {field.tolist()} V/Å has a component along the periodic cell vector "
-                f"{vector.tolist()}; coupling 'full'"
-                " needs that direction not periodic. Use coupling='shell', or set atoms.pbc"
-            )
+    if along_periodic(torch.tensor(field), torch.tensor(atoms.cell.array), torch.tensor(atoms.pbc)):
+        raise ValueError(
+            f"field: {field.tolist()} V/Å has a component along the periodic cell vectors "
+            f"{atoms.cell.array[atoms.pbc].tolist()}; coupling 'full' needs that direction not "
+            "periodic. Use coupling='shell', or set atoms.pbc"
+        )
 
 
 def as_array(tensor: torch.Tensor) -> np.ndarray:

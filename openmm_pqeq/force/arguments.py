@@ -16,17 +16,15 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint
-from openmm_pqeq.force.module import PERIODIC_FIELD
 from openmm_pqeq.potential import Potential
+from openmm_pqeq.pqeq import along_periodic
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
 
 MANY_FOR_EWALD = 300
 """Atoms. `pme` takes half as long as `ewald` at 135 atoms and a fiftieth at 1,080
 (docs/performance.md)."""
 
-COUPLINGS = ("shell", "full", "fragment")
 BACKENDS = ("torchscript", "python")
-PRECISIONS = ("double", "mixed", "single")
 
 _FIELD = unit.volt / unit.angstrom
 _MOLAR_FIELD = unit.kilojoule_per_mole / unit.nanometer / unit.elementary_charge
@@ -147,9 +145,9 @@ def refuse_field_along_periodic(
     rows)."""
     if box is None or not any(periodic):
         return
-    vectors = np.array(box.value_in_unit(unit.nanometer))[list(periodic)]
-    along = np.abs(vectors @ np.array(field)) / np.linalg.norm(vectors, axis=1)
-    if (along > PERIODIC_FIELD * np.linalg.norm(field)).any():
+    cell = torch.tensor(np.array(box.value_in_unit(unit.nanometer)), dtype=torch.float64)
+    along = torch.tensor(field, dtype=torch.float64)
+    if along_periodic(along, cell, torch.tensor(periodic)):
         raise ValueError(
             'field: coupling="full" moves charge along the field, which has no meaning along a '
             "periodic direction; "

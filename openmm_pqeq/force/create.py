@@ -27,7 +27,8 @@ from openmm_pqeq.force.system import (
     molecules_force,
     warn_about_barostat,
 )
-from openmm_pqeq.potential import Potential
+from openmm_pqeq.potential import PRECISIONS, Potential
+from openmm_pqeq.pqeq import COUPLINGS
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
 
@@ -142,8 +143,8 @@ def create_energy(
 
     compiled : False leaves the potential as it was trained, for comparison
     """
-    argument.one_of("coupling", coupling, argument.COUPLINGS)
-    argument.one_of("precision", precision, argument.PRECISIONS)
+    argument.one_of("coupling", coupling, COUPLINGS)
+    argument.one_of("precision", precision, PRECISIONS)
     potential = argument.loaded(potential)
     charge = argument.charge_in_e(total_charge)
     volt_per_angstrom = argument.field_in_volt_per_angstrom(field)

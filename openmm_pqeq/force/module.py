@@ -17,15 +17,12 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq.pqeq.coupling import along_periodic
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
 
 FIELD_PARAMETERS = ("field_x", "field_y", "field_z")
 """Names of OpenMM's global parameters for the field, V/Å, in the order of `forward`."""
-
-PERIODIC_FIELD = 1e-6
-"""A field is along a lattice vector if more than this part of it is; float32 cells are not
-exact."""
 
 LEAST_VACUUM = 1.0
 """Å that slabs and wires have to leave free in their box, across their periodic directions."""
@@ -74,7 +71,6 @@ class PotentialEnergy(nn.Module):
         self.has_charges = getattr(potential, "pqeq", None) is not None
         self.angstrom_per_nm = ANGSTROM_PER_NM
         self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
-        self.periodic_field = PERIODIC_FIELD
         self.is_periodic = bool(pbc.any())
         self.is_partly_periodic = self.is_periodic and not bool(pbc.all())
         self.least_vacuum = LEAST_VACUUM
@@ -148,7 +144,7 @@ class PotentialEnergy(nn.Module):
         if self.is_partly_periodic:
             self.check_vacuum(positions.detach() * self.angstrom_per_nm, cell[0])
         field = field.to(device=device, dtype=dtype).reshape(1, 3)
-        if self.refuse_periodic_field and self.is_along_periodic(cell[0], field[0]):
+        if self.refuse_periodic_field and along_periodic(field[0], cell[0], self.pbc[0]):
             raise RuntimeError(
                 'field: with coupling="full" a component along a periodic direction has no '
                 "meaning, and one that is not zero came. "
@@ -180,13 +176,6 @@ class PotentialEnergy(nn.Module):
                 " vacuum: make the box longer (the result does not depend on it), and keep the "
                 "atoms in it"
             )
-
-    def is_along_periodic(self, cell: Tensor, field: Tensor) -> bool:
-        """Whether the field (3,) is not perpendicular to every periodic lattice vector of the cell
-        (3, 3)."""
-        vectors = cell[self.pbc[0]]
-        along = (vectors * field).sum(1).abs()
-        return bool((along > self.periodic_field * vectors.norm(2, dim=1) * field.norm(2)).any())
 
 
 class PeriodicEnergy(nn.Module):

@@ -1,7 +1,8 @@
 """Polarizable charge equilibration (PQEq)."""
 
+from openmm_pqeq.pqeq.coupling import COUPLINGS, along_periodic
 from openmm_pqeq.pqeq.groups import Groups, electrodes_of, fragments_of, groups_of
-from openmm_pqeq.pqeq.model import COUPLINGS, PROTOCOLS, PQEq, Solution
+from openmm_pqeq.pqeq.model import PROTOCOLS, PQEq, Solution
 from openmm_pqeq.pqeq.parameters import PUBLISHED_SETS, as_mapping, resolve_parameters
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Groups",
     "PQEq",
     "Solution",
+    "along_periodic",
     "as_mapping",
     "electrodes_of",
     "fragments_of",

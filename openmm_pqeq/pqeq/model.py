@@ -37,6 +37,7 @@ from openmm_pqeq.pqeq.coulomb.mesh import mesh_energy, mesh_energy_once
 from openmm_pqeq.pqeq.coulomb.pairs import pair_energy
 from openmm_pqeq.pqeq.coulomb.self_interaction import self_energy
 from openmm_pqeq.pqeq.coulomb.split import Lattice
+from openmm_pqeq.pqeq.coupling import along_periodic
 from openmm_pqeq.pqeq.minimum.history import unwrapped
 from openmm_pqeq.pqeq.minimum.memory import Memory
 from openmm_pqeq.pqeq.minimum.newton import Minimum, minimize
@@ -48,7 +49,6 @@ from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
-COUPLINGS = ("shell", "full", "fragment")
 
 
 class Solution(NamedTuple):
@@ -282,14 +282,13 @@ class PQEq(nn.Module):
     def check_field(self, structure: Structure) -> None:
         """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q
         r·F has no meaning."""
-        if self.coupling == "full" and bool(structure.pbc[0].any()):
-            vectors, field = structure.cell[0][structure.pbc[0]], structure.field[0]
-            along = (vectors @ field).abs() > 1e-6 * vectors.norm(2, dim=1) * field.norm(2)
-            if bool(along.any()):
-                raise ValueError(
-                    "field: coupling 'full' has no meaning along a periodic direction; use "
-                    "'shell', or a field across it"
-                )
+        if self.coupling == "full" and along_periodic(
+            structure.field[0], structure.cell[0], structure.pbc[0]
+        ):
+            raise ValueError(
+                "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or "
+                "a field across it"
+            )
 
     def check_groups(self, structure: Structure) -> None:
         """ValueError where the groups are not those of this structure."""
