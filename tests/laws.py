@@ -7,8 +7,10 @@ Each takes ``energy``, a function of a `Structure` that returns the energies of 
     energy = lambda structure: per_structure(term(structure, search(structure)), structure)
 
 Tolerances are absolute and physical: eV/atom, eV/Å, eV/Å³; the defaults suit float64. Nothing is
-relative to a total energy. Tests import this file as ``import laws`` (pytest puts the folder of a
-test file on the path).
+relative to a total energy. Tests import this file as ``import laws``.
+
+A field pushes charges with a force that is no gradient (+qF of the coupling `shell`): its value in
+the energy is zero. Laws that compare forces with energies take it as ``push`` (n_atoms, 3) eV/Å.
 """
 
 import math
@@ -102,9 +104,13 @@ def close(actual: Tensor, expected: Tensor, tolerance: float, what: str) -> None
 
 
 def assert_translation(
-    energy: Energy, structure: Structure, tolerance: float = ENERGY, force: float = FORCE
+    energy: Energy,
+    structure: Structure,
+    tolerance: float = ENERGY,
+    force: float = FORCE,
+    push: Tensor | None = None,
 ) -> None:
-    """A translation changes neither energy nor forces, and forces sum to zero."""
+    """A translation changes neither energy nor forces, and forces sum to zero, but for a push."""
     moved = structure._replace(
         positions=structure.positions
         + torch.tensor([0.37, -1.2, 2.9], dtype=structure.positions.dtype)
@@ -117,7 +123,8 @@ def assert_translation(
     )
     forces = forces_of(energy, structure)
     close(forces_of(energy, moved), forces, force, "forces of a translated structure")
-    close(forces.sum(0), torch.zeros_like(forces[0]), force * len(forces), "sum of the forces")
+    pushed = torch.zeros_like(forces) if push is None else push
+    close(forces.sum(0), pushed.sum(0), force * len(forces), "sum of the forces")
 
 
 def assert_rotation(
@@ -208,9 +215,10 @@ def assert_forces(
     tolerance: float = FINITE_FORCE,
     step: float = STEP,
     samples: int = 9,
+    push: Tensor | None = None,
 ) -> None:
-    """Forces (autograd's, or those given) equal −dE/dr by central differences, for `samples`
-    components."""
+    """Forces (autograd's, or those given) equal −dE/dr by central differences, plus the push, for
+    `samples` components."""
     given = forces_of(energy, structure) if forces is None else forces.detach()
     n_components = structure.positions.numel()
     chosen = torch.randperm(n_components, generator=torch.Generator().manual_seed(0))[:samples]
@@ -221,7 +229,7 @@ def assert_forces(
         up = energy(structure._replace(positions=structure.positions + shifted)).detach().sum()
         down = energy(structure._replace(positions=structure.positions - shifted)).detach().sum()
         close(
-            given[atom, axis],
+            given[atom, axis] - (0.0 if push is None else push[atom, axis]),
             -(up - down) / (2 * step),
             tolerance,
             f"force on atom {atom} along {'xyz'[axis]}",

@@ -6,8 +6,9 @@ The polynomials are Hermite's: at every knot value, slope and curvature of the n
 exactly (in float64 the third derivative as well), so R has two (three) continuous derivatives and
 its slope is the derivative of exactly what is evaluated. The knots are even in u, denser where
 atoms are close and the network varies fastest; the onset of the xplor envelope, where the network
-has a kink in its curvature, is one of them. Their number comes from a stated error of value and
-slope.
+has a kink in its curvature, is one of them: the interval before it is made from the inner side of
+the kink, the one after it from the outer side. The number of knots comes from a stated error of
+value and slope, looked for in every interval.
 
 Why not cubic: a slope from float32 values at knots h apart has an error of ε/h, 5e-5 at the 4096
 knots that the truncation error of a cubic asks for. Polynomials of degree 5 need an eighth of the
@@ -50,8 +51,12 @@ MOST = 16384
 BLOCK = 64
 """Intervals made at a time, which bounds the memory that takes."""
 
+PROBES = ((5.0 - 5.0**0.5) / 10.0, (5.0 + 5.0**0.5) / 10.0)
+"""Places t in every interval where it is compared with the network: the slope of t³(1 − t)³, the
+error of a polynomial of degree 5, is largest there, and the error of a wrong end is not zero."""
+
 SAMPLES = 401
-"""Distances at which a table is compared with its network."""
+"""Distances from which the largest value and slope are taken, the scale of errors."""
 
 
 class RadialTable(nn.Module):
@@ -72,12 +77,12 @@ class RadialTable(nn.Module):
         super().__init__()
         self.cutoff = float(cutoff)
         n_intervals, self.error = FEWEST[dtype], math.inf
-        exact = _Exact(radial, self.cutoff)
+        scales = scales_of(radial, self.cutoff)
         while self.error > TOLERANCES[dtype] and n_intervals <= MOST:
             self.grid = grid_of(self.cutoff, n_intervals)
             rows, self.error = [], 0.0
-            for first, block in blocks(radial, self.grid, DERIVATIVES[dtype]):
-                self.error = max(self.error, exact.error_of(self.grid, first, block))
+            for knots, scale, block in blocks(radial, self.grid, DERIVATIVES[dtype]):
+                self.error = max(self.error, error_of(radial, knots[:-1], scale, block, scales))
                 rows.append(block.to(dtype))
             n_intervals *= 2
         self.register_buffer("coefficients", torch.cat(rows), persistent=False)
@@ -134,34 +139,90 @@ def grid_of(cutoff: float, n_intervals: int) -> list[float]:
 
 def blocks(
     radial: Callable[[Tensor], Tensor], grid: list[float], n_derivatives: int
-) -> Iterator[tuple[int, Tensor]]:
-    """First row and coefficients (n_rows, 2·(n_derivatives + 1), n_weights) of `BLOCK` intervals
-    after the other."""
+) -> Iterator[tuple[Tensor, float, Tensor]]:
+    """`BLOCK` intervals after the other: their knots in u (n_rows + 1,), intervals per unit of u,
+    and coefficients (n_rows, 2·(n_derivatives + 1), n_weights)."""
     hermite = _hermite(n_derivatives)
-    for zone, before in ((0, 0), (3, int(grid[2]))):
+    for zone in (0, 3):
         start, scale, n = grid[zone], grid[zone + 1], int(grid[zone + 2])
         for low in range(0, n, BLOCK):
             high = min(low + BLOCK, n)
             knots = start + torch.arange(low, high + 1, dtype=torch.float64) / scale
             if zone == 0 and high == n:
-                knots[-1] = math.nextafter(grid[3], 0.0)  # the inner side of the kink
-            derivatives = taylor(lambda u: radial(SOFTENING * u / (1.0 - u)), knots, n_derivatives)
+                knots[-1] = beside_onset(grid, inside=True)
+            if zone == 3 and low == 0:
+                knots[0] = beside_onset(grid, inside=False)
+            derivatives = taylor(lambda u: radial(distance(u)), knots, n_derivatives)
             scaled = torch.stack([value / scale**d for d, value in enumerate(derivatives)])
-            yield (
-                before + low,
-                torch.einsum("kd,dnw->nkw", hermite, torch.cat([scaled[:, :-1], scaled[:, 1:]])),
-            )
+            ends = torch.cat([scaled[:, :-1], scaled[:, 1:]])
+            yield knots, scale, torch.einsum("kd,dnw->nkw", hermite, ends)
+
+
+def distance(u: Tensor) -> Tensor:
+    """r (Å) at u."""
+    return SOFTENING * u / (1.0 - u)
+
+
+def beside_onset(grid: list[float], inside: bool) -> float:
+    """The u next to the onset of the envelope whose distance is on the side asked for.
+
+    The envelope compares distances, and r(u) of the onset's own u may round to either side.
+    """
+    onset = grid[6] - XPLOR_WIDTH
+    u = grid[3]
+    while (float(distance(torch.tensor(u, dtype=torch.float64))) < onset) != inside:
+        u = math.nextafter(u, 0.0 if inside else 1.0)
+    return u
 
 
 def taylor(function: Callable[[Tensor], Tensor], x: Tensor, n: int) -> list[Tensor]:
     """The function at x (n_points,) and its first n derivatives, each (n_points, n_weights)."""
-    if n == 0:
-        return [function(x)]
 
-    def slope(y: Tensor) -> Tensor:
-        return jvp(function, (y,), (torch.ones_like(y),))[1]
+    def derivatives(y: Tensor, order: int) -> list[Tensor]:
+        if order == 0:
+            return [function(y)]
+        lower, slopes = jvp(lambda z: derivatives(z, order - 1), (y,), (torch.ones_like(y),))
+        return [lower[0], *slopes]
 
-    return [function(x), *taylor(slope, x, n - 1)]
+    return derivatives(x, n)
+
+
+def scales_of(radial: Callable[[Tensor], Tensor], cutoff: float) -> list[Tensor]:
+    """Largest value and slope of each weight from `SHORTEST` to the cutoff, each (n_weights,)."""
+    first, last = (r / (r + SOFTENING) for r in (SHORTEST, cutoff))
+    u = torch.linspace(first, last, SAMPLES + 2, dtype=torch.float64)[1:-1]
+    tiny = torch.finfo(torch.float64).tiny
+    return [value.abs().amax(0).clamp(min=tiny) for value in taylor(radial, distance(u), 1)]
+
+
+def error_of(
+    radial: Callable[[Tensor], Tensor],
+    starts: Tensor,
+    scale: float,
+    coefficients: Tensor,
+    scales: list[Tensor],
+) -> float:
+    """Largest relative error of value and slope, as in `TOLERANCES`, at the probes of every
+    interval that is not wholly below `SHORTEST`.
+
+    starts : (n_rows,) u of the knots at which the intervals begin
+    scale : intervals per unit of u
+    """
+    kept = distance(starts + 1.0 / scale) > SHORTEST
+    if not bool(kept.any()):
+        return 0.0
+    starts, rows = starts[kept], coefficients[kept]
+    largest = 0.0
+    for place in PROBES:
+        u = starts + place / scale
+        r = distance(u)
+        exact = taylor(radial, r, 1)
+        t = torch.full_like(r, place)
+        value, slope = taylor(lambda t, rows=rows: evaluated(rows, t.unsqueeze(1)), t, 1)
+        slope = slope * (scale * SOFTENING / (r + SOFTENING) ** 2).unsqueeze(1)  # dt/dr
+        for ours, theirs, largest_of in zip((value, slope), exact, scales):
+            largest = max(largest, float(((ours - theirs).abs() / largest_of).max()))
+    return largest
 
 
 def _hermite(n_derivatives: int) -> Tensor:
@@ -174,35 +235,3 @@ def _hermite(n_derivatives: int) -> Tensor:
         for k in range(d, 2 * m):
             conditions[m + d, k] = math.factorial(k) / math.factorial(k - d)
     return torch.linalg.inv(conditions)
-
-
-class _Exact:
-    """The network between the knots, to compare tables with."""
-
-    def __init__(self, radial: Callable[[Tensor], Tensor], cutoff: float):
-        first, last = (r / (r + SOFTENING) for r in (SHORTEST, cutoff))
-        u = torch.linspace(first, last, SAMPLES + 2, dtype=torch.float64)[1:-1]
-        self.distances = SOFTENING * u / (1.0 - u)
-        self.exact = taylor(radial, self.distances, 1)
-        self.scales = [
-            value.abs().amax(0).clamp(min=torch.finfo(torch.float64).tiny) for value in self.exact
-        ]
-
-    def error_of(self, grid: list[float], first: int, coefficients: Tensor) -> float:
-        """Largest relative error of value and slope, as in `TOLERANCES`, in the rows from `first`
-        on."""
-        row = locate(self.distances, grid)[0] - first
-        here = torch.nonzero((row >= 0) & (row < len(coefficients))).squeeze(1)
-        if len(here) == 0:
-            return 0.0
-        rows = coefficients[row[here]]
-
-        def table(r: Tensor) -> Tensor:
-            return evaluated(rows, locate(r, grid)[1].unsqueeze(1))
-
-        found = taylor(table, self.distances[here], 1)
-        errors = [
-            (value - exact[here]).abs() / scale
-            for value, exact, scale in zip(found, self.exact, self.scales)
-        ]
-        return float(torch.stack(errors).max())

@@ -61,7 +61,7 @@ class Convolution:
 
         self.grid = grid_of(CUTOFF, 24)
         coefficients = torch.cat(
-            [block for _, block in blocks(radial, self.grid, 2 if dtype == torch.float32 else 3)]
+            [block for *_, block in blocks(radial, self.grid, 2 if dtype == torch.float32 else 3)]
         )
         self.table = packed(coefficients, n_weights).to(device, dtype)
         self.couplings = self.plan.couplings.to(device, dtype)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from test_gnn import MODELS, network
 
+from openmm_pqeq.gnn.radial import XPLOR_WIDTH, RadialBasis, RadialNetwork
 from openmm_pqeq.gnn.radial_table import FIRST_KNOT, RadialTable, blocks, grid_of, locate, taylor
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-6}  # of a weight of order one
@@ -44,7 +45,7 @@ def test_value_and_slope_are_those_of_the_network(model, dtype):
 def test_derivatives_at_the_knots_are_exact_even_with_few(model, n_derivatives):
     radial = radial_of(model)
     grid = grid_of(model.cutoff, 20)
-    coefficients = torch.cat([block for _, block in blocks(radial, grid, n_derivatives)])
+    coefficients = torch.cat([block for *_, block in blocks(radial, grid, n_derivatives)])
     u = grid[0] + torch.arange(2, 12, dtype=torch.float64) / grid[1]
     r = grid[7] * u / (1.0 - u)
     row, place = locate(r + 1e-9, grid)
@@ -64,7 +65,7 @@ def test_polynomials_meet_with_their_derivatives(model):
     """Two continuous derivatives in float32, three in float64; the onset of the xplor envelope
     keeps one."""
     grid = grid_of(model.cutoff, 150)
-    coefficients = torch.cat([block for _, block in blocks(radial_of(model), grid, 2)])
+    coefficients = torch.cat([block for *_, block in blocks(radial_of(model), grid, 2)])
     k = torch.arange(6, dtype=torch.float64)
     ends = [
         (coefficients * falling[None, :, None]).sum(1)
@@ -117,3 +118,49 @@ def test_scripted_table_is_the_same():
         table = RadialTable(radial_of(model, 0), model.cutoff, torch.float32)
         r = distances(model).float()
         laws.close(torch.jit.script(table)(r), table(r), 0.0, "weights")
+
+
+CUTOFFS = [3.0, 3.3, 3.7, 4.0, 4.1, 4.2, 4.4, 4.5, 4.6, 4.7, 4.9, 5.0, 5.5, 5.9, 6.0, 7.3]
+
+
+def random_radial(cutoff, envelope, seed=0):
+    """A radial network of its own, without the rest of a model."""
+    basis = RadialBasis(cutoff, 8, envelope)
+    generator = torch.Generator().manual_seed(seed)
+    radial = RadialNetwork([8, 16, 6], "silu", 1.0, generator)
+    for parameter in (*basis.parameters(), *radial.parameters()):
+        parameter.requires_grad_(False)
+    return lambda r: radial(basis(r))
+
+
+@pytest.mark.parametrize("envelope", ["polynomial", "xplor"])
+@pytest.mark.parametrize("cutoff", CUTOFFS)
+def test_both_sides_of_the_onset_and_of_every_special_knot(cutoff, envelope):
+    """r(u) of the onset's knot rounds below it for some cutoffs (4.5 Å) and not for others."""
+    radial = random_radial(cutoff, envelope, seed=int(10 * cutoff))
+    table = RadialTable(radial, cutoff, torch.float64)
+    off = torch.logspace(-8, -2, 25, dtype=torch.float64)
+    special = [FIRST_KNOT + 1e-3, cutoff - XPLOR_WIDTH, cutoff]
+    r = torch.cat([torch.cat([knot - off, knot + off]) for knot in special])
+    r = r[(r > FIRST_KNOT) & (r < cutoff)]
+    value, slope = taylor(radial, r, 1)
+    ours, our_slope = taylor(table, r, 1)
+    largest = [
+        float(x.abs().max())
+        for x in taylor(radial, torch.linspace(0.6, cutoff, 99, dtype=torch.float64), 1)
+    ]
+    assert float((ours - value).abs().max()) < 1e-9 * largest[0]
+    assert float((our_slope - slope).abs().max()) < 1e-9 * largest[1]
+
+
+def test_the_error_of_one_bad_interval_is_seen():
+    """A kink in one interval of a thousand: the estimate looks into every one."""
+    smooth = random_radial(5.0, "polynomial")
+    kink = 2.7180339887
+
+    def radial(r):
+        bump = torch.where(r > kink, 1e-3 * (r - kink) ** 2, torch.zeros_like(r))
+        return smooth(r) + bump.unsqueeze(1)
+
+    assert RadialTable(smooth, 5.0, torch.float64).error < 3e-10
+    assert RadialTable(radial, 5.0, torch.float64).error > 1e-9
