@@ -27,7 +27,8 @@ struct Simd<float> {
 template <>
 struct Simd<double> {
   typedef double Vector __attribute__((vector_size(kBytes)));
-  typedef double Unaligned __attribute__((vector_size(kBytes), aligned(alignof(double)), may_alias));
+  typedef double Unaligned
+      __attribute__((vector_size(kBytes), aligned(alignof(double)), may_alias));
 };
 template <typename T>
 using Vector = typename Simd<T>::Vector;

@@ -1,11 +1,12 @@
-// Derivatives of coulomb_radial, and its kernel in torch's own operations for devices without a kernel file.
+// Derivatives of coulomb_radial, and its kernel in torch's own operations for devices without a
+// kernel file.
 //
 // With g = k_e (2/√π) γ exp(−γ²r²), f_0 = k_e erf(γr)/r and f_n = f'_{n−1}/r:
 //
 //   f_{n+1} = ((−2γ²)ⁿ g − (2n+1) f_n)/r²      ∂f_n/∂r = r f_{n+1}      ∂f_n/∂γ = (−2γ²)ⁿ g/γ
 //
-// The operator returns f_0, f_1, f_2. Backward is written in differentiable operations on its inputs and outputs, so the
-// operator may be differentiated any number of times.
+// The operator returns f_0, f_1, f_2. Backward is written in differentiable operations on its
+// inputs and outputs, so the operator may be differentiated any number of times.
 #include "constants.h"
 
 #include <ATen/ATen.h>
@@ -34,14 +35,16 @@ Triple coulomb_radial_any_device(const Tensor& distance, const Tensor& gamma) {
 }
 
 Triple call(const Tensor& distance, const Tensor& gamma) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow("openmm_pqeq::coulomb_radial", "").typed<Triple(const Tensor&, const Tensor&)>();
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("openmm_pqeq::coulomb_radial", "")
+                             .typed<Triple(const Tensor&, const Tensor&)>();
   return op.call(distance, gamma);
 }
 
 class CoulombRadial : public torch::autograd::Function<CoulombRadial> {
  public:
-  static variable_list forward(AutogradContext* context, const Tensor& distance, const Tensor& gamma) {
+  static variable_list forward(AutogradContext* context, const Tensor& distance,
+                               const Tensor& gamma) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
     const auto [value, first, second] = call(distance, gamma);
     context->save_for_backward({distance, gamma, first, second});
@@ -56,14 +59,16 @@ class CoulombRadial : public torch::autograd::Function<CoulombRadial> {
     const Tensor& second = saved[3];
     const Tensor g = gauss(distance, gamma);
     const Tensor minus_two_gamma_square = -2.0 * at::square(gamma);
-    const Tensor third = (at::square(minus_two_gamma_square) * g - 5.0 * second) / at::square(distance);
+    const Tensor third =
+        (at::square(minus_two_gamma_square) * g - 5.0 * second) / at::square(distance);
     Tensor distance_gradient, gamma_gradient;
     if (context->needs_input_grad(0)) {
       const Tensor sum = gradients[0] * first + gradients[1] * second + gradients[2] * third;
       distance_gradient = at::sum_to(distance * sum, distance.sizes());
     }
     if (context->needs_input_grad(1)) {
-      const Tensor sum = gradients[0] + minus_two_gamma_square * (gradients[1] + minus_two_gamma_square * gradients[2]);
+      const Tensor sum = gradients[0] + minus_two_gamma_square *
+                                            (gradients[1] + minus_two_gamma_square * gradients[2]);
       gamma_gradient = at::sum_to(g / gamma * sum, gamma.sizes());
     }
     return {distance_gradient, gamma_gradient};

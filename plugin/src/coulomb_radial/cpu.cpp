@@ -1,4 +1,5 @@
-// coulomb_radial on the CPU: erf and exp by torch's vectorized kernels, everything else in one pass over memory.
+// coulomb_radial on the CPU: erf and exp by torch's vectorized kernels, everything else in one pass
+// over memory.
 #include "constants.h"
 
 #include <ATen/ATen.h>
@@ -14,7 +15,8 @@ using at::Tensor;
 // Elements per task: large enough that starting a thread does not show.
 constexpr int64_t kGrain = 16384;
 
-std::tuple<Tensor, Tensor, Tensor> coulomb_radial_cpu(const Tensor& distance_in, const Tensor& gamma_in) {
+std::tuple<Tensor, Tensor, Tensor> coulomb_radial_cpu(const Tensor& distance_in,
+                                                      const Tensor& gamma_in) {
   const auto dtype = at::result_type(distance_in, gamma_in);
   const auto expanded = at::broadcast_tensors({distance_in.to(dtype), gamma_in.to(dtype)});
   const Tensor distance = expanded[0].contiguous();
@@ -38,7 +40,8 @@ std::tuple<Tensor, Tensor, Tensor> coulomb_radial_cpu(const Tensor& distance_in,
         const scalar_t slope = (gauss - coulomb) * inverse_square;
         f[i] = coulomb;
         f1[i] = slope;
-        f2[i] = (scalar_t(-2) * exponent[i] * exponent[i] * gauss - scalar_t(3) * slope) * inverse_square;
+        f2[i] = (scalar_t(-2) * exponent[i] * exponent[i] * gauss - scalar_t(3) * slope) *
+                inverse_square;
       }
     });
   });

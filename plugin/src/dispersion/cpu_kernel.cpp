@@ -1,10 +1,12 @@
 // D3 for a range of pairs, in blocks of pairs that share their centre.
 //
-// Vectors between atoms are formed in double, pair after pair. What depends on the distance is computed in loops over the block that
-// the compiler turns into vectors; what is added to neighbours is added in double, pair after pair.
+// Vectors between atoms are formed in double, pair after pair. What depends on the distance is
+// computed in loops over the block that the compiler turns into vectors; what is added to
+// neighbours is added in double, pair after pair.
 //
-// CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes no library with inline functions:
-// the linker would keep one copy of them for all, perhaps that with instructions which the processor does not have.
+// CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes
+// no library with inline functions: the linker would keep one copy of them for all, perhaps that
+// with instructions which the processor does not have.
 #include "dispersion/cpu_kernel.h"
 #include "vectors.h"
 
@@ -15,7 +17,8 @@ namespace PQEQ_LEVEL {
 namespace {
 
 constexpr int kBlock = 128;  // pairs
-constexpr int kLanes = 16;   // blocks are filled up to whole vectors with pairs that count for nothing
+constexpr int kLanes =
+    16;  // blocks are filled up to whole vectors with pairs that count for nothing
 constexpr int kReferences = 5, kWeights = 16, kDerivatives = 8;
 
 typedef double Four __attribute__((vector_size(32), aligned(8), may_alias));
@@ -49,8 +52,10 @@ inline void fill(const DispersionPairs<T>& of, Index first, Index end, Block<T>&
   const Four origin = four(of.positions + 4 * center);
   int n = 0;
   for (; n < limit && centers[n] == center; ++n, shift += 3) {
-    const Four offset = four(offsets + 4 * shift[0]) + four(offsets + 4 * (256 + shift[1])) + four(offsets + 4 * (512 + shift[2]));
-    *reinterpret_cast<Four*>(block.vectors + 4 * n) = four(of.positions + 4 * neighbors[n]) - origin + offset;
+    const Four offset = four(offsets + 4 * shift[0]) + four(offsets + 4 * (256 + shift[1])) +
+                        four(offsets + 4 * (512 + shift[2]));
+    *reinterpret_cast<Four*>(block.vectors + 4 * n) =
+        four(of.positions + 4 * neighbors[n]) - origin + offset;
     block.kinds[n] = of.kinds[neighbors[n]];
   }
   block.n = n;
@@ -64,7 +69,8 @@ inline void fill(const DispersionPairs<T>& of, Index first, Index end, Block<T>&
   block.neighbors = neighbors;
   const double* const vectors = block.vectors;
   for (int q = 0; q < block.whole; ++q) {
-    const T x = static_cast<T>(vectors[4 * q]), y = static_cast<T>(vectors[4 * q + 1]), z = static_cast<T>(vectors[4 * q + 2]);
+    const T x = static_cast<T>(vectors[4 * q]), y = static_cast<T>(vectors[4 * q + 1]),
+            z = static_cast<T>(vectors[4 * q + 2]);
     const T r = root(x * x + y * y + z * z);
     block.r[q] = r;
     block.inverse[q] = T(1) / r;
@@ -76,10 +82,12 @@ template <typename T>
 struct Row {
   const T* data;
   Index n, step;
-  Row(const DispersionPairs<T>& of, Index kind) : data(of.constants + kind * of.n_kinds), step(of.n_kinds * of.n_kinds) {}
+  Row(const DispersionPairs<T>& of, Index kind)
+      : data(of.constants + kind * of.n_kinds), step(of.n_kinds * of.n_kinds) {}
   inline T radius(int32_t kind) const { return data[kind]; }
   inline PairConstants<T> operator[](int32_t kind) const {
-    return {data[kind], data[step + kind], data[2 * step + kind], data[3 * step + kind], data[4 * step + kind]};
+    return {data[kind], data[step + kind], data[2 * step + kind], data[3 * step + kind],
+            data[4 * step + kind]};
   }
 };
 
@@ -102,7 +110,8 @@ inline void powers(T* __restrict x, T* __restrict made, int n, double exponent) 
 
 // damped(r) switch(r) of a block, and the derivative.
 template <typename T>
-inline void damp_block(const DispersionPairs<T>& of, const Block<T>& block, const Row<T>& row, T* __restrict value, T* __restrict slope) {
+inline void damp_block(const DispersionPairs<T>& of, const Block<T>& block, const Row<T>& row,
+                       T* __restrict value, T* __restrict slope) {
   const int n = block.whole;
   const T *const r = block.r, *const inverse = block.inverse;
   const int32_t* const kinds = block.kinds;
@@ -114,7 +123,8 @@ inline void damp_block(const DispersionPairs<T>& of, const Block<T>& block, cons
     powers(x, power8, n, of.alp - 6.0);
     const T alp = static_cast<T>(of.alp);
     for (int q = 0; q < n; ++q) {
-      const Radial<T> pair = zero_damped(r[q], inverse[q], row[kinds[q]], power6[q], power8[q], alp);
+      const Radial<T> pair =
+          zero_damped(r[q], inverse[q], row[kinds[q]], power6[q], power8[q], alp);
       const Radial<T> inside = switched(r[q], of.cutoff, of.inverse_width);
       value[q] = pair.value * inside.value;
       slope[q] = pair.slope * inside.value + pair.value * inside.slope;
@@ -131,7 +141,8 @@ inline void damp_block(const DispersionPairs<T>& of, const Block<T>& block, cons
 
 // count(r) switch(r) of a block, and the derivative.
 template <typename T>
-inline void count_block(const DispersionPairs<T>& of, const Block<T>& block, const Row<T>& row, T* __restrict value, T* __restrict slope) {
+inline void count_block(const DispersionPairs<T>& of, const Block<T>& block, const Row<T>& row,
+                        T* __restrict value, T* __restrict slope) {
   const T *const r = block.r, *const inverse = block.inverse;
   const int32_t* const kinds = block.kinds;
   for (int q = 0; q < block.whole; ++q) {
@@ -142,12 +153,14 @@ inline void count_block(const DispersionPairs<T>& of, const Block<T>& block, con
   }
 }
 
-// Σ_a w_a C6_ab of a centre with every kind, and the same with the derivative of w_a: kWeights numbers for each kind.
+// Σ_a w_a C6_ab of a centre with every kind, and the same with the derivative of w_a: kWeights
+// numbers for each kind.
 template <typename T>
 inline void half_c6(const DispersionPairs<T>& of, Index center, T* made) {
   const T* const weights = of.weights + kWeights * center;
   const T* c6 = of.c6 + of.kinds[center] * of.n_kinds * kReferences * kReferences;
-  for (Index kind = 0; kind < of.n_kinds; ++kind, made += kWeights, c6 += kReferences * kReferences) {
+  for (Index kind = 0; kind < of.n_kinds;
+       ++kind, made += kWeights, c6 += kReferences * kReferences) {
     for (int b = 0; b < kWeights; ++b) made[b] = T(0);
     for (int a = 0; a < kReferences; ++a) {
       for (int b = 0; b < kReferences; ++b) {
@@ -186,10 +199,11 @@ struct Centers {
   }
 };
 
-// Adds to both ends, and to the cell, what a block with ∂L/∂r = slope r gives; `fourth`, where there is one, is added at neighbours.
+// Adds to both ends, and to the cell, what a block with ∂L/∂r = slope r gives; `fourth`, where
+// there is one, is added at neighbours.
 template <typename T>
-inline void add_slopes(
-    const DispersionPairs<T>& of, const Block<T>& block, const T* slope_over_r, const T* fourth, double of_center, double* sums, double* cell) {
+inline void add_slopes(const DispersionPairs<T>& of, const Block<T>& block, const T* slope_over_r,
+                       const T* fourth, double of_center, double* sums, double* cell) {
   Four own{};
   for (int q = 0; q < block.n; ++q) {
     const double scale = static_cast<double>(slope_over_r[q]);
@@ -237,7 +251,8 @@ void dispersion_energies(const DispersionPairs<T>& of, Index begin, Index end, d
     centers.at(of, block.center);
     damp_block(of, block, Row<T>(of, of.kinds[block.center]), energy, slope);
     for (int q = 0; q < block.n; ++q) {
-      const T c6 = dot(centers.half + kWeights * block.kinds[q], of.weights + kWeights * block.neighbors[q]);
+      const T c6 =
+          dot(centers.half + kWeights * block.kinds[q], of.weights + kWeights * block.neighbors[q]);
       energy[q] *= T(-0.5) * c6;
       sums[block.neighbors[q]] += static_cast<double>(energy[q]);
     }
@@ -246,7 +261,8 @@ void dispersion_energies(const DispersionPairs<T>& of, Index begin, Index end, d
 }
 
 template <typename T>
-void dispersion_slopes(const DispersionPairs<T>& of, Index begin, Index end, double* sums, double* cell) {
+void dispersion_slopes(const DispersionPairs<T>& of, Index begin, Index end, double* sums,
+                       double* cell) {
   Block<T> block;
   Centers<T> centers(of.n_kinds);
   alignas(64) T value[kBlock], slope[kBlock], of_center[kBlock], of_neighbor[kBlock];
@@ -268,22 +284,24 @@ void dispersion_slopes(const DispersionPairs<T>& of, Index begin, Index end, dou
 }
 
 template <typename T>
-void dispersion_chain(const DispersionPairs<T>& of, Index begin, Index end, double* sums, double* cell) {
+void dispersion_chain(const DispersionPairs<T>& of, Index begin, Index end, double* sums,
+                      double* cell) {
   Block<T> block;
   alignas(64) T count[kBlock], slope[kBlock];
   for (Index first = begin; first < end; first += block.n) {
     fill(of, first, end, block);
     count_block(of, block, Row<T>(of, of.kinds[block.center]), count, slope);
     const double own = of.chain[block.center];
-    for (int q = 0; q < block.n; ++q) slope[q] *= static_cast<T>(own + of.chain[block.neighbors[q]]) * block.inverse[q];
+    for (int q = 0; q < block.n; ++q)
+      slope[q] *= static_cast<T>(own + of.chain[block.neighbors[q]]) * block.inverse[q];
     add_slopes(of, block, slope, static_cast<const T*>(nullptr), 0.0, sums, cell);
   }
 }
 
-#define PQEQ_INSTANTIATE_DISPERSION(T)                                                                     \
-  template void dispersion_counts<T>(const DispersionPairs<T>&, Index, Index, double*);                    \
-  template void dispersion_energies<T>(const DispersionPairs<T>&, Index, Index, double*);                  \
-  template void dispersion_slopes<T>(const DispersionPairs<T>&, Index, Index, double*, double*);           \
+#define PQEQ_INSTANTIATE_DISPERSION(T)                                                           \
+  template void dispersion_counts<T>(const DispersionPairs<T>&, Index, Index, double*);          \
+  template void dispersion_energies<T>(const DispersionPairs<T>&, Index, Index, double*);        \
+  template void dispersion_slopes<T>(const DispersionPairs<T>&, Index, Index, double*, double*); \
   template void dispersion_chain<T>(const DispersionPairs<T>&, Index, Index, double*, double*);
 
 PQEQ_INSTANTIATE_DISPERSION(float)

@@ -11,22 +11,25 @@ using Index = int64_t;
 
 }  // namespace openmm_pqeq
 
-#define PQEQ_DECLARE_DISPERSION(level)                                                                             \
-  namespace openmm_pqeq {                                                                                          \
-  namespace level {                                                                                                \
-  /* coordination numbers into (n_atoms,) */                                                                       \
-  template <typename T>                                                                                            \
-  void dispersion_counts(const DispersionPairs<T>&, Index begin, Index end, double* sums);                         \
-  /* energies into (n_atoms,) */                                                                                   \
-  template <typename T>                                                                                            \
-  void dispersion_energies(const DispersionPairs<T>&, Index begin, Index end, double* sums);                       \
-  /* derivatives of the pair energies: position and D into (n_atoms, 4), cell into (n_structures, 9) or nowhere */ \
-  template <typename T>                                                                                            \
-  void dispersion_slopes(const DispersionPairs<T>&, Index begin, Index end, double* sums, double* cell);           \
-  /* derivatives by way of the coordination numbers, into the same */                                              \
-  template <typename T>                                                                                            \
-  void dispersion_chain(const DispersionPairs<T>&, Index begin, Index end, double* sums, double* cell);            \
-  }                                                                                                                \
+#define PQEQ_DECLARE_DISPERSION(level)                                                            \
+  namespace openmm_pqeq {                                                                         \
+  namespace level {                                                                               \
+  /* coordination numbers into (n_atoms,) */                                                      \
+  template <typename T>                                                                           \
+  void dispersion_counts(const DispersionPairs<T>&, Index begin, Index end, double* sums);        \
+  /* energies into (n_atoms,) */                                                                  \
+  template <typename T>                                                                           \
+  void dispersion_energies(const DispersionPairs<T>&, Index begin, Index end, double* sums);      \
+  /* derivatives of the pair energies: position and D into (n_atoms, 4), cell into (n_structures, \
+   * 9) or nowhere */                                                                             \
+  template <typename T>                                                                           \
+  void dispersion_slopes(const DispersionPairs<T>&, Index begin, Index end, double* sums,         \
+                         double* cell);                                                           \
+  /* derivatives by way of the coordination numbers, into the same */                             \
+  template <typename T>                                                                           \
+  void dispersion_chain(const DispersionPairs<T>&, Index begin, Index end, double* sums,          \
+                        double* cell);                                                            \
+  }                                                                                               \
   }
 
 PQEQ_DECLARE_DISPERSION(any_cpu)

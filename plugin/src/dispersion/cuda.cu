@@ -1,7 +1,8 @@
 // dispersion on NVIDIA GPUs: a thread per pair.
 //
-// A pair adds to two atoms, and so do many threads at once. Sums are therefore kept as whole multiples of 2⁻⁴⁰, whose addition does not
-// depend on the order: results are the same in every run. Pairs are sorted by centre: most warps have one, and add to it once.
+// A pair adds to two atoms, and so do many threads at once. Sums are therefore kept as whole
+// multiples of 2⁻⁴⁰, whose addition does not depend on the order: results are the same in every
+// run. Pairs are sorted by centre: most warps have one, and add to it once.
 #include "dispersion/arguments.h"
 #include "dispersion/formulae.h"
 
@@ -19,7 +20,8 @@ using Sum = unsigned long long;
 
 constexpr int kThreads = 256;
 constexpr unsigned kWarp = 0xffffffffu;
-constexpr double kUnits = 1099511627776.0;  // 2⁴⁰ in an eV, an eV/Å or a neighbour: up to 8e6 of them fit
+constexpr double kUnits =
+    1099511627776.0;  // 2⁴⁰ in an eV, an eV/Å or a neighbour: up to 8e6 of them fit
 
 __device__ inline long long units(double value) { return __double2ll_rn(value * kUnits); }
 
@@ -34,7 +36,8 @@ __device__ inline void add_together(Sum* to, long long value, bool agree) {
   if (threadIdx.x % 32 == 0) add(to, value);
 }
 
-// A pair: its atoms, r_ij in Å, and whether the thread has one at all (else all that it adds is zero).
+// A pair: its atoms, r_ij in Å, and whether the thread has one at all (else all that it adds is
+// zero).
 template <typename T>
 struct Pair {
   Index center, neighbor, structure;
@@ -46,7 +49,8 @@ struct Pair {
 
 template <typename T>
 __device__ Pair<T> pair_of_thread(const DispersionPairs<T>& of) {
-  const Index mine = static_cast<Index>(blockIdx.x) * kThreads + threadIdx.x, p = mine < of.n_pairs ? mine : of.n_pairs - 1;
+  const Index mine = static_cast<Index>(blockIdx.x) * kThreads + threadIdx.x,
+              p = mine < of.n_pairs ? mine : of.n_pairs - 1;
   Pair<T> pair;
   pair.there = mine < of.n_pairs;
   pair.center = of.centers[p];
@@ -57,11 +61,14 @@ __device__ Pair<T> pair_of_thread(const DispersionPairs<T>& of) {
   const int first = __shfl_sync(kWarp, static_cast<int>(pair.center), 0);
   pair.one_center = __all_sync(kWarp, first == pair.center) != 0;
   for (int a = 0; a < 3; ++a) pair.shift[a] = static_cast<double>(of.shifts[3 * p + a]);
-  const double* cell = of.offsets + pair.structure * 3 * 256 * 4 + 129 * 4;  // once each lattice vector
+  const double* cell =
+      of.offsets + pair.structure * 3 * 256 * 4 + 129 * 4;  // once each lattice vector
   T square = T(0);
   for (int b = 0; b < 3; ++b) {
-    const double offset = pair.shift[0] * cell[b] + pair.shift[1] * cell[256 * 4 + b] + pair.shift[2] * cell[512 * 4 + b];
-    pair.vector[b] = of.positions[4 * pair.neighbor + b] - of.positions[4 * pair.center + b] + offset;
+    const double offset = pair.shift[0] * cell[b] + pair.shift[1] * cell[256 * 4 + b] +
+                          pair.shift[2] * cell[512 * 4 + b];
+    pair.vector[b] =
+        of.positions[4 * pair.neighbor + b] - of.positions[4 * pair.center + b] + offset;
     square += static_cast<T>(pair.vector[b]) * static_cast<T>(pair.vector[b]);
   }
   pair.r = sqrt(square);
@@ -87,7 +94,8 @@ __device__ Radial<T> damped(const DispersionPairs<T>& of, const Pair<T>& pair) {
   const Radial<T> inside = switched(pair.r, of.cutoff, of.inverse_width);
   if (!of.zero_damping) return product(rational_damped(pair.r, pair.inverse, given), inside);
   const T alp = static_cast<T>(of.alp), exponent = static_cast<T>(of.alp - 6.0);
-  const T power6 = pow(pair.r * given.first, exponent), power8 = pow(pair.r * given.second, exponent);
+  const T power6 = pow(pair.r * given.first, exponent),
+          power8 = pow(pair.r * given.second, exponent);
   return product(zero_damped(pair.r, pair.inverse, given, power6, power8, alp), inside);
 }
 
@@ -101,7 +109,8 @@ template <typename T>
 __device__ C6<T> c6_of(const DispersionPairs<T>& of, const Pair<T>& pair) {
   const T* const w = of.weights + kWeights * pair.center;
   const T* const v = of.weights + kWeights * pair.neighbor;
-  const T* table = of.c6 + (pair.kind_of_center * of.n_kinds + pair.kind_of_neighbor) * kReferences * kReferences;
+  const T* table = of.c6 + (pair.kind_of_center * of.n_kinds + pair.kind_of_neighbor) *
+                               kReferences * kReferences;
   C6<T> c6{T(0), T(0), T(0)};
   for (int a = 0; a < kReferences; ++a, table += kReferences) {
     T sum = T(0), slope = T(0);
@@ -118,7 +127,8 @@ __device__ C6<T> c6_of(const DispersionPairs<T>& of, const Pair<T>& pair) {
 
 // Adds to both ends, and to the cell, what a pair with ∂L/∂r = slope r gives.
 template <typename T>
-__device__ void add_slope(const DispersionPairs<T>& of, const Pair<T>& pair, T slope_over_r, Sum* sums, Sum* cell) {
+__device__ void add_slope(const DispersionPairs<T>& of, const Pair<T>& pair, T slope_over_r,
+                          Sum* sums, Sum* cell) {
   const double scale = pair.there ? static_cast<double>(slope_over_r) : 0.0;
   long long slopes[3];
   for (int b = 0; b < 3; ++b) {
@@ -139,7 +149,8 @@ __device__ void add_slope(const DispersionPairs<T>& of, const Pair<T>& pair, T s
 template <typename T>
 __global__ void count_kernel(DispersionPairs<T> of, Sum* sums) {
   const Pair<T> pair = pair_of_thread(of);
-  const Radial<T> count = counted(pair.inverse, constants(of, pair).radius), inside = switched(pair.r, of.cn_cutoff, of.inverse_width);
+  const Radial<T> count = counted(pair.inverse, constants(of, pair).radius),
+                  inside = switched(pair.r, of.cn_cutoff, of.inverse_width);
   const long long added = pair.there ? units(count.value * inside.value) : 0;
   add(sums + pair.neighbor, added);
   add_together(sums + pair.center, added, pair.one_center);
@@ -148,7 +159,8 @@ __global__ void count_kernel(DispersionPairs<T> of, Sum* sums) {
 template <typename T>
 __global__ void energy_kernel(DispersionPairs<T> of, Sum* sums) {
   const Pair<T> pair = pair_of_thread(of);
-  const long long added = pair.there ? units(T(-0.5) * c6_of(of, pair).value * damped(of, pair).value) : 0;
+  const long long added =
+      pair.there ? units(T(-0.5) * c6_of(of, pair).value * damped(of, pair).value) : 0;
   add(sums + pair.neighbor, added);
   add_together(sums + pair.center, added, pair.one_center);
 }
@@ -158,17 +170,19 @@ __global__ void slope_kernel(DispersionPairs<T> of, Sum* sums, Sum* cell) {
   const Pair<T> pair = pair_of_thread(of);
   const Radial<T> radial = damped(of, pair);
   const C6<T> c6 = c6_of(of, pair);
-  const T factor = static_cast<T>(-0.5 * (of.cotangents[pair.center] + of.cotangents[pair.neighbor]));
+  const T factor =
+      static_cast<T>(-0.5 * (of.cotangents[pair.center] + of.cotangents[pair.neighbor]));
   add_slope(of, pair, factor * c6.value * radial.slope * pair.inverse, sums, cell);
   add(sums + 4 * pair.neighbor + 3, pair.there ? units(factor * c6.of_neighbor * radial.value) : 0);
-  add_together(sums + 4 * pair.center + 3, pair.there ? units(factor * c6.of_center * radial.value) : 0, pair.one_center);
+  add_together(sums + 4 * pair.center + 3,
+               pair.there ? units(factor * c6.of_center * radial.value) : 0, pair.one_center);
 }
 
 template <typename T>
 __global__ void chain_kernel(DispersionPairs<T> of, Sum* sums, Sum* cell) {
   const Pair<T> pair = pair_of_thread(of);
-  const Radial<T> count =
-      product(counted(pair.inverse, constants(of, pair).radius), switched(pair.r, of.cn_cutoff, of.inverse_width));
+  const Radial<T> count = product(counted(pair.inverse, constants(of, pair).radius),
+                                  switched(pair.r, of.cn_cutoff, of.inverse_width));
   const T factor = static_cast<T>(of.chain[pair.center] + of.chain[pair.neighbor]);
   add_slope(of, pair, factor * count.slope * pair.inverse, sums, cell);
 }
@@ -181,7 +195,9 @@ void launch(void (*kernel)(Parameters...), int64_t n_pairs, Arguments... argumen
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
-Tensor zero_sums(at::IntArrayRef sizes, const Tensor& like) { return at::zeros(sizes, like.options().dtype(at::kLong)); }
+Tensor zero_sums(at::IntArrayRef sizes, const Tensor& like) {
+  return at::zeros(sizes, like.options().dtype(at::kLong));
+}
 Sum* data(const Tensor& sums) { return reinterpret_cast<Sum*>(sums.data_ptr<int64_t>()); }
 Tensor numbers(const Tensor& sums) { return sums.to(at::kDouble) / kUnits; }
 
@@ -190,7 +206,8 @@ std::tuple<Tensor, Tensor> dispersion_cuda(PQEQ_DISPERSION_PARAMETERS) {
   const DispersionArguments given PQEQ_DISPERSION_GIVEN;
   check(given);
   const Dispersion work = prepared(given);
-  const Tensor counts = zero_sums({positions.size(0)}, positions), sums = zero_sums({positions.size(0)}, positions);
+  const Tensor counts = zero_sums({positions.size(0)}, positions),
+               sums = zero_sums({positions.size(0)}, positions);
   Tensor coordination_numbers;
   AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion", [&] {
     auto pairs = dispersion_pairs<scalar_t>(work, given);
@@ -200,20 +217,24 @@ std::tuple<Tensor, Tensor> dispersion_cuda(PQEQ_DISPERSION_PARAMETERS) {
     pairs.weights = weights.const_data_ptr<scalar_t>();
     launch(energy_kernel<scalar_t>, pairs.n_pairs, pairs, data(sums));
   });
-  return {numbers(sums).to(positions.scalar_type()), coordination_numbers.to(positions.scalar_type())};
+  return {numbers(sums).to(positions.scalar_type()),
+          coordination_numbers.to(positions.scalar_type())};
 }
 
-std::tuple<Tensor, Tensor> dispersion_backward_cuda(
-    const Tensor& gradients, const Tensor& coordination_numbers, PQEQ_DISPERSION_PARAMETERS, bool with_cell) {
+std::tuple<Tensor, Tensor> dispersion_backward_cuda(const Tensor& gradients,
+                                                    const Tensor& coordination_numbers,
+                                                    PQEQ_DISPERSION_PARAMETERS, bool with_cell) {
   const c10::cuda::CUDAGuard guard(positions.device());
   const DispersionArguments given PQEQ_DISPERSION_GIVEN;
   check(given);
   check_atoms(given, gradients, coordination_numbers);
   const Dispersion work = prepared(given);
   const int64_t n_structures = cell.size(0);
-  const Tensor sums = zero_sums({positions.size(0), 4}, positions), cell_sums = zero_sums({n_structures, 9}, positions);
+  const Tensor sums = zero_sums({positions.size(0), 4}, positions),
+               cell_sums = zero_sums({n_structures, 9}, positions);
   // The largest cotangent becomes 1, so that whatever unit it is in the sums fit.
-  const Tensor magnitudes = at::cat({gradients.detach().to(at::kDouble).abs(), at::zeros({1}, work.positions.options())});
+  const Tensor magnitudes =
+      at::cat({gradients.detach().to(at::kDouble).abs(), at::zeros({1}, work.positions.options())});
   const Tensor most = magnitudes.max(), largest = at::where(most > 0.0, most, at::ones_like(most));
   const Tensor cotangents = (gradients.to(at::kDouble) / largest).contiguous();
   const Tensor weights = dispersion_weights(given, coordination_numbers);
@@ -227,8 +248,10 @@ std::tuple<Tensor, Tensor> dispersion_backward_cuda(
     pairs.chain = chain.const_data_ptr<double>();
     launch(chain_kernel<scalar_t>, pairs.n_pairs, pairs, data(sums), at_cell);
   });
-  const Tensor slopes = numbers(sums.narrow(1, 0, 3)) * largest, of_cell = numbers(cell_sums) * largest;
-  return {slopes.to(positions.scalar_type()).contiguous(), of_cell.view({n_structures, 3, 3}).to(cell.scalar_type())};
+  const Tensor slopes = numbers(sums.narrow(1, 0, 3)) * largest,
+               of_cell = numbers(cell_sums) * largest;
+  return {slopes.to(positions.scalar_type()).contiguous(),
+          of_cell.view({n_structures, 3, 3}).to(cell.scalar_type())};
 }
 
 }  // namespace

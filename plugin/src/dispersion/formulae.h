@@ -1,8 +1,12 @@
-// D3 of a pair as functions of its distance, with derivatives; for kernels on every device. openmm_pqeq/d3/energy.py explains the terms.
+// D3 of a pair as functions of its distance, with derivatives; for kernels on every device.
+// openmm_pqeq/d3/energy.py explains the terms.
 //
 //   count(r)   = 1/(1 + exp(−16 (R/r − 1)))
-//   damped(r)  = s6 f6/r⁶ + s8 (C8/C6) f8/r⁸       Becke–Johnson: 1/(rⁿ + Rⁿ);  zero: x^(alp−n)/(x^alp + 6)/Rⁿ with x = r/R
-//   switch(r)  = x³(10 + x(6x − 15)),              x = (cutoff − r)/width between 0 and 1; without a width it is a step
+//   damped(r)  = s6 f6/r⁶ + s8 (C8/C6) f8/r⁸
+//                    Becke–Johnson   fn/rⁿ = 1/(rⁿ + Rⁿ)
+//                    zero            fn/rⁿ = x^(alp−n)/(x^alp + 6)/Rⁿ,    x = r/R
+//   switch(r)  = x³(10 + x(6x − 15)),    x = (cutoff − r)/width between 0 and 1
+//                                        (without a width it is a step)
 #pragma once
 
 #include "formula.h"
@@ -27,14 +31,16 @@ struct PairConstants {
   T radius, first, second, six, eight;
 };
 
-// exp(x) to an ulp or two, without branches, so that a loop over it becomes vectors; below −87 (−708 in double) it stays at that value.
-// x is split into n log 2 + t: 2ⁿ goes into the exponent's bits, exp(t) is a Taylor series with |t| ≤ 0.35.
+// exp(x) to an ulp or two, without branches, so that a loop over it becomes vectors; below −87
+// (−708 in double) it stays at that value. x is split into n log 2 + t: 2ⁿ goes into the exponent's
+// bits, exp(t) is a Taylor series with |t| ≤ 0.35.
 PQEQ_FORMULA float exponential(float x) {
 #if defined(__CUDA_ARCH__)
   return expf(x);
 #else
   x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
-  const float shifted = x * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f;  // 1.5·2²³: the last bits are those of n
+  const float shifted = x * 1.44269504f + 12582912.0f,
+              n = shifted - 12582912.0f;  // 1.5·2²³: the last bits are those of n
   const float t = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   unsigned bits;
   __builtin_memcpy(&bits, &shifted, sizeof bits);
@@ -57,7 +63,8 @@ PQEQ_FORMULA double exponential(double x) {
   return exp(x);
 #else
   x = x < -708.0 ? -708.0 : (x > 709.0 ? 709.0 : x);
-  const double shifted = x * 1.4426950408889634 + 6755399441055744.0, n = shifted - 6755399441055744.0;  // 1.5·2⁵²
+  const double shifted = x * 1.4426950408889634 + 6755399441055744.0,
+               n = shifted - 6755399441055744.0;  // 1.5·2⁵²
   const double t = (x - n * 0.693145751953125) - n * 1.42860682030941723212e-6;
   unsigned long long bits;
   __builtin_memcpy(&bits, &shifted, sizeof bits);
@@ -84,9 +91,11 @@ PQEQ_FORMULA double exponential(double x) {
 // inverse_width: 1/width, or for a step a number so large that x is 1 everywhere inside.
 template <typename T>
 PQEQ_FORMULA Radial<T> switched(T r, T cutoff, T inverse_width) {
-  const T inside = (cutoff - r) * inverse_width, least = inside > T(0) ? inside : T(0), x = least < T(1) ? least : T(1);
+  const T inside = (cutoff - r) * inverse_width, least = inside > T(0) ? inside : T(0),
+          x = least < T(1) ? least : T(1);
   const T square = x * x, rest = T(1) - x;
-  return {square * x * (T(10) + x * (T(6) * x - T(15))), T(-30) * inverse_width * square * rest * rest};
+  return {square * x * (T(10) + x * (T(6) * x - T(15))),
+          T(-30) * inverse_width * square * rest * rest};
 }
 
 // With 1 − count from the exponential itself: far away counts are 1e-7, near the bond 1 − 1e-7.
@@ -105,13 +114,15 @@ PQEQ_FORMULA Radial<T> rational_damped(T r, T inverse, PairConstants<T> of) {
   return {e6 + e8, -(T(6) * e6 * v6 * r6 + T(8) * e8 * v8 * r8) * inverse};
 }
 
-// power6, power8: (r/R6)^(alp−6) and (r/R8)^(alp−6), alp being that of the sixth order; the eighth has alp + 2
+// power6, power8: (r/R6)^(alp−6) and (r/R8)^(alp−6), alp being that of the sixth order; the eighth
+// has alp + 2
 template <typename T>
 PQEQ_FORMULA Radial<T> zero_damped(T r, T inverse, PairConstants<T> of, T power6, T power8, T alp) {
   const T x = r * of.first, x2 = x * x, y = r * of.second, y2 = y * y, y4 = y2 * y2;
   const T v6 = T(1) / (power6 * x2 * x2 * x2 + T(6)), v8 = T(1) / (power8 * y4 * y4 + T(6));
   const T e6 = of.six * power6 * v6, e8 = of.eight * power8 * v8;
-  return {e6 + e8, (e6 * (T(6) * alp * v6 - T(6)) + e8 * (T(6) * (alp + T(2)) * v8 - T(8))) * inverse};
+  return {e6 + e8,
+          (e6 * (T(6) * alp * v6 - T(6)) + e8 * (T(6) * (alp + T(2)) * v8 - T(8))) * inverse};
 }
 
 }  // namespace openmm_pqeq

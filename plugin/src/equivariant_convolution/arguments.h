@@ -1,4 +1,5 @@
-// From the arguments of the operators equivariant_convolution and equivariant_convolution_backward to a Convolution, checked.
+// From the arguments of the operators equivariant_convolution and equivariant_convolution_backward
+// to a Convolution, checked.
 #pragma once
 
 #include "equivariant_convolution/work.h"
@@ -22,15 +23,15 @@ struct Checked {
   Grid grid;
 };
 
-Checked check(
-    at::TensorList features, const Geometry& geometry, const Tensor& table, const Tensor& couplings, at::IntArrayRef paths,
-    at::IntArrayRef outputs, at::ArrayRef<double> grid);
+Checked check(at::TensorList features, const Geometry& geometry, const Tensor& table,
+              const Tensor& couplings, at::IntArrayRef paths, at::IntArrayRef outputs,
+              at::ArrayRef<double> grid);
 
 // Everything but the outputs; all tensors contiguous.
 template <typename T>
-Convolution<T> convolution(
-    const Checked& checked, at::TensorList features, const Geometry& geometry, const Tensor& table, const Tensor& couplings,
-    at::IntArrayRef outputs) {
+Convolution<T> convolution(const Checked& checked, at::TensorList features,
+                           const Geometry& geometry, const Tensor& table, const Tensor& couplings,
+                           at::IntArrayRef outputs) {
   Convolution<T> made{};
   made.paths = checked.paths.data();
   made.n_paths = static_cast<int>(checked.paths.size());
@@ -43,10 +44,13 @@ Convolution<T> convolution(
     made.features[k] = features[k].const_data_ptr<T>();
     made.widths_in[k] = static_cast<int>(features[k].size(2));
   }
-  for (size_t k = 0; 2 * k < outputs.size(); ++k) made.widths_out[k] = static_cast<int>(outputs[2 * k + 1]);
+  for (size_t k = 0; 2 * k < outputs.size(); ++k)
+    made.widths_out[k] = static_cast<int>(outputs[2 * k + 1]);
   made.distances = geometry.distances.const_data_ptr<T>();
   made.harmonics = geometry.harmonics.const_data_ptr<T>();
-  const auto index = [](const Tensor& tensor) { return reinterpret_cast<const Index*>(tensor.const_data_ptr<int64_t>()); };
+  const auto index = [](const Tensor& tensor) {
+    return reinterpret_cast<const Index*>(tensor.const_data_ptr<int64_t>());
+  };
   made.rows = index(geometry.rows);
   made.centers = index(geometry.centers);
   made.neighbors = index(geometry.neighbors);

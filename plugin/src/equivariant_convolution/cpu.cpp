@@ -1,4 +1,5 @@
-// equivariant_convolution on the CPU: threads over atoms, and the kernels for the instruction set that the processor has.
+// equivariant_convolution on the CPU: threads over atoms, and the kernels for the instruction set
+// that the processor has.
 #include "equivariant_convolution/cpu_kernel.h"
 #include "instruction_sets.h"
 
@@ -30,7 +31,8 @@ Kernels<T> kernels() {
 
 template <typename T, typename Kernel>
 void over_atoms(Kernel kernel, const Convolution<T>& work, const Checked& checked) {
-  at::parallel_for(0, checked.n_atoms, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
+  at::parallel_for(0, checked.n_atoms, kGrain,
+                   [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
 }
 
 struct Cpu {

@@ -1,5 +1,5 @@
-// A block of atoms with a few hundred pairs, and what its pairs have in common for all paths: their places in the table and their
-// matrices M.
+// A block of atoms with a few hundred pairs, and what its pairs have in common for all paths: their
+// places in the table and their matrices M.
 #pragma once
 
 #include "equivariant_convolution/work.h"
@@ -23,7 +23,8 @@ struct Block {
   Index* row;         // of the table
   T *t, *t_slope;     // place in the polynomial, and its derivative with respect to the distance
   T* matrices;        // (pairs, entries): M of all paths
-  Vector<T>* sums;    // (pairs, 1 + harmonics), backward: derivatives with respect to distance and harmonics, lane by lane
+  Vector<T>* sums;    // (pairs, 1 + harmonics), backward: derivatives with respect to distance and
+                      // harmonics, lane by lane
 };
 
 inline Index larger(Index a, Index b) { return a > b ? a : b; }
@@ -35,7 +36,8 @@ struct Memory {
   Index used = 0;
   ~Memory() { free(data); }
   void reserve(Index bytes) {
-    if (posix_memalign(reinterpret_cast<void**>(&data), 64, static_cast<size_t>(bytes)) != 0) abort();
+    if (posix_memalign(reinterpret_cast<void**>(&data), 64, static_cast<size_t>(bytes)) != 0)
+      abort();
   }
   template <typename U>
   U* take(Index n) {
@@ -46,10 +48,12 @@ struct Memory {
 };
 
 template <typename T>
-Block<T> allocate(Memory& memory, const Convolution<T>& of, Index n_atoms, Index n_pairs, bool sums) {
+Block<T> allocate(Memory& memory, const Convolution<T>& of, Index n_atoms, Index n_pairs,
+                  bool sums) {
   const Index n_sums = sums ? n_pairs * (1 + of.n_harmonics) : 0;
   memory.reserve(static_cast<Index>(sizeof(Index)) * (n_atoms + 1 + 3 * n_pairs) +
-                 static_cast<Index>(sizeof(T)) * n_pairs * (2 + of.n_entries) + kBytes * n_sums + 64 * 8);
+                 static_cast<Index>(sizeof(T)) * n_pairs * (2 + of.n_entries) + kBytes * n_sums +
+                 64 * 8);
   Block<T> block{};
   block.begin = memory.take<Index>(n_atoms + 1);
   block.edge = memory.take<Index>(n_pairs);
@@ -79,10 +83,12 @@ void add_pair(const Convolution<T>& of, Block<T>& block, Index q, Index edge, In
   block.t_slope[q] = static_cast<T>(scale * grid.softening * inverse * inverse);
   T* matrix = block.matrices + q * of.n_entries;
   const T* harmonics = of.harmonics + edge * of.n_harmonics;
-  for (int entry = 0; entry < of.n_entries; ++entry) matrix[entry] = harmonics[0] * of.couplings[entry];
+  for (int entry = 0; entry < of.n_entries; ++entry)
+    matrix[entry] = harmonics[0] * of.couplings[entry];
   for (int h = 1; h < of.n_harmonics; ++h) {
     const T* couplings = of.couplings + h * of.n_entries;
-    for (int entry = 0; entry < of.n_entries; ++entry) matrix[entry] += harmonics[h] * couplings[entry];
+    for (int entry = 0; entry < of.n_entries; ++entry)
+      matrix[entry] += harmonics[h] * couplings[entry];
   }
 }
 
@@ -106,7 +112,8 @@ void next_block(const Convolution<T>& of, Block<T>& block, Index first, Index en
 }
 
 template <typename T>
-Block<T> largest_block(Memory& memory, const Convolution<T>& of, Index begin, Index end, bool backward) {
+Block<T> largest_block(Memory& memory, const Convolution<T>& of, Index begin, Index end,
+                       bool backward) {
   const Index* rows = backward ? of.neighbor_rows : of.rows;
   Index most = kPairs;
   for (Index atom = begin; atom < end; ++atom) most = larger(most, rows[atom + 1] - rows[atom]);

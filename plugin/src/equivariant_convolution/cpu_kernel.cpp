@@ -1,11 +1,13 @@
 // The convolution for a range of atoms, in vectors of channels.
 //
-// Atoms are taken in blocks with a few hundred pairs. For these the place in the table and the matrices M are computed once, then the
-// work goes path by path: the part of the table that a path reads and the features of the block then stay in the cache. Sums over
-// neighbours live in registers (forward), as do sums over channels (backward).
+// Atoms are taken in blocks with a few hundred pairs. For these the place in the table and the
+// matrices M are computed once, then the work goes path by path: the part of the table that a path
+// reads and the features of the block then stay in the cache. Sums over neighbours live in
+// registers (forward), as do sums over channels (backward).
 //
-// CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes no library with inline functions:
-// the linker would keep one copy of them for all, perhaps that with instructions which the processor does not have.
+// CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes
+// no library with inline functions: the linker would keep one copy of them for all, perhaps that
+// with instructions which the processor does not have.
 #include "equivariant_convolution/cpu_kernel.h"
 
 #include "equivariant_convolution/cpu_block.h"
@@ -16,10 +18,13 @@ namespace {
 
 constexpr int kMaxRows = 17;  // 2l+1 up to l = 8
 
-// Coefficients of the weights of one chunk at one pair: those of the lowest power first, kLanes apart.
+// Coefficients of the weights of one chunk at one pair: those of the lowest power first, kLanes
+// apart.
 template <typename T>
-inline const T* coefficients(const Convolution<T>& of, const Block<T>& block, const Path& path, Index q, int chunk) {
-  const Index before = static_cast<Index>(path.table_chunk) * of.n_rows + block.row[q] * path.chunks + chunk;
+inline const T* coefficients(const Convolution<T>& of, const Block<T>& block, const Path& path,
+                             Index q, int chunk) {
+  const Index before =
+      static_cast<Index>(path.table_chunk) * of.n_rows + block.row[q] * path.chunks + chunk;
   return of.table + before * of.n_coefficients * kLanes;
 }
 
@@ -48,7 +53,8 @@ inline Vector<T> weight(const T* c, int n_coefficients, T t, Vector<T>& slope) {
   return value;
 }
 
-// ---- forward: sums over the neighbours of each centre. Rows 0: any number, from the path. Diagonal: l₂ = 0, where M is a number.
+// ---- forward: sums over the neighbours of each centre. Rows 0: any number, from the path.
+// Diagonal: l₂ = 0, where M is a number.
 
 template <typename T, int R1, int R3, bool Diagonal>
 void forward_path(const Convolution<T>& of, const Path& path, const Block<T>& block) {
@@ -63,7 +69,8 @@ void forward_path(const Convolution<T>& of, const Path& path, const Block<T>& bl
       for (int lane = 0; lane < kLanes; lane += kWidth<T>) {
         Vector<T> sum[R3 > 0 ? R3 : kMaxRows] = {};
         for (Index q = begin; q < end; ++q) {
-          const Vector<T> w = weight(coefficients(of, block, path, q, chunk) + lane, n_coefficients, block.t[q]);
+          const Vector<T> w =
+              weight(coefficients(of, block, path, q, chunk) + lane, n_coefficients, block.t[q]);
           const T* x = features + block.other[q] * rows_in * width_in + chunk * kLanes + lane;
           const T* matrix = block.matrices + q * of.n_entries + path.entry;
           if (Diagonal) {
@@ -75,7 +82,8 @@ void forward_path(const Convolution<T>& of, const Path& path, const Block<T>& bl
             }
           }
         }
-        for (int m3 = 0; m3 < rows_out; ++m3) store(output + m3 * width_out + chunk * kLanes + lane, sum[m3]);
+        for (int m3 = 0; m3 < rows_out; ++m3)
+          store(output + m3 * width_out + chunk * kLanes + lane, sum[m3]);
       }
     }
   }
@@ -95,8 +103,9 @@ void backward_path(const Convolution<T>& of, const Path& path, const Block<T>& b
     if (gradient != nullptr) gradient += atom * rows_in * width_in;
     for (Index q = block.begin[atom - block.first]; q < block.begin[atom - block.first + 1]; ++q) {
       const T* matrix = block.matrices + q * of.n_entries + path.entry;
-      const T* output = of.gradients[path.output] + block.other[q] * rows_out * width_out + path.output_chunk * kLanes;
-      Vector<T> radial = {};                                                          // Σ_c R' x t
+      const T* output = of.gradients[path.output] + block.other[q] * rows_out * width_out +
+                        path.output_chunk * kLanes;
+      Vector<T> radial = {};  // Σ_c R' x t
       Vector<T> entries[Diagonal ? 1 : (R1 > 0 ? R1 * R3 : kMaxRows * kMaxRows)] = {};  // Σ_c R x g
       for (int channel = 0; channel < path.chunks * kLanes; channel += kWidth<T>) {
         Vector<T> slope;

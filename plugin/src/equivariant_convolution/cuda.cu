@@ -1,11 +1,14 @@
-// equivariant_convolution on NVIDIA GPUs: a block of threads per atom, a half-warp per chunk of channels.
+// equivariant_convolution on NVIDIA GPUs: a block of threads per atom, a half-warp per chunk of
+// channels.
 //
-// Forward: the block's atom is the centre. Its pairs are taken a tile at a time: place in the table and matrices M of the tile go to
-// shared memory, then every half-warp takes (path, chunk) after (path, chunk) and sums over the tile in registers.
+// Forward: the block's atom is the centre. Its pairs are taken a tile at a time: place in the table
+// and matrices M of the tile go to shared memory, then every half-warp takes (path, chunk) after
+// (path, chunk) and sums over the tile in registers.
 //
-// Backward: the block's atom is the neighbour; by_neighbor lists its pairs, so that the gradient of its features is a sum in registers
-// as well. A half-warp takes (input, chunk) and all paths of that input. Derivatives with respect to distances and harmonics are summed
-// over the lanes, then over the half-warps in a fixed order. No atomics anywhere: results are the same in every run.
+// Backward: the block's atom is the neighbour; by_neighbor lists its pairs, so that the gradient of
+// its features is a sum in registers as well. A half-warp takes (input, chunk) and all paths of
+// that input. Derivatives with respect to distances and harmonics are summed over the lanes, then
+// over the half-warps in a fixed order. No atomics anywhere: results are the same in every run.
 #include "equivariant_convolution/on_device.h"
 
 #include <c10/cuda/CUDAException.h>
@@ -61,7 +64,8 @@ __device__ Tile<T> tile_in(char* memory, const Launch<T>& launch, bool backward)
 
 // The pairs from `first` on, all threads together. other < 0 where the pair is beyond the cutoff.
 template <typename T>
-__device__ void fill(const Convolution<T>& of, Tile<T>& tile, Index first, int n_pairs, bool backward) {
+__device__ void fill(const Convolution<T>& of, Tile<T>& tile, Index first, int n_pairs,
+                     bool backward) {
   const Grid& grid = of.grid;
   for (int q = threadIdx.x; q < n_pairs; q += blockDim.x) {
     const Index edge = backward ? of.by_neighbor[first + q] : first + q;
@@ -84,7 +88,8 @@ __device__ void fill(const Convolution<T>& of, Tile<T>& tile, Index first, int n
     const int q = k / of.n_entries, entry = k % of.n_entries;
     const T* harmonics = of.harmonics + tile.edge[q] * of.n_harmonics;
     T sum = 0;
-    for (int h = 0; h < of.n_harmonics; ++h) sum += harmonics[h] * of.couplings[h * of.n_entries + entry];
+    for (int h = 0; h < of.n_harmonics; ++h)
+      sum += harmonics[h] * of.couplings[h * of.n_entries + entry];
     tile.matrices[k] = sum;
   }
   __syncthreads();
@@ -92,7 +97,8 @@ __device__ void fill(const Convolution<T>& of, Tile<T>& tile, Index first, int n
 
 // Coefficients of the weight of this lane, lowest power first, kLanes apart.
 template <typename T>
-__device__ const T* coefficients(const Convolution<T>& of, const Path& path, Index row, int chunk, int lane) {
+__device__ const T* coefficients(const Convolution<T>& of, const Path& path, Index row, int chunk,
+                                 int lane) {
   const Index before = static_cast<Index>(path.table_chunk) * of.n_rows + row * path.chunks + chunk;
   return of.table + before * of.n_coefficients * kLanes + lane;
 }
@@ -118,17 +124,19 @@ __device__ T weight(const T* c, int n_coefficients, T t, T& slope) {
 // ---- forward. Rows 0: any number, from the path.
 
 template <typename T, int R1, int R3>
-__device__ void sum_neighbors(
-    const Convolution<T>& of, const Path& path, const Tile<T>& tile, int n_pairs, Index atom, int chunk, int lane, bool first) {
+__device__ void sum_neighbors(const Convolution<T>& of, const Path& path, const Tile<T>& tile,
+                              int n_pairs, Index atom, int chunk, int lane, bool first) {
   const int rows_in = R1 > 0 ? R1 : path.rows_in, rows_out = R3 > 0 ? R3 : path.rows_out;
   const int width_in = of.widths_in[path.input], width_out = of.widths_out[path.output];
   const T* features = of.features[path.input] + chunk * kLanes + lane;
-  T* output = of.outputs[path.output] + atom * rows_out * width_out + (path.output_chunk + chunk) * kLanes + lane;
+  T* output = of.outputs[path.output] + atom * rows_out * width_out +
+              (path.output_chunk + chunk) * kLanes + lane;
   T sum[R3 > 0 ? R3 : kMaxRows];
   for (int m3 = 0; m3 < rows_out; ++m3) sum[m3] = first ? T(0) : output[m3 * width_out];
   for (int q = 0; q < n_pairs; ++q) {
     if (tile.other[q] < 0) continue;
-    const T w = weight(coefficients(of, path, tile.row[q], chunk, lane), of.n_coefficients, tile.t[q]);
+    const T w =
+        weight(coefficients(of, path, tile.row[q], chunk, lane), of.n_coefficients, tile.t[q]);
     const T* x = features + tile.other[q] * rows_in * width_in;
     const T* matrix = tile.matrices + q * of.n_entries + path.entry;
     for (int m1 = 0; m1 < rows_in; ++m1) {
@@ -154,7 +162,8 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const Launch<T> launc
     for (int p = 0; p < launch.n_paths; ++p) {
       const Path& path = launch.paths[p];
       for (; item < path.chunks; item += kHalfWarps) {
-#define PQEQ_SUM(r1, r3) sum_neighbors<T, r1, r3>(of, path, tile, n_pairs, atom, item, lane, at == begin)
+#define PQEQ_SUM(r1, r3) \
+  sum_neighbors<T, r1, r3>(of, path, tile, n_pairs, atom, item, lane, at == begin)
         switch (path.rows_in * 16 + path.rows_out) {
           case 1 * 16 + 1: PQEQ_SUM(1, 1); break;
           case 1 * 16 + 3: PQEQ_SUM(1, 3); break;
@@ -182,21 +191,24 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const Launch<T> launc
 template <typename T>
 __device__ T over_lanes(T value) {
   const unsigned mask = 0xffffu << (threadIdx.x & 16u);
-  for (int offset = kLanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(mask, value, offset, kLanes);
+  for (int offset = kLanes / 2; offset > 0; offset /= 2)
+    value += __shfl_xor_sync(mask, value, offset, kLanes);
   return value;
 }
 
 template <typename T, int R1, int R3>
-__device__ void add_path(
-    const Convolution<T>& of, const Path& path, const Tile<T>& tile, int n_pairs, int chunk, int lane, const T* x, T* gradient) {
+__device__ void add_path(const Convolution<T>& of, const Path& path, const Tile<T>& tile,
+                         int n_pairs, int chunk, int lane, const T* x, T* gradient) {
   const int rows_in = R1 > 0 ? R1 : path.rows_in, rows_out = R3 > 0 ? R3 : path.rows_out;
   const int width_out = of.widths_out[path.output], n_sums = 1 + of.n_harmonics;
   const T* couplings = of.couplings + path.harmonic * of.n_entries + path.entry;
   for (int q = 0; q < n_pairs; ++q) {
     if (tile.other[q] < 0) continue;
     T slope;
-    const T w = weight(coefficients(of, path, tile.row[q], chunk, lane), of.n_coefficients, tile.t[q], slope);
-    const T* output = of.gradients[path.output] + tile.other[q] * rows_out * width_out + (path.output_chunk + chunk) * kLanes + lane;
+    const T w = weight(coefficients(of, path, tile.row[q], chunk, lane), of.n_coefficients,
+                       tile.t[q], slope);
+    const T* output = of.gradients[path.output] + tile.other[q] * rows_out * width_out +
+                      (path.output_chunk + chunk) * kLanes + lane;
     T g[R3 > 0 ? R3 : kMaxRows];
     for (int m3 = 0; m3 < rows_out; ++m3) g[m3] = output[m3 * width_out];
     const T* matrix = tile.matrices + q * of.n_entries + path.entry;
@@ -214,7 +226,8 @@ __device__ void add_path(
       T sum = 0;
       for (int m1 = 0; m1 < rows_in; ++m1) {
         T inner = 0;
-        for (int m3 = 0; m3 < rows_out; ++m3) inner += couplings[h * of.n_entries + m1 * rows_out + m3] * g[m3];
+        for (int m3 = 0; m3 < rows_out; ++m3)
+          inner += couplings[h * of.n_entries + m1 * rows_out + m3] * g[m3];
         sum += inner * x[m1];
       }
       sum = over_lanes(sum * w);
@@ -225,8 +238,8 @@ __device__ void add_path(
 
 // All paths of an input, for one chunk of its channels; n_paths of them from `path` on.
 template <typename T, int R1>
-__device__ void add_input(
-    const Launch<T>& launch, int first, int last, const Tile<T>& tile, int n_pairs, Index atom, int chunk, int lane) {
+__device__ void add_input(const Launch<T>& launch, int first, int last, const Tile<T>& tile,
+                          int n_pairs, Index atom, int chunk, int lane) {
   const Convolution<T>& of = launch.of;
   const int input = launch.paths[first].input, width = of.widths_in[input];
   const int rows = R1 > 0 ? R1 : launch.paths[first].rows_in;
@@ -259,7 +272,8 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(const Launch<T> laun
   const int lane = threadIdx.x % kLanes, n_sums = 1 + of.n_harmonics;
   for (Index at = of.neighbor_rows[atom]; at < end; at += launch.tile) {
     const int n_pairs = static_cast<int>(end - at < launch.tile ? end - at : launch.tile);
-    for (int k = threadIdx.x; k < n_pairs * kHalfWarps * n_sums; k += blockDim.x) tile.sums[k] = T(0);
+    for (int k = threadIdx.x; k < n_pairs * kHalfWarps * n_sums; k += blockDim.x)
+      tile.sums[k] = T(0);
     fill(of, tile, at, n_pairs, true);
     int item = threadIdx.x / kLanes;  // (input, chunk), counted through
     for (int first = 0, last = 0; first < launch.n_paths; first = last) {
@@ -280,7 +294,8 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(const Launch<T> laun
       const int q = k / n_sums, which = k % n_sums;
       if (tile.other[q] < 0) continue;
       T sum = 0;
-      for (int half_warp = 0; half_warp < kHalfWarps; ++half_warp) sum += tile.sums[(q * kHalfWarps + half_warp) * n_sums + which];
+      for (int half_warp = 0; half_warp < kHalfWarps; ++half_warp)
+        sum += tile.sums[(q * kHalfWarps + half_warp) * n_sums + which];
       const Index edge = tile.edge[q];
       if (which == 0) {
         of.distance_gradients[edge] += sum * tile.t_slope[q];
@@ -299,10 +314,12 @@ template <typename T, typename Kernel>
 void launch_all(Kernel kernel, const Convolution<T>& of, const Checked& checked, bool backward) {
   if (checked.n_atoms == 0) return;
   const size_t bytes = bytes_per_pair(of, backward);
-  TORCH_CHECK(bytes <= kShared, "equivariant_convolution: expected couplings of a pair that fit into ", kShared, " bytes, got ", bytes,
-              "; use fewer or smaller irreps");
+  TORCH_CHECK(bytes <= kShared,
+              "equivariant_convolution: expected couplings of a pair that fit into ", kShared,
+              " bytes, got ", bytes, "; use fewer or smaller irreps");
   std::vector<Path> paths = checked.paths;
-  std::stable_sort(paths.begin(), paths.end(), [](const Path& a, const Path& b) { return a.input < b.input; });
+  std::stable_sort(paths.begin(), paths.end(),
+                   [](const Path& a, const Path& b) { return a.input < b.input; });
   Launch<T> launch{};
   launch.of = of;
   launch.of.paths = nullptr;
@@ -310,7 +327,8 @@ void launch_all(Kernel kernel, const Convolution<T>& of, const Checked& checked,
   for (size_t begin = 0; begin < paths.size(); begin += kMaxPaths) {
     launch.n_paths = static_cast<int>(std::min<size_t>(paths.size() - begin, kMaxPaths));
     std::copy_n(paths.begin() + begin, launch.n_paths, launch.paths);
-    kernel<<<static_cast<unsigned>(checked.n_atoms), kThreads, launch.tile * bytes, c10::cuda::getCurrentCUDAStream()>>>(launch);
+    kernel<<<static_cast<unsigned>(checked.n_atoms), kThreads, launch.tile * bytes,
+             c10::cuda::getCurrentCUDAStream()>>>(launch);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   }
 }

@@ -8,7 +8,8 @@ std::vector<Tensor> contiguous(at::TensorList tensors) {
   return made;
 }
 
-Contiguous::Contiguous(at::TensorList features, const Geometry& geometry, const Tensor& table, const Tensor& couplings)
+Contiguous::Contiguous(at::TensorList features, const Geometry& geometry, const Tensor& table,
+                       const Tensor& couplings)
     : features(contiguous(features)),
       distances(geometry.distances.contiguous()),
       harmonics(geometry.harmonics.contiguous()),

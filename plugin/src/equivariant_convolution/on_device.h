@@ -1,7 +1,9 @@
-// The operators equivariant_convolution and equivariant_convolution_backward on a device with kernels of its own.
+// The operators equivariant_convolution and equivariant_convolution_backward on a device with
+// kernels of its own.
 //
-// `Device` is made of the torch device that the tensors are on; its `forward` and `backward` take a Convolution, inputs and outputs
-// in place, and the checked arguments, and run the kernels over all atoms.
+// `Device` is made of the torch device that the tensors are on; its `forward` and `backward` take a
+// Convolution, inputs and outputs in place, and the checked arguments, and run the kernels over all
+// atoms.
 #pragma once
 
 #include "equivariant_convolution/arguments.h"
@@ -15,13 +17,16 @@ namespace openmm_pqeq {
 // The tensors among the arguments, as kernels read them.
 struct Contiguous {
   std::vector<Tensor> features;
-  Tensor distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor, table, couplings;
+  Tensor distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor, table,
+      couplings;
 
-  Contiguous(at::TensorList features, const Geometry& geometry, const Tensor& table, const Tensor& couplings);
+  Contiguous(at::TensorList features, const Geometry& geometry, const Tensor& table,
+             const Tensor& couplings);
 
   template <typename T>
   Convolution<T> convolution(const Checked& checked, at::IntArrayRef outputs) const {
-    const Geometry geometry{distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor};
+    const Geometry geometry{distances, harmonics,     rows,       centers,
+                            neighbors, neighbor_rows, by_neighbor};
     return openmm_pqeq::convolution<T>(checked, features, geometry, table, couplings, outputs);
   }
 };
@@ -29,12 +34,15 @@ struct Contiguous {
 std::vector<Tensor> contiguous(at::TensorList tensors);
 
 template <typename Device>
-std::vector<Tensor> forward_on(
-    at::TensorList features, const Tensor& distances, const Tensor& harmonics, const Tensor& rows, const Tensor& centers,
-    const Tensor& neighbors, const Tensor& neighbor_rows, const Tensor& by_neighbor, const Tensor& table, const Tensor& couplings,
-    at::IntArrayRef paths, at::IntArrayRef outputs, at::ArrayRef<double> grid) {
+std::vector<Tensor> forward_on(at::TensorList features, const Tensor& distances,
+                               const Tensor& harmonics, const Tensor& rows, const Tensor& centers,
+                               const Tensor& neighbors, const Tensor& neighbor_rows,
+                               const Tensor& by_neighbor, const Tensor& table,
+                               const Tensor& couplings, at::IntArrayRef paths,
+                               at::IntArrayRef outputs, at::ArrayRef<double> grid) {
   const Device device(table.device());
-  const Geometry geometry{distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor};
+  const Geometry geometry{distances, harmonics,     rows,       centers,
+                          neighbors, neighbor_rows, by_neighbor};
   const Checked checked = check(features, geometry, table, couplings, paths, outputs, grid);
   const Contiguous given(features, geometry, table, couplings);
   std::vector<Tensor> messages;
@@ -51,11 +59,14 @@ std::vector<Tensor> forward_on(
 
 template <typename Device>
 std::tuple<std::vector<Tensor>, Tensor, Tensor> backward_on(
-    at::TensorList gradients, at::TensorList features, const Tensor& distances, const Tensor& harmonics, const Tensor& rows,
-    const Tensor& centers, const Tensor& neighbors, const Tensor& neighbor_rows, const Tensor& by_neighbor, const Tensor& table,
-    const Tensor& couplings, at::IntArrayRef paths, at::IntArrayRef outputs, at::ArrayRef<double> grid, bool with_features) {
+    at::TensorList gradients, at::TensorList features, const Tensor& distances,
+    const Tensor& harmonics, const Tensor& rows, const Tensor& centers, const Tensor& neighbors,
+    const Tensor& neighbor_rows, const Tensor& by_neighbor, const Tensor& table,
+    const Tensor& couplings, at::IntArrayRef paths, at::IntArrayRef outputs,
+    at::ArrayRef<double> grid, bool with_features) {
   const Device device(table.device());
-  const Geometry geometry{distances, harmonics, rows, centers, neighbors, neighbor_rows, by_neighbor};
+  const Geometry geometry{distances, harmonics,     rows,       centers,
+                          neighbors, neighbor_rows, by_neighbor};
   const Checked checked = check(features, geometry, table, couplings, paths, outputs, grid);
   const Contiguous given(features, geometry, table, couplings);
   const std::vector<Tensor> given_gradients = contiguous(gradients);
@@ -64,11 +75,14 @@ std::tuple<std::vector<Tensor>, Tensor, Tensor> backward_on(
   for (const Tensor& feature : given.features) {
     if (with_features) feature_gradients.push_back(at::zeros_like(feature));
   }
-  const Tensor distance_gradients = at::zeros_like(given.distances), harmonic_gradients = at::zeros_like(given.harmonics);
+  const Tensor distance_gradients = at::zeros_like(given.distances),
+               harmonic_gradients = at::zeros_like(given.harmonics);
   AT_DISPATCH_FLOATING_TYPES(table.scalar_type(), "equivariant_convolution_backward", [&] {
     auto work = given.convolution<scalar_t>(checked, outputs);
-    for (size_t k = 0; k < given_gradients.size(); ++k) work.gradients[k] = given_gradients[k].const_data_ptr<scalar_t>();
-    for (size_t k = 0; k < feature_gradients.size(); ++k) work.feature_gradients[k] = feature_gradients[k].data_ptr<scalar_t>();
+    for (size_t k = 0; k < given_gradients.size(); ++k)
+      work.gradients[k] = given_gradients[k].const_data_ptr<scalar_t>();
+    for (size_t k = 0; k < feature_gradients.size(); ++k)
+      work.feature_gradients[k] = feature_gradients[k].data_ptr<scalar_t>();
     work.distance_gradients = distance_gradients.data_ptr<scalar_t>();
     work.harmonic_gradients = harmonic_gradients.data_ptr<scalar_t>();
     device.backward(work, checked);

@@ -1,12 +1,16 @@
 // The equivariant convolution as plain numbers, shared by its kernels.
 //
-//   m_i,p[m3, c] = Σ_j R_p,c(r_ij) Σ_m1 M_p,ij[m1, m3] x_j[m1, c],      M_p,ij[m1, m3] = Σ_m2 C_p[m1 m2 m3] Y_ij[m2]
+//   m_i,p[m3, c]   = Σ_j R_p,c(r_ij) Σ_m1 M_p,ij[m1, m3] x_j[m1, c]
+//   M_p,ij[m1, m3] = Σ_m2 C_p[m1 m2 m3] Y_ij[m2]
 //
 // and, for a gradient g of m, with t_p,ij[m1, c] = Σ_m3 M_p,ij[m1, m3] g_i,p[m3, c]:
 //
-//   ∂/∂x_j[m1, c] = Σ_i,p R t        ∂/∂r_ij = Σ_p,c R' Σ_m1 x t        ∂/∂Y_ij[m2] = Σ_p,m1,m3 C Σ_c R x g
+//   ∂/∂x_j[m1, c] = Σ_i,p R t
+//   ∂/∂r_ij       = Σ_p,c R' Σ_m1 x t
+//   ∂/∂Y_ij[m2]   = Σ_p,m1,m3 C Σ_c R x g
 //
-// Includes nothing: kernel files that see this header are compiled for instruction sets which others must not run.
+// Includes nothing: kernel files that see this header are compiled for instruction sets which
+// others must not run.
 #pragma once
 
 namespace openmm_pqeq {
@@ -40,7 +44,8 @@ struct Convolution {
   int n_paths, n_entries, n_harmonics, n_coefficients;
   Grid grid;
   Index n_rows;  // of the table
-  // features[k] (n_atoms, rows, widths_in[k]); outputs[k] or their gradients (n_atoms, rows, widths_out[k])
+  // features[k] (n_atoms, rows, widths_in[k]); outputs[k] or their gradients (n_atoms, rows,
+  // widths_out[k])
   const T* features[kMaxBlocks];
   T* feature_gradients[kMaxBlocks];
   T* outputs[kMaxBlocks];

@@ -1,12 +1,14 @@
-// mesh_put, mesh_read and mesh_read_bend on the CPU: threads over planes of the mesh where it is written, over points where it is read.
+// mesh_put, mesh_read and mesh_read_bend on the CPU: threads over planes of the mesh where it is
+// written, over points where it is read.
 //
-// Points are sorted by the plane that they lie in, so that every plane has its few points at hand. Nothing is added by two threads, and
-// sums are always in the same order: results do not depend on the number of threads.
+// Points are sorted by the plane that they lie in, so that every plane has its few points at hand.
+// Nothing is added by two threads, and sums are always in the same order: results do not depend on
+// the number of threads.
 #include "instruction_sets.h"
 #include "splines/cpu_kernel.h"
 
-#include "splines/on_device.h"
 #include "splines/formulae.h"
+#include "splines/on_device.h"
 
 #include <ATen/Parallel.h>
 #include <torch/library.h>
@@ -30,15 +32,18 @@ struct MeshKernels {
 template <typename T>
 MeshKernels<T> mesh_kernels() {
 #if defined(PQEQ_X86_LEVELS)
-  if (has_x86_64_v4()) return {x86_64_v4::weigh<T>, x86_64_v4::put<T>, x86_64_v4::read<T>, x86_64_v4::read_bend<T>};
-  if (has_x86_64_v3()) return {x86_64_v3::weigh<T>, x86_64_v3::put<T>, x86_64_v3::read<T>, x86_64_v3::read_bend<T>};
+  if (has_x86_64_v4())
+    return {x86_64_v4::weigh<T>, x86_64_v4::put<T>, x86_64_v4::read<T>, x86_64_v4::read_bend<T>};
+  if (has_x86_64_v3())
+    return {x86_64_v3::weigh<T>, x86_64_v3::put<T>, x86_64_v3::read<T>, x86_64_v3::read_bend<T>};
 #endif
   return {any_cpu::weigh<T>, any_cpu::put<T>, any_cpu::read<T>, any_cpu::read_bend<T>};
 }
 
 // Sorts by counting; points keep their order within a plane.
 template <typename T>
-void sort_by_plane(const T* u, const int64_t* channel, int64_t n, int64_t n_x, int64_t n_planes, int64_t* sorted, int64_t* buckets) {
+void sort_by_plane(const T* u, const int64_t* channel, int64_t n, int64_t n_x, int64_t n_planes,
+                   int64_t* sorted, int64_t* buckets) {
   std::vector<int64_t> plane(n), next(n_planes + 1, 0);
   for (int64_t i = 0; i < n; ++i) {
     plane[i] = channel[i] * n_x + wrapped(floored(u[3 * i]), n_x);
@@ -53,10 +58,11 @@ struct CpuMesh {
   explicit CpuMesh(at::Device) {}
 
   ByPlane by_plane(const Tensor& u, const Tensor& channel, int64_t n_x, int64_t n_planes) const {
-    const ByPlane made{at::empty({u.size(0)}, channel.options()), at::empty({n_planes + 1}, channel.options())};
+    const ByPlane made{at::empty({u.size(0)}, channel.options()),
+                       at::empty({n_planes + 1}, channel.options())};
     AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "mesh_put", [&] {
-      sort_by_plane(u.const_data_ptr<scalar_t>(), channel.const_data_ptr<int64_t>(), u.size(0), n_x, n_planes,
-                    made.points.data_ptr<int64_t>(), made.buckets.data_ptr<int64_t>());
+      sort_by_plane(u.const_data_ptr<scalar_t>(), channel.const_data_ptr<int64_t>(), u.size(0), n_x,
+                    n_planes, made.points.data_ptr<int64_t>(), made.buckets.data_ptr<int64_t>());
     });
     return made;
   }
@@ -64,8 +70,10 @@ struct CpuMesh {
   template <typename T>
   void put(const Put<T>& work, int64_t n, int64_t n_planes) const {
     const auto kernels = mesh_kernels<T>();
-    at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernels.weigh(work, begin, end); });
-    at::parallel_for(0, n_planes, 1, [&](int64_t begin, int64_t end) { kernels.put(work, begin, end); });
+    at::parallel_for(0, n, kGrain,
+                     [&](int64_t begin, int64_t end) { kernels.weigh(work, begin, end); });
+    at::parallel_for(0, n_planes, 1,
+                     [&](int64_t begin, int64_t end) { kernels.put(work, begin, end); });
   }
 
   template <typename T>

@@ -1,10 +1,11 @@
 // Spreading on a mesh and reading from it, with vectors along z: a row of nodes is a vector or two.
 //
-// A point's row along z is in one piece but for points at the edge, whose nodes are looked up one by one. Orders that PQEq uses are
-// compiled for themselves (P), all others together (P = 0).
+// A point's row along z is in one piece but for points at the edge, whose nodes are looked up one
+// by one. Orders that PQEq uses are compiled for themselves (P), all others together (P = 0).
 //
-// CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes no library with inline functions:
-// the linker would keep one copy of them for all, perhaps that with instructions which the processor does not have.
+// CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes
+// no library with inline functions: the linker would keep one copy of them for all, perhaps that
+// with instructions which the processor does not have.
 #include "splines/cpu_kernel.h"
 
 #include "splines/formulae.h"
@@ -68,8 +69,10 @@ inline void add(const Put<T>& work, int64_t i, int k, T* __restrict plane) {
   const Nodes nodes(lattice, p, work.corners[2 * i], work.corners[2 * i + 1]);
   for (int a = 0; a < p; ++a) {
     T on_row[P > 0 ? P : kMaxOrder];
-    const T along = even * y[a] + (MOVED ? odd * slopes[p + a] : T(0)), across = MOVED ? up * y[a] : T(0);
-    for (int b = 0; b < p; ++b) on_row[b] = along * z[b] + (MOVED ? across * slopes[2 * p + b] : T(0));
+    const T along = even * y[a] + (MOVED ? odd * slopes[p + a] : T(0)),
+            across = MOVED ? up * y[a] : T(0);
+    for (int b = 0; b < p; ++b)
+      on_row[b] = along * z[b] + (MOVED ? across * slopes[2 * p + b] : T(0));
     T* __restrict row = plane + nodes.rows[a];
     if (nodes.together) {
       row += nodes.along[0];
@@ -112,7 +115,9 @@ struct Reader {
   const T* field;
 
   explicit Reader(const Lattice& lattice)
-      : p(P > 0 ? P : lattice.order), n_x(lattice.size[0]), area(lattice.size[1] * lattice.size[2]) {}
+      : p(P > 0 ? P : lattice.order),
+        n_x(lattice.size[0]),
+        area(lattice.size[1] * lattice.size[2]) {}
 
   // sums[d] over rows of the plane k, with the d-th derivative along y
   inline void plane(const Nodes& nodes, int k, T (*__restrict sums)[kSize]) const {
@@ -143,7 +148,8 @@ struct Reader {
     int64_t corner[3];
     for (int axis = 0; axis < 3; ++axis) {
       T* const second = DERIVATIVES > 1 ? bend[axis] : nullptr;
-      const int64_t node = splines<T, P>(work.u[3 * i + axis], p, weight[axis], slope[axis], second);
+      const int64_t node =
+          splines<T, P>(work.u[3 * i + axis], p, weight[axis], slope[axis], second);
       corner[axis] = wrapped(node, work.lattice.size[axis]);
     }
     x = corner[0];
@@ -189,8 +195,8 @@ void read_bends(const Read<T>& work, int64_t begin, int64_t end) {
   const int p = reader.p;
   for (int64_t i = begin; i < end; ++i) {
     const Nodes nodes = reader.place(work, i);
-    T sums[3][Of::kSize], value[Of::kSize] = {}, x[Of::kSize] = {}, y[Of::kSize] = {}, xx[Of::kSize] = {}, xy[Of::kSize] = {},
-                          yy[Of::kSize] = {};
+    T sums[3][Of::kSize], value[Of::kSize] = {}, x[Of::kSize] = {}, y[Of::kSize] = {},
+                          xx[Of::kSize] = {}, xy[Of::kSize] = {}, yy[Of::kSize] = {};
     for (int k = 0; k < p; ++k) {
       reader.plane(nodes, k, sums);
       const T w = reader.weight[0][k], d = reader.slope[0][k], c = reader.bend[0][k];
@@ -216,17 +222,17 @@ void read_bends(const Read<T>& work, int64_t begin, int64_t end) {
 
 }  // namespace
 
-#define PQEQ_BY_ORDER(name, function, Work)                                \
-  template <typename T>                                                    \
-  void name(const Work<T>& work, int64_t begin, int64_t end) {             \
-    switch (work.lattice.order) {                                          \
-      case 8: return function<T, 8>(work, begin, end);                     \
-      case 10: return function<T, 10>(work, begin, end);                   \
-      case 12: return function<T, 12>(work, begin, end);                   \
-      default: return function<T, 0>(work, begin, end);                    \
-    }                                                                      \
-  }                                                                        \
-  template void name<float>(const Work<float>&, int64_t, int64_t);         \
+#define PQEQ_BY_ORDER(name, function, Work)                        \
+  template <typename T>                                            \
+  void name(const Work<T>& work, int64_t begin, int64_t end) {     \
+    switch (work.lattice.order) {                                  \
+      case 8: return function<T, 8>(work, begin, end);             \
+      case 10: return function<T, 10>(work, begin, end);           \
+      case 12: return function<T, 12>(work, begin, end);           \
+      default: return function<T, 0>(work, begin, end);            \
+    }                                                              \
+  }                                                                \
+  template void name<float>(const Work<float>&, int64_t, int64_t); \
   template void name<double>(const Work<double>&, int64_t, int64_t);
 
 PQEQ_BY_ORDER(weigh, weigh_points, Put)

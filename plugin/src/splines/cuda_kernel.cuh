@@ -1,11 +1,13 @@
 // Spreading on a mesh and reading from it on NVIDIA GPUs.
 //
-// Where the mesh is written, a block of threads has one plane of it, and every thread the nodes of that plane which lie on a square
-// lattice of TILE × TILE: of the p × p nodes that a point reaches there, with p ≤ TILE, each thread has one or none (or more, where the
-// point reaches around the mesh). All threads go through the points above the plane in the same order. Nothing is added by two threads,
-// so that there are no atomics and no barriers, and results are the same in every run.
+// Where the mesh is written, a block of threads has one plane of it, and every thread the nodes of
+// that plane which lie on a square lattice of TILE × TILE: of the p × p nodes that a point reaches
+// there, with p ≤ TILE, each thread has one or none (or more, where the point reaches around the
+// mesh). All threads go through the points above the plane in the same order. Nothing is added by
+// two threads, so that there are no atomics and no barriers, and results are the same in every run.
 //
-// Where the mesh is read, a warp has one point: lanes along z, which are neighbours in memory, and the rest of them along y.
+// Where the mesh is read, a warp has one point: lanes along z, which are neighbours in memory, and
+// the rest of them along y.
 #pragma once
 
 #include "splines/formulae.h"
@@ -16,7 +18,8 @@ namespace openmm_pqeq {
 constexpr int kMeshThreads = 128, kWarp = 32;
 constexpr int kReaders = kMeshThreads / kWarp;  // points of a block that reads
 
-// The splines of the i-th point, in the order of planes, along one direction: a thread for each point and direction.
+// The splines of the i-th point, in the order of planes, along one direction: a thread for each
+// point and direction.
 template <typename T, int P>
 __global__ void __launch_bounds__(kMeshThreads) weigh_kernel(const Put<T> work, int64_t n) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * kMeshThreads + threadIdx.x;
@@ -34,7 +37,8 @@ __global__ void __launch_bounds__(kMeshThreads) weigh_kernel(const Put<T> work, 
   if (axis > 0) work.corners[2 * i + axis - 1] = wrapped(node, work.lattice.size[axis]);
 }
 
-// Which of a point's nodes along one direction, counted from the lowest, belong to the thread whose coordinates are `mine` modulo TILE.
+// Which of a point's nodes along one direction, counted from the lowest, belong to the thread whose
+// coordinates are `mine` modulo TILE.
 template <int TILE>
 struct Owned {
   int corner, size, p, mine;
@@ -49,13 +53,16 @@ struct Owned {
   __device__ int node(int k) const { return (corner + k) % size; }
 
  private:
-  __device__ int around(int times) const { return mine < size ? (times + 1) * size - corner + mine : p; }
+  __device__ int around(int times) const {
+    return mine < size ? (times + 1) * size - corner + mine : p;
+  }
 };
 
 template <typename T, int TILE, bool MOVED>
 __global__ void __launch_bounds__(TILE* TILE) put_kernel(const Put<T> work) {
   const Lattice& lattice = work.lattice;
-  const int p = lattice.order, n_y = static_cast<int>(lattice.size[1]), n_z = static_cast<int>(lattice.size[2]);
+  const int p = lattice.order, n_y = static_cast<int>(lattice.size[1]),
+            n_z = static_cast<int>(lattice.size[2]);
   const int64_t n_x = lattice.size[0], plane = blockIdx.x, first = plane / n_x * n_x;
   const int mine_y = threadIdx.x / TILE, mine_z = threadIdx.x % TILE;
   T* const nodes = work.mesh + plane * n_y * n_z;
@@ -75,7 +82,8 @@ __global__ void __launch_bounds__(TILE* TILE) put_kernel(const Put<T> work) {
       const Owned<TILE> rows{static_cast<int>(work.corners[2 * i]), n_y, p, mine_y};
       const Owned<TILE> columns{static_cast<int>(work.corners[2 * i + 1]), n_z, p, mine_z};
       for (int a = rows.first(); a < p; a = rows.next(a)) {
-        const T along = even * y[a] + (MOVED ? odd * slopes[p + a] : T(0)), across = MOVED ? up * y[a] : T(0);
+        const T along = even * y[a] + (MOVED ? odd * slopes[p + a] : T(0)),
+                across = MOVED ? up * y[a] : T(0);
         T* const row = nodes + static_cast<int64_t>(rows.node(a)) * n_z;
         for (int b = columns.first(); b < p; b = columns.next(b)) {
           row[columns.node(b)] += along * z[b] + (MOVED ? across * slopes[2 * p + b] : T(0));
@@ -88,11 +96,13 @@ __global__ void __launch_bounds__(TILE* TILE) put_kernel(const Put<T> work) {
 // Sum over the lanes of a warp, in all of them.
 template <typename T>
 __device__ T over_warp(T value) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, offset);
   return value;
 }
 
-// What a warp knows of its point: the splines along each direction with their derivatives, and the lowest node.
+// What a warp knows of its point: the splines along each direction with their derivatives, and the
+// lowest node.
 template <typename T>
 struct Place {
   T weight[3][kMaxOrder], slope[3][kMaxOrder], bend[3][kMaxOrder];
@@ -109,11 +119,13 @@ __global__ void __launch_bounds__(kMeshThreads) read_kernel(const Read<T> work, 
   const Lattice& lattice = work.lattice;
   const int p = P > 0 ? P : lattice.order;
   if (lane < 3) {
-    const int64_t node = splines<T, P>(work.u[3 * i + lane], p, at.weight[lane], at.slope[lane], BEND ? at.bend[lane] : nullptr);
+    const int64_t node = splines<T, P>(work.u[3 * i + lane], p, at.weight[lane], at.slope[lane],
+                                       BEND ? at.bend[lane] : nullptr);
     at.corner[lane] = static_cast<int>(wrapped(node, lattice.size[lane]));
   }
   __syncwarp();
-  const int n_x = static_cast<int>(lattice.size[0]), n_y = static_cast<int>(lattice.size[1]), n_z = static_cast<int>(lattice.size[2]);
+  const int n_x = static_cast<int>(lattice.size[0]), n_y = static_cast<int>(lattice.size[1]),
+            n_z = static_cast<int>(lattice.size[2]);
   const int columns = p <= 8 ? 8 : 16, b = lane % columns;
   const T* const field = work.field + work.channel[i] * n_x * n_y * n_z + (at.corner[2] + b) % n_z;
   // derivatives along x and y, summed over the rows of this lane
@@ -140,7 +152,8 @@ __global__ void __launch_bounds__(kMeshThreads) read_kernel(const Read<T> work, 
   const T w = b < p ? at.weight[2][b] : T(0), d = b < p ? at.slope[2][b] : T(0);
   if (BEND) {
     const T c = b < p ? at.bend[2][b] : T(0);
-    const T of[6] = {over_warp(xx * w), over_warp(xy * w), over_warp(x * d), over_warp(yy * w), over_warp(y * d), over_warp(value * c)};
+    const T of[6] = {over_warp(xx * w), over_warp(xy * w), over_warp(x * d),
+                     over_warp(yy * w), over_warp(y * d),  over_warp(value * c)};
     if (lane == 0) {
       T* const bend = work.bends + 9 * i;
       bend[0] = of[0];
@@ -151,7 +164,8 @@ __global__ void __launch_bounds__(kMeshThreads) read_kernel(const Read<T> work, 
       bend[8] = of[5];
     }
   } else {
-    const T of[4] = {over_warp(value * w), over_warp(x * w), over_warp(y * w), over_warp(value * d)};
+    const T of[4] = {over_warp(value * w), over_warp(x * w), over_warp(y * w),
+                     over_warp(value * d)};
     if (lane == 0) work.values[i] = of[0];
     if (lane < 3) work.slopes[3 * i + lane] = of[1 + lane];
   }

@@ -5,21 +5,23 @@
 
 namespace openmm_pqeq {
 
-// Meshes laid one behind the other, (channels, size[0], size[1], size[2]), and splines of an order on them.
+// Meshes laid one behind the other, (channels, size[0], size[1], size[2]), and splines of an order
+// on them.
 struct Lattice {
   int64_t size[3];
   int order;
 };
 
-// Points in the order of the planes that they lie in: those of a bucket lie above one plane of one channel.
+// Points in the order of the planes that they lie in: those of a bucket lie above one plane of one
+// channel.
 template <typename T>
 struct Put {
   Lattice lattice;
   const T *u, *values, *moved;  // (n, 3), (n,), and (n, 3) or nothing
   const int64_t* sorted;        // (n,) which point
   const int64_t* buckets;       // (channels · size[0] + 1,) where each begins
-  T* weights;                   // (n, 3 or 6, order), splines along x, y, z and their slopes, by rising node
-  int64_t* corners;             // (n, 2), lowest node along y and z
+  T* weights;        // (n, 3 or 6, order), splines along x, y, z and their slopes, by rising node
+  int64_t* corners;  // (n, 2), lowest node along y and z
   T* mesh;
 };
 

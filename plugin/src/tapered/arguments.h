@@ -20,13 +20,16 @@ struct TaperedState {
 };
 
 // ValueError for shapes, dtypes and indices that do not fit.
-void check_kept_pairs(const Tensor& positions, const Tensor& cell, const Tensor& centers, const Tensor& neighbors, const Tensor& shifts);
+void check_kept_pairs(const Tensor& positions, const Tensor& cell, const Tensor& centers,
+                      const Tensor& neighbors, const Tensor& shifts);
 void check_pairs(const TaperedPairs& pairs, int64_t n_atoms);
 void check_kinds(const Tensor& kind, const Tensor& gamma);
 void check_shells(const Tensor& shells, int64_t n_atoms);
-void check_sum(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells, const TaperedState& state);
+void check_sum(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells,
+               const TaperedState& state);
 void check_change(const TaperedState& state, const Tensor& dq, const Tensor& ds);
 void check_shifts(const TaperedPairs& pairs, const Tensor& shifts);
-void check_matrix(const Tensor& centers, const Tensor& neighbors, const Tensor& values, const Tensor& x);
+void check_matrix(const Tensor& centers, const Tensor& neighbors, const Tensor& values,
+                  const Tensor& x);
 
 }  // namespace openmm_pqeq

@@ -1,7 +1,8 @@
-// The tapered pair sum on the CPU: erf and exp by torch's vectorized kernels, loops over pairs in cpu_kernel.cpp.
+// The tapered pair sum on the CPU: erf and exp by torch's vectorized kernels, loops over pairs in
+// cpu_kernel.cpp.
 //
-// Every thread has sums of its own, which are added up in the order of the threads: results depend on the number of threads to
-// rounding, and on nothing else.
+// Every thread has sums of its own, which are added up in the order of the threads: results depend
+// on the number of threads to rounding, and on nothing else.
 #include "instruction_sets.h"
 #include "tapered/cpu_kernel.h"
 
@@ -16,12 +17,14 @@
 namespace openmm_pqeq {
 namespace {
 
-// Pairs per task: large enough that starting a thread does not show. Pairs per block: their distances fit the first-level cache.
+// Pairs per task: large enough that starting a thread does not show. Pairs per block: their
+// distances fit the first-level cache.
 constexpr int64_t kGrain = 16384, kBlock = 1024;
 
-#define PQEQ_TAPERED_KERNELS(level)                                                                                         \
-  {level::measure<T>, level::taper_radials<T>, level::potential<T>, level::field<T>, level::potential_change<T>, level::field_change<T>, \
-   level::forces<T>, level::matrix_product<T>}
+#define PQEQ_TAPERED_KERNELS(level)                                       \
+  {level::measure<T>, level::taper_radials<T>,    level::potential<T>,    \
+   level::field<T>,   level::potential_change<T>, level::field_change<T>, \
+   level::forces<T>,  level::matrix_product<T>}
 
 template <typename T>
 struct TaperedKernels {
@@ -102,7 +105,8 @@ struct Bound {
 };
 
 template <typename T>
-Bound<T> bound(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells, const TaperedState& state) {
+Bound<T> bound(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells,
+               const TaperedState& state) {
   Bound<T> made(pairs, state.charges.size(0));
   made.set_radials(at_cores, at_shells);
   made.set_charges(state.core_charge, state.charges);
@@ -111,34 +115,43 @@ Bound<T> bound(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& 
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> tapered_pairs_cpu(
-    const Tensor& positions_in, const Tensor& cell_in, const Tensor& centers_in, const Tensor& neighbors_in, const Tensor& shifts_in,
-    double cutoff, bool float32) {
+    const Tensor& positions_in, const Tensor& cell_in, const Tensor& centers_in,
+    const Tensor& neighbors_in, const Tensor& shifts_in, double cutoff, bool float32) {
   check_kept_pairs(positions_in, cell_in, centers_in, neighbors_in, shifts_in);
-  const Tensor positions = positions_in.to(at::kDouble).contiguous(), box = cell_in.to(at::kDouble).contiguous();
-  const Tensor centers = centers_in.contiguous(), neighbors = neighbors_in.contiguous(), shifts = shifts_in.contiguous();
+  const Tensor positions = positions_in.to(at::kDouble).contiguous(),
+               box = cell_in.to(at::kDouble).contiguous();
+  const Tensor centers = centers_in.contiguous(), neighbors = neighbors_in.contiguous(),
+               shifts = shifts_in.contiguous();
   const int64_t n_pairs = centers.size(0);
   const auto dtype = float32 ? at::kFloat : positions_in.scalar_type();
   Tensor vectors = at::empty({n_pairs, 3}, dtype);
-  Tensor near_centers = at::empty_like(centers), near_neighbors = at::empty_like(neighbors), near_shifts = at::empty_like(shifts);
+  Tensor near_centers = at::empty_like(centers), near_neighbors = at::empty_like(neighbors),
+         near_shifts = at::empty_like(shifts);
   const double* const r = positions.const_data_ptr<double>();
   const double* const cell = box.const_data_ptr<double>();
-  const int32_t *const i = centers.const_data_ptr<int32_t>(), *const j = neighbors.const_data_ptr<int32_t>();
+  const int32_t *const i = centers.const_data_ptr<int32_t>(), *const j =
+                                                                  neighbors
+                                                                      .const_data_ptr<int32_t>();
   const int8_t* const shift = shifts.const_data_ptr<int8_t>();
   // each task writes from where it begins, and what it has found is moved together afterwards
-  const int64_t most = n_pairs <= kGrain ? 1 : at::get_num_threads(), share = (n_pairs + most - 1) / most;
+  const int64_t most = n_pairs <= kGrain ? 1 : at::get_num_threads(),
+                share = (n_pairs + most - 1) / most;
   std::vector<std::pair<int64_t, int64_t>> found(most);
   AT_DISPATCH_FLOATING_TYPES(dtype, "tapered_pairs", [&] {
     scalar_t* const out = vectors.data_ptr<scalar_t>();
-    int32_t *const out_i = near_centers.data_ptr<int32_t>(), *const out_j = near_neighbors.data_ptr<int32_t>();
+    int32_t *const out_i = near_centers.data_ptr<int32_t>(), *const out_j =
+                                                                 near_neighbors.data_ptr<int32_t>();
     int8_t* const out_shift = near_shifts.data_ptr<int8_t>();
     at::parallel_for(0, static_cast<int64_t>(found.size()), 1, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
-        const int64_t begin = std::min(task * share, n_pairs), end = std::min(begin + share, n_pairs);
+        const int64_t begin = std::min(task * share, n_pairs),
+                      end = std::min(begin + share, n_pairs);
         int64_t at = begin;
         for (int64_t p = begin; p < end; ++p) {
           double d[3];
           for (int a = 0; a < 3; ++a) {
-            d[a] = r[3 * j[p] + a] - r[3 * i[p] + a] + shift[3 * p] * cell[a] + shift[3 * p + 1] * cell[3 + a] + shift[3 * p + 2] * cell[6 + a];
+            d[a] = r[3 * j[p] + a] - r[3 * i[p] + a] + shift[3 * p] * cell[a] +
+                   shift[3 * p + 1] * cell[3 + a] + shift[3 * p + 2] * cell[6 + a];
           }
           if (d[0] * d[0] + d[1] * d[1] + d[2] * d[2] >= cutoff * cutoff) continue;
           out_i[at] = i[p];
@@ -172,9 +185,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> tapered_pairs_cpu(
   return {near_centers, near_neighbors, near_shifts, vectors};
 }
 
-Tensor tapered_radials_cpu(
-    const Tensor& centers, const Tensor& neighbors, const Tensor& vectors, const Tensor& kind_in, const Tensor& gamma_in, double cutoff,
-    const std::optional<Tensor>& shells) {
+Tensor tapered_radials_cpu(const Tensor& centers, const Tensor& neighbors, const Tensor& vectors,
+                           const Tensor& kind_in, const Tensor& gamma_in, double cutoff,
+                           const std::optional<Tensor>& shells) {
   const TaperedPairs pairs{centers, neighbors, vectors};
   check_pairs(pairs, kind_in.size(0));
   check_kinds(kind_in, gamma_in);
@@ -191,19 +204,24 @@ Tensor tapered_radials_cpu(
     if (shells.has_value()) wanted = {Separation::u, Separation::v, Separation::w};
     at::parallel_for(0, n_pairs, kGrain, [&](int64_t begin, int64_t end) {
       const at::NoGradGuard no_grad;
-      Tensor scaled = at::ones({kBlock}, vectors.options()), erf = at::empty_like(scaled), exp = at::zeros_like(scaled);
+      Tensor scaled = at::ones({kBlock}, vectors.options()), erf = at::empty_like(scaled),
+             exp = at::zeros_like(scaled);
       std::vector<scalar_t> distance(kBlock), width(kBlock);
       for (int64_t first = begin; first < end; first += kBlock) {
         const int64_t n = std::min(kBlock, end - first);
         for (size_t k = 0; k < wanted.size(); ++k) {
-          scalar_t *const out = radials.data_ptr<scalar_t>() + 3 * k * n_pairs + first, *const x = scaled.data_ptr<scalar_t>();
-          kernels.measure(bound.work, wanted[k], kind.const_data_ptr<int64_t>(), gamma, gamma_in.size(0), first, first + n,
-                          distance.data(), x, exp.data_ptr<scalar_t>());
+          scalar_t *const out = radials.data_ptr<scalar_t>() + 3 * k * n_pairs + first,
+                          *const x = scaled.data_ptr<scalar_t>();
+          kernels.measure(bound.work, wanted[k], kind.const_data_ptr<int64_t>(), gamma,
+                          gamma_in.size(0), first, first + n, distance.data(), x,
+                          exp.data_ptr<scalar_t>());
           at::erf_out(erf, scaled);
           exp.exp_();
           for (int64_t p = 0; p < n; ++p) width[p] = x[p] / distance[p];
-          kernels.taper_radials(distance.data(), erf.const_data_ptr<scalar_t>(), exp.const_data_ptr<scalar_t>(), width.data(),
-                                static_cast<scalar_t>(cutoff), n, out, out + n_pairs, out + 2 * n_pairs);
+          kernels.taper_radials(distance.data(), erf.const_data_ptr<scalar_t>(),
+                                exp.const_data_ptr<scalar_t>(), width.data(),
+                                static_cast<scalar_t>(cutoff), n, out, out + n_pairs,
+                                out + 2 * n_pairs);
         }
       }
     });
@@ -211,52 +229,72 @@ Tensor tapered_radials_cpu(
   return radials;
 }
 
-std::tuple<Tensor, Tensor> tapered_gradient_cpu(
-    const Tensor& centers, const Tensor& neighbors, const Tensor& vectors, const Tensor& at_cores, const Tensor& at_shells,
-    const Tensor& core_charge, const Tensor& charges, const Tensor& shells, bool with_potential, bool with_field) {
+std::tuple<Tensor, Tensor> tapered_gradient_cpu(const Tensor& centers, const Tensor& neighbors,
+                                                const Tensor& vectors, const Tensor& at_cores,
+                                                const Tensor& at_shells, const Tensor& core_charge,
+                                                const Tensor& charges, const Tensor& shells,
+                                                bool with_potential, bool with_field) {
   const TaperedPairs pairs{centers, neighbors, vectors};
   const TaperedState state{core_charge, charges, shells};
   check_sum(pairs, at_cores, at_shells, state);
   const int64_t n = charges.size(0);
-  Tensor potential = at::zeros({0}, charges.options()), field = at::zeros({0, 3}, charges.options());
+  Tensor potential = at::zeros({0}, charges.options()),
+         field = at::zeros({0, 3}, charges.options());
   AT_DISPATCH_FLOATING_TYPES(vectors.scalar_type(), "tapered_gradient", [&] {
     const auto made = bound<scalar_t>(pairs, at_cores, at_shells, state);
     const auto kernels = TaperedKernels<scalar_t>::best();
     const auto with = [&](auto kernel) {
-      return [&made, kernel](int64_t begin, int64_t end, double* sums) { kernel(made.work, begin, end, sums); };
+      return [&made, kernel](int64_t begin, int64_t end, double* sums) {
+        kernel(made.work, begin, end, sums);
+      };
     };
-    if (with_potential) potential = summed(made.work.n_pairs, n, with(kernels.potential)).to(charges.scalar_type());
-    if (with_field) field = summed(made.work.n_pairs, 3 * n, with(kernels.field)).view({n, 3}).to(charges.scalar_type());
+    if (with_potential)
+      potential = summed(made.work.n_pairs, n, with(kernels.potential)).to(charges.scalar_type());
+    if (with_field)
+      field = summed(made.work.n_pairs, 3 * n, with(kernels.field))
+                  .view({n, 3})
+                  .to(charges.scalar_type());
   });
   return {potential, field};
 }
 
-std::tuple<Tensor, Tensor> tapered_product_cpu(
-    const Tensor& centers, const Tensor& neighbors, const Tensor& vectors, const Tensor& at_cores, const Tensor& at_shells,
-    const Tensor& core_charge, const Tensor& charges, const Tensor& shells, const Tensor& dq, const Tensor& ds, bool with_potential,
-    bool with_field) {
+std::tuple<Tensor, Tensor> tapered_product_cpu(const Tensor& centers, const Tensor& neighbors,
+                                               const Tensor& vectors, const Tensor& at_cores,
+                                               const Tensor& at_shells, const Tensor& core_charge,
+                                               const Tensor& charges, const Tensor& shells,
+                                               const Tensor& dq, const Tensor& ds,
+                                               bool with_potential, bool with_field) {
   const TaperedPairs pairs{centers, neighbors, vectors};
   const TaperedState state{core_charge, charges, shells};
   check_sum(pairs, at_cores, at_shells, state);
   check_change(state, dq, ds);
   const int64_t n = charges.size(0);
-  Tensor potential = at::zeros({0}, charges.options()), field = at::zeros({0, 3}, charges.options());
+  Tensor potential = at::zeros({0}, charges.options()),
+         field = at::zeros({0, 3}, charges.options());
   AT_DISPATCH_FLOATING_TYPES(vectors.scalar_type(), "tapered_product", [&] {
     auto made = bound<scalar_t>(pairs, at_cores, at_shells, state);
     made.set_change(dq, ds);
     const auto kernels = TaperedKernels<scalar_t>::best();
     const auto with = [&](auto kernel) {
-      return [&made, kernel](int64_t begin, int64_t end, double* sums) { kernel(made.work, begin, end, sums); };
+      return [&made, kernel](int64_t begin, int64_t end, double* sums) {
+        kernel(made.work, begin, end, sums);
+      };
     };
-    if (with_potential) potential = summed(made.work.n_pairs, n, with(kernels.potential_change)).to(charges.scalar_type());
-    if (with_field) field = summed(made.work.n_pairs, 3 * n, with(kernels.field_change)).view({n, 3}).to(charges.scalar_type());
+    if (with_potential)
+      potential =
+          summed(made.work.n_pairs, n, with(kernels.potential_change)).to(charges.scalar_type());
+    if (with_field)
+      field = summed(made.work.n_pairs, 3 * n, with(kernels.field_change))
+                  .view({n, 3})
+                  .to(charges.scalar_type());
   });
   return {potential, field};
 }
 
 std::tuple<Tensor, Tensor, Tensor> tapered_forces_cpu(
-    const Tensor& centers, const Tensor& neighbors, const Tensor& shifts_in, const Tensor& vectors, const Tensor& at_cores,
-    const Tensor& at_shells, const Tensor& core_charge, const Tensor& charges, const Tensor& shells, const Tensor& dq, const Tensor& ds,
+    const Tensor& centers, const Tensor& neighbors, const Tensor& shifts_in, const Tensor& vectors,
+    const Tensor& at_cores, const Tensor& at_shells, const Tensor& core_charge,
+    const Tensor& charges, const Tensor& shells, const Tensor& dq, const Tensor& ds,
     double energy_weight) {
   const TaperedPairs pairs{centers, neighbors, vectors};
   const TaperedState state{core_charge, charges, shells};
@@ -272,22 +310,26 @@ std::tuple<Tensor, Tensor, Tensor> tapered_forces_cpu(
     made.work.shifts = shifts.const_data_ptr<int8_t>();
     made.work.energy_weight = static_cast<scalar_t>(energy_weight);
     const auto kernel = TaperedKernels<scalar_t>::best().forces;
-    sums = summed(made.work.n_pairs, 3 * n + 10, [&](int64_t begin, int64_t end, double* own) { kernel(made.work, n, begin, end, own); })
-               .to(charges.scalar_type());
+    sums = summed(made.work.n_pairs, 3 * n + 10, [&](int64_t begin, int64_t end, double* own) {
+             kernel(made.work, n, begin, end, own);
+           }).to(charges.scalar_type());
   });
-  return {sums[3 * n + 9].clone(), sums.slice(0, 0, 3 * n).view({n, 3}).clone(), sums.slice(0, 3 * n, 3 * n + 9).view({3, 3}).clone()};
+  return {sums[3 * n + 9].clone(), sums.slice(0, 0, 3 * n).view({n, 3}).clone(),
+          sums.slice(0, 3 * n, 3 * n + 9).view({3, 3}).clone()};
 }
 
-Tensor pair_matrix_product_cpu(const Tensor& centers_in, const Tensor& neighbors_in, const Tensor& values_in, const Tensor& x_in) {
+Tensor pair_matrix_product_cpu(const Tensor& centers_in, const Tensor& neighbors_in,
+                               const Tensor& values_in, const Tensor& x_in) {
   check_matrix(centers_in, neighbors_in, values_in, x_in);
-  const Tensor centers = centers_in.contiguous(), neighbors = neighbors_in.contiguous(), values = values_in.contiguous();
+  const Tensor centers = centers_in.contiguous(), neighbors = neighbors_in.contiguous(),
+               values = values_in.contiguous();
   const Tensor x = x_in.to(at::kDouble).contiguous();
   Tensor product;
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "pair_matrix_product", [&] {
     const auto kernel = TaperedKernels<scalar_t>::best().matrix_product;
     product = summed(centers.size(0), x.size(0), [&](int64_t begin, int64_t end, double* sums) {
-      kernel(centers.const_data_ptr<int32_t>(), neighbors.const_data_ptr<int32_t>(), values.const_data_ptr<scalar_t>(),
-             x.const_data_ptr<double>(), begin, end, sums);
+      kernel(centers.const_data_ptr<int32_t>(), neighbors.const_data_ptr<int32_t>(),
+             values.const_data_ptr<scalar_t>(), x.const_data_ptr<double>(), begin, end, sums);
     });
   });
   return product.to(x_in.scalar_type());
