@@ -18,7 +18,8 @@ BIN_PYTHON_ROUTE := $(VENV_PYTHON_ROUTE)/bin
 # The build of torch without CUDA where it can be had; elsewhere pip takes the one on PyPI.
 TORCH_CPU := --extra-index-url https://download.pytorch.org/whl/cpu --retries 2 --timeout 30
 
-OPERATOR_SOURCES := plugin/CMakeLists.txt $(wildcard plugin/src/*.* plugin/src/*/*.*)
+NATIVE_SOURCES := $(wildcard plugin/src/*.* plugin/src/*/*.*)
+OPERATOR_SOURCES := plugin/CMakeLists.txt $(NATIVE_SOURCES)
 
 .PHONY: help
 help: ## show this
@@ -38,9 +39,10 @@ test-python-route: $(VENV_PYTHON_ROUTE)/installed ## run the tests of the Python
 	OMP_NUM_THREADS=1 $(BIN_PYTHON_ROUTE)/python -m pytest -n $(JOBS) -m python_route $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: $(VENV)/installed ## ruff, mypy and the import contracts
+lint: $(VENV)/installed ## ruff, clang-format, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE_SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -63,7 +65,7 @@ ops: $(VENV)/installed ## build the native operators for the torch in .venv
 	$(MAKE) $(VENV)/operators
 
 # Tests of the native operators. Captured is sys alone: what a sanitizer says before it ends the process is to be seen.
-SANITIZED_TESTS := $(wildcard tests/*/test_*op.py tests/*/test_*ops.py) tests/pqeq/test_sweeps.py
+SANITIZED_TESTS := $(wildcard tests/*/test_*_op.py) tests/pqeq/test_sweeps.py
 
 .PHONY: sanitize
 sanitize: $(VENV)/installed ## build the native operators with address and undefined-behaviour sanitizers, and run their tests

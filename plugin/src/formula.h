@@ -1,5 +1,5 @@
-// PQEQ_FORMULA: a function for kernels on every device. It has internal linkage, so that each kernel file has its own, compiled for its
-// own instruction set.
+// PQEQ_FORMULA: a function for kernels on every device. It has internal linkage, so that each
+// kernel file has its own, compiled for its own instruction set.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -1,0 +1,62 @@
+// Loops over pairs of the tapered sum, compiled for several instruction sets (see cpu_kernel.cpp).
+#pragma once
+
+#include <cstdint>
+
+namespace openmm_pqeq {
+
+// Charges, shells and a direction in which they change: Z, c = q + Z, s, dq and ds.
+template <typename T>
+struct TaperedAtom {
+  T z, c, s[3], p, t[3];
+};
+
+// Pairs, each once, with f, f1, f2 at d, and at u, v and w (rows of n_pairs), or where all shells
+// are at rest those at d again.
+template <typename T>
+struct TaperedWork {
+  const int32_t *centers, *neighbors;
+  const int8_t* shifts;  // (n_pairs, 3)
+  const T* vectors;      // (n_pairs, 3)
+  const T *at_cores, *at_shells;
+  int64_t n_pairs;
+  bool at_rest;
+  const TaperedAtom<T>* atoms;
+  T energy_weight;
+};
+
+enum class Separation { d, u, v, w };
+
+}  // namespace openmm_pqeq
+
+#define PQEQ_DECLARE_TAPERED(level)                                                               \
+  namespace openmm_pqeq {                                                                         \
+  namespace level {                                                                               \
+  /* distances of pairs begin to end, and γr and −γ²r², which erf and exp are to be taken of */   \
+  template <typename T>                                                                           \
+  void measure(const TaperedWork<T>&, Separation, const int64_t* kind, const T* gamma,            \
+               int64_t n_kinds, int64_t begin, int64_t end, T* distance, T* scaled, T* exponent); \
+  /* f, f1 and f2 of n pairs from distances, erf(γr), exp(−γ²r²) and γ */                         \
+  template <typename T>                                                                           \
+  void taper_radials(const T* distance, const T* erf, const T* exp, const T* gamma, T cutoff,     \
+                     int64_t n, T* f, T* f1, T* f2);                                              \
+  template <typename T>                                                                           \
+  void potential(const TaperedWork<T>&, int64_t begin, int64_t end, double* sums);                \
+  template <typename T>                                                                           \
+  void field(const TaperedWork<T>&, int64_t begin, int64_t end, double* sums);                    \
+  template <typename T>                                                                           \
+  void potential_change(const TaperedWork<T>&, int64_t begin, int64_t end, double* sums);         \
+  template <typename T>                                                                           \
+  void field_change(const TaperedWork<T>&, int64_t begin, int64_t end, double* sums);             \
+  /* slopes (n_atoms, 3), then that in the cell (3, 3), then the energy */                        \
+  template <typename T>                                                                           \
+  void forces(const TaperedWork<T>&, int64_t n_atoms, int64_t begin, int64_t end, double* sums);  \
+  template <typename T>                                                                           \
+  void matrix_product(const int32_t* centers, const int32_t* neighbors, const T* values,          \
+                      const double* x, int64_t begin, int64_t end, double* sums);                 \
+  }                                                                                               \
+  }
+
+PQEQ_DECLARE_TAPERED(any_cpu)
+PQEQ_DECLARE_TAPERED(x86_64_v3)
+PQEQ_DECLARE_TAPERED(x86_64_v4)
