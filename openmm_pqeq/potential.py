@@ -173,8 +173,8 @@ class Potential(nn.Module):
         coupling : how a field enters the charge solution, "shell", "full" or "fragment"
         tolerance : of the charge solution, eV/e and eV/Å
         protocol : "ewald", "pme" or "direct", where the potential was made for one of them
-        precision : "double", "mixed" (network, D3 and pair kernels float32; the rest float64)
-            or "single"
+        precision : "double", "mixed" (network, sums over pairs of other terms and pair kernels of
+            the charges float32; the rest float64) or "single"
         groups : fragments and electrodes of the one structure that the copy is for, from
             `groups_of`
         """
@@ -236,8 +236,8 @@ class Potential(nn.Module):
 
 
 def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
-    """A potential from a plain config: any subset of the terms "gnn", "pqeq" and "d3", each
-    with the keys of its class.
+    """A potential from a plain config: any subset of `terms.TERMS`, such as "gnn", "pqeq" and "d3",
+    each with the keys of its class.
 
     >>> build({"pqeq": {"protocol": "ewald", "parameters": "pqeq1"}}).species
     ['H', 'C', 'N', 'O', 'F', 'Si', 'P', 'S', 'Cl']

@@ -10,11 +10,13 @@ from openmm_pqeq.contract import Term
 from openmm_pqeq.d3.term import DispersionTerm
 from openmm_pqeq.gnn.term import NetworkTerm
 from openmm_pqeq.pqeq.term import ChargeTerm
+from openmm_pqeq.zbl import ZBL
 
 TERMS: dict[str, type[Term]] = {
     "gnn": NetworkTerm,
     "pqeq": ChargeTerm,
     "d3": DispersionTerm,
+    "zbl": ZBL,
 }
 """By their names in configs, files and results."""
 

@@ -13,7 +13,7 @@ from openmm_pqeq.structure import Structure
 
 
 class NetworkTerm(nn.Module):
-    """Σ_i E_i of a network, from `contract.Term`."""
+    """Σ_i E_i of a network; a `contract.Term`."""
 
     def __init__(self, model: NequIP | InferenceNequIP, settings: Mapping[str, Any]):
         super().__init__()

@@ -1,7 +1,7 @@
 """The training file: what may stand in it, what it means, and what is refused.
 
-A TOML file with the tables [data], [potential.gnn] and those of other terms ([potential.pqeq],
-[potential.d3]), [training] and [card]; or with [start], a model to go on from,
+A TOML file with the tables [data], [potential.gnn] and those of other terms, such as
+[potential.pqeq] and [potential.d3], [training] and [card]; or with [start], a model to go on from,
 instead of [potential]. The potential's tables are handed to `potential.build` as they are;
 everything else is one of the fields of settings.py.
 Nothing is guessed: an unknown key is an error that names the nearest known one.

@@ -17,7 +17,7 @@ from openmm_pqeq.timing.step import OPENMM, REST, StepProfile
 
 pytestmark = pytest.mark.python_route
 
-NETWORK, CHARGES, DISPERSION = "network", "charges", "dispersion"
+NETWORK, CHARGES, DISPERSION, REPULSION = "network", "charges", "dispersion", "repulsion"
 
 TERMS = {
     "gnn": {
@@ -29,6 +29,7 @@ TERMS = {
     },
     "pqeq": {"protocol": "pme", "tolerance": 1e-10},
     "d3": {"functional": "pbe", "cutoff": 8.0, "cn_cutoff": 6.0},
+    "zbl": {"outer": 3.0},
 }
 
 
@@ -47,7 +48,9 @@ def rock_salt(step=0):
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "as trained"])
-@pytest.mark.parametrize("terms", [tuple(TERMS), ("gnn",), ("pqeq",), ("d3",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "terms", [tuple(TERMS), ("gnn",), ("pqeq",), ("d3",), ("zbl",)], ids=" ".join
+)
 def test_the_parts_together_are_the_potential(terms, compiled):
     potential = build({name: TERMS[name] for name in terms})
     if compiled:
@@ -76,6 +79,7 @@ def test_every_part_is_named_and_keeps_what_it_would_in_a_simulation():
         CHARGES,
         f"{DISPERSION}: neighbours",
         DISPERSION,
+        REPULSION,
     ]
     assert names == expected
     assert 0 < others[-1].products < cold.products
