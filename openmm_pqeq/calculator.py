@@ -72,7 +72,7 @@ class PQEqCalculator(Calculator):
     fragment_charges : e, one for each fragment; None: neutral
     electrodes : (atoms, voltage in V) of each electrode; other atoms need fragments
 
-    ``calc.results`` holds energy, free_energy, energy_terms ({"gnn": eV, "pqeq": eV, "d3": eV},
+    ``calc.results`` holds energy, free_energy, energy_terms ({"gnn": eV, "pqeq": eV, …},
     those that there are), forces (n, 3) eV/Å, stress (6,) eV/Å³ of cells periodic in three
     directions; charges (n,) e, shells (n, 3) Å and dipole (3,) e Å of potentials with charges,
     energies (n,) of potentials without; on request, as in ``calc.get_property("born_charges",

@@ -1,39 +1,37 @@
-"""The potential: structure → pairs → {GNN, PQEq, D3} → energy.
+"""The potential: structure → pairs → terms → energy.
 
-    E(r, Z, cell; Q, F) = Σ_i E0_i (network) + E_PQEq (charges, shells, field) + E_D3
+    E(r, Z, cell; Q, F) = Σ_terms E_term,    such as Σ_i E_i (network) + E_PQEq (charges, shells, field) + E_D3
 
-`build` makes one from a plain config; `checkpoint.load` from a file. Energies in eV, forces in eV/Å
-by autograd, stress σ = (1/V) ∂E/∂ε in eV/Å³ from a strain that acts on positions and cell alike.
-Any subset of the terms will do.
+`build` makes one from a plain config; `checkpoint.load` from a file; `terms.TERMS` lists what may
+be summed. Energies in eV, forces in eV/Å by autograd, stress σ = (1/V) ∂E/∂ε in eV/Å³ from a strain
+that acts on positions and cell alike. Any subset of the terms will do.
 """
 
 import copy
-import inspect
-from typing import Any, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq import ops
-from openmm_pqeq.d3.inference import InferenceD3
-from openmm_pqeq.d3.model import D3
-from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
-from openmm_pqeq.neighbors.half_list import KeptSearch
-from openmm_pqeq.neighbors.pairs import Pairs
+from openmm_pqeq.contract import Term, check_choice
+from openmm_pqeq.d3 import D3
+from openmm_pqeq.gnn import NequIP
+from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.neighbors.verlet import SKIN
-from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, Groups, PQEq, as_mapping, resolve_parameters
-from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
+from openmm_pqeq.pqeq import COUPLINGS, Groups, PQEq
+from openmm_pqeq.pqeq.term import ChargeTerm
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, deformed
+from openmm_pqeq.terms import make_terms
 
-TERMS = ("gnn", "pqeq", "d3")
 PRECISIONS = ("double", "mixed", "single")
-CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 
 
 class Output(NamedTuple):
-    """energy (n_structures,) eV; terms: "gnn", "pqeq", "d3" → (n_structures,) eV; atomic_energies
-    (n_atoms,) eV of network and D3; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole
-    (n_structures, 3) e Å (all zero without PQEq)."""
+    """energy (n_structures,) eV; terms: name → (n_structures,) eV; atomic_energies (n_atoms,) eV of
+    all terms but PQEq; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (n_structures, 3) e Å
+    (all zero without PQEq)."""
 
     energy: Tensor
     terms: dict[str, Tensor]
@@ -58,41 +56,21 @@ class Evaluation(NamedTuple):
 
 
 class Potential(nn.Module):
-    """A sum of terms, each of which may be absent.
+    """A sum of terms.
 
     Parameters
     ----------
-    gnn, pqeq, d3 : the terms, or None
-    config : what `build` made them from; kept in checkpoints
+    terms : by name, in the order of their sum
+    skin : Å; above zero the list of neighbours is kept from call to call
     """
 
-    def __init__(
-        self,
-        gnn: NequIP | None,
-        pqeq: PQEq | None,
-        d3: D3 | None,
-        config: dict[str, dict[str, Any]],
-    ):
+    __jit_unused_properties__ = ("gnn", "pqeq", "d3", "config")
+
+    def __init__(self, terms: Mapping[str, Term], skin: float = 0.0):
         super().__init__()
-        self.gnn, self.pqeq, self.d3 = gnn, pqeq, d3
-        self.config = config
-        self.single = False
-        self.gnn_cutoff = gnn.cutoff if gnn is not None else 0.0
-        self.pqeq_cutoff = pqeq.cutoff if pqeq is not None else 0.0
-        cutoff = max(self.gnn_cutoff, self.pqeq_cutoff)
-        self.search = NeighborSearch(max(cutoff, 1.0))
-        # D3 reaches farther than the others, who would otherwise sift through its pairs
-        dispersion_cutoff = d3.cutoff if d3 is not None else 1.0
-        self.dispersion_search = (
-            KeptSearch(dispersion_cutoff)
-            if isinstance(d3, InferenceD3)
-            else NeighborSearch(dispersion_cutoff)
-        )
-        self.species = [
-            s
-            for s in SYMBOLS[1:]
-            if all(s in term.species for term in (gnn, pqeq, d3) if term is not None)
-        ]
+        self.terms = nn.ModuleDict(cast(Mapping[str, nn.Module], terms))
+        self.search = NeighborSearch(max(1.0, *(term.cutoff for term in terms.values())), skin)
+        self.species = [s for s in SYMBOLS[1:] if all(s in term.species for term in terms.values())]
 
     def forward(self, structure: Structure, strain: Tensor | None = None) -> Output:
         """Energies, charges and shells of a batch of structures, differentiable in positions, cell,
@@ -103,32 +81,22 @@ class Potential(nn.Module):
         unstrained = structure.positions
         if strain is not None:
             structure = deformed(structure, strain)
-        positions, batch = structure.positions, structure.batch
-        n_atoms, n_structures = positions.size(0), structure.cell.size(0)
-        zeros = torch.zeros(n_structures, dtype=positions.dtype, device=positions.device)
-        atomic = torch.zeros(n_atoms, dtype=positions.dtype, device=positions.device)
-        charges, shells = torch.zeros_like(atomic), torch.zeros_like(positions)
-        dipole = torch.zeros(n_structures, 3, dtype=positions.dtype, device=positions.device)
-        energy = zeros
-        terms: dict[str, Tensor] = {}
         pairs = self.search(structure)
         check_distances(pairs, structure.numbers)
-        if self.gnn is not None:
-            network = self.gnn(structure.numbers, pairs).to(positions.dtype)
-            terms["gnn"] = zeros.index_add(0, batch, network)
-            atomic, energy = atomic + network, energy + terms["gnn"]
-        if self.pqeq is not None:
-            solution = self.pqeq(structure, pairs, unstrained)
-            terms["pqeq"] = solution.energy
-            charges, shells, dipole = solution.charges, solution.shells, solution.dipole
-            energy = energy + solution.energy
-        if self.d3 is not None:
-            dispersion = self.d3(structure, self.dispersion_search(structure)).to(positions.dtype)
-            terms["d3"] = zeros.index_add(0, batch, dispersion)
-            atomic, energy = atomic + dispersion, energy + terms["d3"]
-        return Output(energy, terms, atomic, charges, shells, dipole)
+        energy = structure.positions.new_zeros([structure.cell.size(0)])
+        atomic_energies = structure.positions.new_zeros([structure.numbers.size(0)])
+        charges = torch.zeros_like(atomic_energies)
+        shells, dipole = torch.zeros_like(structure.positions), torch.zeros_like(structure.field)
+        terms: dict[str, Tensor] = {}
+        for name, term in self.terms.items():
+            part = term(structure, pairs, unstrained)
+            terms[name] = part.energy
+            energy = energy + part.energy
+            atomic_energies = atomic_energies + part.atomic_energies
+            charges, shells = charges + part.charges, shells + part.shells
+            dipole = dipole + part.dipole
+        return Output(energy, terms, atomic_energies, charges, shells, dipole)
 
-    @torch.jit.unused
     def evaluate(
         self, structure: Structure, forces: bool = True, stress: bool = False
     ) -> Evaluation:
@@ -156,38 +124,42 @@ class Potential(nn.Module):
             if stress:
                 volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
                 stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume
-        return Evaluation(
-            output.energy.detach(),
-            {name: value.detach() for name, value in output.terms.items()},
-            output.atomic_energies.detach(),
-            output.charges.detach(),
-            output.shells.detach(),
-            output.dipole.detach(),
-            force_values,
-            stress_values,
-        )
+        values = {
+            name: value.detach() for name, value in output._asdict().items() if name != "terms"
+        }
+        terms = {name: value.detach() for name, value in output.terms.items()}
+        return Evaluation(**values, terms=terms, forces=force_values, stress=stress_values)
 
-    @torch.jit.unused
+    @property
+    def gnn(self) -> NequIP | None:
+        """The network, if there is one; fused in a compiled potential."""
+        return cast(NequIP | None, self._model("gnn"))
+
+    @property
+    def pqeq(self) -> PQEq | None:
+        """The charges, if there are any."""
+        return cast(PQEq | None, self._model("pqeq"))
+
+    @property
+    def d3(self) -> D3 | None:
+        """The dispersion, if there is one; an `InferenceD3` in a compiled potential."""
+        return cast(D3 | None, self._model("d3"))
+
+    @property
+    def config(self) -> dict[str, dict[str, Any]]:
+        """What `build` makes this potential from; kept in files."""
+        return {name: dict(term.settings) for name, term in self._terms().items()}
+
     def select(self, *terms: str) -> "Potential":
         """The same potential with only the named terms."""
+        present = ", ".join(self.terms)
         for name in terms:
-            if name not in TERMS or getattr(self, name) is None:
-                present = [term for term in TERMS if getattr(self, term) is not None]
-                raise ValueError(
-                    f"select: no term {name!r} here; this potential has {', '.join(present)}"
-                )
+            if name not in self.terms:
+                raise ValueError(f"select: no term {name!r} here; this potential has {present}")
         if not terms:
-            raise ValueError(
-                "select: name at least one of "
-                f"{', '.join(t for t in TERMS if getattr(self, t) is not None)}"
-            )
-        parts = [copy.deepcopy(getattr(self, name)) if name in terms else None for name in TERMS]
-        config = {name: values for name, values in self.config.items() if name in terms}
-        selected = Potential(parts[0], parts[1], parts[2], config)
-        selected.single = self.single
-        return selected.train(self.training)
+            raise ValueError(f"select: name at least one of {present}")
+        return self._with({n: term for n, term in self._copies().items() if n in terms})
 
-    @torch.jit.unused
     def configured(
         self,
         coupling: str | None = None,
@@ -201,53 +173,21 @@ class Potential(nn.Module):
         coupling : how a field enters the charge solution, "shell", "full" or "fragment"
         tolerance : of the charge solution, eV/e and eV/Å
         protocol : "ewald", "pme" or "direct", where the potential was made for one of them
-        precision : "double", "mixed" (network, D3 and pair kernels float32; the rest float64) or
-            "single"
+        precision : "double", "mixed" (network, sums over pairs of other terms and pair kernels of
+            the charges float32; the rest float64) or "single"
         groups : fragments and electrodes of the one structure that the copy is for, from
             `groups_of`
         """
-        config = copy.deepcopy(self.config)
-        for name, value in (
-            ("coupling", coupling),
-            ("tolerance", tolerance),
-            ("protocol", protocol),
-        ):
-            if value is not None and self.pqeq is not None:
-                config["pqeq"][name] = value
-        if protocol is not None and self.pqeq is not None:
-            _check_switch(self.pqeq.protocol, protocol)
-        _check_choice("coupling", coupling, COUPLINGS)
-        _check_choice("precision", precision, PRECISIONS)
-        pqeq = None
-        if self.pqeq is not None:
-            _check_pqeq(config["pqeq"])
-            pqeq = _build_pqeq(config["pqeq"])
-            pqeq.lattice.float32_products = self.pqeq.lattice.float32_products
-            pqeq.group_of_atom, pqeq.group_charge, pqeq.group_first, pqeq.voltage = (
-                groups
-                if groups is not None
-                else (
-                    self.pqeq.group_of_atom,
-                    self.pqeq.group_charge,
-                    self.pqeq.group_first,
-                    self.pqeq.voltage,
-                )
-            )
-        made = Potential(copy.deepcopy(self.gnn), pqeq, copy.deepcopy(self.d3), config)
-        made.single = self.single
-        made.train(self.training)
-        if precision is not None:
-            kernels = torch.float64 if precision == "double" else torch.float32
-            made.single = precision == "single"
-            if made.gnn is not None:
-                made.gnn.to(kernels)
-            if made.d3 is not None:
-                made.d3.to(kernels)
-            if made.pqeq is not None:
-                made.pqeq.lattice.float32_products = precision != "double"
-        return made.to(_device_of(self))
+        check_choice("coupling", coupling, COUPLINGS)
+        check_choice("precision", precision, PRECISIONS)
+        terms = self._copies()
+        for name, term in terms.items():
+            if isinstance(term, ChargeTerm):
+                terms[name] = term.configured(coupling, tolerance, protocol, groups)
+            if precision is not None:
+                terms[name] = terms[name].in_precision(precision)
+        return self._with(terms)
 
-    @torch.jit.unused
     def compile_for_inference(self) -> "Potential":
         """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its
         last solutions, and which keeps lists of neighbours as long as they hold. The sweeps of the
@@ -258,26 +198,9 @@ class Potential(nn.Module):
         cannot be saved as a model: save the original. The energy has derivatives in positions,
         cell, field and strain; in those of the dipole charges and shells are held fixed.
         """
-        compiled = copy.deepcopy(self).eval().requires_grad_(False)
-        if isinstance(compiled.gnn, NequIP) and can_be_fused(compiled.gnn):
-            compiled.add_module("gnn", InferenceNequIP(compiled.gnn))
-        if compiled.pqeq is not None:
-            compiled.pqeq.prepare_for_dynamics(SKIN)
-        device = _device_of(self)
-        shared = (
-            self.gnn_cutoff
-            if compiled.pqeq is not None and compiled.pqeq.swept is not None
-            else self.search.cutoff
-        )
-        compiled.add_module("search", NeighborSearch(max(shared, 1.0), SKIN))
-        if compiled.d3 is not None:
-            if isinstance(compiled.d3, D3) and ops.available("dispersion"):
-                compiled.add_module("d3", InferenceD3(compiled.d3))
-            search = KeptSearch if isinstance(compiled.d3, InferenceD3) else NeighborSearch
-            compiled.add_module("dispersion_search", search(self.dispersion_search.cutoff, SKIN))
-        return compiled.to(device)
+        fast = {name: term.for_inference(SKIN) for name, term in self._copies().items()}
+        return self._with(fast, SKIN).eval().requires_grad_(False)
 
-    @torch.jit.unused
     def check_elements(self, numbers: Any) -> None:
         """ValueError that names the elements which this potential does not know."""
         unknown = sorted({int(n) for n in numbers} - {ATOMIC_NUMBERS[s] for s in self.species})
@@ -295,128 +218,30 @@ class Potential(nn.Module):
                 "made for these elements"
             )
 
+    def _terms(self) -> dict[str, Term]:
+        return cast(dict[str, Term], dict(self.terms.items()))
 
-def deformed(structure: Structure, strain: Tensor) -> Structure:
-    """The structure under a homogeneous strain (n_structures, 3, 3): every vector v becomes v(1 +
-    ε)."""
-    positions = structure.positions
-    stretched = positions + torch.matmul(positions.unsqueeze(1), strain[structure.batch]).squeeze(1)
-    cell = structure.cell + torch.matmul(structure.cell, strain)
-    return Structure(
-        stretched,
-        structure.numbers,
-        cell,
-        structure.pbc,
-        structure.batch,
-        structure.total_charge,
-        structure.field,
-    )
+    def _copies(self) -> dict[str, Term]:
+        return {name: copy.deepcopy(term) for name, term in self._terms().items()}
 
+    def _model(self, name: str) -> nn.Module | None:
+        return cast(nn.Module, self.terms[name].model) if name in self.terms else None
 
-def check_distances(pairs: Pairs, numbers: Tensor, shortest: float = 0.05) -> None:
-    """ValueError where two atoms are closer than `shortest` (Å)."""
-    close = torch.nonzero(pairs.distances < shortest).squeeze(1)
-    if close.size(0) > 0:
-        i, j = int(pairs.centers[close[0]]), int(pairs.neighbors[close[0]])
-        distance = float(pairs.distances[close[0]].detach())
-        raise ValueError(
-            f"positions: atoms {i} and {j} (atomic numbers {int(numbers[i])} and "
-            f"{int(numbers[j])}) are {distance} Å apart;"
-            " two atoms cannot be at the same place: remove one, or check the cell and the units"
-        )
+    def _with(self, terms: Mapping[str, Term], skin: float | None = None) -> "Potential":
+        """Of these terms, in the mode and on the device of this one."""
+        made = Potential(terms, self.search.skin if skin is None else skin).train(self.training)
+        for tensor in (*self.parameters(), *self.buffers()):
+            return made.to(tensor.device)
+        return made
 
 
 def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
-    """A potential from a plain config: terms "gnn", "pqeq", "d3" (any subset), each with the keys
-    of its class.
+    """A potential from a plain config: any subset of `terms.TERMS`, such as "gnn", "pqeq" and "d3",
+    each with the keys of its class.
 
     >>> build({"pqeq": {"protocol": "ewald", "parameters": "pqeq1"}}).species
     ['H', 'C', 'N', 'O', 'F', 'Si', 'P', 'S', 'Cl']
 
     Raises ValueError for an unknown term, key, protocol, coupling, functional or parameter set.
     """
-    if not isinstance(config, Mapping) or not config:
-        raise ValueError(
-            f"config: expected a mapping with one or more of {', '.join(TERMS)}; got {config!r}"
-        )
-    for name, values in config.items():
-        if name not in TERMS:
-            raise ValueError(f"config: no term {name!r}; the terms are {', '.join(TERMS)}")
-        if not isinstance(values, Mapping):
-            raise ValueError(f"config[{name!r}]: expected a mapping of settings, got {values!r}")
-    complete: dict[str, dict[str, Any]] = {
-        name: dict(config[name]) for name in TERMS if name in config
-    }
-    gnn = d3 = pqeq = None
-    if "gnn" in complete:
-        if "species" not in complete["gnn"]:
-            raise ValueError(
-                "config['gnn']: species is missing; give the element symbols the network is for"
-            )
-        gnn = _construct("gnn", NequIP, complete["gnn"])
-    if "pqeq" in complete:
-        settings = complete["pqeq"]
-        _check_pqeq(settings)
-        settings["parameters"] = as_mapping(
-            resolve_parameters(settings.get("parameters", "reaxnet"))
-        )
-        pqeq = _build_pqeq(settings)
-    if "d3" in complete:
-        if "gnn" in complete:  # tables of these elements alone: the network knows no others
-            complete["d3"].setdefault("species", list(complete["gnn"]["species"]))
-        d3 = _construct("d3", D3, complete["d3"])
-    return Potential(gnn, pqeq, d3, complete).eval()
-
-
-def _construct(name: str, kind: type, settings: dict[str, Any]) -> Any:
-    names = list(inspect.signature(kind).parameters)
-    if unknown := [key for key in settings if key not in names]:
-        raise ValueError(
-            f"config[{name!r}]: unknown key {unknown[0]!r}; the keys are {', '.join(names)}"
-        )
-    return kind(**settings)
-
-
-def _build_pqeq(settings: dict[str, Any]) -> PQEq:
-    return _construct(
-        "pqeq", PQEq, {**settings, "parameters": resolve_parameters(settings["parameters"])}
-    )
-
-
-def _check_pqeq(settings: Mapping[str, Any]) -> None:
-    _check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
-    _check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
-    for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
-        value = settings.get(name)
-        if value is not None and not (
-            isinstance(value, (int, float)) and value > 0 and value == value
-        ):
-            raise ValueError(f"{name}: expected a positive number, got {value!r}")
-    if settings.get("protocol", "reaxnet") != "reaxnet":
-        for name in ("sweeps", "stop_gradient"):
-            if name in settings:
-                raise ValueError(
-                    f"{name}: belongs to the protocol 'reaxnet' alone, not to "
-                    f"{settings['protocol']!r}; remove it"
-                )
-
-
-def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(known)}; got {value!r}")
-
-
-def _check_switch(made_for: str, wanted: str) -> None:
-    _check_choice("protocol", wanted, PROTOCOLS)
-    if wanted != made_for and not {wanted, made_for} <= set(CONVERGED_PROTOCOLS):
-        raise ValueError(
-            f"protocol: this model was made for {made_for!r} and cannot be evaluated with "
-            f"{wanted!r}; only"
-            f" {' and '.join(CONVERGED_PROTOCOLS)} may stand for each other"
-        )
-
-
-def _device_of(potential: Potential) -> torch.device:
-    for tensor in (*potential.parameters(), *potential.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+    return Potential(make_terms(config)).eval()

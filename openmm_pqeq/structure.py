@@ -120,3 +120,20 @@ def select_structure(structure: Structure, index: int) -> Structure:
         total_charge=structure.total_charge[index : index + 1],
         field=structure.field[index : index + 1],
     )
+
+
+def deformed(structure: Structure, strain: Tensor) -> Structure:
+    """The structure under a homogeneous strain (n_structures, 3, 3): every vector v becomes v(1 +
+    ε)."""
+    positions = structure.positions
+    stretched = positions + torch.matmul(positions.unsqueeze(1), strain[structure.batch]).squeeze(1)
+    cell = structure.cell + torch.matmul(structure.cell, strain)
+    return Structure(
+        stretched,
+        structure.numbers,
+        cell,
+        structure.pbc,
+        structure.batch,
+        structure.total_charge,
+        structure.field,
+    )

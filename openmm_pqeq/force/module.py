@@ -12,7 +12,7 @@ to be held fixed in a gradient has to be written `data`.
 """
 
 import warnings
-from typing import Tuple
+from typing import Dict, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -107,18 +107,14 @@ class PotentialEnergy(nn.Module):
 
     def report(
         self, positions: Tensor, box: Tensor, field: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
         """What `forward` gives the energy of, for reporters.
 
-        Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and energies (3,) eV of gnn,
-        pqeq and d3, NaN where absent.
+        Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and the energies of the terms,
+        name → (1,) eV.
         """
         output = self.potential(self.structure(positions, box, field))
-        energies = torch.full([3], float("nan"), dtype=torch.float64, device=output.energy.device)
-        for index, name in enumerate(["gnn", "pqeq", "d3"]):
-            if name in output.terms:
-                energies[index] = output.terms[name][0].to(torch.float64)
-        return output.charges, output.shells, output.dipole.reshape(3), energies
+        return output.charges, output.shells, output.dipole.reshape(3), output.terms
 
     def structure(self, positions: Tensor, box: Tensor, field: Tensor) -> Structure:
         """The potential's atoms in Å, checked."""
@@ -195,7 +191,7 @@ class PeriodicEnergy(nn.Module):
     @torch.jit.export
     def report(
         self, positions: Tensor, box: Tensor, field: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
         """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who
         find the module in the System."""
         return self.energy.report(positions, box, field)
@@ -219,7 +215,7 @@ class ClusterEnergy(nn.Module):
     @torch.jit.export
     def report(
         self, positions: Tensor, box: Tensor, field: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
         """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who
         find the module in the System."""
         return self.energy.report(positions, box, field)

@@ -58,3 +58,16 @@ def pairs_from_indices(
         offsets = torch.einsum("pa,pab->pb", shifts, structure.cell[structure.batch[centers]])
     vectors = positions.index_select(0, neighbors) - positions.index_select(0, centers) + offsets
     return Pairs(centers, neighbors, shifts, vectors, vectors.norm(2, dim=1))
+
+
+def check_distances(pairs: Pairs, numbers: Tensor, shortest: float = 0.05) -> None:
+    """ValueError where two atoms are closer than `shortest` (Å)."""
+    close = torch.nonzero(pairs.distances < shortest).squeeze(1)
+    if close.size(0) > 0:
+        i, j = int(pairs.centers[close[0]]), int(pairs.neighbors[close[0]])
+        distance = float(pairs.distances[close[0]].detach())
+        raise ValueError(
+            f"positions: atoms {i} and {j} (atomic numbers {int(numbers[i])} and "
+            f"{int(numbers[j])}) are {distance} Å apart;"
+            " two atoms cannot be at the same place: remove one, or check the cell and the units"
+        )

@@ -1,4 +1,4 @@
-"""Energy of the potential and of its terms, gnn, pqeq and d3, as a CSV file. Units: eV, ps, V/Å."""
+"""Energy of the potential and of its terms as a CSV file. Units: eV, ps, V/Å."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from openmm_pqeq.reporters.table import RowReporter, vector_columns
 class EnergyReporter(RowReporter):
     """Write the energies of the potential's terms to a CSV file.
 
-    Columns: step, time_ps, field_{x,y,z}_V_per_A, one of gnn_eV, pqeq_eV, d3_eV for each term that
-    the potential has, and sum_eV. The sum is the energy of the potential's force, solved anew: it
+    Columns: step, time_ps, field_{x,y,z}_V_per_A, one for each term of the potential, such
+    as gnn_eV, pqeq_eV and d3_eV, and sum_eV. The sum is the energy of the potential's force, solved anew: it
     differs from OpenMM's by the tolerance of the charges. The energy of the field is in pqeq_eV. A
     potential without charges will do.
 

@@ -25,10 +25,6 @@ from openmm_pqeq.units import ANGSTROM_PER_NM
 Array = NDArray[np.float64]
 
 
-TERMS = ("gnn", "pqeq", "d3")
-"""Order of the energies that the module reports."""
-
-
 class Observation(NamedTuple):
     """The charges and energies of one moment.
 
@@ -156,9 +152,9 @@ class Observer:
                 output = self._module.report(*inputs)
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None
-        charges, shells, dipole, energies = (tensor.double().cpu().numpy() for tensor in output)
-        terms = {name: float(value) for name, value in zip(TERMS, energies) if not np.isnan(value)}
-        return _Found(charges, shells, dipole, terms)
+        *of_charges, terms = output
+        charges, shells, dipole = (tensor.double().cpu().numpy() for tensor in of_charges)
+        return _Found(charges, shells, dipole, {name: float(e) for name, e in terms.items()})
 
 
 class _Found(NamedTuple):

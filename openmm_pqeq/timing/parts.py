@@ -1,6 +1,6 @@
-"""What each part of a potential costs: neighbours, network layer by layer, charges, dispersion.
+"""What each part of a potential costs: neighbours, and term by term; the network layer by layer.
 
-    structure → pairs → {network, charges, dispersion} → energy;    ∂E/∂r = Σ_parts ∂E/∂(what a part made) · ∂(what it made)/∂r
+    structure → pairs → terms → energy;    ∂E/∂r = Σ_terms (∂E/∂r at fixed pairs + ∂E/∂pairs · ∂pairs/∂r)
 
 Every part is its own scripted module, and the parts are evaluated one after the other: energies
 first, then gradients backwards, each part handing the next the gradients of what it was given. So
@@ -12,7 +12,7 @@ so times are those of dynamics where the structures move on as in dynamics. Time
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,9 +22,9 @@ from openmm_pqeq.neighbors.pairs import Pairs
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.structure import Structure
 
-NEIGHBORS, NETWORK, CHARGES, DISPERSION = "neighbours", "network", "charges", "dispersion"
-"""Names of the parts; the network's layers and the dispersion's own neighbours are named after
-them."""
+NEIGHBORS = "neighbours"
+"""Name of the search for pairs; other parts have the labels of the terms, their layers and their own
+neighbours are named after them."""
 
 
 class Cost(NamedTuple):
@@ -45,6 +45,11 @@ class PartTime(NamedTuple):
     def processor(self) -> float:
         """Both together, processor time."""
         return self.energy.processor + self.forces.processor
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a list of neighbours."""
+        return self.name.endswith(NEIGHBORS)
 
 
 class Measured(NamedTuple):
@@ -81,87 +86,120 @@ class PartTimer:
     """
 
     def __init__(self, potential: Potential):
-        self.by_layers = isinstance(potential.gnn, InferenceNequIP)
         with warnings.catch_warnings():
             # torch 2.10 and later call TorchScript deprecated; OpenMM runs it
             warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
             whole: Any = torch.jit.script(potential)
         self.search = _frozen(whole.search, "searches")
-        self.gnn: Any = (
-            None
-            if potential.gnn is None
-            else _frozen(whole.gnn, *(["layout", "read_out"] if self.by_layers else []))
-        )
-        self.layers = (
-            [_frozen(layer) for layer in whole.gnn.interactions.children()]
-            if self.by_layers
-            else []
-        )
-        self.sweeps = potential.pqeq is not None and whole.pqeq.swept is not None
-        kept = "swept.products" if self.sweeps else "memory.products"
-        self.pqeq: Any = None if potential.pqeq is None else _frozen(whole.pqeq, kept)
-        self.dispersion_search: Any = (
-            None if potential.d3 is None else _frozen(whole.dispersion_search)
-        )
-        self.d3: Any = None if potential.d3 is None else _frozen(whole.d3)
+        self.by_layers = isinstance(potential.gnn, InferenceNequIP)
+        self.terms: list[Timed] = []
+        for name, script in zip(potential.terms, whole.terms.children()):
+            if name == "gnn" and self.by_layers:
+                self.terms.append(TimedLayers(script))
+            elif hasattr(script, "search"):
+                self.terms.append(TimedApart(script))
+            else:
+                self.terms.append(TimedTerm(script))
 
     def measure(self, structure: Structure) -> Measured:
         """Evaluate energy and forces of one structure."""
-        positions = _leaf(structure.positions)
-        structure = structure._replace(positions=positions)
+        structure = structure._replace(positions=_leaf(structure.positions))
         made, searching = timed(self.search, structure)
         pairs = Pairs(*made)
-        own = pairs._replace(vectors=_leaf(pairs.vectors), distances=_leaf(pairs.distances))
-        energies, gradient = torch.zeros((), dtype=positions.dtype), torch.zeros_like(positions)
+        shared = pairs._replace(vectors=_leaf(pairs.vectors), distances=_leaf(pairs.distances))
+        given = [structure.positions, shared.vectors, shared.distances]
+        energy, slopes = 0.0, [torch.zeros_like(leaf) for leaf in given]
         parts: list[PartTime] = []
         products = 0
-        if self.gnn is not None:
-            of_network = self._layers if self.by_layers else self._network
-            energy, parts = of_network(structure.numbers, own)
-            energies = energies + energy
-        if self.pqeq is not None:
-            solution, solving = timed(self.pqeq, structure, own, positions.detach())
-            slopes, pushing = timed(
-                _gradients, [solution.energy.sum()], [positions, own.vectors, own.distances], [None]
-            )
-            _add(own, slopes[1:])
-            gradient = gradient + slopes[0]
-            energies = energies + solution.energy.sum().detach()
-            products = int(self.pqeq.swept.products if self.sweeps else self.pqeq.memory.products)
-            parts.append(PartTime(CHARGES, solving, pushing))
-        if self.d3 is not None:
-            far, far_searching = timed(self.dispersion_search, structure)
-            # lists for the operator are of integers, and its gradients are those of the positions
-            names = [name for name in ("vectors", "distances") if hasattr(far, name)]
-            found = [getattr(far, name) for name in names]
-            leaves = [_leaf(tensor) for tensor in found]
-            atomic, dispersing = timed(self.d3, structure, far._replace(**dict(zip(names, leaves))))
-            slopes, pulling = timed(_gradients, [atomic.sum()], [positions, *leaves], [None])
-            energies = energies + atomic.sum().detach()
-            back, far_back = timed(_gradients, found, [positions], slopes[1:])
-            gradient = gradient + slopes[0] + back[0]
-            parts.append(PartTime(f"{DISPERSION}: neighbours", far_searching, far_back))
-            parts.append(PartTime(DISPERSION, dispersing, pulling))
-        received = [_gradient_of(own.vectors), _gradient_of(own.distances)]
-        back, searching_back = timed(
-            _gradients, [pairs.vectors, pairs.distances], [positions], received
-        )
-        parts.insert(0, PartTime(NEIGHBORS, searching, searching_back))
-        return Measured(parts, products, float(energies), -(gradient + back[0]))
+        for term in self.terms:
+            share = term.measure(structure, shared)
+            energy += share.energy
+            slopes = [total + slope for total, slope in zip(slopes, share.slopes)]
+            parts += share.parts
+            products += share.products
+        received, back = timed(_gradients, [pairs.vectors, pairs.distances], given[:1], slopes[1:])
+        parts.insert(0, PartTime(NEIGHBORS, searching, back))
+        return Measured(parts, products, energy, -(slopes[0] + received[0]))
 
-    def _network(self, numbers: Tensor, pairs: Pairs) -> tuple[Tensor, list[PartTime]]:
-        """The network as a whole, as it is without the native operators."""
-        atomic, forward = timed(self.gnn, numbers, pairs)
-        slopes, backward = timed(
-            _gradients, [atomic.sum()], [pairs.vectors, pairs.distances], [None]
-        )
-        _add(pairs, slopes)
-        return atomic.sum().detach(), [PartTime(NETWORK, forward, backward)]
 
-    def _layers(self, numbers: Tensor, pairs: Pairs) -> tuple[Tensor, list[PartTime]]:
-        """The network layer by layer."""
-        gnn = self.gnn
-        (index, species, edges), laying = timed(gnn.layout, numbers, pairs)
+class Share(NamedTuple):
+    """Of one term.
+
+    energy : eV
+    slopes : its gradients in the positions at fixed pairs, and in the pairs' vectors and distances
+    parts : one, or several in the order of evaluation
+    products : Hessian–vector products of a charge solution
+    """
+
+    energy: float
+    slopes: list[Tensor]
+    parts: list[PartTime]
+    products: int = 0
+
+
+class Timed(Protocol):
+    """A term, as it is timed."""
+
+    def measure(self, structure: Structure, pairs: Pairs) -> Share:
+        """Positions, vectors and distances are leaves."""
+        ...
+
+
+class TimedTerm:
+    """Any term, as one part."""
+
+    def __init__(self, term: Any):
+        self.label, self.has_products = term.label, hasattr(term, "products")
+        self.term = _frozen(term, *(["products"] if self.has_products else []))
+
+    def measure(self, structure: Structure, pairs: Pairs) -> Share:
+        """Energy and gradients."""
+        given = [structure.positions, pairs.vectors, pairs.distances]
+        found, forward = timed(self.term, structure, pairs, structure.positions.detach())
+        energy = found[0].sum()
+        slopes, backward = timed(_gradients, [energy], given, [None])
+        products = self.term.products() if self.has_products else 0
+        return Share(
+            float(energy.detach()), slopes, [PartTime(self.label, forward, backward)], products
+        )
+
+
+class TimedApart:
+    """A term with a search of its own, which is a part by itself."""
+
+    def __init__(self, term: Any):
+        self.label, self.search, self.model = term.label, _frozen(term.search), _frozen(term.model)
+
+    def measure(self, structure: Structure, pairs: Pairs) -> Share:
+        """Nothing of the shared pairs is read."""
+        positions = structure.positions
+        far, searching = timed(self.search, structure)
+        # lists for the operator are of integers, and its gradients are those of the positions
+        names = [name for name in ("vectors", "distances") if hasattr(far, name)]
+        found = [getattr(far, name) for name in names]
+        leaves = [_leaf(tensor) for tensor in found]
+        atomic, forward = timed(self.model, structure, far._replace(**dict(zip(names, leaves))))
+        slopes, backward = timed(_gradients, [atomic.sum()], [positions, *leaves], [None])
+        received, back = timed(_gradients, found, [positions], slopes[1:])
+        parts = [
+            PartTime(f"{self.label}: {NEIGHBORS}", searching, back),
+            PartTime(self.label, forward, backward),
+        ]
+        untouched = [torch.zeros_like(pairs.vectors), torch.zeros_like(pairs.distances)]
+        return Share(float(atomic.detach().sum()), [slopes[0] + received[0], *untouched], parts)
+
+
+class TimedLayers:
+    """A network for inference, layer by layer."""
+
+    def __init__(self, term: Any):
+        self.label = term.label
+        self.model = _frozen(term.model, "layout", "read_out")
+        self.layers = [_frozen(layer) for layer in term.model.interactions.children()]
+
+    def measure(self, structure: Structure, pairs: Pairs) -> Share:
+        """The layers forwards, then backwards."""
+        (index, species, edges), laying = timed(self.model.layout, structure.numbers, pairs)
         features: list[Tensor] = []
         inputs, outputs, forward = [], [], []
         for layer in self.layers:
@@ -172,7 +210,7 @@ class PartTimer:
             outputs.append(features)
             forward.append(cost)
         last = [_leaf(block) for block in features]
-        atomic, reading = timed(gnn.read_out, last, index)
+        atomic, reading = timed(self.model.read_out, last, index)
         received, reading_back = timed(_gradients, [atomic.sum()], last, [None])
         total = [torch.zeros_like(edges.distances), torch.zeros_like(edges.harmonics)]
         backward = []
@@ -183,16 +221,14 @@ class PartTimer:
         slopes, laying_back = timed(
             _gradients, [edges.distances, edges.harmonics], [pairs.vectors], total
         )
-        _add(pairs, slopes)
-        layers = [
-            PartTime(f"{NETWORK}: layer {k + 1}", *costs)
-            for k, costs in enumerate(zip(forward, reversed(backward)))
-        ]
-        before, after = (
-            PartTime(f"{NETWORK}: edges", laying, laying_back),
-            PartTime(f"{NETWORK}: readout", reading, reading_back),
+        costs = [(laying, laying_back), *zip(forward, reversed(backward)), (reading, reading_back)]
+        names = ["edges", *(f"layer {k + 1}" for k in range(len(self.layers))), "readout"]
+        parts = [PartTime(f"{self.label}: {name}", *cost) for name, cost in zip(names, costs)]
+        in_positions, in_distances = (
+            torch.zeros_like(tensor) for tensor in (structure.positions, pairs.distances)
         )
-        return atomic.sum().detach(), [before, *layers, after]
+        slopes = [in_positions, slopes[0], in_distances]
+        return Share(float(atomic.detach().sum()), slopes, parts)
 
 
 def _frozen(module: Any, *kept: str) -> Any:
@@ -217,17 +253,6 @@ def _gradients(
     return [
         torch.zeros_like(leaf) if slope is None else slope for leaf, slope in zip(inputs, found)
     ]
-
-
-def _add(pairs: Pairs, slopes: list[Tensor]) -> None:
-    """Add to the gradients that the pairs' vectors, and distances if given, have received so
-    far."""
-    for leaf, slope in zip((pairs.vectors, pairs.distances), slopes):
-        leaf.grad = slope if leaf.grad is None else leaf.grad + slope
-
-
-def _gradient_of(leaf: Tensor) -> Tensor:
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
 
 def _wait() -> None:

@@ -21,10 +21,9 @@ from torch import Tensor
 from openmm_pqeq.force.module import FIELD_PARAMETERS, PotentialEnergy, script_energy
 from openmm_pqeq.force.torch_force import flattened
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.timing.parts import DISPERSION, NEIGHBORS, Cost, PartTime, PartTimer, timed
+from openmm_pqeq.timing.parts import Cost, PartTime, PartTimer, timed
 
 REST, OPENMM = "units, checks, sums", "OpenMM"
-SEARCHES = (NEIGHBORS, f"{DISPERSION}: neighbours")
 WARMUP = 8
 """Steps before the first that counts: TorchScript optimizes during them, and charges begin from
 nothing."""
@@ -62,7 +61,7 @@ class StepProfile(NamedTuple):
     def neighbors_and_openmm(self) -> float:
         """Part of a step's processor time that OpenMM and the neighbours take, searches included;
         OpenMM at least zero."""
-        without = sum(part.processor for part in self.parts if part.name in SEARCHES)
+        without = sum(part.processor for part in self.parts if part.is_search)
         step = self.step.processor + self.searching.processor - without
         return (self.searching.processor + max(self.openmm.processor, 0.0)) / step
 
@@ -186,7 +185,7 @@ def _summary(
         cost
         for step in steps
         for part in step[2]
-        if part.name in SEARCHES
+        if part.is_search
         for cost in (part.energy, part.forces)
     ]
     total = Cost(

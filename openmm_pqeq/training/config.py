@@ -1,8 +1,9 @@
 """The training file: what may stand in it, what it means, and what is refused.
 
-A TOML file with the tables [data], [potential.gnn], [potential.pqeq], [potential.d3], [training]
-and [card]; or with [start], a model to go on from, instead of [potential]. The potential's tables
-are handed to `potential.build` as they are; everything else is one of the fields of settings.py.
+A TOML file with the tables [data], [potential.gnn] and those of other terms, such as
+[potential.pqeq] and [potential.d3], [training] and [card]; or with [start], a model to go on from,
+instead of [potential]. The potential's tables are handed to `potential.build` as they are;
+everything else is one of the fields of settings.py.
 Nothing is guessed: an unknown key is an error that names the nearest known one.
 `openmm_pqeq/models/batio3.toml` is a complete example.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from openmm_pqeq.terms import TERMS
 from openmm_pqeq.training.settings import (
     DEVICES,
     LABELS,
@@ -27,8 +29,6 @@ from openmm_pqeq.training.settings import (
     StartSettings,
     TrainingSettings,
 )
-
-TERMS = ("gnn", "pqeq", "d3")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def config_of(
         )
     start = _settings(StartSettings, table["start"], "start") if "start" in table else None
     potential = table.get("potential", {})
-    _refuse_unknown(potential, TERMS, "[potential]")
+    _refuse_unknown(potential, tuple(TERMS), "[potential]")
     if start is None and "gnn" not in potential:
         raise ValueError(
             "[potential.gnn]: expected a table, got nothing; it is the network to train (an empty "

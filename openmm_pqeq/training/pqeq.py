@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.potential import deformed
 from openmm_pqeq.pqeq import PQEq, constants
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, solve_with_gradient
-from openmm_pqeq.structure import SYMBOLS, Structure
+from openmm_pqeq.structure import SYMBOLS, Structure, deformed
 from openmm_pqeq.training.prediction import Prediction
 from openmm_pqeq.training.samples import Edges
 

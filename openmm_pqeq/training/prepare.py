@@ -85,7 +85,9 @@ def prepare(
         subtracted.pop("pqeq")
     if subtracted:
         long_range = build(subtracted)
-        data.check_species([frames[i] for i in used], long_range.species, "PQEq and D3")
+        data.check_species(
+            [frames[i] for i in used], long_range.species, f"the terms {', '.join(subtracted)}"
+        )
         if config.data.labels == "reference":
             wanted = [frames[i] for i in used]
             for index, frame in zip(

@@ -1,6 +1,6 @@
 """`train`: from a training file to a model file.
 
-read frames → subtract PQEq and D3 → element shifts → fit the network → errors, plot, model.pt
+read frames → subtract the other terms → element shifts → fit the network → errors, plot, model.pt
 
 With a model to start from, this is fine-tuning: chosen weights of that model, and a table of before
 and after.

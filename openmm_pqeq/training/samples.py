@@ -1,6 +1,6 @@
 """Labels: from the reference of each frame to what the network has to learn.
 
-    label = reference − PQEq − D3        (energy, forces, stress)
+    label = reference − Σ terms but the network, such as PQEq and D3        (energy, forces, stress)
 
 and the network's energy is Σ_i (shift of the element) + the part that is trained, the shifts being
 the least-squares solution of E_label = Σ_elements (count · shift); of minimum norm where the
@@ -100,8 +100,8 @@ def split_frames(n_frames: int, settings: DataSettings, n_held_out_files: int = 
 
 
 def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Labels]:
-    """Energy, forces and stress of `potential` (PQEq and D3, built without a network) for every
-    frame, with a progress bar."""
+    """Energy, forces and stress of `potential` (every term but the network) for every frame, with
+    a progress bar."""
     parts = []
     for frame in track(frames, description="long-range part"):
         try:
@@ -119,8 +119,8 @@ def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Label
             torch.isfinite(known.energy).all() and torch.isfinite(known.forces).all()
         ):
             raise ValueError(
-                f"{frame.name}: PQEq and D3: expected finite numbers, got {known.energy.tolist()} "
-                "eV; remove the frame"
+                f"{frame.name}: {', '.join(known.terms)}: expected finite numbers, got "
+                f"{known.energy.tolist()} eV; remove the frame"
             )
         parts.append(Labels(known.energy[0], known.forces, stress))
     return parts

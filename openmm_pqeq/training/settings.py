@@ -42,8 +42,8 @@ class DataSettings:
     validation : this many of the remaining frames, or this share of all, are for early stopping and
         for choosing the exported weights (0: none)
     subset : train on this many of the others, or this share of them
-    labels : "reference" (PQEq and D3 are subtracted here) or "short-range" (that was done by
-        whoever made the data)
+    labels : "reference" (the terms beside the network are subtracted here) or "short-range"
+        (that was done by whoever made the data)
     type_map : elements of DeePMD's types, where the data do not name them
     atomic_energies : eV per element, where they should not come from least squares
     """
@@ -75,8 +75,8 @@ class StartSettings:
     pqeq_learning_rate : of these, in units of `bounds`
     shifts : "fit" (least squares of the energies that the model leaves over, per element) or "keep"
         (the model's own)
-    long_range : whether the model keeps its PQEq and D3; without them the network is to learn the
-        whole reference
+    long_range : whether the model keeps its terms beside the network, such as PQEq and D3; without
+        them the network is to learn the whole reference
     """
 
     model: str

@@ -306,7 +306,7 @@ def test_without_the_operator_the_torch_module_stays(monkeypatch):
     monkeypatch.setattr(ops, "available", lambda operator=None: False)
     compiled = build({"d3": {"functional": "pbe", "species": ["O"]}}).compile_for_inference()
     assert isinstance(compiled.d3, D3)
-    assert isinstance(compiled.dispersion_search, NeighborSearch)
+    assert isinstance(compiled.terms["d3"].search, NeighborSearch)
 
 
 # Bad input

@@ -219,7 +219,7 @@ def test_compiled_potentials_keep_lists_and_give_the_same_numbers():
         )
         torch.testing.assert_close(ours.forces, expected.forces, atol=1e-9, rtol=0)
         torch.testing.assert_close(ours.stress, expected.stress, atol=1e-9, rtol=0)
-    assert compiled.dispersion_search.cutoff == potential.dispersion_search.cutoff
-    assert int(compiled.search.searches) == int(compiled.dispersion_search.searches) == 1
+    assert compiled.terms["d3"].search.cutoff == potential.terms["d3"].search.cutoff
+    assert int(compiled.search.searches) == int(compiled.terms["d3"].search.searches) == 1
     assert potential.search.skin == 0.0
     assert not any("kept" in name for name in compiled.state_dict())

@@ -5,9 +5,9 @@ import torch
 from pqeq_structures import CELL, FIELD, TIGHT, energy_of, perovskite, potential_of, tensor, water
 
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.potential import build, deformed
+from openmm_pqeq.potential import build
 from openmm_pqeq.response import response
-from openmm_pqeq.structure import Structure, collate, structure_of
+from openmm_pqeq.structure import Structure, collate, deformed, structure_of
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,12 @@ from openmm_pqeq.checkpoint import load, save
 from openmm_pqeq.cli import main
 from openmm_pqeq.potential import build
 from openmm_pqeq.structure import structure_of
-from openmm_pqeq.timing.parts import (
-    CHARGES,
-    DISPERSION,
-    NEIGHBORS,
-    NETWORK,
-    Cost,
-    PartTime,
-    PartTimer,
-)
+from openmm_pqeq.timing.parts import NEIGHBORS, Cost, PartTime, PartTimer
 from openmm_pqeq.timing.step import OPENMM, REST, StepProfile
 
 pytestmark = pytest.mark.python_route
+
+NETWORK, CHARGES, DISPERSION, REPULSION = "network", "charges", "dispersion", "repulsion"
 
 TERMS = {
     "gnn": {
@@ -35,6 +29,7 @@ TERMS = {
     },
     "pqeq": {"protocol": "pme", "tolerance": 1e-10},
     "d3": {"functional": "pbe", "cutoff": 8.0, "cn_cutoff": 6.0},
+    "zbl": {"outer": 3.0},
 }
 
 
@@ -54,7 +49,7 @@ def rock_salt(step=0):
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "as trained"])
 @pytest.mark.parametrize(
-    "terms", [("gnn", "pqeq", "d3"), ("gnn",), ("pqeq",), ("d3",)], ids=" ".join
+    "terms", [tuple(TERMS), ("gnn",), ("pqeq",), ("d3",), ("zbl",)], ids=" ".join
 )
 def test_the_parts_together_are_the_potential(terms, compiled):
     potential = build({name: TERMS[name] for name in terms})
@@ -84,6 +79,7 @@ def test_every_part_is_named_and_keeps_what_it_would_in_a_simulation():
         CHARGES,
         f"{DISPERSION}: neighbours",
         DISPERSION,
+        REPULSION,
     ]
     assert names == expected
     assert 0 < others[-1].products < cold.products

@@ -138,6 +138,23 @@ def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
         torch.testing.assert_close(edges.stress, known.stress, rtol=0, atol=1e-7)
 
 
+def test_every_term_but_the_network_is_subtracted(frames):
+    """1e-9 eV and eV/Å: labels are differences of float64."""
+    content, zbl = table(frames), {"inner": 1.0, "outer": 2.6}
+    whole = prepare(config_of(content), silent)
+    content["potential"]["zbl"] = zbl
+    less = prepare(config_of(content), silent)
+    assert less.config["zbl"] == zbl
+    repulsion = pq.build({"zbl": zbl})
+    for atoms, one, other in zip(
+        ase.io.read(frames, index=":"), whole.edges.values(), less.edges.values()
+    ):
+        known = repulsion.evaluate(structure(atoms), stress=True)
+        assert float(known.forces.abs().max()) > 0.1
+        torch.testing.assert_close(other.forces, one.forces - known.forces, rtol=0, atol=1e-9)
+        torch.testing.assert_close(other.stress, one.stress - known.stress, rtol=0, atol=1e-9)
+
+
 def test_forces_and_stress_of_a_step_are_the_potentials(frames):
     """One gradient in the pair vectors gives what Potential finds through positions and strain."""
     network = reference().select("gnn")
@@ -362,5 +379,5 @@ def test_elements_that_are_refused(frames):
         prepare(config_of(content), silent)
     content = table(frames, long_range=True)
     content["potential"]["pqeq"]["parameters"] = "pqeq1"
-    with pytest.raises(ValueError, match="Na, Mg is not in PQEq and D3"):
+    with pytest.raises(ValueError, match="Na, Mg is not in the terms pqeq, d3"):
         prepare(config_of(content), silent)
