@@ -23,6 +23,7 @@ import vesin_torch
 from torch import Tensor, nn
 
 from openmm_pqeq import ops
+from openmm_pqeq.neighbors.extent import drawn_together
 from openmm_pqeq.neighbors.verlet import SKIN, Kept, still_hold
 from openmm_pqeq.structure import Structure
 
@@ -162,7 +163,8 @@ class KeptSearch(nn.Module):
                 wrapped, box, periodic, self.cutoff + self.skin
             )
             return turns, KeptPairs(wrapped, centers, neighbors, shifts)
-        found = self.search.compute(wrapped, box, periodic, "ijS", True)
+        near = drawn_together(wrapped, box, periodic, self.cutoff + self.skin)
+        found = self.search.compute(near, box, periodic, "ijS", True)
         shifts = found[2]
         if shifts.numel() > 0 and int(shifts.abs().max()) > self.most_shift:
             raise ValueError(
