@@ -4,11 +4,9 @@ dropped without a word."""
 import ase
 import ase.build
 import ase.io
-import numpy as np
-import openmm
 import pytest
 from ase.constraints import FixAtoms, FixCartesian
-from openmm import app, unit
+from openmm import app
 
 from openmm_pqeq.topology.facts import StructureFacts, charge_in, facts_of
 from openmm_pqeq.topology.file import read_file
@@ -295,27 +293,3 @@ def test_a_volume_that_no_matter_has_is_refused(tmp_path):
         read_structure(path)
     slab = path.read_text().replace("T T T", "T T F")
     assert read_structure(written(tmp_path, "slab.extxyz", slab))[0].getNumAtoms() == 3
-
-
-# An energy for the whole
-
-
-def test_integrators_and_the_minimiser_leave_fixed_atoms(tmp_path):
-    path = written(tmp_path, "POSCAR", POSCAR.format(barium="F F F"))
-    topology, positions = read_structure(path)
-    from openmm_pqeq.force.system import masses
-
-    system, bond = openmm.System(), openmm.HarmonicBondForce()
-    for mass in masses(topology, None):
-        system.addParticle(mass)
-    for k in range(4):
-        bond.addBond(k, 4, 0.1, 1000.0)
-    system.addForce(bond)
-    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(0.001))
-    simulation.context.setPositions(positions)
-    simulation.minimizeEnergy()
-    simulation.step(10)
-    after = simulation.context.getState(positions=True).getPositions(asNumpy=True)
-    moved = np.abs((after - positions).value_in_unit(unit.nanometer)).max(axis=1)
-    assert moved[4] == 0.0
-    assert moved[:4].min() > 1e-3
