@@ -8,6 +8,7 @@ from force_structures import BOX, SALT, WATER, context_of, topology_of, water_po
 from openmm import app, unit
 
 from openmm_pqeq.force.create import create_system
+from openmm_pqeq.force.system import keep_facts
 from openmm_pqeq.topology.facts import StructureFacts
 
 pytestmark = pytest.mark.python_route
@@ -95,6 +96,15 @@ def test_isotopes_and_fixed_atoms(direct):
     assert [system.getParticleMass(k)._value for k in range(3)] == pytest.approx(
         [15.99943 - (3 - 2.014) - (3 - 1.007947), 3, 0.0], abs=1e-5
     )
+
+
+def test_a_system_that_somebody_else_made_keeps_the_facts_and_its_own_masses():
+    system = openmm.System()
+    topology = told(topology_of(WATER), masses={1: 2.014, 2: 2.014}, fixed=(0,))
+    for mass in (15.99943, 1.007947, 4.0):  # the last with mass of its neighbour
+        system.addParticle(mass)
+    keep_facts(system, topology)
+    assert [system.getParticleMass(k)._value for k in range(3)] == [0.0, 2.014, 4.0]
 
 
 def test_constraints_of_fixed_atoms(direct):
