@@ -6,10 +6,8 @@ differentiation of the charge solution (pqeq/derivatives/polarizability.py). Str
 in ASE's sign and Voigt order.
 """
 
-import math
 import os
 from collections.abc import Iterable, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,6 +27,7 @@ from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import COUPLINGS, Groups, along_periodic, electrodes_of, groups_of
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.topology.facts import charge_in
 from openmm_pqeq.topology.molecules import find_molecules
 
 SETTINGS = (
@@ -60,7 +59,7 @@ class PQEqCalculator(Calculator):
     Parameters
     ----------
     potential : a Potential, or the name or path of one that `load` finds
-    total_charge : e; None reads ``atoms.info["charge"]`` (0 without one)
+    total_charge : e; None reads ``atoms.info["charge"]`` or ``["total_charge"]`` (0 without)
     field : (3,) V/Å, or None for no field
     coupling : how the charges see the field: "shell", "full", or "fragment", with the charge of
         every fragment fixed
@@ -261,13 +260,7 @@ class PQEqCalculator(Calculator):
             return 0.0
         if self.parameters["total_charge"] is not None:
             return float(self.parameters["total_charge"])
-        charge = atoms.info.get("charge", 0.0)
-        if isinstance(charge, bool) or not isinstance(charge, Real) or not math.isfinite(charge):
-            raise ValueError(
-                'atoms.info["charge"]: expected the total charge in e, a finite number, got '
-                f"{charge!r}"
-            )
-        return float(charge)
+        return charge_in(atoms.info) or 0.0
 
     def _structure_of(self, atoms: Atoms) -> Structure:
         """Atoms as the potential takes them, or ValueError that says what is wrong with them."""

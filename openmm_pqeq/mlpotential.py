@@ -28,7 +28,7 @@ from openmm import app, unit
 
 from openmm_pqeq import checkpoint, versions
 from openmm_pqeq.force.create import create_force
-from openmm_pqeq.force.system import molecules_force
+from openmm_pqeq.force.system import keep_facts, molecules_force
 from openmm_pqeq.potential import Potential
 
 NEEDED = ("openmm", ">=8.6.1")
@@ -113,7 +113,8 @@ class PQEqPotentialImpl:
         """Add the potential to a System, for `atoms` or for all.
 
         The bonds that the topology has between these atoms come with it, with zero energy:
-        barostats move molecules as a whole.
+        barostats move molecules as a whole. So do the fixed atoms and the isotopes' masses of a
+        topology from `read_structure`.
 
         Parameters
         ----------
@@ -134,6 +135,7 @@ class PQEqPotentialImpl:
         force = create_force(self.potential, topology, atoms=chosen, **options)
         force.setForceGroup(forceGroup)
         system.addForce(force)
+        keep_facts(system, topology)
         bonds = bonds_among(topology, chosen)
         if bonds.getNumBonds() > 0:
             bonds.setForceGroup(forceGroup)

@@ -19,9 +19,10 @@ EPILOG = """examples:
   openmm-pqeq energy BaTiO3.cif --model batio3 --json > BaTiO3.json
 
 JSON has energy, energy_terms (eV), forces (n, 3) eV/Å, stress (xx, yy, zz, yz, xz, xy) eV/Å³, charges (n) e, shells (n, 3) Å and
-dipole (3) e Å; with --response also polarizability (3, 3) e²Å²/eV, born_charges (n, 3, 3) e [atom, field, force] and, in a
-crystal, dielectric_constant (3, 3), the electrons' own ε∞. Everything is in the orientation of the structure file, computed in
-double precision."""
+dipole (3) e Å, and file: sentences on what was taken from the structure file beside atoms and cell; with --response also
+polarizability (3, 3) e²Å²/eV, born_charges (n, 3, 3) e [atom, field, force] and, in a crystal, dielectric_constant (3, 3), the
+electrons' own ε∞. Everything is in the orientation of the structure file, computed in double precision. Forces on fixed atoms
+are shown as they are."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,10 +105,10 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq import checkpoint
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.cli import responses
-    from openmm_pqeq.topology.read import read_atoms
+    from openmm_pqeq.topology.file import read_file
 
     potential = checkpoint.load(options.model, protocol=options.protocol)
-    atoms = read_atoms(options.structure, int(index), supercell)
+    atoms, facts = read_file(options.structure, int(index), supercell)
     atoms.calc = PQEqCalculator(
         potential, total_charge=charge, field=field, coupling=options.coupling, tolerance=tolerance
     )
@@ -115,11 +116,12 @@ def command(options: argparse.Namespace) -> int:
         "model": options.model,
         "symbols": atoms.get_chemical_symbols(),
         "field": field,
+        "file": facts.notes,
     }
     results["energy"] = atoms.get_potential_energy()
-    results["forces"] = atoms.get_forces()
+    results["forces"] = atoms.get_forces(apply_constraint=False)
     if atoms.pbc.all():
-        results["stress"] = atoms.get_stress()
+        results["stress"] = atoms.get_stress(apply_constraint=False)
     for name in ("energy_terms", "charges", "shells", "dipole"):
         if name in atoms.calc.results:
             results[name] = atoms.calc.results[name]
@@ -174,6 +176,8 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     def row(name: str, value: str, unit: str) -> None:
         table.add_row(name, value, unit)
 
+    for note in results["file"]:
+        row("file", "", note)
     row("energy", f"{results['energy']:.6f}", "eV")
     row("  per atom", f"{results['energy'] / n_atoms:.6f}", "eV")
     for name, value in results.get("energy_terms", {}).items():

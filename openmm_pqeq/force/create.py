@@ -17,18 +17,14 @@ from openmm import app
 from openmm_pqeq import versions
 from openmm_pqeq.force import arguments as argument
 from openmm_pqeq.force import torch_force
+from openmm_pqeq.force.barostats import PQEqSystem, warn_about_barostat
 from openmm_pqeq.force.groups import topology_groups
 from openmm_pqeq.force.module import PotentialEnergy, script_energy
 from openmm_pqeq.force.python_force import python_force
-from openmm_pqeq.force.system import (
-    PQEqSystem,
-    constraint_list,
-    masses,
-    molecules_force,
-    warn_about_barostat,
-)
+from openmm_pqeq.force.system import constraint_list, masses, molecules_force
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.pqeq import COUPLINGS
+from openmm_pqeq.topology.facts import facts_of
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
 
@@ -204,7 +200,11 @@ def create_system(
 
     The topology's bonds are listed in a force of zero energy, so that barostats move whole
     molecules. Without bonds they move atoms, which is right for crystals; adding a barostat to
-    molecules without bonds warns.
+    molecules without bonds warns, and one that would scale a direction that is not periodic is
+    refused by the System's `addForce`.
+
+    What `read_structure` found in the file is followed: isotopes have their masses; fixed atoms have
+    mass 0, so that OpenMM neither moves them in dynamics nor in its minimiser.
 
     Parameters
     ----------
@@ -215,7 +215,8 @@ def create_system(
         as in app.ForceField
     constraints : None, `app.HBonds` (lengths are sums of covalent radii), or a list of (i, j,
         distance), distances being Quantities or nm
-    removeCMMotion : add a CMMotionRemover
+    removeCMMotion : add a CMMotionRemover; not where atoms are fixed, which holds the others
+        already
 
     Raises
     ------
@@ -249,7 +250,8 @@ def create_system(
     system.addForce(force)
     if topology.getNumBonds() > 0:
         system.addForce(molecules_force(topology))
-    if removeCMMotion:
+    if removeCMMotion and not facts_of(topology).fixed:
         system.addForce(openmm.CMMotionRemover())
     system.topology = topology
+    system.periodic = argument.periodic_directions(periodic, topology)
     return system

@@ -1,5 +1,7 @@
-"""The parts of an OpenMM System that are not the potential: masses, molecules, constraints, and a
-word about barostats.
+"""The parts of an OpenMM System that are not the potential: masses, molecules and constraints.
+
+Atoms that the structure file fixes have no mass: OpenMM's integrators and its minimiser then leave
+them where they are.
 
 Molecules. OpenMM's barostats move whole molecules, and two atoms belong to one molecule if some
 force or constraint binds them. A learned potential binds nothing in that sense, so the topology's
@@ -10,7 +12,6 @@ Constraint lengths for `app.HBonds` are sums of covalent radii: Cordero et al., 
 2832, doi:10.1039/b801115j (C-H 1.07, N-H 1.02, O-H 0.97 Å).
 """
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,74 +19,33 @@ import openmm
 from ase.data import covalent_radii
 from openmm import app, unit
 
+from openmm_pqeq.topology.facts import facts_of
 from openmm_pqeq.units import ANGSTROM_PER_NM
-
-BAROSTATS = (openmm.MonteCarloBarostat, openmm.MonteCarloAnisotropicBarostat, openmm.MonteCarloFlexibleBarostat,
-             openmm.MonteCarloMembraneBarostat)  # fmt: skip
-NONMETALS = frozenset({"H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I"})
-
-
-class PQEqSystem(openmm.System):
-    """An openmm.System that knows its topology and warns when a barostat is added to molecules
-    without bonds.
-
-    Copies, and systems read from XML, are plain openmm.System objects.
-    """
-
-    topology: app.Topology | None = None
-
-    def addForce(self, force: openmm.Force) -> int:
-        """Add a force, see openmm.System.addForce."""
-        index = super().addForce(force)
-        if self.topology is not None and isinstance(force, BAROSTATS):
-            warn_about_barostat(self, self.topology)
-        return index
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a plain System."""
-        return openmm.XmlSerializer.deserialize, (openmm.XmlSerializer.serialize(self),)
-
-
-def warn_about_barostat(system: openmm.System, topology: app.Topology) -> None:
-    """Warn if a barostat of the system will move atoms where it should move molecules.
-
-    That is if the topology has no bonds and its elements are those of molecules: H beside C, N or
-    O, or non-metals alone.
-    """
-    if not any(isinstance(force, BAROSTATS) for force in system.getForces()):
-        return
-    if topology.getNumBonds() == 0 and looks_molecular(topology):
-        warnings.warn(
-            "The topology has no bonds, so the barostat moves every atom by itself. That is right "
-            "for a crystal of atoms or ions; "
-            "with molecules it would refuse nearly every volume change. Give the topology its "
-            "bonds before create_system: "
-            "read_structure(..., bonds=True), or topology.addBond.",
-            stacklevel=3,
-        )
-
-
-def looks_molecular(topology: app.Topology) -> bool:
-    """Whether the elements are those of molecules: H beside C, N or O, or non-metals alone, pure
-    carbon and phosphorus excepted."""
-    elements = {atom.element.symbol for atom in topology.atoms() if atom.element is not None}
-    return ("H" in elements and bool(elements & {"C", "N", "O"})) or (
-        elements <= NONMETALS and not elements <= {"C", "P"}
-    )
 
 
 def masses(topology: app.Topology, hydrogen_mass: Any) -> list[float]:
-    """Masses in amu, (n_particles,); particles without an element have none and do not move.
+    """Masses in amu, (n_particles,): those of the file's isotopes, else the elements'. Particles
+    without an element and atoms that the file fixes have none and do not move.
 
     With `hydrogen_mass` (amu or a Quantity), hydrogens have that mass, taken from the heavy atoms
     they are bonded to. H2 keeps its mass.
     """
+    facts = facts_of(topology)
     result = [
-        0.0 if atom.element is None else atom.element.mass.value_in_unit(unit.dalton)
+        0.0
+        if atom.element is None
+        else facts.masses.get(atom.index, atom.element.mass.value_in_unit(unit.dalton))
         for atom in topology.atoms()
     ]
-    if hydrogen_mass is None:
-        return result
+    if hydrogen_mass is not None:
+        _move_mass(result, topology, hydrogen_mass)
+    for atom in facts.fixed:
+        result[atom] = 0.0
+    return result
+
+
+def _move_mass(result: list[float], topology: app.Topology, hydrogen_mass: Any) -> None:
+    """Give hydrogens the mass that the atoms bonded to them lose."""
     target = _in_unit("hydrogenMass", hydrogen_mass, unit.dalton)
     hydrogens = {atom.index for atom in topology.atoms() if atom.element is app.element.hydrogen}
     free = hydrogens - {atom.index for bond in topology.bonds() for atom in bond}
@@ -107,7 +67,17 @@ def masses(topology: app.Topology, hydrogen_mass: Any) -> list[float]:
                 f"hydrogenMass: {target} amu leaves nothing for {heavy.name} (atom {heavy.index}); "
                 "use less"
             )
-    return result
+
+
+def keep_facts(system: openmm.System, topology: app.Topology) -> None:
+    """Masses of the file's isotopes and fixed atoms in a System that somebody else has made; masses
+    that are not the elements' own stay."""
+    facts, atoms = facts_of(topology), list(topology.atoms())
+    for atom, mass in facts.masses.items():
+        if atoms[atom].element.mass == system.getParticleMass(atom):
+            system.setParticleMass(atom, mass)
+    for atom in facts.fixed:
+        system.setParticleMass(atom, 0.0)
 
 
 def molecules_force(topology: app.Topology) -> openmm.HarmonicBondForce:
@@ -124,8 +94,24 @@ def constraint_list(topology: app.Topology, constraints: Any) -> list[tuple[int,
     are Quantities or nm.
 
     `app.AllBonds` and `app.HAngles` are refused: sums of covalent radii are not good enough for
-    them.
+    them. Between two atoms that the file fixes there is nothing to constrain, and one between a
+    fixed atom and another is refused: OpenMM has none.
     """
+    fixed, result = set(facts_of(topology).fixed), []
+    for i, j, length in _constraints(topology, constraints):
+        if (i in fixed) != (j in fixed):
+            raise ValueError(
+                f"constraints: the structure file fixes one of the atoms {i} and {j} and not the "
+                "other, and OpenMM has no constraint between them; free or fix both in the file, "
+                "or leave this constraint away"
+            )
+        if i not in fixed:
+            result.append((i, j, length))
+    return result
+
+
+def _constraints(topology: app.Topology, constraints: Any) -> list[tuple[int, int, float]]:
+    """Constraints as (i, j, nm), whatever the file says of their atoms."""
     if constraints is None:
         return []
     if constraints is app.HBonds:

@@ -4,6 +4,7 @@ it.
 run.toml         the description, complete; repeats the run
 input-NAME       copy of the structure file
 topology.pdb     the starting structure, for programs that read the trajectory
+topology.cif     the same as PDBx/mmCIF, for any number of atoms
 trajectory.dcd   or .xtc: positions, not wrapped into the cell
 table.csv        energies, temperature, volume, density, field, dipole, polarization, mean charges
 charges.h5       charges and shells of every atom
@@ -24,6 +25,7 @@ from openmm_pqeq.md.schedule import FieldSchedule
 from openmm_pqeq.md.table import TableReporter
 from openmm_pqeq.md.truncate import truncate_charges, truncate_dcd, truncate_table, truncate_xtc
 from openmm_pqeq.reporters import ChargeReporter
+from openmm_pqeq.topology.write import write_topology
 
 
 class Files(NamedTuple):
@@ -32,6 +34,7 @@ class Files(NamedTuple):
     toml: Path
     input: Path
     topology: Path
+    topology_cif: Path
     trajectory: Path
     table: Path
     charges: Path
@@ -47,6 +50,7 @@ def files_of(config: RunConfig) -> Files:
         toml=folder / "run.toml",
         input=folder / (name if name.startswith("input-") else f"input-{name}"),
         topology=folder / "topology.pdb",
+        topology_cif=folder / "topology.cif",
         trajectory=folder / f"trajectory.{config.trajectory_format}",
         table=folder / "table.csv",
         charges=folder / "charges.h5",
@@ -82,8 +86,7 @@ def begin(config: RunConfig, topology: app.Topology, positions: Any) -> Files:
         path.unlink(missing_ok=True)
     files.input.write_bytes(content)
     write_description(config, files)
-    with open(files.topology, "w", encoding="utf-8") as file:
-        app.PDBFile.writeFile(topology, positions, file)
+    write_topology(topology, positions, files.topology)
     return files
 
 

@@ -32,6 +32,7 @@ from openmm_pqeq.md.build import (
 from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
+from openmm_pqeq.topology.facts import facts_of
 
 SECONDS_BETWEEN_NEWS = 0.3
 REMEMBERED_NEWS = 100
@@ -120,6 +121,8 @@ def run(
             time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True
         )
         work.log(_description(config, parts, simulation, energy, restart))
+        for note in facts_of(parts.topology).notes:
+            work.log(f"from the structure file: {note}")
         if restart is not None:
             apply_restart(restart, simulation)
         return _stages(work, simulation, restart)

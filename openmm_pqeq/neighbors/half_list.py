@@ -23,6 +23,7 @@ import vesin_torch
 from torch import Tensor, nn
 
 from openmm_pqeq import ops
+from openmm_pqeq.neighbors.extent import drawn_together
 from openmm_pqeq.neighbors.verlet import SKIN, Kept, still_hold
 from openmm_pqeq.structure import Structure
 
@@ -60,7 +61,8 @@ class HalfListReference(nn.Module):
 
         Raises ValueError for a cell so thin that a shift would not fit.
         """
-        found = self.search.compute(positions, cell, periodic, "ijS", True)
+        near = drawn_together(positions, cell, periodic, self.cutoff)
+        found = self.search.compute(near, cell, periodic, "ijS", True)
         shifts = found[2]
         if shifts.numel() > 0 and int(shifts.abs().max()) > self.most_shift:
             raise ValueError(

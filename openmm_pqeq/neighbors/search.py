@@ -13,6 +13,7 @@ import torch
 import vesin_torch
 from torch import Tensor, nn
 
+from openmm_pqeq.neighbors.extent import drawn_together
 from openmm_pqeq.neighbors.pairs import Pairs, pairs_from_indices, within
 from openmm_pqeq.neighbors.verlet import Kept, still_hold
 from openmm_pqeq.structure import Structure
@@ -80,13 +81,14 @@ class NeighborSearch(nn.Module):
         self, positions: Tensor, box: Tensor, periodic: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Integers i, j, S of all pairs of one structure within cutoff + skin; ValueError where
-        something is not finite."""
+        something is not finite, or atoms are spread too thinly for a grid."""
         if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
             raise ValueError(
                 "positions and cell: expected finite numbers, got NaN or infinity; is the time "
                 "step too long?"
             )
-        found = self.search.compute(positions, box, periodic, "ijS", True)
+        near = drawn_together(positions, box, periodic, self.cutoff + self.skin)
+        found = self.search.compute(near, box, periodic, "ijS", True)
         return found[0].to(torch.int64), found[1].to(torch.int64), found[2]
 
     def from_kept(self, structure: Structure) -> tuple[Tensor, Tensor, Tensor]:

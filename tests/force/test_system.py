@@ -1,5 +1,5 @@
-"""What a System has besides the force: masses, constraints, and molecules that a barostat keeps
-whole."""
+"""What a System has besides the force: masses, constraints, and what the structure file says of
+them."""
 
 import numpy as np
 import openmm
@@ -8,6 +8,8 @@ from force_structures import BOX, SALT, WATER, context_of, topology_of, water_po
 from openmm import app, unit
 
 from openmm_pqeq.force.create import create_system
+from openmm_pqeq.force.system import keep_facts
+from openmm_pqeq.topology.facts import StructureFacts
 
 pytestmark = pytest.mark.python_route
 
@@ -72,36 +74,64 @@ def test_constraints(direct):
             constraints(wrong)
 
 
-def test_a_barostat_on_molecules_without_bonds_warns(ewald):
-    box = 6 * np.eye(3)
-    system = create_system(ewald, topology_of(WATER, box), backend="python")
-    with pytest.warns(UserWarning, match="moves every atom by itself"):
-        system.addForce(openmm.MonteCarloBarostat(1, 300))
-    create_system(ewald, topology_of(WATER, box, [(0, 1), (0, 2)]), backend="python").addForce(
-        openmm.MonteCarloBarostat(1, 300)
+# What the structure file says
+
+
+def told(topology, **facts):
+    """The topology with what a file says of it."""
+    topology.pq_facts = StructureFacts(**facts)
+    return topology
+
+
+def test_isotopes_and_fixed_atoms(direct):
+    bonds = [(0, 1), (2, 0)]
+    topology = told(topology_of(WATER, bonds=bonds), masses={1: 2.014}, fixed=(2,))
+    system = create_system(direct, topology, backend="python")
+    assert [system.getParticleMass(k)._value for k in range(3)] == pytest.approx(
+        [15.99943, 2.014, 0.0]
     )
-    create_system(ewald, topology_of(SALT, BOX), backend="python").addForce(
-        openmm.MonteCarloBarostat(1, 300)
+    kinds = [type(force).__name__ for force in system.getForces()]
+    assert kinds == ["PythonForce", "HarmonicBondForce"]  # nothing takes the others' momentum away
+    system = create_system(direct, topology, backend="python", hydrogenMass=3)
+    assert [system.getParticleMass(k)._value for k in range(3)] == pytest.approx(
+        [15.99943 - (3 - 2.014) - (3 - 1.007947), 3, 0.0], abs=1e-5
     )
 
 
-def test_barostats_keep_bonded_molecules_rigid(network):
-    topology = topology_of(WATER * 2, 8 * np.eye(3), [(0, 1), (0, 2), (3, 4), (3, 5)])
-    system = create_system(network, topology, backend="python", removeCMMotion=False)
-    barostat = openmm.MonteCarloBarostat(1e4, 300, 1)
-    barostat.setRandomNumberSeed(1)
-    system.addForce(barostat)
-    positions = np.vstack([water_positions() + 1, water_positions() + np.array([4, 5, 4])])
-    context = context_of(system, positions, integrator=openmm.VerletIntegrator(1e-9))
-    assert [len(molecule) for molecule in context.getMolecules()] == [3, 3]
-    context.getIntegrator().step(10)
-    state = context.getState(positions=True)
-    assert abs(state.getPeriodicBoxVolume()._value - 0.512) > 1e-4  # nm³
-    moved = state.getPositions(asNumpy=True)._value * 10
-    for first in (0, 3):
-        assert (
-            np.abs(
-                (moved[first + 1] - moved[first]) - (water_positions()[1] - water_positions()[0])
-            ).max()
-            < 1e-6
-        )
+def test_a_system_that_somebody_else_made_keeps_the_facts_and_its_own_masses():
+    system = openmm.System()
+    topology = told(topology_of(WATER), masses={1: 2.014, 2: 2.014}, fixed=(0,))
+    for mass in (15.99943, 1.007947, 4.0):  # the last with mass of its neighbour
+        system.addParticle(mass)
+    keep_facts(system, topology)
+    assert [system.getParticleMass(k)._value for k in range(3)] == [0.0, 2.014, 4.0]
+
+
+def test_constraints_of_fixed_atoms(direct):
+    bonds = [(0, 1), (2, 0)]
+    whole = told(topology_of(WATER, bonds=bonds), fixed=(0, 1, 2))
+    system = create_system(direct, whole, backend="python", constraints=app.HBonds)
+    assert system.getNumConstraints() == 0
+    oxygen = told(topology_of(WATER, bonds=bonds), fixed=(0,))
+    with pytest.raises(ValueError, match="fixes one of the atoms 0 and 1 and not the other"):
+        create_system(direct, oxygen, backend="python", constraints=app.HBonds)
+
+
+@pytest.mark.parametrize("kind", ["verlet", "langevin", "nose-hoover", "minimiser"])
+def test_fixed_atoms_stay(network, kind):
+    system = create_system(network, told(topology_of(WATER), fixed=(1,)), backend="python")
+    integrator = {
+        "langevin": lambda: openmm.LangevinMiddleIntegrator(300, 1, 0.0005),
+        "nose-hoover": lambda: openmm.NoseHooverIntegrator(300, 1, 0.0005),
+    }.get(kind, lambda: openmm.VerletIntegrator(0.0005))()
+    context = context_of(system, water_positions(), integrator=integrator)
+    context.setVelocitiesToTemperature(300, 1)
+    if kind == "minimiser":
+        openmm.LocalEnergyMinimizer.minimize(context, maxIterations=5)
+    else:
+        integrator.step(5)
+    state = context.getState(positions=True, forces=True)
+    moved = np.abs(10 * state.getPositions(asNumpy=True)._value - water_positions()).max(axis=1)
+    assert moved[1] < 1e-7
+    assert moved[[0, 2]].min() > 1e-5
+    assert np.abs(state.getForces(asNumpy=True)._value[1]).max() > 0.1  # the force is told as it is

@@ -208,7 +208,7 @@ def test_without_a_structure_it_is_the_model_that_ships(monkeypatch, tmp_path):
     import argparse
 
     from openmm_pqeq.cli import bench
-    from openmm_pqeq.topology.read import read_atoms
+    from openmm_pqeq.topology.file import read_atoms
 
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)

@@ -1,0 +1,83 @@
+"""Sites of a crystal that are no simulation's: shared by elements, partly empty, in no space.
+
+An occupancy of ? or . is one that the file does not give, and means 1.
+"""
+
+import re
+from collections import defaultdict
+from numbers import Real
+from typing import Any
+
+import ase
+import numpy as np
+from ase.io.cif import parse_cif
+
+LEAST_VOLUME = 1.5
+"""Å³ for an atom of a crystal. Diamond has 5.7; hydrogen, the densest, has this at 2.7 million bar by
+the equation of state of P. Loubeyre et al., Nature 383, 702 (1996), doi:10.1038/383702a0."""
+
+REMEDY = "Choose one ordered arrangement, in a supercell if need be, and write that to a file"
+
+
+def refuse_partial_sites(atoms: ase.Atoms) -> None:
+    """ValueError for sites that several elements share, or that are partly empty."""
+    table = atoms.info.get("occupancy")
+    sites = (
+        [site for site in table.values() if isinstance(site, dict)]
+        if isinstance(table, dict)
+        else []
+    )
+    shared = [site for site in sites if [_part(part) for part in site.values()] != [1.0]]
+    if shared:
+        words = [
+            " + ".join(f"{_part(part):g} {symbol}" for symbol, part in site.items())
+            for site in shared
+        ]
+        raise ValueError(
+            f"expected every site fully occupied by one element, got {'; '.join(words[:5])}. "
+            f"{REMEDY}"
+        )
+
+
+def _part(value: Any) -> float:
+    """Occupancy as a number."""
+    if isinstance(value, str):
+        known = re.match(r"\d*\.?\d+", value)
+        return float(known[0]) if known else 1.0
+    return float(value) if isinstance(value, Real) else 1.0
+
+
+def refuse_shared_sites_of_cif(text: Any, index: int) -> None:
+    """ValueError where symmetry puts two elements on one site of the file's structure `index`; ASE
+    keeps the first of them.
+
+    text : an open file
+    """
+    blocks = [block for block in parse_cif(text) if block.has_structure()]
+    sites, spacegroup = (
+        blocks[index].get_unsymmetrized_structure(),
+        blocks[index].get_spacegroup(True),
+    )
+    tags = spacegroup.tag_sites(sites.get_scaled_positions(wrap=True), symprec=1e-3)
+    kinds: dict[int, set[tuple[str, float]]] = defaultdict(set)
+    for tag, symbol, mass in zip(tags, sites.symbols, sites.get_masses()):
+        kinds[int(tag)].add((symbol, float(mass)))
+    shared = [sorted(kind) for kind in kinds.values() if len(kind) > 1]
+    if shared:
+        words = [" and ".join(symbol for symbol, _ in kind) for kind in shared]
+        raise ValueError(
+            f"expected one element on every site, got {'; '.join(words[:5])} on one, each as if "
+            f"it were alone there. {REMEDY}"
+        )
+
+
+def refuse_no_volume(atoms: ase.Atoms) -> None:
+    """ValueError for a crystal with less volume for an atom than any matter has."""
+    volume = abs(np.linalg.det(atoms.cell.array)) / len(atoms)
+    if atoms.pbc.all() and 0 < volume < LEAST_VOLUME:
+        raise ValueError(
+            f"expected at least {LEAST_VOLUME} Å³ for an atom, got {volume:.3g} (cell edges "
+            f"{np.round(atoms.cell.lengths(), 3).tolist()} Å for {len(atoms)} atoms). Are the "
+            "lengths in Å? Are sites listed more than once? A structure without a cell must not "
+            "give one"
+        )
