@@ -85,6 +85,18 @@ def save(
     part.replace(path)
 
 
+def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
+    """The potential itself, or the one of that name or path."""
+    if isinstance(potential, str | os.PathLike):
+        return load(os.fspath(potential))
+    if not isinstance(potential, Potential):
+        raise ValueError(
+            "potential: expected a Potential (see load and build), a name or a path, got "
+            f"{type(potential).__name__}"
+        )
+    return potential
+
+
 def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
         shipped = Path(folder) / f"{os.fspath(name)}.pt"

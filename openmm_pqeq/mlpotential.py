@@ -18,6 +18,7 @@ those of PQEq among themselves (mechanical embedding). A field acts on the poten
 """
 
 import difflib
+import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ import openmm
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint, versions
+from openmm_pqeq.force.arguments import in_e
 from openmm_pqeq.force.create import create_force
 from openmm_pqeq.force.system import keep_facts, molecules_force
 from openmm_pqeq.potential import Potential
@@ -34,15 +36,10 @@ from openmm_pqeq.potential import Potential
 NEEDED = ("openmm", ">=8.6.1")
 """What openmmml 1.8 works with."""
 
-OPTIONS = (
-    "total_charge",
-    "field",
-    "coupling",
-    "fragments",
-    "periodic",
-    "backend",
-    "precision",
-    "tolerance",
+OPTIONS = tuple(
+    name
+    for name in inspect.signature(create_force).parameters
+    if name not in ("potential", "topology", "atoms")
 )
 """Arguments of `create_force` that may be given to MLPotential, createSystem and createMixedSystem;
 the later one counts."""
@@ -63,8 +60,8 @@ class PQEqPotentialFactory:
         name : "openmm-pqeq"
         modelPath : name of a model that ships, path of a .pt file, or a Potential
         protocol : as for `load`
-        options : those of `create_force`: total_charge, field, coupling, fragments, periodic,
-            backend, precision, tolerance
+        options : those of `create_force`, from total_charge to electrodes; lists of atoms are
+            those of the topology
 
         Raises
         ------
@@ -177,9 +174,8 @@ class PQEqPotentialImpl:
                 "topology: the System is periodic, and the topology has no box; use "
                 "topology.setPeriodicBoxVectors"
             )
-        warn_about_charge(
-            system, atoms, given.get("total_charge", self.options.get("total_charge", 0))
-        )
+        charge = given.get("total_charge", self.options.get("total_charge"))
+        warn_about_charge(system, atoms, 0 if charge is None else charge)
 
 
 def require_openmm(openmm_version: str | None = None) -> None:
@@ -228,11 +224,7 @@ def bonds_among(topology: app.Topology, atoms: Sequence[int] | None) -> openmm.H
 def warn_about_charge(system: openmm.System, atoms: Sequence[int], total_charge: Any) -> None:
     """Warn where the force field's charges of these atoms sum to something else than the
     potential's total charge."""
-    value = (
-        total_charge.value_in_unit(unit.elementary_charge)
-        if unit.is_quantity(total_charge)
-        else total_charge
-    )
+    value = in_e(total_charge)
     for force in system.getForces():
         if isinstance(force, openmm.NonbondedForce):
             present = [atom for atom in atoms if atom < force.getNumParticles()]

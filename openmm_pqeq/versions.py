@@ -81,6 +81,8 @@ ROUTES: dict[str, Route] = {
     ),
 }
 
+BACKENDS = tuple(ROUTES)
+
 PACKAGES = (
     "openmm-pqeq",
     "torch",

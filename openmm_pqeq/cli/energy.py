@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from openmm_pqeq.md import values
+from openmm_pqeq.md import groupings, values
+from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Energy, forces, charges, dipole and stress of one structure."
 
@@ -16,6 +17,7 @@ EPILOG = """examples:
   openmm-pqeq energy BaTiO3.cif --model batio3
   openmm-pqeq energy BaTiO3.cif --model batio3 --supercell 2 2 2 --field 0 0 0.01
   openmm-pqeq energy BaTiO3.cif --model batio3 --response --born-file BORN
+  openmm-pqeq energy brine.xyz --model model.pt --coupling fragment --fragment-charges NA=1 CL=-1
   openmm-pqeq energy BaTiO3.cif --model batio3 --json > BaTiO3.json
 
 JSON has energy, energy_terms (eV), forces (n, 3) eV/Å, stress (xx, yy, zz, yz, xz, xy) eV/Å³, charges (n) e, shells (n, 3) Å and
@@ -59,9 +61,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--coupling",
-        metavar="{shell,full,fragment}",
-        default="shell",
+        metavar="{" + ",".join(COUPLINGS) + "}",
         help="how the field couples to the charges (default: shell)",
+    )
+    parser.add_argument(
+        "--fragments",
+        metavar="ATOMS",
+        nargs="+",
+        help="atoms of each fragment, as in 0-2 3-5, for --coupling fragment (default: the "
+        "molecules, from distances)",
+    )
+    parser.add_argument(
+        "--fragment-charges",
+        metavar="CHARGE",
+        nargs="*",
+        help="charge of each fragment, e, or by the names of molecules, as in NA=1 CL=-1",
+    )
+    parser.add_argument(
+        "--electrodes",
+        metavar="ATOMS:VOLTAGE",
+        nargs="+",
+        help="atoms of each electrode and its voltage, V, as in 0-39:0 40-79:1.5",
     )
     parser.add_argument(
         "--protocol", metavar="NAME", help="protocol of the charges (default: the model's)"
@@ -99,6 +119,7 @@ def command(options: argparse.Namespace) -> int:
     index = values.number("index", options.index)
     if index != int(index):
         raise ValueError(f"index: expected a whole number, got {options.index!r}")
+    groups = groupings.meaning(options.fragments, options.fragment_charges, options.electrodes)
     if options.born_file:
         _check_born_file(Path(options.born_file), options.overwrite)
 
@@ -110,7 +131,12 @@ def command(options: argparse.Namespace) -> int:
     potential = checkpoint.load(options.model, protocol=options.protocol)
     atoms, facts = read_file(options.structure, int(index), supercell)
     atoms.calc = PQEqCalculator(
-        potential, total_charge=charge, field=field, coupling=options.coupling, tolerance=tolerance
+        potential,
+        total_charge=charge,
+        field=field,
+        coupling=options.coupling,
+        tolerance=tolerance,
+        **groups._asdict(),
     )
     results: dict[str, Any] = {
         "model": options.model,

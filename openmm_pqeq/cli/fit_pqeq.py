@@ -3,6 +3,8 @@ charges."""
 
 import argparse
 
+from openmm_pqeq.pqeq import COUPLINGS
+
 INTERRUPTED = 130
 
 HELP = "Fit PQEq parameters to Born charges, polarizabilities, ε∞, dipoles or charges in the data."
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coupling",
         default="shell",
-        choices=("shell", "full"),
+        choices=[name for name in COUPLINGS if name != "fragment"],
         help="how the field acts (default: shell)",
     )
     parser.add_argument(

@@ -15,15 +15,16 @@ import torch
 from openmm import app
 
 from openmm_pqeq import versions
+from openmm_pqeq.checkpoint import loaded
+from openmm_pqeq.conditions import Directions, Wanted, one_of, settled, tolerance_of
 from openmm_pqeq.force import arguments as argument
 from openmm_pqeq.force import torch_force
 from openmm_pqeq.force.barostats import PQEqSystem, warn_about_barostat
-from openmm_pqeq.force.groups import topology_groups
+from openmm_pqeq.force.groups import among_chosen
 from openmm_pqeq.force.module import PotentialEnergy, script_energy
 from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
 from openmm_pqeq.potential import PRECISIONS, Potential
-from openmm_pqeq.pqeq import COUPLINGS
 from openmm_pqeq.topology.facts import facts_of
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
@@ -32,9 +33,9 @@ __all__ = ["create_energy", "create_force", "create_system", "warn_about_barosta
 def create_force(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
-    total_charge: float = 0,
+    total_charge: float | None = None,
     field: Sequence[float] = (0, 0, 0),
-    coupling: str = "shell",
+    coupling: str | None = None,
     fragments: Sequence[Sequence[int]] | None = None,
     periodic: Sequence[bool] | None = None,
     atoms: Sequence[int] | None = None,
@@ -51,10 +52,11 @@ def create_force(
     potential : Potential, or the name or path of one
     topology : of the System the force is for: its elements and whether it has a box. Particles
         without an element (virtual sites) are refused unless `atoms` leaves them out.
-    total_charge : e, of the potential's atoms; a number or a Quantity
+    total_charge : e, of the potential's atoms; a number or a Quantity. Default: what the structure
+        file says (see `read_structure`), or 0
     field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the
         parameters `field_x`, `field_y`, `field_z`
-    coupling : "shell": shells answer the field and ions feel q F. "full": charges answer too;
+    coupling : default: "shell". "shell": shells answer the field and ions feel q F. "full": charges answer too;
         refused along periodic directions, by this function and, after `context.setParameter`, by
         the next evaluation. "fragment": charges answer within each fragment, whose own charge is
         fixed, with or without a field.
@@ -96,35 +98,18 @@ def create_force(
     Errors inside the force (positions that are not finite, charges that do not converge) become
     openmm.OpenMMException.
     """
-    argument.one_of("backend", backend, argument.BACKENDS)
-    versions.require(backend)
-    energy = create_energy(
-        potential,
-        topology,
-        total_charge=total_charge,
-        field=field,
-        coupling=coupling,
-        fragments=fragments,
-        periodic=periodic,
-        atoms=atoms,
-        precision=precision,
-        tolerance=tolerance,
-        fragment_charges=fragment_charges,
-        electrodes=electrodes,
+    wanted = Wanted(
+        total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
     )
-    module = script_energy(energy, energy.is_periodic)
-    make = torch_force.torch_force if backend == "torchscript" else python_force
-    force = make(module, energy.is_periodic, argument.field_in_volt_per_angstrom(field))
-    force.setName("openmm_pqeq")
-    return force
+    return _force(potential, topology, wanted, atoms, precision, tolerance, backend)[0]
 
 
 def create_energy(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
-    total_charge: float = 0,
+    total_charge: float | None = None,
     field: Sequence[float] = (0, 0, 0),
-    coupling: str = "shell",
+    coupling: str | None = None,
     fragments: Sequence[Sequence[int]] | None = None,
     periodic: Sequence[bool] | None = None,
     atoms: Sequence[int] | None = None,
@@ -139,51 +124,18 @@ def create_energy(
 
     compiled : False leaves the potential as it was trained, for comparison
     """
-    argument.one_of("coupling", coupling, COUPLINGS)
-    argument.one_of("precision", precision, PRECISIONS)
-    potential = argument.loaded(potential)
-    charge = argument.charge_in_e(total_charge)
-    volt_per_angstrom = argument.field_in_volt_per_angstrom(field)
-    pbc = argument.periodic_directions(periodic, topology)
-    numbers, indices = argument.model_atoms(topology, atoms, potential)
-    groupings = {
-        "fragments": fragments,
-        "fragment_charges": fragment_charges,
-        "electrodes": electrodes,
-    }
-    argument.check_terms(potential, charge, volt_per_angstrom, pbc, groupings)
-    argument.warn_of_quadratic_sums(potential, pbc, len(numbers))
-    groups = topology_groups(
-        topology, indices, coupling, fragments, fragment_charges, electrodes, charge
+    wanted = Wanted(
+        total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
     )
-    if coupling == "full":
-        argument.refuse_field_along_periodic(
-            volt_per_angstrom, pbc, topology.getPeriodicBoxVectors()
-        )
-    ready = potential.configured(
-        coupling=coupling,
-        tolerance=argument.tolerance_of(tolerance),
-        precision=precision,
-        groups=groups,
-    )
-    return PotentialEnergy(
-        ready.compile_for_inference() if compiled else ready.eval().requires_grad_(False),
-        numbers=torch.tensor(numbers),
-        atoms=None if indices is None else torch.tensor(indices),
-        n_particles=topology.getNumAtoms(),
-        pbc=torch.tensor(pbc),
-        total_charge=charge,
-        single=precision == "single",
-        refuse_periodic_field=coupling == "full",
-    )
+    return _energy(potential, topology, wanted, atoms, precision, tolerance, compiled)
 
 
 def create_system(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
-    total_charge: float = 0,
+    total_charge: float | None = None,
     field: Sequence[float] = (0, 0, 0),
-    coupling: str = "shell",
+    coupling: str | None = None,
     fragments: Sequence[Sequence[int]] | None = None,
     periodic: Sequence[bool] | None = None,
     atoms: Sequence[int] | None = None,
@@ -224,20 +176,11 @@ def create_system(
         as `create_force`; also for hydrogens without bonds where `hydrogenMass` or `constraints`
         need them
     """
-    force = create_force(
-        potential,
-        topology,
-        total_charge=total_charge,
-        field=field,
-        coupling=coupling,
-        fragments=fragments,
-        periodic=periodic,
-        atoms=atoms,
-        backend=backend,
-        precision=precision,
-        tolerance=tolerance,
-        fragment_charges=fragment_charges,
-        electrodes=electrodes,
+    wanted = Wanted(
+        total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
+    )
+    force, periodic_directions = _force(
+        potential, topology, wanted, atoms, precision, tolerance, backend
     )
     system = PQEqSystem()
     for mass in masses(topology, hydrogenMass):
@@ -253,5 +196,63 @@ def create_system(
     if removeCMMotion and not facts_of(topology).fixed:
         system.addForce(openmm.CMMotionRemover())
     system.topology = topology
-    system.periodic = argument.periodic_directions(periodic, topology)
+    system.periodic = periodic_directions
     return system
+
+
+def _force(
+    potential: Potential | str | os.PathLike[str],
+    topology: app.Topology,
+    wanted: Wanted,
+    atoms: Sequence[int] | None,
+    precision: str,
+    tolerance: float | None,
+    backend: str,
+) -> tuple[openmm.Force, Directions]:
+    """The scripted energy in the Force of its backend, with the field as default parameters; and
+    which box vectors are periodic."""
+    one_of("backend", backend, versions.BACKENDS)
+    versions.require(backend)
+    energy = _energy(potential, topology, wanted, atoms, precision, tolerance)
+    module = script_energy(energy, energy.is_periodic)
+    make = torch_force.torch_force if backend == "torchscript" else python_force
+    force = make(module, energy.is_periodic, energy.default_field)
+    force.setName("openmm_pqeq")
+    a, b, c = energy.pbc[0].tolist()
+    return force, (a, b, c)
+
+
+def _energy(
+    potential: Potential | str | os.PathLike[str],
+    topology: app.Topology,
+    wanted: Wanted,
+    atoms: Sequence[int] | None,
+    precision: str,
+    tolerance: float | None,
+    compiled: bool = True,
+) -> PotentialEnergy:
+    """The potential of the chosen atoms under the conditions that are wanted, in plain numbers and
+    the potential's own count of atoms."""
+    one_of("precision", precision, PRECISIONS)
+    potential = loaded(potential)
+    numbers, indices = argument.model_atoms(topology, atoms, potential)
+    wanted = among_chosen(wanted, topology.getNumAtoms(), indices)._replace(
+        total_charge=argument.in_e(wanted.total_charge),
+        field=argument.in_volt_per_angstrom(wanted.field),
+    )
+    conditions = settled(wanted, potential, argument.known_of(topology, indices))
+    argument.warn_of_quadratic_sums(potential, conditions.periodic, len(numbers))
+    ready = potential.configured(
+        coupling=conditions.coupling,
+        tolerance=tolerance_of(tolerance),
+        precision=precision,
+        groups=conditions.groups,
+    )
+    return PotentialEnergy(
+        ready.compile_for_inference() if compiled else ready.eval().requires_grad_(False),
+        numbers=torch.tensor(numbers),
+        atoms=None if indices is None else torch.tensor(indices),
+        n_particles=topology.getNumAtoms(),
+        conditions=conditions,
+        single=precision == "single",
+    )

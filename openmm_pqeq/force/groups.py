@@ -1,43 +1,66 @@
-"""Fragments and electrodes of an OpenMM topology, for the coupling "fragment" and for constant
-voltage.
+"""Molecules of an OpenMM topology, and lists of atoms where the potential is for some of its atoms.
 
-Without a list of fragments they are the molecules that the topology's bonds make; ions are
-molecules of one atom, and their charges are given by the names of their residues. ValueError names
-what does not fit.
+Molecules are what the bonds make of the atoms, with the name of their first atom's residue.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
 from openmm import app
 
-from openmm_pqeq.force.arguments import names_of
-from openmm_pqeq.pqeq import Groups, electrodes_of, fragments_of, groups_of
+from openmm_pqeq.conditions import Molecule, Wanted
+from openmm_pqeq.pqeq import electrodes_of, fragments_of
+from openmm_pqeq.topology.molecules import NETWORK
 
 
-def topology_groups(
-    topology: app.Topology,
-    indices: list[int] | None,
-    coupling: str,
-    fragments: Sequence[Sequence[int]] | None,
-    fragment_charges: Sequence[float] | Mapping[str, float] | None,
-    electrodes: Sequence[tuple[Sequence[int], float]] | None,
-    total_charge: float,
-) -> Groups | None:
-    """Which of the potential's atoms share their charge; None where all do. `indices` as from
-    `model_atoms`."""
-    if coupling != "fragment":
-        for name, value in (("fragments", fragments), ("fragment_charges", fragment_charges)):
-            if value is not None:
-                raise ValueError(
-                    f'{name}: expected None with coupling="{coupling}", got {value!r}; '
-                    'coupling="fragment" takes them'
-                )
-        if not electrodes:
-            return None
-    chosen = list(range(topology.getNumAtoms())) if indices is None else indices
-    place = {atom: k for k, atom in enumerate(chosen)}
+def molecules_among(topology: app.Topology, chosen: list[int], places: list[int]) -> list[Molecule]:
+    """Molecules that the atoms chosen[place] make; their atoms are places again."""
+    atoms = list(topology.atoms())
+    place = {chosen[k]: k for k in places}
+    parent = {atom: atom for atom in place}
+
+    def root(atom: int) -> int:
+        while parent[atom] != atom:
+            parent[atom] = parent[parent[atom]]
+            atom = parent[atom]
+        return atom
+
+    for one, other in [*_bonds(topology), *_of_networks(atoms, parent)]:
+        if one in parent and other in parent:
+            a, b = sorted((root(one), root(other)))
+            parent[b] = a
+    found: dict[int, list[int]] = {}
+    for atom in parent:
+        found.setdefault(root(atom), []).append(atom)
+    return [
+        Molecule(atoms[members[0]].residue.name, [place[atom] for atom in members])
+        for members in found.values()
+    ]
+
+
+def _bonds(topology: app.Topology) -> list[tuple[int, int]]:
+    return [(one.index, other.index) for one, other in topology.bonds()]
+
+
+def _of_networks(atoms: list[app.topology.Atom], known: Iterable[int]) -> list[tuple[int, int]]:
+    """Each atom of a covalent network with the first one of its residue: `read_structure` gives
+    networks no bonds."""
+    first: dict[Any, int] = {}
+    pairs = []
+    for atom in known:
+        residue = atoms[atom].residue
+        if residue.name == NETWORK:
+            pairs.append((first.setdefault(residue, atom), atom))
+    return pairs
+
+
+def among_chosen(wanted: Wanted, n_particles: int, indices: list[int] | None) -> Wanted:
+    """Fragments and electrodes in numbers of the potential's atoms; `indices` are those atoms'
+    among the particles, None: all."""
+    if indices is None:
+        return wanted
+    place = {atom: k for k, atom in enumerate(indices)}
 
     def within(name: str, atoms: Any) -> Any:
         if isinstance(atoms, str) or not isinstance(atoms, Iterable):
@@ -50,68 +73,12 @@ def topology_groups(
             )
         return found
 
-    known = electrodes_of(electrodes, topology.getNumAtoms())
-    plates = [
-        (within(f"electrodes[{k}]", atoms), voltage) for k, (atoms, voltage) in enumerate(known)
-    ]
-    lists: list[Any] = []
-    charges: Any = fragment_charges
-    if coupling == "fragment" and fragments is None:
-        held = {atom for atoms, _ in plates for atom in atoms}
-        molecules = molecules_of(topology, [atom for atom in chosen if place[atom] not in held])
-        lists = [[place[atom] for atom in molecule] for molecule in molecules]
-        charges = _charges_of_molecules(topology, molecules, fragment_charges)
-    elif fragments is not None:
-        lists = [
-            within(f"fragments[{k}]", atoms) for k, atoms in enumerate(fragments_of(fragments))
+    fragments, electrodes = wanted.fragments, wanted.electrodes
+    if fragments is not None:
+        fragments = [within(f"fragments[{k}]", f) for k, f in enumerate(fragments_of(fragments))]
+    if electrodes is not None:
+        electrodes = [
+            (within(f"electrodes[{k}]", atoms), voltage)
+            for k, (atoms, voltage) in enumerate(electrodes_of(electrodes, n_particles))
         ]
-        if isinstance(fragment_charges, Mapping):
-            raise ValueError(
-                "fragment_charges: with explicit fragments, expected a list with one charge for "
-                "each, got a mapping"
-            )
-    return groups_of(len(place), lists, charges, plates or None, total_charge)
-
-
-def molecules_of(topology: app.Topology, atoms: Iterable[int]) -> list[list[int]]:
-    """The topology's molecules, as its bonds connect the given atoms."""
-    parent = {atom: atom for atom in atoms}
-
-    def root(atom: int) -> int:
-        while parent[atom] != atom:
-            parent[atom] = parent[parent[atom]]
-            atom = parent[atom]
-        return atom
-
-    for one, other in topology.bonds():
-        if one.index in parent and other.index in parent:
-            a, b = sorted((root(one.index), root(other.index)))
-            parent[b] = a
-    found: dict[int, list[int]] = {}
-    for atom in parent:
-        found.setdefault(root(atom), []).append(atom)
-    return list(found.values())
-
-
-def _charges_of_molecules(topology: app.Topology, molecules: list[list[int]], charges: Any) -> Any:
-    """One charge for each of the topology's molecules: a list as it is, or by the name of its
-    residue."""
-    atoms = list(topology.atoms())
-    if charges is not None and not isinstance(charges, Mapping):
-        return charges
-    lone = [molecule[0] for molecule in molecules if len(molecule) == 1]
-    if charges is None and lone:
-        raise ValueError(
-            f"fragment_charges: {len(lone)} atoms are bonded to nothing and would be neutral "
-            "fragments of their own: "
-            f"{names_of([atoms[k] for k in lone])}. Give their charges by residue, such as {{'NA': "
-            f"1, 'CL': -1}}, or {{}} for "
-            "zero; a molecule needs bonds in the topology"
-        )
-    names = [atoms[molecule[0]].residue.name for molecule in molecules]
-    if unknown := sorted(set(charges or {}) - set(names)):
-        raise ValueError(
-            f"fragment_charges: no fragment is of a residue {unknown[0]!r}; there are "
-            f"{', '.join(sorted(set(names)))}"
-        )
-    return [(charges or {}).get(name, 0.0) for name in names]
+    return wanted._replace(fragments=fragments, electrodes=electrodes)

@@ -17,6 +17,7 @@ from typing import Dict, Tuple
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq.conditions import Conditions
 from openmm_pqeq.pqeq.coupling import along_periodic
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
@@ -38,10 +39,8 @@ class PotentialEnergy(nn.Module):
     numbers : (n_atoms,) int64, atomic numbers of the potential's atoms
     atoms : (n_atoms,) int64, their indices among the particles; None: all particles, in order
     n_particles : particles of the System
-    pbc : (3,) bool
-    total_charge : e, of the potential's atoms
+    conditions : of the potential's atoms; their field is the default of `forward`'s
     single : compute in float32 instead of float64
-    refuse_periodic_field : raise where the field has a component along a periodic direction
     """
 
     numbers: Tensor
@@ -56,29 +55,28 @@ class PotentialEnergy(nn.Module):
         numbers: Tensor,
         atoms: Tensor | None,
         n_particles: int,
-        pbc: Tensor,
-        total_charge: float,
+        conditions: Conditions,
         single: bool,
-        refuse_periodic_field: bool,
     ):
         super().__init__()
         self.potential = potential
-        self.total_charge = float(total_charge)
+        self.total_charge = conditions.total_charge
+        self.default_field = conditions.field
         self.n_particles = n_particles
         self.single = single
-        self.refuse_periodic_field = refuse_periodic_field
+        self.refuse_periodic_field = conditions.coupling == "full"
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
         self.angstrom_per_nm = ANGSTROM_PER_NM
         self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
-        self.is_periodic = bool(pbc.any())
-        self.is_partly_periodic = self.is_periodic and not bool(pbc.all())
+        self.is_periodic = any(conditions.periodic)
+        self.is_partly_periodic = self.is_periodic and not all(conditions.periodic)
         self.least_vacuum = LEAST_VACUUM
         self.register_buffer("numbers", numbers.to(torch.int64))
         self.register_buffer(
             "atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64)
         )
-        self.register_buffer("pbc", pbc.reshape(1, 3))
+        self.register_buffer("pbc", torch.tensor([conditions.periodic]))
         present = getattr(potential, "pqeq", None)
         cores = (
             torch.zeros(len(numbers))

@@ -18,6 +18,7 @@ Distances in Å.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -218,11 +219,15 @@ def error_of(
         r = distance(u)
         exact = taylor(radial, r, 1)
         t = torch.full_like(r, place)
-        value, slope = taylor(lambda t, rows=rows: evaluated(rows, t.unsqueeze(1)), t, 1)
+        value, slope = taylor(partial(_at_places, rows), t, 1)
         slope = slope * (scale * SOFTENING / (r + SOFTENING) ** 2).unsqueeze(1)  # dt/dr
         for ours, theirs, largest_of in zip((value, slope), exact, scales):
             largest = max(largest, float(((ours - theirs).abs() / largest_of).max()))
     return largest
+
+
+def _at_places(coefficients: Tensor, places: Tensor) -> Tensor:
+    return evaluated(coefficients, places.unsqueeze(1))
 
 
 def _hermite(n_derivatives: int) -> Tensor:

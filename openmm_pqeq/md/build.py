@@ -13,6 +13,7 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.force.create import create_energy, create_system
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import last_line
+from openmm_pqeq.md import groupings
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import Potential
@@ -41,8 +42,9 @@ def read_parts(config: RunConfig) -> Parts:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     potential = checkpoint.load(config.model, protocol=config.protocol)
+    molecules = config.coupling == "fragment" and config.fragments is None
     topology, positions = read_structure(
-        config.structure, bonds=config.bonds, supercell=config.supercell
+        config.structure, bonds=config.bonds or molecules, supercell=config.supercell
     )
     if config.ensemble == "NPT" and topology.getPeriodicBoxVectors() is None:
         raise ValueError(
@@ -54,7 +56,7 @@ def read_parts(config: RunConfig) -> Parts:
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
     """A Simulation at the structure's positions, in the field of t = 0."""
     system = create_system(
-        parts.potential, parts.topology, backend=config.backend, **_force_settings(config)
+        parts.potential, parts.topology, backend=config.backend, **_force_settings(config, parts)
     )
     if ensemble == "NPT":
         system.addForce(barostat_of(config))
@@ -68,12 +70,15 @@ def build_energy(config: RunConfig, parts: Parts, compiled: bool = True) -> Pote
     """What the Simulation's force computes, before it is scripted; `compiled`: False as the
     potential was trained."""
     return create_energy(
-        parts.potential, parts.topology, compiled=compiled, **_force_settings(config)
+        parts.potential, parts.topology, compiled=compiled, **_force_settings(config, parts)
     )
 
 
-def _force_settings(config: RunConfig) -> dict[str, Any]:
-    """Arguments of `create_energy` that a run has a setting for; the field is that of t = 0."""
+def _force_settings(config: RunConfig, parts: Parts) -> dict[str, Any]:
+    """Arguments of `create_energy` that a run has a setting for; the field is that of t = 0.
+    Settings count atoms as the file does, and the topology may have them in another order."""
+    place = np.argsort(parts.topology.pq_order)
+    grouped = groupings.meaning(config.fragments, config.fragment_charges, config.electrodes)
     return {
         "total_charge": config.total_charge,
         "field": tuple(component(value)(0.0) for value in config.field),
@@ -81,6 +86,7 @@ def _force_settings(config: RunConfig) -> dict[str, Any]:
         "periodic": config.periodic,
         "precision": config.precision,
         "tolerance": config.tolerance,
+        **grouped.renumbered(place.tolist())._asdict(),
     }
 
 

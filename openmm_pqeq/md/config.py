@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.md import values
+from openmm_pqeq.md import groupings, values
+from openmm_pqeq.potential import PRECISIONS
+from openmm_pqeq.pqeq import COUPLINGS
+from openmm_pqeq.versions import BACKENDS
 
 
 def _setting(
@@ -36,9 +39,6 @@ def _setting(
 ENSEMBLES = ("NVE", "NVT", "NPT")
 THERMOSTATS = ("langevin", "nose-hoover")
 BAROSTATS = ("isotropic", "anisotropic", "flexible", "membrane")
-COUPLINGS = ("shell", "full")
-BACKENDS = ("torchscript", "python")
-PRECISIONS = ("double", "mixed", "single")
 FORMATS = ("dcd", "xtc")
 
 
@@ -66,7 +66,9 @@ class RunConfig:
         False,
         "find the bonds of molecules, for barostats and molecular crystals",
     )
-    total_charge: float = _setting("structure", values.number, 0.0, "total charge, e", "Q")
+    total_charge: float | None = _setting(
+        "structure", values.number, None, "total charge, e (default: the file's, or 0)", "Q"
+    )
 
     model: str = _setting(
         "potential",
@@ -78,8 +80,36 @@ class RunConfig:
     protocol: str | None = _setting(
         "potential", values.text, None, "protocol of the charges (default: the model's)", "NAME"
     )
-    coupling: str = _setting(
-        "potential", values.choice(*COUPLINGS), "shell", "how the field couples to the charges"
+    coupling: str | None = _setting(
+        "potential",
+        values.choice(*COUPLINGS),
+        None,
+        "how the field couples to the charges (default: shell)",
+    )
+    fragments: tuple[str, ...] | None = _setting(
+        "potential",
+        groupings.fragments,
+        None,
+        "atoms of each fragment, as in 0-2 3-5, for coupling fragment (default: the molecules, "
+        "from distances)",
+        "ATOMS",
+        "+",
+    )
+    fragment_charges: tuple[str, ...] | None = _setting(
+        "potential",
+        groupings.fragment_charges,
+        None,
+        "charge of each fragment, e, or by the names of molecules, as in NA=1 CL=-1",
+        "CHARGE",
+        "*",
+    )
+    electrodes: tuple[str, ...] | None = _setting(
+        "potential",
+        groupings.electrodes,
+        None,
+        "atoms of each electrode and its voltage, V, as in 0-39:0 40-79:1.5",
+        "ATOMS:VOLTAGE",
+        "+",
     )
     tolerance: float | None = _setting(
         "potential",

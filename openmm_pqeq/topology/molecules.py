@@ -18,6 +18,9 @@ hydrogen bonds (O-H: 0.5)."""
 
 BONDING = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "Te", "I")
 
+NETWORK = "NET"
+"""Name of a covalent network that runs through the crystal."""
+
 
 class Molecules(NamedTuple):
     """Atoms in groups; indices are those of the structure.
@@ -100,7 +103,7 @@ def _names(members: list[np.ndarray], endless: list[bool], numbers: np.ndarray) 
     for group, network in zip(members, endless):
         formula = tuple(sorted(Counter(int(number) for number in numbers[group]).items()))
         if network:
-            names.append("NET")
+            names.append(NETWORK)
         elif len(group) == 1:
             names.append(chemical_symbols[numbers[group[0]]].upper())
         else:

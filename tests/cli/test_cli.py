@@ -145,7 +145,7 @@ WRONG = {
     ),
     "unknown coupling": (
         run_with("--coupling", "strong"),
-        r"coupling: expected one of shell, full, got 'strong'",
+        r"coupling: expected one of shell, full, fragment, got 'strong'",
     ),
     "full along a lattice vector": (
         run_with("--coupling", "full", "--field", "0", "0", "1"),

@@ -68,7 +68,7 @@ def test_topologies_that_do_not_fit(ewald, direct):
         create_force(direct, topology_of([*WATER, "X"]), backend="python")
     with pytest.raises(ValueError, match="expected at least one atom"):
         create_force(direct, app.Topology(), backend="python")
-    with pytest.raises(ValueError, match="periodic: the topology has no box"):
+    with pytest.raises(ValueError, match="periodic: the structure has no box"):
         create_force(direct, topology_of(WATER), periodic=(True, True, True), backend="python")
     with pytest.raises(ValueError, match="'direct' has no images"):
         create_force(direct, topology_of(WATER, BOX), backend="python")

@@ -157,7 +157,7 @@ def test_the_calculator_names_wrong_electrodes(electrodes):
         ({"coupling": "fragment", "fragment_charges": {"NA": 1}}, "add up to 1 e"),
         (
             {"coupling": "fragment", "fragments": [[0, 1, 2, 99]]},
-            "expected indices of the potential's atoms, got 99",
+            r"fragments\[0\]: expected indices from 0 to 7, got 99",
         ),
         ({"coupling": "shell", "fragments": [[0]]}, 'coupling="fragment" takes them'),
         ({"electrodes": [([0, 1], 0.0), ([2], 1.0)]}, "in no fragment and no electrode"),

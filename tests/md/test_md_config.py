@@ -34,7 +34,7 @@ GOOD = {"structure": "a.cif", "model": "m", "output": "o", "time": "1ps"}
         ({"field": ["0", "0", "nan"]}, "field: 'nan'"),
         ({"supercell": ["2", "2", "0"]}, "supercell: expected a whole number above zero"),
         ({"total_charge": "one"}, "total_charge: expected a number"),
-        ({"coupling": "strong"}, "coupling: expected one of shell, full"),
+        ({"coupling": "strong"}, "coupling: expected one of shell, full, fragment"),
         ({"tolerance": "0"}, "tolerance: expected a positive"),
         ({"seed": "0"}, "seed: expected"),
         ({"restart_interval": "2.5"}, "restart_interval: expected a whole number"),

@@ -90,7 +90,8 @@ class Memory(nn.Module):
         """Take in a solution at unwrapped positions; `was_kept`: its preconditioner came from
         here."""
         self.products = torch.tensor(found.products)
-        left = int(self.kept_solutions)
+        # what was kept for other atoms is good for no solution of these
+        left = int(self.kept_solutions) if self.knows(positions) else 0
         used = found.preconditioner
         if not was_kept and used is not None:
             self.kept_centers, self.kept_neighbors, self.kept_blocks = (

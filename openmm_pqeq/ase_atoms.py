@@ -1,0 +1,70 @@
+"""ASE's atoms for a potential: what they say of themselves, and what is wrong with them.
+
+Å and e. Molecules are found in the positions at hand, whatever came before.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from openmm_pqeq.conditions import Conditions, Known, Molecule
+from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.topology.molecules import find_molecules
+
+
+def known_of(atoms: Atoms, total_charge: float | None) -> Known:
+    """What is known of these atoms; `total_charge` (e) is what they say, where that is asked."""
+
+    def molecules(free: list[int]) -> list[Molecule]:
+        cell, pbc = atoms.cell.array, atoms.pbc
+        found, _ = find_molecules(atoms.positions[free], atoms.numbers[free], cell, pbc)
+        return [
+            Molecule(name, [free[int(k)] for k in members])
+            for name, members in zip(found.names, found.members)
+        ]
+
+    x, y, z = atoms.pbc.tolist()
+    return Known(len(atoms), atoms.cell.array, (x, y, z), total_charge, molecules)
+
+
+def structure_under(
+    atoms: Atoms, conditions: Conditions, dtype: torch.dtype, device: torch.device
+) -> Structure:
+    """The atoms as the potential takes them."""
+    options: dict[str, Any] = {"dtype": dtype, "device": device}
+    periodic = any(conditions.periodic)
+    return structure_of(
+        torch.tensor(atoms.positions, **options),
+        torch.tensor(atoms.numbers),
+        torch.tensor(atoms.cell.array, **options) if periodic else None,
+        torch.tensor(conditions.periodic) if periodic else None,
+        total_charge=conditions.total_charge,
+        field=torch.tensor(conditions.field, **options),
+    )
+
+
+def check_atoms(atoms: Atoms) -> None:
+    """ValueError for no atoms, positions or cell that are no numbers, and cell vectors that span
+    nothing."""
+    if len(atoms) == 0:
+        raise ValueError("atoms: expected at least one atom, got none")
+    if bad := np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1)).tolist():
+        raise ValueError(
+            f"atoms.positions: expected finite numbers (Å), got NaN or infinity for atoms {bad[:5]}"
+        )
+    periodic = atoms.cell.array[atoms.pbc]
+    if not np.isfinite(periodic).all():
+        raise ValueError(
+            f"atoms.cell: expected finite numbers (Å), got {atoms.cell.array.tolist()}"
+        )
+    lengths = np.linalg.norm(periodic, axis=1)
+    if (lengths < 1e-3).any() or (
+        len(periodic) and np.linalg.svd(periodic / lengths[:, None])[1].min() < 1e-3
+    ):
+        raise ValueError(
+            "atoms.cell: singular; expected linearly independent vectors along the periodic "
+            f"directions {atoms.pbc.tolist()}, got"
+            f" {atoms.cell.array.tolist()} (Å). Give a cell, or set atoms.pbc to what is periodic"
+        )

@@ -1,0 +1,276 @@
+"""What a potential's atoms are under: total charge, field, coupling, fragments, electrodes and
+periodic directions.
+
+    Wanted (as somebody asked)  --settled with what is Known of the atoms-->  Conditions
+
+Every door makes a `Wanted`: create_force and create_system, PQEqCalculator, openmm-ml, `run` and
+`energy`. It converts units, says what it knows of the atoms, and leaves the laws to `checked` and
+`settled`, so that each refusal has one reason and the same words everywhere. e, V, V/Å, Å; all
+raise ValueError that names the argument.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from openmm_pqeq.potential import Potential
+from openmm_pqeq.pqeq import (
+    COUPLINGS,
+    Groups,
+    along_periodic,
+    electrodes_of,
+    fragments_of,
+    groups_of,
+)
+
+Vector = tuple[float, float, float]
+Directions = tuple[bool, bool, bool]
+
+FREE = "shell"
+"""The coupling of charges that flow freely, where none is asked for."""
+
+
+class Wanted(NamedTuple):
+    """Conditions as somebody asked for them.
+
+    total_charge : e; None: what the structure says, or 0
+    field : (3,) V/Å; None: no field
+    coupling : how the charges see the field, "shell", "full" or "fragment"; None: "shell"
+    fragments : for "fragment": lists of atoms whose charge stays what it is; None: the molecules
+    fragment_charges : e, one for each fragment, or for molecules a mapping from their names, such
+        as {"NA": 1, "CL": -1}, with zero for the others; None: neutral
+    electrodes : (atoms, voltage in V) of each
+    periodic : three booleans; None: as the structure has them
+    """
+
+    total_charge: float | None = None
+    field: Sequence[float] | None = None
+    coupling: str | None = None
+    fragments: Sequence[Sequence[int]] | None = None
+    fragment_charges: Sequence[float] | Mapping[str, float] | None = None
+    electrodes: Sequence[tuple[Sequence[int], float]] | None = None
+    periodic: Sequence[bool] | None = None
+
+
+class Molecule(NamedTuple):
+    """Its residue's name, and its atoms."""
+
+    name: str
+    atoms: list[int]
+
+
+class Known(NamedTuple):
+    """What a door knows of the potential's atoms.
+
+    n_atoms : how many
+    cell : (3, 3) Å, rows, or None where the structure has none
+    periodic : which rows are periodic, unless somebody wants it otherwise
+    total_charge : e, what the structure says of itself, or None
+    molecules : the molecules that the given atoms make among themselves
+    """
+
+    n_atoms: int
+    cell: np.ndarray | None
+    periodic: Directions
+    total_charge: float | None
+    molecules: Callable[[list[int]], list[Molecule]]
+
+
+class Conditions(NamedTuple):
+    """Conditions of one structure, checked.
+
+    total_charge : e
+    field : (3,) V/Å
+    coupling : "shell", "full" or "fragment"
+    groups : atoms that share their charge; None: all do
+    periodic : which lattice vectors are periodic
+    """
+
+    total_charge: float
+    field: Vector
+    coupling: str
+    groups: Groups | None
+    periodic: Directions
+
+
+def checked(wanted: Wanted, potential: Potential) -> Wanted:
+    """The same in plain numbers and tuples, field and coupling filled in; refused is what cannot be
+    whatever the atoms are."""
+    wanted = wanted._replace(
+        fragments=_plain(wanted.fragments),
+        fragment_charges=_plain(wanted.fragment_charges),
+        electrodes=_plain(wanted.electrodes),
+    )
+    charge = None if wanted.total_charge is None else _charge(wanted.total_charge)
+    field = _field((0.0, 0.0, 0.0) if wanted.field is None else wanted.field)
+    coupling = one_of("coupling", FREE if wanted.coupling is None else wanted.coupling, COUPLINGS)
+    if potential.pqeq is None:
+        _refuse_without_charges(wanted._replace(total_charge=charge, field=field))
+    if coupling != "fragment":
+        for name in ("fragments", "fragment_charges"):
+            if (value := getattr(wanted, name)) is not None:
+                raise ValueError(
+                    f'{name}: expected None with coupling="{coupling}", got {value!r}; '
+                    'coupling="fragment" takes them'
+                )
+    return wanted._replace(total_charge=charge, field=field, coupling=coupling)
+
+
+def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
+    """The conditions of the atoms at hand."""
+    wanted = checked(wanted, potential)
+    periodic, field = _directions(wanted.periodic, known), _field(wanted.field)
+    coupling = str(wanted.coupling)
+    if potential.pqeq is None:
+        return Conditions(0.0, field, coupling, None, periodic)
+    potential.pqeq.check_periodicity(torch.tensor(periodic))
+    if coupling == "full":
+        _refuse_field_along_periodic(field, known.cell, periodic)
+    said = known.total_charge if wanted.total_charge is None else wanted.total_charge
+    charge = 0.0 if said is None else float(said)
+    return Conditions(charge, field, coupling, _groups(wanted, known, charge), periodic)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples for whatever holds several things, so that two of them can be compared."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str) or not isinstance(value, Sequence | Set | Iterator | np.ndarray):
+        return value
+    return tuple(_plain(item) for item in value)
+
+
+def one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    """`value`, if it is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def tolerance_of(tolerance: Any) -> float | None:
+    """A positive number, or None for the potential's own tolerance."""
+    if tolerance is None:
+        return None
+    if (
+        isinstance(tolerance, bool)
+        or not isinstance(tolerance, Real)
+        or not 0 < float(tolerance) < math.inf
+    ):
+        raise ValueError(
+            f"tolerance: expected a positive number (eV/e and eV/Å) or None, got {tolerance!r}"
+        )
+    return float(tolerance)
+
+
+def _charge(total_charge: Any) -> float:
+    if (
+        isinstance(total_charge, bool)
+        or not isinstance(total_charge, Real)
+        or not math.isfinite(total_charge)
+    ):
+        raise ValueError(f"total_charge: expected a finite number in e, got {total_charge!r}")
+    return float(total_charge)
+
+
+def _field(field: Any) -> Vector:
+    if isinstance(field, str) or not isinstance(field, Iterable):
+        raise ValueError(f"field: expected three components (x, y, z) in V/Å, got {field!r}")
+    components = list(field)
+    if len(components) != 3 or not all(
+        isinstance(value, Real) and math.isfinite(value) for value in components
+    ):
+        raise ValueError(f"field: expected three finite numbers (x, y, z) in V/Å, got {field!r}")
+    return float(components[0]), float(components[1]), float(components[2])
+
+
+def _directions(wanted: Any, known: Known) -> Directions:
+    if wanted is None:
+        return known.periodic
+    given = tuple(wanted) if isinstance(wanted, Iterable) else ()
+    if len(given) != 3 or not all(isinstance(value, bool | np.bool_) for value in given):
+        raise ValueError(
+            f"periodic: expected three booleans, one for each box vector, got {wanted!r}"
+        )
+    if any(given) and known.cell is None:
+        raise ValueError(
+            "periodic: the structure has no box, so no direction can be periodic, got "
+            f"{wanted!r}; give it its box vectors, or leave periodic=None"
+        )
+    return bool(given[0]), bool(given[1]), bool(given[2])
+
+
+def _refuse_without_charges(wanted: Wanted) -> None:
+    """Without PQEq nothing answers to what is about charges."""
+    for name in ("total_charge", "field", "fragments", "fragment_charges", "electrodes"):
+        value = getattr(wanted, name)
+        unasked = value is None or (name in ("total_charge", "field") and not np.any(value))
+        if not unasked:
+            raise ValueError(
+                f"{name}: this potential has no charges (no PQEq term) that could answer to "
+                f"{value!r}; leave it out"
+            )
+
+
+def _refuse_field_along_periodic(
+    field: Vector, cell: np.ndarray | None, periodic: Directions
+) -> None:
+    """With "full" charge would flow along a periodic direction for ever."""
+    if cell is None or not any(periodic):
+        return
+    vectors = torch.tensor(cell, dtype=torch.float64)
+    if along_periodic(torch.tensor(field, dtype=torch.float64), vectors, torch.tensor(periodic)):
+        raise ValueError(
+            'field: coupling="full" moves charge along the field, which has no meaning along a '
+            f"periodic direction; got field={field} with periodic={periodic}. Use "
+            'coupling="shell", a field along a direction that is not periodic, or say which '
+            "directions are periodic"
+        )
+
+
+def _groups(wanted: Wanted, known: Known, total_charge: float) -> Groups | None:
+    """Fragments and electrodes; molecules are those of the atoms that no electrode holds."""
+    if wanted.coupling != "fragment" and not wanted.electrodes:
+        return None
+    plates = electrodes_of(wanted.electrodes, known.n_atoms)
+    fragments, charges = fragments_of(wanted.fragments), wanted.fragment_charges
+    if wanted.coupling == "fragment" and wanted.fragments is None:
+        held = {atom for atoms, _ in plates for atom in atoms}
+        molecules = known.molecules([atom for atom in range(known.n_atoms) if atom not in held])
+        fragments = [molecule.atoms for molecule in molecules]
+        charges = _charges_of_molecules(molecules, charges)
+    elif isinstance(charges, Mapping):
+        raise ValueError(
+            "fragment_charges: with explicit fragments, expected a list with one charge for each, "
+            "got a mapping"
+        )
+    return groups_of(known.n_atoms, fragments, charges, plates or None, total_charge)
+
+
+def _charges_of_molecules(molecules: list[Molecule], charges: Any) -> Any:
+    """One charge for each molecule: a list as it is, or by names. A lone atom is an ion whose
+    charge nobody has said, unless somebody has."""
+    if charges is not None and not isinstance(charges, Mapping):
+        return charges
+    if charges is None:
+        lone = Counter(molecule.name for molecule in molecules if len(molecule.atoms) == 1)
+        if lone:
+            raise ValueError(
+                f"fragment_charges: {sum(lone.values())} atoms are bonded to nothing and would be "
+                "neutral fragments of their own: "
+                f"{', '.join(f'{count} of {name}' for name, count in lone.items())}. Give their "
+                "charges by residue, such as {'NA': 1, 'CL': -1} (--fragment-charges NA=1 CL=-1), "
+                "or {} for zero; a molecule needs bonds, or atoms that are close enough"
+            )
+        return None
+    names = [molecule.name for molecule in molecules]
+    if unknown := sorted(set(charges) - set(names)):
+        raise ValueError(
+            f"fragment_charges: no fragment is of a residue {unknown[0]!r}; there are "
+            f"{', '.join(sorted(set(names)))}"
+        )
+    return [charges.get(name, 0.0) for name in names]
