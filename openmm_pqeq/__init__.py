@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.published.reaxnet import convert_reaxnet
+    from openmm_pqeq.published.sevennet import convert_sevennet
     from openmm_pqeq.reporters import (
         ChargeReporter,
         ChargeStatisticsReporter,
@@ -39,6 +40,7 @@ _HOMES = {
     "PQEqCalculator": "calculator",
     "available_models": "checkpoint",
     "convert_reaxnet": "published.reaxnet",
+    "convert_sevennet": "published.sevennet",
     "load": "checkpoint",
     "save": "checkpoint",
     "create_force": "force.create",
@@ -66,6 +68,7 @@ __all__ = [
     "available_models",
     "build",
     "convert_reaxnet",
+    "convert_sevennet",
     "create_force",
     "create_system",
     "load",

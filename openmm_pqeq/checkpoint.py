@@ -5,6 +5,7 @@ network, "card": the model card}. It is read with torch's `weights_only=True`, s
 would import or call anything is refused.
 """
 
+import importlib
 import os
 import pickle
 import re
@@ -21,23 +22,40 @@ FORMAT = 1
 """Version of the file format; files of a newer one are refused."""
 
 
-def available_models() -> list[str]:
-    """Names of the models that ship with the package.
+PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.published.sevennet.models")
+"""Models of others by name, and the module that fetches and converts them the first time; named and
+not imported, as it stands above this one."""
 
-    >>> "batio3" in available_models()
-    True
+
+def available_models(at_hand: bool = False) -> list[str]:
+    """Names that `load` takes: of models that ship with the package, and of published ones, which
+    it fetches the first time.
+
+    at_hand : only those that need no network any more
+
+    >>> "batio3" in available_models(at_hand=True), "sevennet-0" in available_models()
+    (True, True)
     """
     folder = resources.files("openmm_pqeq.models")
-    return sorted(
+    shipped = [
         item.name.removesuffix(".pt") for item in folder.iterdir() if item.name.endswith(".pt")
-    )
+    ]
+    published = [
+        name
+        for name, module in PUBLISHED.items()
+        if not at_hand or importlib.import_module(module).cached_file(name).is_file()
+    ]
+    return sorted(shipped) + published
 
 
 def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
-    """A potential by the name of a shipped model or the path of a file.
+    """A potential by the name of a model or the path of a file.
+
+    A published model is fetched and converted the first time, and from then on read from the cache.
 
     protocol : "ewald", "pme" or "direct", to evaluate a model made for one of them with another
-    Raises FileNotFoundError where there is no such model, ValueError where the file is not one.
+    Raises FileNotFoundError where there is no such model, ValueError where the file is not one,
+    ConnectionError where a published one cannot be fetched.
     """
     content = _read(name)
     potential = build(content["config"])
@@ -65,7 +83,7 @@ def save(
     weights = (
         {}
         if potential.gnn is None
-        else {k: v.detach().cpu() for k, v in potential.gnn.state_dict().items()}
+        else {k: _short(v.detach().cpu()) for k, v in potential.gnn.state_dict().items()}
     )
     if potential.gnn is not None and not weights:
         raise ValueError(
@@ -97,13 +115,26 @@ def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
     return potential
 
 
-def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
+def _file_of(name: str) -> Path:
+    if name in PUBLISHED:
+        path: Path = importlib.import_module(PUBLISHED[name]).model_file(name)
+        return path
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
-        shipped = Path(folder) / f"{os.fspath(name)}.pt"
-        path = shipped if os.sep not in os.fspath(name) and shipped.is_file() else Path(name)
+        shipped = Path(folder) / f"{name}.pt"
+        return shipped if os.sep not in name and shipped.is_file() else Path(name)
+
+
+def _short(values: torch.Tensor) -> torch.Tensor:
+    """In float32, half the file, where that holds every number exactly."""
+    single = values.to(torch.float32)
+    return single if torch.equal(single.to(values.dtype), values) else values
+
+
+def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
+    path = _file_of(os.fspath(name))
     if not path.is_file():
         raise FileNotFoundError(
-            f"model {os.fspath(name)!r}: neither a model that ships "
+            f"model {os.fspath(name)!r}: neither the name of a model "
             f"({', '.join(available_models())}) nor the path of a file"
         )
     try:

@@ -1,5 +1,5 @@
-"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet | finetune |
-analyze | models | bench | doctor`.
+"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet |
+import-sevennet | finetune | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
 overwritten. A simulation that fails on the way exits with 1; one that was asked to stop, with 130.
@@ -23,6 +23,7 @@ from openmm_pqeq.cli import (
     finetune,
     fit_pqeq,
     import_reaxnet,
+    import_sevennet,
     models,
     run,
     train,
@@ -35,6 +36,7 @@ COMMANDS = {
     "train": train,
     "fit-pqeq": fit_pqeq,
     "import-reaxnet": import_reaxnet,
+    "import-sevennet": import_sevennet,
     "finetune": finetune,
     "analyze": analyze,
     "models": models,

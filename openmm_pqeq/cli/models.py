@@ -1,22 +1,24 @@
-"""`openmm-pqeq models`: the models that ship, their cards, and published models to download."""
+"""`openmm-pqeq models`: the models by name, their cards, and published models to download."""
 
 import argparse
+import shutil
+from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.cli import import_reaxnet
 
-HELP = (
-    "List the models that ship with the package, show the card of one, or download a published one."
-)
+HELP = "List the models, show the card of one, or download a published one."
 
 EPILOG = """examples:
   openmm-pqeq models                        list
   openmm-pqeq models batio3                 data, licence, level of theory, errors, and what it must not be used for
   openmm-pqeq models my-model.pt            the card of a file
+  openmm-pqeq models download sevennet-0    fetch SevenNet-0, so that --model sevennet-0 needs no network any more
   openmm-pqeq models download reaxnet-mp    fetch ReaxNet-MP (doi 10.6084/m9.figshare.28407524) and write reaxnet-mp.pt
 
 A download goes into the user's cache, with the SHA-256 of each file beside it; a file that is not the same later is an error. The
-downloaded files are converted as by openmm-pqeq import-reaxnet."""
+downloaded files are converted as by openmm-pqeq import-reaxnet or import-sevennet. SevenNets stay in the cache under their names:
+a cache that is copied to a computer without network serves them there."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         nargs="?",
         metavar="MODEL",
-        help="name of a model that ships, or path to a .pt file; or: download",
+        help="name of a model, or path to a .pt file; or: download",
     )
     parser.add_argument(
         "published",
         nargs="?",
         metavar="NAME",
-        help="after download: the published model, reaxnet-mp",
+        help="after download: the published model, sevennet-0, sevennet-l3i5 or reaxnet-mp",
     )
     group = parser.add_argument_group("download")
     group.add_argument(
-        "--output", "-o", metavar="FILE", help="model file to write (default: NAME.pt)"
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="model file to write (default: NAME.pt; of a SevenNet none but that in the cache)",
     )
     group.add_argument(
         "--cache",
@@ -71,10 +76,14 @@ def command(options: argparse.Namespace) -> int:
 def _download(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from openmm_pqeq import checkpoint
     from openmm_pqeq.published import download
 
     if options.published is None:
-        raise ValueError(f"models download: which one? There is {', '.join(download.ARTICLES)}")
+        known = ", ".join([*checkpoint.PUBLISHED, *download.ARTICLES])
+        raise ValueError(f"models download: which one? There is {known}")
+    if options.published in checkpoint.PUBLISHED:
+        return _download_sevennet(options)
     output = options.output or f"{options.published}.pt"
     import_reaxnet.check_output(output, options.overwrite)
     console = Console(highlight=False, markup=False)
@@ -87,6 +96,35 @@ def _download(options: argparse.Namespace) -> int:
         progress=_Bar(console),
     )
     import_reaxnet.convert(options, files.parameters, files.config, files.mapping, output)
+    return 0
+
+
+def _download_sevennet(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from openmm_pqeq.published.sevennet.models import model_file
+
+    others = {"base_url": None, "select": "", "edge_sign": "training", "stop_gradient": True}
+    for name, default in {**others, "d3": False}.items():
+        if getattr(options, name) != default:
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag}: means nothing for {options.published}; leave it away")
+    if options.output is not None:
+        import_reaxnet.check_output(options.output, options.overwrite)
+    console = Console(highlight=False, markup=False)
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True)
+
+    path = model_file(options.published, options.cache, say)
+    say(f"{options.published}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if options.output is not None:
+        part = Path(f"{options.output}.part")
+        shutil.copyfile(path, part)
+        part.replace(options.output)
+        say(f"written: {options.output}")
+    elif options.cache is None:
+        say(f"--model {options.published} needs no network any more")
     return 0
 
 
@@ -139,17 +177,14 @@ def _show(options: argparse.Namespace) -> int:
 
     console = Console(highlight=False, markup=False)
     if options.name is None:
-        table = Table("model", "elements", "about")
+        table = Table("model", "elements", "about", "where")
+        at_hand = checkpoint.available_models(at_hand=True)
         for name in checkpoint.available_models():
-            table.add_row(
-                name,
-                " ".join(checkpoint.load(name).species),
-                str(checkpoint.card(name).get("title", "")),
-            )
+            table.add_row(*_row(name, name in at_hand))
         console.print(table)
         console.print(
             "openmm-pqeq models MODEL shows the card of a model; openmm-pqeq models download "
-            "reaxnet-mp fetches a published one."
+            "NAME fetches a published one (these, and reaxnet-mp)."
         )
         return 0
     potential, card = checkpoint.load(options.name), checkpoint.card(options.name)
@@ -166,6 +201,18 @@ def _show(options: argparse.Namespace) -> int:
         table.add_row(name.replace("_", " "), _text(value))
     console.print(table)
     return 0
+
+
+def _row(name: str, at_hand: bool) -> tuple[str, str, str, str]:
+    """Name, elements, what it is, and where it comes from."""
+    from openmm_pqeq import checkpoint
+
+    if name in checkpoint.PUBLISHED:
+        from openmm_pqeq.published.sevennet.models import MODELS
+
+        return name, "89, H to Pu", MODELS[name].title, "cache" if at_hand else "download"
+    species = " ".join(checkpoint.load(name).species)
+    return name, species, str(checkpoint.card(name).get("title", "")), "ships"
 
 
 def _text(value: Any, indent: int = 0) -> str:

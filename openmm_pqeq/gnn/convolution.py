@@ -2,7 +2,7 @@
 distance, summed.
 
     m_i = (1/n̄) Σ_j R(r_ij) ⊙ [ (L_up h)_j ⊗ Y(r̂_ij) ]
-    h_i ← gate( L_down m_i + W_{Z_i} h_i )
+    h_i ← gate( L_down m_i + W_{Z_i} h_i )          W of each species, or one W of all
 
 Each path (l1, l2 → l) of the product has a weight per channel and its own slot in m. Features are
 lists with one tensor (n_atoms, 2l+1, channels) per irrep, so that every linear map is a product of
@@ -11,12 +11,14 @@ matrices on the last axis.
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn.neighborhood import Neighborhood, Species
 from openmm_pqeq.gnn.paths import EVEN, Layer
-from openmm_pqeq.gnn.radial import Activation, RadialNetwork
+from openmm_pqeq.gnn.radial import NORMS, Activation, RadialNetwork
 from openmm_pqeq.gnn.spherical import ExactBuffers, coupling
 
 
@@ -26,16 +28,25 @@ def normal(*shape: int, generator: torch.Generator) -> nn.Parameter:
 
 
 class Linear(nn.Module):
-    """x W/√n_in on the last axis; `weight` (n_in, n_out)."""
+    """x W/√n_in + b on the last axis; `weight` (n_in, n_out), `bias` (n_out,) or None (then b = 0).
 
-    def __init__(self, n_in: int, n_out: int, generator: torch.Generator):
+    A bias starts at zero, and belongs to even scalars alone.
+    """
+
+    bias: Tensor | None
+
+    def __init__(self, n_in: int, n_out: int, generator: torch.Generator, biased: bool = False):
         super().__init__()
         self.weight = normal(n_in, n_out, generator=generator)
+        bias = nn.Parameter(torch.zeros(n_out, dtype=torch.float64)) if biased else None
+        self.register_parameter("bias", bias)
         self.gain = max(n_in, 1) ** -0.5
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n_in) → (..., n_out)."""
-        return x @ (self.weight * self.gain)
+        y = x @ (self.weight * self.gain)
+        bias = self.bias
+        return y if bias is None else y + bias
 
 
 class SpeciesLinear(nn.Module):
@@ -54,6 +65,19 @@ class SpeciesLinear(nn.Module):
             if species.counts[index] > 0:
                 mapped.append(groups[index] @ (weight * self.gain))
         return torch.cat(mapped)[species.rank]
+
+
+class SharedLinear(nn.Module):
+    """x W/√n_in, the same for every species; `weight` (n_in, n_out)."""
+
+    def __init__(self, n_in: int, n_out: int, generator: torch.Generator):
+        super().__init__()
+        self.weight = normal(n_in, n_out, generator=generator)
+        self.gain = n_in**-0.5
+
+    def forward(self, x: Tensor, species: Species) -> Tensor:
+        """(n_atoms, 2l+1, n_in) → (n_atoms, 2l+1, n_out)."""
+        return x @ (self.weight * self.gain)
 
 
 class TensorProduct(ExactBuffers):
@@ -115,11 +139,16 @@ class Gate(nn.Module):
 
     n_gated: list[int]
 
-    def __init__(self, layer: Layer, nonlinearities: dict[str, str]):
+    def __init__(
+        self,
+        layer: Layer,
+        nonlinearities: dict[str, str],
+        norms: Mapping[str, float] = NORMS,
+    ):
         super().__init__()
         scalars = [ir for ir in layer.outputs if ir.l == 0]
         self.activations = nn.ModuleList(
-            Activation(nonlinearities["e" if ir.p == 1 else "o"]) for ir in scalars
+            Activation(nonlinearities["e" if ir.p == 1 else "o"], norms) for ir in scalars
         )
         self.n_scalars = [layer.scalars.get(ir, 0) for ir in scalars]
         self.n_gates = [sum(layer.gated.values()) if ir == EVEN else 0 for ir in scalars]
@@ -155,6 +184,9 @@ class Interaction(nn.Module):
     n_species : of the self-connection; 0 for none
     avg_neighbors : n̄
     nonlinearities : of even and odd scalars, {"e": ..., "o": ...}
+    shared : whether all species share one self-connection
+    biased : whether L_up and L_down add a constant to the even scalars
+    norms : as of `Activation`
     """
 
     __jit_ignored_attributes__ = ("layer",)
@@ -172,6 +204,9 @@ class Interaction(nn.Module):
         avg_neighbors: float,
         nonlinearities: dict[str, str],
         generator: torch.Generator,
+        shared: bool = False,
+        biased: bool = False,
+        norms: Mapping[str, float] = NORMS,
     ):
         super().__init__()
         inputs, outputs, paths = (
@@ -182,7 +217,9 @@ class Interaction(nn.Module):
         self.layer = layer
         self.avg_neighbors = float(avg_neighbors)
         self.radial = radial
-        self.up = nn.ModuleList(Linear(mul, mul, generator) for _, mul in inputs)
+        self.up = nn.ModuleList(
+            Linear(mul, mul, generator, biased and ir == EVEN) for ir, mul in inputs
+        )
         self.products = nn.ModuleList(
             TensorProduct(
                 ir.l,
@@ -201,7 +238,8 @@ class Interaction(nn.Module):
         n_channels = [sum(inputs[paths[slot].input][1] for slot in slots) for slots in self.slots]
         self.dims = [2 * ir.l + 1 for ir, _ in outputs]
         self.down = nn.ModuleList(
-            Linear(n, mul, generator) for n, (_, mul) in zip(n_channels, outputs)
+            Linear(n, mul, generator, biased and ir == EVEN)
+            for n, (ir, mul) in zip(n_channels, outputs)
         )
         own = [
             (i, o)
@@ -211,9 +249,12 @@ class Interaction(nn.Module):
         ]
         self.own_inputs, self.own_outputs = [i for i, _ in own], [o for _, o in own]
         self.self_connection = nn.ModuleList(
-            SpeciesLinear(n_species, inputs[i][1], outputs[o][1], generator) for i, o in own
+            SharedLinear(inputs[i][1], outputs[o][1], generator)
+            if shared
+            else SpeciesLinear(n_species, inputs[i][1], outputs[o][1], generator)
+            for i, o in own
         )
-        self.gate = Gate(layer, nonlinearities)
+        self.gate = Gate(layer, nonlinearities, norms)
 
     def forward(
         self, features: list[Tensor], species: Species, around: Neighborhood

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq import ops
-from openmm_pqeq.gnn.convolution import Interaction, Linear, SpeciesLinear
+from openmm_pqeq.gnn.convolution import Interaction, Linear, SharedLinear, SpeciesLinear
 from openmm_pqeq.gnn.edges import Edges, edges_of
 from openmm_pqeq.gnn.equivariant_convolution import EquivariantConvolution, padded, plan_convolution
 from openmm_pqeq.gnn.neighborhood import Species, by_species, species_index
@@ -59,7 +59,7 @@ class InferenceNequIP(nn.Module):
     def __init__(self, network: NequIP):
         super().__init__()
         self.species, self.cutoff, self.sign = list(network.species), network.cutoff, network.sign
-        self.harmonics = network.harmonics
+        self.harmonics, self.solid_harmonics = network.harmonics, network.solid_harmonics
         self.interactions = nn.ModuleList(
             InferenceInteraction(layer, network, from_species=k == 0)
             for k, layer in enumerate(layers_of(network))
@@ -92,7 +92,8 @@ class InferenceNequIP(nn.Module):
         near = within(pairs, self.cutoff)
         vectors = self.sign * near.vectors.to(self.readout.dtype)
         distances = vectors.norm(2, dim=1)
-        harmonics = self.harmonics(vectors / distances.unsqueeze(1))
+        directions = vectors / distances.unsqueeze(1)
+        harmonics = self.harmonics(vectors if self.solid_harmonics else directions)
         edges = edges_of(numbers.size(0), near.centers, near.neighbors, distances, harmonics)
         return index, by_species(index, len(self.species)), edges
 
@@ -126,7 +127,8 @@ class InferenceInteraction(nn.Module):
             Matrix(
                 _padded_rows(
                     folded(down), [inputs[layer.layer.paths[slot].input] for slot in slots]
-                )
+                ),
+                constant(down),
             )
             for down, slots in zip(layer.down, layer.slots)
         )
@@ -147,17 +149,21 @@ class InferenceInteraction(nn.Module):
 
 
 class Matrix(nn.Module):
-    """x W on the last axis."""
+    """x W + b on the last axis; b may be absent."""
 
     weight: Tensor
+    bias: Tensor | None
 
-    def __init__(self, weight: Tensor):
+    def __init__(self, weight: Tensor, bias: Tensor | None = None):
         super().__init__()
         self.register_buffer("weight", weight.contiguous(), persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n_in) → (..., n_out)."""
-        return x @ self.weight
+        y = x @ self.weight
+        bias = self.bias
+        return y if bias is None else y + bias
 
 
 class SpeciesMatrix(nn.Module):
@@ -179,6 +185,20 @@ class SpeciesMatrix(nn.Module):
         return torch.cat(mapped)[species.rank]
 
 
+class SharedMatrix(nn.Module):
+    """x W, whatever the species."""
+
+    weight: Tensor
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.register_buffer("weight", weight.contiguous(), persistent=False)
+
+    def forward(self, x: Tensor, species: Species) -> Tensor:
+        """(n_atoms, 2l+1, n_in) → (n_atoms, 2l+1, n_out)."""
+        return x @ self.weight
+
+
 class FeatureSource(nn.Module):
     """What a layer reads of its input: L_up x/n̄ for the convolution, W[Z] x for the
     self-connection."""
@@ -188,11 +208,12 @@ class FeatureSource(nn.Module):
     def __init__(self, layer: Interaction):
         super().__init__()
         self.own_inputs = layer.own_inputs
-        self.up = nn.ModuleList(
-            Matrix(_padded_columns(folded(up) / layer.avg_neighbors)) for up in layer.up
-        )
+        self.up = nn.ModuleList(_up_matrix(up, layer.avg_neighbors) for up in layer.up)
         self.own = nn.ModuleList(
-            SpeciesMatrix(folded(connection)) for connection in layer.self_connection
+            (SharedMatrix if isinstance(connection, SharedLinear) else SpeciesMatrix)(
+                folded(connection)
+            )
+            for connection in layer.self_connection
         )
 
     def forward(
@@ -217,10 +238,10 @@ class SpeciesSource(nn.Module):
     def __init__(self, layer: Interaction, embedding: Tensor):
         super().__init__()
         self.has_own = len(layer.self_connection) > 0
-        up = embedding @ _padded_columns(folded(layer.up[0]) / layer.avg_neighbors)
+        up = _up_matrix(layer.up[0], layer.avg_neighbors)(embedding)
         own = up[:, :0]
         for connection in layer.self_connection:  # one at most: scalars to scalars
-            own = torch.bmm(embedding.unsqueeze(1), folded(connection)).squeeze(1)
+            own = torch.matmul(embedding.unsqueeze(1), folded(connection)).squeeze(1)
         self.register_buffer("up", up.detach().clone(), persistent=False)
         self.register_buffer("own", own.detach().clone(), persistent=False)
 
@@ -240,14 +261,29 @@ def layers_of(network: NequIP) -> list[Interaction]:
 
 
 def folded(linear: nn.Module) -> Tensor:
-    """The matrix of a `Linear`, or those of a `SpeciesLinear`, normalisation included."""
-    if not isinstance(linear, Linear | SpeciesLinear):
-        raise TypeError(f"linear: expected a Linear or SpeciesLinear, got {type(linear).__name__}")
+    """The matrix of a linear map, or those of a `SpeciesLinear`, normalisation included."""
+    if not isinstance(linear, Linear | SharedLinear | SpeciesLinear):
+        raise TypeError(f"linear: expected a map of convolution.py, got {type(linear).__name__}")
     return linear.weight.detach() * linear.gain
 
 
+def constant(linear: nn.Module) -> Tensor | None:
+    """What a `Linear` adds, if anything."""
+    bias = linear.bias if isinstance(linear, Linear) else None
+    return None if bias is None else bias.detach().clone()
+
+
+def _up_matrix(up: nn.Module, avg_neighbors: float) -> Matrix:
+    bias = constant(up)
+    return Matrix(
+        _padded_columns(folded(up) / avg_neighbors),
+        None if bias is None else _padded_columns(bias / avg_neighbors),
+    )
+
+
 def _padded_columns(matrix: Tensor) -> Tensor:
-    return torch.nn.functional.pad(matrix, [0, padded(matrix.size(1)) - matrix.size(1)])
+    n_columns = matrix.size(-1)
+    return torch.nn.functional.pad(matrix, [0, padded(n_columns) - n_columns])
 
 
 def _padded_rows(matrix: Tensor, channels: list[int]) -> Tensor:

@@ -11,7 +11,7 @@ It does not matter where parities are labelled truly, but it does in models that
 Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022-29939-5
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self, Sequence
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from openmm_pqeq.gnn.convolution import Interaction, Linear, normal
 from openmm_pqeq.gnn.neighborhood import by_species, neighborhood, species_index
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
-from openmm_pqeq.gnn.radial import RadialBasis, RadialNetwork, basis_gain
+from openmm_pqeq.gnn.radial import NORMS, RadialBasis, RadialNetwork, basis_gain
 from openmm_pqeq.gnn.spherical import SphericalHarmonics
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
@@ -45,12 +45,17 @@ class NequIP(nn.Module):
     radial_hidden : widths of the hidden layers of the radial networks
     avg_neighbors : constant the sum over neighbours is divided by
     edge_sign : "training" (v = r_j − r_i) or "notebook" (r_i − r_j)
-    self_connection : whether a layer adds a species-dependent linear map of its input
+    self_connection : whether a layer adds a species-dependent linear map of its input; "shared":
+        one that is the same for all species
     nonlinearities : "silu" or "tanh" of even scalars and gates, "tanh" of odd ones
     radial_nonlinearity : "silu" or "tanh"
     envelope : "polynomial" or "xplor", see radial.py
     readout_hidden : width between the two readout layers; default half the even scalars
     scale, shift : eV, of all species or one each
+    solid_harmonics : Y(v), which grows as r^l (r in Å), in the place of Y(v̂)
+    scalar_bias : whether L_up and L_down add a constant to the even scalars
+    activation_norms : {"silu": √⟨silu²⟩, …} of a normal variable, which activations are divided
+        by; default: those of radial.py. A model belongs to the estimates it was made with
     seed : of the initial weights
     """
 
@@ -69,20 +74,25 @@ class NequIP(nn.Module):
         radial_hidden: Sequence[int] = (64, 64),
         avg_neighbors: float = 30.0,
         edge_sign: str = "training",
-        self_connection: bool = True,
+        self_connection: bool | str = True,
         nonlinearities: dict[str, str] | None = None,
         radial_nonlinearity: str = "silu",
         envelope: str = "polynomial",
         readout_hidden: int | None = None,
         scale: float | Sequence[float] = 1.0,
         shift: float | Sequence[float] = 0.0,
+        solid_harmonics: bool = False,
+        scalar_bias: bool = False,
+        activation_norms: Mapping[str, float] | None = None,
         seed: int = 0,
     ):
         super().__init__()
         nonlinearities = {"e": "silu", "o": "tanh"} if nonlinearities is None else nonlinearities
+        norms = NORMS if activation_norms is None else activation_norms
         self.species = list(species)
         self.cutoff = float(r_max)
         self.sign = _sign(edge_sign)
+        self.solid_harmonics = solid_harmonics
         sizes = {
             "layers": layers,
             "r_max": r_max,
@@ -90,8 +100,9 @@ class NequIP(nn.Module):
             "avg_neighbors": avg_neighbors,
         }
         _check(self.species, sh_irreps, nonlinearities, sizes)
+        _check_choices(self_connection, norms)
         degrees = [ir.l for _, ir in Irreps(sh_irreps)]
-        plan = plan_layers(hidden_irreps, sh_irreps, layers, self_connection)
+        plan = plan_layers(hidden_irreps, sh_irreps, layers, bool(self_connection))
         generator = torch.Generator().manual_seed(seed)
 
         n_species, n_scalars = len(self.species), plan[0].inputs[EVEN]
@@ -102,11 +113,21 @@ class NequIP(nn.Module):
         for layer in plan:
             n_weights = sum(list(layer.inputs.values())[path.input] for path in layer.paths)
             widths = [n_basis, *radial_hidden, n_weights]
-            radial = RadialNetwork(widths, radial_nonlinearity, basis_gain(self.basis), generator)
-            own_species = n_species if self_connection else 0
+            radial = RadialNetwork(
+                widths, radial_nonlinearity, basis_gain(self.basis), generator, norms
+            )
             self.interactions.append(
                 Interaction(
-                    layer, degrees, radial, own_species, avg_neighbors, nonlinearities, generator
+                    layer,
+                    degrees,
+                    radial,
+                    n_species if self_connection else 0,
+                    avg_neighbors,
+                    nonlinearities,
+                    generator,
+                    self_connection == "shared",
+                    scalar_bias,
+                    norms,
                 )
             )
         n_last = plan[-1].scalars[EVEN]
@@ -148,7 +169,8 @@ class NequIP(nn.Module):
         near = within(pairs, self.cutoff)
         vectors = self.sign * near.vectors.to(self.embedding.dtype)
         distances = vectors.norm(2, dim=1)
-        harmonics = self.harmonics(vectors / distances.unsqueeze(1))
+        directions = vectors / distances.unsqueeze(1)
+        harmonics = self.harmonics(vectors if self.solid_harmonics else directions)
         around = neighborhood(
             numbers.size(0), near.centers, near.neighbors, self.basis(distances), harmonics
         )
@@ -187,6 +209,17 @@ def _check(
     for name, value in positive.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
+
+
+def _check_choices(self_connection: bool | str, norms: Mapping[str, float]) -> None:
+    if self_connection not in (True, False, "shared"):
+        raise ValueError(
+            f"self_connection must be True, False or 'shared', got {self_connection!r}"
+        )
+    if not set(norms) <= set(NORMS) or not all(norm > 0 for norm in norms.values()):
+        raise ValueError(
+            f"activation_norms must be positive numbers of some of {sorted(NORMS)}, got {norms}"
+        )
 
 
 def _per_species(name: str, value: float | Sequence[float], species: list[str]) -> Tensor:

@@ -13,6 +13,7 @@ Distances in Å.
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -23,18 +24,22 @@ XPLOR_WIDTH = 0.5
 
 NORMS = {"silu": 0.5964586854233045, "tanh": 0.6279282481638502}
 """√⟨act(x)²⟩ of a normal variable x, which activations are divided by: the estimates that the
-published ReaxNet models were made with (exact: 0.596469, 0.627929)."""
+published ReaxNet models were made with (exact: 0.596469, 0.627929). A model made with other
+estimates brings its own."""
 
 
 class Activation(nn.Module):
-    """act(x)/√⟨act²⟩ with act = silu (x·sigmoid(x)) or tanh; smooth, and zero at zero."""
+    """act(x)/√⟨act²⟩ with act = silu (x·sigmoid(x)) or tanh; smooth, and zero at zero.
 
-    def __init__(self, name: str):
+    norms : √⟨act²⟩ of each, where not those of `NORMS`
+    """
+
+    def __init__(self, name: str, norms: Mapping[str, float] = NORMS):
         super().__init__()
         if name not in NORMS:
             raise ValueError(f"a nonlinearity must be one of {sorted(NORMS)}, got '{name}'")
         self.name = name
-        self.scale = 1.0 / NORMS[name]
+        self.scale = 1.0 / norms.get(name, NORMS[name])
 
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise."""
@@ -107,13 +112,19 @@ class RadialNetwork(nn.Module):
     widths : n_basis, hidden layers, number of weights
     nonlinearity : of the hidden layers
     gain : g_0; the others follow from the widths
+    norms : as of `Activation`
     """
 
     def __init__(
-        self, widths: list[int], nonlinearity: str, gain: float, generator: torch.Generator
+        self,
+        widths: list[int],
+        nonlinearity: str,
+        gain: float,
+        generator: torch.Generator,
+        norms: Mapping[str, float] = NORMS,
     ):
         super().__init__()
-        self.activation = Activation(nonlinearity)
+        self.activation = Activation(nonlinearity, norms)
         self.gains = [gain] + [width**-0.5 for width in widths[1:-1]]
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(n_in, n_out, dtype=torch.float64, generator=generator))

@@ -56,7 +56,7 @@ class SphericalHarmonics(nn.Module):
         )
 
     def forward(self, directions: Tensor) -> Tensor:
-        """Y (n_pairs, Σ(2l+1)) of unit vectors (n_pairs, 3)."""
+        """Y (n_pairs, Σ(2l+1)) of unit vectors (n_pairs, 3); of any others, times length^l."""
         first = 3.0**0.5 * directions
         blocks = [torch.ones_like(directions[:, :1]), first]
         for step in self.raise_degree:
