@@ -29,24 +29,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.neighbors.pairs import Pairs, subset, within
-from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.coulomb.ewald import reciprocal_energy
-from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
-from openmm_pqeq.pqeq.coulomb.mesh import mesh_energy, mesh_energy_once
-from openmm_pqeq.pqeq.coulomb.pairs import pair_energy
-from openmm_pqeq.pqeq.coulomb.self_interaction import self_energy
+from openmm_pqeq.neighbors.pairs import Pairs, of_atoms, subset
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, gaussian_self_energy
 from openmm_pqeq.pqeq.coulomb.split import Lattice
+from openmm_pqeq.pqeq.coulomb.sum import coulomb_energy
 from openmm_pqeq.pqeq.coupling import along_periodic
-from openmm_pqeq.pqeq.minimum.history import unwrapped
+from openmm_pqeq.pqeq.minimum.history import nearest_images
 from openmm_pqeq.pqeq.minimum.memory import Memory
-from openmm_pqeq.pqeq.minimum.newton import Minimum, minimize
-from openmm_pqeq.pqeq.minimum.preconditioner import Near, Preconditioner
-from openmm_pqeq.pqeq.minimum.problem import Problem
-from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
+from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, minimize, unsolved_message
+from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
+from openmm_pqeq.pqeq.minimum.problem import Problem, reachable, site_energy
+from openmm_pqeq.pqeq.parameters import Parameters, parameter_rows
 from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
 from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
-from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
+from openmm_pqeq.structure import SYMBOLS, Structure, select_structure
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
 
@@ -101,7 +97,7 @@ class PQEq(nn.Module):
         coupling: str = "shell",
         polarizable: bool = True,
         gaussian: bool = True,
-        max_shell: float = constants.MAX_SHELL,
+        max_shell: float = MAX_SHELL,
         mesh_spacing: float | None = None,
     ):
         super().__init__()
@@ -123,15 +119,9 @@ class PQEq(nn.Module):
         self.swept: Sweeps | None = None
         self.species = list(parameters)
         self.symbols = list(SYMBOLS)
-        rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
-        for symbol, p in parameters.items():
-            spring = spring_constant_ev(p)
-            shell = [p.core_charge, spring] if spring > 0 and polarizable else [0.0, 1.0]
-            radius = p.radius if gaussian else constants.POINT_RADIUS
-            row = [p.electronegativity, p.hardness, shell[0], radius, shell[1]]
-            rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(row, dtype=torch.float64)
         # by atomic number; the rows of elements without parameters are never read, the doors see to
         # that
+        rows = parameter_rows(parameters, polarizable, gaussian)
         self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
         self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
@@ -155,30 +145,20 @@ class PQEq(nn.Module):
         shells: list[Tensor] = []
         first = 0
         for index in range(structure.cell.size(0)):
-            one = structure if structure.cell.size(0) == 1 else select_structure(structure, index)
-            last = first + one.numbers.size(0)
-            own = pairs
+            one, one_pairs = structure, pairs
             if structure.cell.size(0) > 1:
-                own = subset(
-                    pairs,
-                    torch.nonzero((pairs.centers >= first) & (pairs.centers < last)).squeeze(1),
-                )
-                own = Pairs(
-                    own.centers - first,
-                    own.neighbors - first,
-                    own.shifts,
-                    own.vectors,
-                    own.distances,
-                )
-            energy, q, s = self.solve(one, own)
+                one = select_structure(structure, index)
+                one_pairs = of_atoms(pairs, first, first + one.numbers.size(0))
+            last = first + one.numbers.size(0)
+            energy, q, s = self.solve(one, one_pairs)
             if self.coupling == "shell":
-                push = (unstrained[first:last] @ one.field[0]) * held_fixed(q)
-                energy = energy - (push - held_fixed(push)).sum()
+                push = (unstrained[first:last] @ one.field[0]) * q.data
+                energy = energy - (push - push.data).sum()
             elif self.coupling == "fragment":
                 push = (
                     unstrained[first:last][self.group_first] @ one.field[0]
                 ) * self.group_charge.to(energy.dtype)
-                energy = energy - (push - held_fixed(push)).sum()
+                energy = energy - (push - push.data).sum()
             energies.append(energy)
             charges.append(q)
             shells.append(s)
@@ -197,14 +177,21 @@ class PQEq(nn.Module):
         if self.protocol == "reaxnet":
             charges, shells = sweep(problem, self.cutoff, self.sweeps)
             if self.stop_gradient:
-                charges, shells = held_fixed(charges), held_fixed(shells)
+                charges, shells = charges.data, shells.data  # freezing removes a `detach`
         else:
             with torch.no_grad():
-                found = self.minimum(problem, structure, pairs)
-            if len(found.failure) > 0:
-                self.raise_unsolved(structure, found)
-            charges, shells = found.charges, found.shells
+                minimum = self.minimum(problem, structure, pairs)
+            if len(minimum.failure) > 0:
+                self.raise_unsolved(structure, minimum)
+            charges, shells = minimum.charges, minimum.shells
         return self.energy(problem, charges, shells), charges, shells
+
+    @property
+    @torch.jit.unused
+    def products(self) -> int:
+        """Hessian–vector products and gradients of the last solution that began at an earlier
+        one."""
+        return int(self.memory.products if self.swept is None else self.swept.products)
 
     @torch.jit.unused
     def prepare_for_dynamics(self, skin: float) -> None:
@@ -220,9 +207,7 @@ class PQEq(nn.Module):
     def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else
         cold."""
-        tolerance = self.solver_tolerance(structure.positions.dtype)
-        close = within(pairs, constants.CLUSTER_CUTOFF)
-        near = Near(close.centers, close.neighbors, close.vectors)
+        tolerance = reachable(self.tolerance, structure.positions.dtype)
         positions = structure.positions.detach()
         start: tuple[Tensor, Tensor] | None = None
         inverse: Preconditioner | None = None
@@ -232,38 +217,23 @@ class PQEq(nn.Module):
         # by symmetry a saddle point can pass for a minimum, where an element's hardness does not
         # exclude one
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
-        found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
+        minimum = minimize(
+            problem, tolerance, start, near_atoms(pairs), inverse, self.max_shell, probe
+        )
         if self.warm_start:
-            self.memory.remember(positions, found, inverse is not None)
-        return found
+            self.memory.remember(positions, minimum, inverse is not None)
+        return minimum
 
-    def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
+    def raise_unsolved(self, structure: Structure, minimum: Minimum) -> None:
         """RuntimeError with the residual, where it is worst, and what to do."""
-        symbol = self.symbols[int(structure.numbers[found.worst])]
-        raise RuntimeError(
-            f"PQEq: the charge solution {found.failure}; residual {found.residual} eV/e or eV/Å "
-            f"after {found.products} products,"
-            f" tolerance {self.tolerance}; largest on atom {found.worst} ({symbol}). Elements here "
-            "whose hardness is below their"
-            f" Gaussian self-energy: {self.soft_elements(structure.numbers)}."
-            " Look for atoms that are too close, use another parameter set, or a larger tolerance"
-        )
-
-    def solver_tolerance(self, dtype: torch.dtype) -> float:
-        """The tolerance that the dtype can reach."""
-        return (
-            max(self.tolerance, constants.SINGLE_PRECISION_TOLERANCE)
-            if dtype == torch.float32
-            else self.tolerance
-        )
+        symbol = self.symbols[int(structure.numbers[minimum.worst])]
+        soft = self.soft_elements(structure.numbers)
+        raise RuntimeError(unsolved_message(minimum, self.tolerance, symbol, soft))
 
     def soft_elements(self, numbers: Tensor) -> str:
-        """Elements whose hardness does not exceed the self-energy 2k_e γ_ii/√π of their Gaussian,
-        for an error message."""
-        exponent = gaussian_exponents(self.radius)
-        soft = self.hardness < constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(
-            exponent, exponent
-        )
+        """Elements whose hardness does not exceed the self-energy of their Gaussian, for an error
+        message."""
+        soft = self.hardness < gaussian_self_energy(self.radius)
         names: list[str] = []
         present = torch.unique(numbers[soft[numbers]])
         for index in range(present.size(0)):
@@ -308,7 +278,9 @@ class PQEq(nn.Module):
     def within_fragments(self, structure: Structure) -> Tensor:
         """Positions relative to the first atom of each fragment, nearest image, (n_atoms, 3) Å."""
         relative = structure.positions - structure.positions[self.group_first[self.group_of_atom]]
-        return unwrapped(relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative))
+        return nearest_images(
+            relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative)
+        )
 
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
         """The charge problem of one structure: parameters per atom, the field's part in them, and
@@ -329,7 +301,6 @@ class PQEq(nn.Module):
             electronegativity = electronegativity - self.voltage.to(dtype)
         z = self.core_charge.to(dtype)[numbers]
         exponents = gaussian_exponents(self.radius).to(dtype)
-        own, space, mesh = self.lattice.waves(structure, exponents, self.warm_start)
         if self.swept is not None:  # which has pairs of its own
             pairs = subset(pairs, pairs.centers[:0])
         return Problem(
@@ -341,47 +312,20 @@ class PQEq(nn.Module):
             group,
             group_charge,
             exponents[numbers],
-            self.lattice.pair_sum(structure, pairs, exponents),
-            own,
-            space,
-            mesh,
+            self.lattice(structure, pairs, exponents, self.warm_start),
         )
 
     def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has
         it."""
-        energy = (problem.electronegativity * charges + 0.5 * problem.hardness * charges**2).sum()
-        energy = (
-            energy
-            + 0.5 * (problem.spring_constant.unsqueeze(1) * shells**2).sum()
-            + (problem.pull * shells).sum()
-        )
-        return energy + self.coulomb_energy(problem, charges, shells)
+        return site_energy(problem, charges, shells) + self.coulomb_energy(problem, charges, shells)
 
     def coulomb_energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """The four Gaussian interactions of all pairs and images, a scalar in eV."""
+        coulomb, z = problem.coulomb, problem.core_charge
         if self.protocol == "reaxnet":
-            return tapered_pair_energy(
-                problem.pairs, self.cutoff, charges, problem.core_charge, shells
-            )
-        energy = pair_energy(problem.pairs, charges, problem.core_charge, shells)
-        own, space, mesh = problem.own, problem.space, problem.mesh
-        if own is not None:
-            energy = energy - self_energy(own, charges, problem.core_charge, shells)
-        if space is not None:
-            energy = energy + reciprocal_energy(space, charges, problem.core_charge, shells)
-        if mesh is not None:
-            if self.warm_start:
-                energy = energy + mesh_energy_once(mesh, charges, problem.core_charge, shells)
-            else:
-                energy = energy + mesh_energy(mesh, charges, problem.core_charge, shells)
-        return energy
-
-
-def held_fixed(values: Tensor) -> Tensor:
-    """The values without their derivatives. TorchForce freezes its module, which removes every
-    `detach` from the graph; `data` stays."""
-    return values.data
+            return tapered_pair_energy(coulomb.pairs, self.cutoff, charges, z, shells)
+        return coulomb_energy(coulomb, charges, z, shells, self.warm_start)
 
 
 def default_cutoff(protocol: str) -> float:
