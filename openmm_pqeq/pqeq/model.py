@@ -6,7 +6,8 @@ give.
     of one width per element; Σ q_i = Q
 
 Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun.
-16, 10484 (2025).
+16, 10484 (2025). Fields are in coupling.py, fragments and electrodes in groups.py, the Coulomb
+sum in coulomb/sum.py. Å, eV, e.
 
 protocol   kernel                              solution                       gradient
 reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
@@ -16,12 +17,6 @@ direct     untruncated, no images              converged to `tolerance`       He
 
 A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along
 their periodic directions alone.
-
-A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q
-r − Z s)·F; `fragment` the same with r relative to the fragment's first atom, nearest image, and
-every fragment's charge fixed (groups.py). With `shell` the ions also feel +qF, and with `fragment`
-a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so that the
-energy does not depend on the image of an atom.
 """
 
 from typing import NamedTuple
@@ -33,8 +28,15 @@ from openmm_pqeq.neighbors.pairs import Pairs, of_atoms, subset
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, gaussian_self_energy
 from openmm_pqeq.pqeq.coulomb.split import Lattice
 from openmm_pqeq.pqeq.coulomb.sum import coulomb_energy
-from openmm_pqeq.pqeq.coupling import along_periodic
-from openmm_pqeq.pqeq.minimum.history import nearest_images
+from openmm_pqeq.pqeq.coupling import (
+    check_field,
+    check_groups,
+    electronegativity_in_field,
+    field_on_shell,
+    ionic_charges,
+    ionic_field_energy,
+)
+from openmm_pqeq.pqeq.groups import Groups, at_voltage
 from openmm_pqeq.pqeq.minimum.memory import Memory
 from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, minimize, unsolved_message
 from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
@@ -137,7 +139,7 @@ class PQEq(nn.Module):
         """Solve every structure of a batch.
 
         pairs : within at least `cutoff` (not read by `direct`)
-        unstrained : (n_atoms, 3) Å, the positions that the force +qF of the coupling `shell` refers
+        unstrained : (n_atoms, 3) Å, the positions that the field's force on ionic charges refers
             to, which is not in the stress
         """
         energies: list[Tensor] = []
@@ -151,14 +153,8 @@ class PQEq(nn.Module):
                 one_pairs = of_atoms(pairs, first, first + one.numbers.size(0))
             last = first + one.numbers.size(0)
             energy, q, s = self.solve(one, one_pairs)
-            if self.coupling == "shell":
-                push = (unstrained[first:last] @ one.field[0]) * q.data
-                energy = energy - (push - push.data).sum()
-            elif self.coupling == "fragment":
-                push = (
-                    unstrained[first:last][self.group_first] @ one.field[0]
-                ) * self.group_charge.to(energy.dtype)
-                energy = energy - (push - push.data).sum()
+            ionic = ionic_charges(self.coupling, q, self.groups())
+            energy = energy + ionic_field_energy(ionic, unstrained[first:last], one.field[0])
             energies.append(energy)
             charges.append(q)
             shells.append(s)
@@ -185,6 +181,10 @@ class PQEq(nn.Module):
                 self.raise_unsolved(structure, minimum)
             charges, shells = minimum.charges, minimum.shells
         return self.energy(problem, charges, shells), charges, shells
+
+    def groups(self) -> Groups:
+        """Fragments and electrodes of the one structure this is for; empty where there are none."""
+        return Groups(self.group_of_atom, self.group_charge, self.group_first, self.voltage)
 
     @property
     @torch.jit.unused
@@ -249,56 +249,21 @@ class PQEq(nn.Module):
                 "no cell"
             )
 
-    def check_field(self, structure: Structure) -> None:
-        """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q
-        r·F has no meaning."""
-        if self.coupling == "full" and along_periodic(
-            structure.field[0], structure.cell[0], structure.pbc[0]
-        ):
-            raise ValueError(
-                "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or "
-                "a field across it"
-            )
-
-    def check_groups(self, structure: Structure) -> None:
-        """ValueError where the groups are not those of this structure."""
-        n = structure.numbers.size(0)
-        if self.group_of_atom.size(0) == 0 and self.coupling == "fragment":
-            raise ValueError(
-                "fragments: coupling 'fragment' needs to know them; give fragments to "
-                "create_force, to the calculator, or groups to"
-                " Potential.configured"
-            )
-        if self.group_of_atom.size(0) > 0 and self.group_of_atom.size(0) != n:
-            raise ValueError(
-                f"fragments: those of {self.group_of_atom.size(0)} atoms, and this structure has "
-                f"{n}; give its own"
-            )
-
-    def within_fragments(self, structure: Structure) -> Tensor:
-        """Positions relative to the first atom of each fragment, nearest image, (n_atoms, 3) Å."""
-        relative = structure.positions - structure.positions[self.group_first[self.group_of_atom]]
-        return nearest_images(
-            relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative)
-        )
-
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
         """The charge problem of one structure: parameters per atom, the field's part in them, and
         the sums over pairs and waves."""
+        groups = self.groups()
         self.check_periodicity(structure.pbc[0])
-        self.check_field(structure)
-        self.check_groups(structure)
+        check_field(self.coupling, structure)
+        check_groups(self.coupling, structure, groups)
         numbers, dtype = structure.numbers, structure.positions.dtype
-        field = structure.field[0]
-        electronegativity = self.electronegativity.to(dtype)[numbers]
-        if self.coupling == "full":
-            electronegativity = electronegativity - structure.positions @ field
-        elif self.coupling == "fragment":
-            electronegativity = electronegativity - self.within_fragments(structure) @ field
+        electronegativity = electronegativity_in_field(
+            self.coupling, self.electronegativity.to(dtype)[numbers], structure, groups
+        )
         group, group_charge = torch.zeros_like(numbers), structure.total_charge
-        if self.group_of_atom.size(0) > 0:
-            group, group_charge = self.group_of_atom, self.group_charge.to(dtype)
-            electronegativity = electronegativity - self.voltage.to(dtype)
+        if groups.fragment.size(0) > 0:
+            group, group_charge = groups.fragment, groups.charge.to(dtype)
+            electronegativity = at_voltage(electronegativity, groups)
         z = self.core_charge.to(dtype)[numbers]
         exponents = gaussian_exponents(self.radius).to(dtype)
         if self.swept is not None:  # which has pairs of its own
@@ -308,7 +273,7 @@ class PQEq(nn.Module):
             self.hardness.to(dtype)[numbers],
             z,
             self.spring_constant.to(dtype)[numbers],
-            z.unsqueeze(1) * field,
+            field_on_shell(z, structure.field[0]),
             group,
             group_charge,
             exponents[numbers],
