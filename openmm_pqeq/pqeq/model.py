@@ -6,17 +6,8 @@ give.
     of one width per element; Σ q_i = Q
 
 Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun.
-16, 10484 (2025). Fields are in coupling.py, fragments and electrodes in groups.py, the Coulomb
-sum in coulomb/sum.py. Å, eV, e.
-
-protocol   kernel                              solution                       gradient
-reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
-ewald      untruncated, all images             converged to `tolerance`       Hellmann–Feynman
-pme        the same on a mesh, O(N log N)      converged to `tolerance`       Hellmann–Feynman
-direct     untruncated, no images              converged to `tolerance`       Hellmann–Feynman
-
-A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along
-their periodic directions alone.
+16, 10484 (2025). Protocols are in settings.py, fields in coupling.py, fragments and electrodes in
+groups.py, the Coulomb sum in coulomb/sum.py. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -42,11 +33,10 @@ from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, minimize, unsolv
 from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
 from openmm_pqeq.pqeq.minimum.problem import Problem, reachable, site_energy
 from openmm_pqeq.pqeq.parameters import Parameters, parameter_rows
+from openmm_pqeq.pqeq.settings import default_cutoff
 from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
 from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
 from openmm_pqeq.structure import SYMBOLS, Structure, select_structure
-
-PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
 
 
 class Solution(NamedTuple):
@@ -186,6 +176,23 @@ class PQEq(nn.Module):
         """Fragments and electrodes of the one structure this is for; empty where there are none."""
         return Groups(self.group_of_atom, self.group_charge, self.group_first, self.voltage)
 
+    @torch.jit.unused
+    def set_groups(self, groups: Groups) -> None:
+        """From now on for the one structure that has these fragments and electrodes."""
+        self.group_of_atom, self.group_charge, self.group_first, self.voltage = groups
+
+    @property
+    @torch.jit.unused
+    def precision(self) -> str:
+        """The precision: "double", or "mixed" where kernels of pairs are float32 in Hessian–vector products and in
+        the sweeps for dynamics."""
+        return "mixed" if self.lattice.float32_products else "double"
+
+    @torch.jit.unused
+    def set_precision(self, precision: str) -> None:
+        """From now on in "double", "mixed" or "single"; of these two the kernels are the same."""
+        self.lattice.float32_products = precision != "double"
+
     @property
     @torch.jit.unused
     def products(self) -> int:
@@ -291,8 +298,3 @@ class PQEq(nn.Module):
         if self.protocol == "reaxnet":
             return tapered_pair_energy(coulomb.pairs, self.cutoff, charges, z, shells)
         return coulomb_energy(coulomb, charges, z, shells, self.warm_start)
-
-
-def default_cutoff(protocol: str) -> float:
-    """Å"""
-    return 12.5 if protocol == "reaxnet" else (4.0 if protocol == "pme" else 6.0)
