@@ -22,12 +22,20 @@ from openmm_pqeq.neighbors.half_list import KeptSearch
 from openmm_pqeq.neighbors.pairs import Pairs
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.neighbors.verlet import SKIN
-from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS, Groups, PQEq, as_mapping, resolve_parameters
+from openmm_pqeq.pqeq import (
+    COUPLINGS,
+    Groups,
+    PQEq,
+    as_mapping,
+    check_choice,
+    check_settings,
+    check_switch,
+    resolve_parameters,
+)
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 
 TERMS = ("gnn", "pqeq", "d3")
 PRECISIONS = ("double", "mixed", "single")
-CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 
 
 class Output(NamedTuple):
@@ -215,24 +223,15 @@ class Potential(nn.Module):
             if value is not None and self.pqeq is not None:
                 config["pqeq"][name] = value
         if protocol is not None and self.pqeq is not None:
-            _check_switch(self.pqeq.protocol, protocol)
-        _check_choice("coupling", coupling, COUPLINGS)
-        _check_choice("precision", precision, PRECISIONS)
+            check_switch(self.pqeq.protocol, protocol)
+        check_choice("coupling", coupling, COUPLINGS)
+        check_choice("precision", precision, PRECISIONS)
         pqeq = None
         if self.pqeq is not None:
-            _check_pqeq(config["pqeq"])
+            check_settings(config["pqeq"])
             pqeq = _build_pqeq(config["pqeq"])
-            pqeq.lattice.float32_products = self.pqeq.lattice.float32_products
-            pqeq.group_of_atom, pqeq.group_charge, pqeq.group_first, pqeq.voltage = (
-                groups
-                if groups is not None
-                else (
-                    self.pqeq.group_of_atom,
-                    self.pqeq.group_charge,
-                    self.pqeq.group_first,
-                    self.pqeq.voltage,
-                )
-            )
+            pqeq.set_groups(self.pqeq.groups() if groups is None else groups)
+            pqeq.set_precision(self.pqeq.precision if precision is None else precision)
         made = Potential(copy.deepcopy(self.gnn), pqeq, copy.deepcopy(self.d3), config)
         made.single = self.single
         made.train(self.training)
@@ -243,8 +242,6 @@ class Potential(nn.Module):
                 made.gnn.to(kernels)
             if made.d3 is not None:
                 made.d3.to(kernels)
-            if made.pqeq is not None:
-                made.pqeq.lattice.float32_products = precision != "double"
         return made.to(_device_of(self))
 
     @torch.jit.unused
@@ -356,7 +353,7 @@ def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
         gnn = _construct("gnn", NequIP, complete["gnn"])
     if "pqeq" in complete:
         settings = complete["pqeq"]
-        _check_pqeq(settings)
+        check_settings(settings)
         settings["parameters"] = as_mapping(
             resolve_parameters(settings.get("parameters", "reaxnet"))
         )
@@ -381,39 +378,6 @@ def _build_pqeq(settings: dict[str, Any]) -> PQEq:
     return _construct(
         "pqeq", PQEq, {**settings, "parameters": resolve_parameters(settings["parameters"])}
     )
-
-
-def _check_pqeq(settings: Mapping[str, Any]) -> None:
-    _check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
-    _check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
-    for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
-        value = settings.get(name)
-        if value is not None and not (
-            isinstance(value, (int, float)) and value > 0 and value == value
-        ):
-            raise ValueError(f"{name}: expected a positive number, got {value!r}")
-    if settings.get("protocol", "reaxnet") != "reaxnet":
-        for name in ("sweeps", "stop_gradient"):
-            if name in settings:
-                raise ValueError(
-                    f"{name}: belongs to the protocol 'reaxnet' alone, not to "
-                    f"{settings['protocol']!r}; remove it"
-                )
-
-
-def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(known)}; got {value!r}")
-
-
-def _check_switch(made_for: str, wanted: str) -> None:
-    _check_choice("protocol", wanted, PROTOCOLS)
-    if wanted != made_for and not {wanted, made_for} <= set(CONVERGED_PROTOCOLS):
-        raise ValueError(
-            f"protocol: this model was made for {made_for!r} and cannot be evaluated with "
-            f"{wanted!r}; only"
-            f" {' and '.join(CONVERGED_PROTOCOLS)} may stand for each other"
-        )
 
 
 def _device_of(potential: Potential) -> torch.device:
