@@ -81,7 +81,7 @@ def steps(atoms: Atoms) -> dict[str, float]:
         potential.evaluate(start._replace(positions=start.positions + step * velocity))
         wall.append(time.perf_counter() - begun[0])
         processor.append(time.process_time() - begun[1])
-        products.append(int(potential.pqeq.memory.products))
+        products.append(potential.pqeq.products)
     counted = [statistics.median(values[WARMUP:]) for values in (wall, processor, products)]
     return (
         {"n_atoms": len(atoms)}

@@ -155,7 +155,7 @@ def configuration(options: argparse.Namespace, folder: Path) -> RunConfig:
 def _protocol(model: str) -> str | None:
     """pme, for a model made for a sum over all images."""
     from openmm_pqeq import checkpoint
-    from openmm_pqeq.pqeq.term import CONVERGED_PROTOCOLS
+    from openmm_pqeq.pqeq import CONVERGED_PROTOCOLS
 
     pqeq = checkpoint.load(model).pqeq
     return "pme" if pqeq is not None and pqeq.protocol in CONVERGED_PROTOCOLS else None

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from openmm_pqeq.fitting.response import Place
-from openmm_pqeq.pqeq.constants import COULOMB, TWO_OVER_SQRT_PI, WIDTH_SCALE
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_self_energy
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters
 from openmm_pqeq.structure import ATOMIC_NUMBERS
@@ -199,8 +200,7 @@ def hardness_margins(
 ) -> dict[str, float]:
     """η − 2k_e γ_ii/√π of each element, eV: positive where an atom's hardness exceeds the
     self-energy of its Gaussian."""
-    return {
-        symbol: parameters[symbol].hardness
-        - COULOMB * TWO_OVER_SQRT_PI * math.sqrt(WIDTH_SCALE) / (2.0 * parameters[symbol].radius)
-        for symbol in elements
-    }
+    chosen = [parameters[symbol] for symbol in elements]
+    hardness = torch.tensor([p.hardness for p in chosen], dtype=torch.float64)
+    radius = torch.tensor([p.radius for p in chosen], dtype=torch.float64)
+    return dict(zip(elements, (hardness - gaussian_self_energy(radius)).tolist()))

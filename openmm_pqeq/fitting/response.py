@@ -1,5 +1,5 @@
-"""What PQEq answers to a field in one structure, and how that answer changes with the parameters:
-all by implicit differentiation.
+"""Response of one structure to a field, and its derivatives in the parameters, by implicit
+differentiation.
 
 With E(x; r, F, p), x = (q, s) at its minimum and H = ∂²E/∂x∂x on Σ dq = 0, the solution moves along
 D_y = dx/dy = −H⁻¹ ∂²E/∂x∂y for y = F, r, p. Second derivatives of the minimum energy follow from
@@ -8,10 +8,10 @@ D_F alone, third derivatives from first-order changes alone:
     α_ab      = −E''[D_Fa, D_Fb]                      dα_ab/dp      = −E'''[D_Fa, D_Fb, D_p]
     Z*_i,ab   = −E''[D_Fa, D_rib] (+ q_i δ_ab)        dZ*_i,ab/dp   = −E'''[D_Fa, D_rib, D_p] (+ δ_ab dq_i/dp)
 
-(the 2n+1 theorem; the terms in brackets belong to the coupling `shell`, see
-pqeq/derivatives/polarizability.py). The Hessian is made as a matrix: this is for molecules and for
-cells of up to a few hundred atoms. Its smallest eigenvalue on Σ dq = 0 says how far the structure
-is from a polarization catastrophe. e, Å, eV; at zero field; float64.
+(the 2n+1 theorem; the terms in brackets belong to the coupling `shell`, see pqeq/coupling.py). The
+Hessian is made as a matrix: this is for molecules and for cells of up to a few hundred atoms. Its
+smallest eigenvalue on Σ dq = 0 says how far the structure is from a polarization catastrophe. e, Å,
+eV; at zero field; float64.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from openmm_pqeq.neighbors.pairs import Pairs
 from openmm_pqeq.pqeq import PQEq
+from openmm_pqeq.pqeq.coupling import ionic_born_charges, ionic_charge_change
 from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, without_gradient
 from openmm_pqeq.pqeq.minimum.newton import Problem, linearize, minimize, product
 from openmm_pqeq.structure import Structure
@@ -203,7 +204,6 @@ def _differentiate(
     positions, field, p = others
     want_born, want_forces = wanted
     n = positions.size(0)
-    shell_coupling = pqeq.coupling == "shell"
     identity = torch.eye(3, dtype=x.dtype)
     on_x, on_r, on_f, on_p = _gradients(energy, (x, positions, field, p), graph=True)
     mixed = torch.stack([_gradients(on_f[0, a], (x,))[0] for a in range(3)], dim=1)
@@ -217,8 +217,9 @@ def _differentiate(
     born: Tensor | None = None
     if want_born:
         born = -torch.stack([r.detach() for _, r, _, _ in turned], dim=1)
-        if shell_coupling:
-            born = born + charges.view(n, 1, 1) * identity
+        born = born + ionic_born_charges(
+            pqeq.coupling, charges, to_field[:n], field.detach()[0], pqeq.groups()
+        )
     z = problem.core_charge
     moment = charges.unsqueeze(1) * positions.detach() - z.unsqueeze(1) * shells
     longest = shells.norm(dim=1).max()
@@ -243,8 +244,8 @@ def _differentiate(
     d_born: Tensor | None = None
     if want_born:
         d_born = -_third_with_positions(turned, on_x, x, positions, to_p, hessian)
-        if shell_coupling:
-            d_born = d_born + dq.view(n_parameters, n, 1, 1) * identity
+        change = ionic_charge_change(pqeq.coupling, dq)
+        d_born = d_born + change.view(n_parameters, n, 1, 1) * identity
     d_forces: Tensor | None = None
     if want_forces:
         moving = [on_p[m] + on_x @ to_p[:, m] for m in range(n_parameters)]

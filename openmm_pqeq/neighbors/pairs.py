@@ -46,6 +46,14 @@ def within(pairs: Pairs, cutoff: float) -> Pairs:
     return subset(pairs, torch.nonzero(pairs.distances < cutoff).squeeze(1))
 
 
+def of_atoms(pairs: Pairs, first: int, last: int) -> Pairs:
+    """The pairs with centers from `first` up to `last`, atoms counted from `first`."""
+    inside = (pairs.centers >= first) & (pairs.centers < last)
+    part = subset(pairs, torch.nonzero(inside).squeeze(1))
+    centers, neighbors = part.centers - first, part.neighbors - first
+    return Pairs(centers, neighbors, part.shifts, part.vectors, part.distances)
+
+
 def pairs_from_indices(
     structure: Structure, centers: Tensor, neighbors: Tensor, shifts: Tensor
 ) -> Pairs:

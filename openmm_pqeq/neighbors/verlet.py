@@ -41,11 +41,11 @@ def still_hold(
 
     Also the lattice vectors by which each atom was wrapped since, T_i (n_atoms, 3).
     """
-    turns = torch.zeros_like(positions)
+    shifts = torch.zeros_like(positions)
     if kept.positions.size(0) != positions.size(0) or not torch.equal(kept.periodic, periodic):
-        return False, turns
+        return False, shifts
     if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
-        return False, turns
+        return False, shifts
     moved = positions - kept.positions
     shrinkage = 1.0
     if bool(periodic.any()):
@@ -55,8 +55,8 @@ def still_hold(
             moved = moved - kept.positions @ strain
             identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
             shrinkage = float(torch.linalg.svdvals(identity + strain)[2])
-        turns = torch.round(moved @ torch.linalg.pinv(rows))
-        moved = moved - turns @ rows
+        shifts = torch.round(moved @ torch.linalg.pinv(rows))
+        moved = moved - shifts @ rows
     moved = moved - moved.mean(dim=0)  # all together may go anywhere
     farthest = math.sqrt(float((moved * moved).sum(dim=1).max()))
-    return cutoff + 2.0 * farthest < shrinkage * (cutoff + skin) - 1e-9, turns
+    return cutoff + 2.0 * farthest < shrinkage * (cutoff + skin) - 1e-9, shifts

@@ -2,10 +2,17 @@
 
 from openmm_pqeq.pqeq.coupling import COUPLINGS, along_periodic
 from openmm_pqeq.pqeq.groups import Groups, electrodes_of, fragments_of, groups_of
-from openmm_pqeq.pqeq.model import PROTOCOLS, PQEq, Solution
+from openmm_pqeq.pqeq.model import PQEq, Solution
 from openmm_pqeq.pqeq.parameters import PUBLISHED_SETS, as_mapping, resolve_parameters
+from openmm_pqeq.pqeq.settings import (
+    CONVERGED_PROTOCOLS,
+    PROTOCOLS,
+    check_settings,
+    check_switch,
+)
 
 __all__ = [
+    "CONVERGED_PROTOCOLS",
     "COUPLINGS",
     "PROTOCOLS",
     "PUBLISHED_SETS",
@@ -14,6 +21,8 @@ __all__ = [
     "Solution",
     "along_periodic",
     "as_mapping",
+    "check_settings",
+    "check_switch",
     "electrodes_of",
     "fragments_of",
     "groups_of",

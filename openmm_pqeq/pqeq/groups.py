@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class Groups(NamedTuple):
-    """Of the atoms of one structure.
+    """Groups of the atoms of one structure; empty where all of its atoms share their charge.
 
     fragment : (n_atoms,) int64, the group an atom belongs to
     charge : (n_groups,) e
@@ -29,6 +29,11 @@ class Groups(NamedTuple):
     charge: Tensor
     first: Tensor
     voltage: Tensor
+
+
+def at_voltage(electronegativity: Tensor, groups: Groups) -> Tensor:
+    """χ − V, (n_atoms,) eV: the electrode term of Ω."""
+    return electronegativity - groups.voltage.to(electronegativity.dtype)
 
 
 def groups_of(

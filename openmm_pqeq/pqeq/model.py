@@ -6,22 +6,8 @@ give.
     of one width per element; Σ q_i = Q
 
 Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun.
-16, 10484 (2025).
-
-protocol   kernel                              solution                       gradient
-reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
-ewald      untruncated, all images             converged to `tolerance`       Hellmann–Feynman
-pme        the same on a mesh, O(N log N)      converged to `tolerance`       Hellmann–Feynman
-direct     untruncated, no images              converged to `tolerance`       Hellmann–Feynman
-
-A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along
-their periodic directions alone.
-
-A field F acts on the solution by `coupling`: `shell` adds Σ Z s·F (the paper's); `full` adds −Σ (q
-r − Z s)·F; `fragment` the same with r relative to the fragment's first atom, nearest image, and
-every fragment's charge fixed (groups.py). With `shell` the ions also feel +qF, and with `fragment`
-a fragment of charge Q also feels +QF: forces that are no gradients, with value zero, so that the
-energy does not depend on the image of an atom.
+16, 10484 (2025). Protocols are in settings.py, fields in coupling.py, fragments and electrodes in
+groups.py, the Coulomb sum in coulomb/sum.py. Å, eV, e.
 """
 
 from typing import NamedTuple
@@ -29,26 +15,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.neighbors.pairs import Pairs, subset, within
-from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.coulomb.ewald import reciprocal_energy
-from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
-from openmm_pqeq.pqeq.coulomb.mesh import mesh_energy, mesh_energy_once
-from openmm_pqeq.pqeq.coulomb.pairs import pair_energy
-from openmm_pqeq.pqeq.coulomb.self_interaction import self_energy
+from openmm_pqeq.neighbors.pairs import Pairs, of_atoms, subset
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, gaussian_self_energy
 from openmm_pqeq.pqeq.coulomb.split import Lattice
-from openmm_pqeq.pqeq.coupling import along_periodic
-from openmm_pqeq.pqeq.minimum.history import unwrapped
+from openmm_pqeq.pqeq.coulomb.sum import coulomb_energy
+from openmm_pqeq.pqeq.coupling import (
+    check_field,
+    check_groups,
+    electronegativity_in_field,
+    field_on_shell,
+    ionic_charges,
+    ionic_field_energy,
+)
+from openmm_pqeq.pqeq.groups import Groups, at_voltage
 from openmm_pqeq.pqeq.minimum.memory import Memory
-from openmm_pqeq.pqeq.minimum.newton import Minimum, minimize
-from openmm_pqeq.pqeq.minimum.preconditioner import Near, Preconditioner
-from openmm_pqeq.pqeq.minimum.problem import Problem
-from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
+from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, minimize, unsolved_message
+from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
+from openmm_pqeq.pqeq.minimum.problem import Problem, reachable, site_energy
+from openmm_pqeq.pqeq.parameters import Parameters, parameter_rows
+from openmm_pqeq.pqeq.settings import default_cutoff
 from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
 from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
-from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
-
-PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
+from openmm_pqeq.structure import SYMBOLS, Structure, select_structure
 
 
 class Solution(NamedTuple):
@@ -101,7 +89,7 @@ class PQEq(nn.Module):
         coupling: str = "shell",
         polarizable: bool = True,
         gaussian: bool = True,
-        max_shell: float = constants.MAX_SHELL,
+        max_shell: float = MAX_SHELL,
         mesh_spacing: float | None = None,
     ):
         super().__init__()
@@ -123,15 +111,9 @@ class PQEq(nn.Module):
         self.swept: Sweeps | None = None
         self.species = list(parameters)
         self.symbols = list(SYMBOLS)
-        rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
-        for symbol, p in parameters.items():
-            spring = spring_constant_ev(p)
-            shell = [p.core_charge, spring] if spring > 0 and polarizable else [0.0, 1.0]
-            radius = p.radius if gaussian else constants.POINT_RADIUS
-            row = [p.electronegativity, p.hardness, shell[0], radius, shell[1]]
-            rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(row, dtype=torch.float64)
         # by atomic number; the rows of elements without parameters are never read, the doors see to
         # that
+        rows = parameter_rows(parameters, polarizable, gaussian)
         self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
         self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
@@ -147,7 +129,7 @@ class PQEq(nn.Module):
         """Solve every structure of a batch.
 
         pairs : within at least `cutoff` (not read by `direct`)
-        unstrained : (n_atoms, 3) Å, the positions that the force +qF of the coupling `shell` refers
+        unstrained : (n_atoms, 3) Å, the positions that the field's force on ionic charges refers
             to, which is not in the stress
         """
         energies: list[Tensor] = []
@@ -155,30 +137,14 @@ class PQEq(nn.Module):
         shells: list[Tensor] = []
         first = 0
         for index in range(structure.cell.size(0)):
-            one = structure if structure.cell.size(0) == 1 else select_structure(structure, index)
-            last = first + one.numbers.size(0)
-            own = pairs
+            one, one_pairs = structure, pairs
             if structure.cell.size(0) > 1:
-                own = subset(
-                    pairs,
-                    torch.nonzero((pairs.centers >= first) & (pairs.centers < last)).squeeze(1),
-                )
-                own = Pairs(
-                    own.centers - first,
-                    own.neighbors - first,
-                    own.shifts,
-                    own.vectors,
-                    own.distances,
-                )
-            energy, q, s = self.solve(one, own)
-            if self.coupling == "shell":
-                push = (unstrained[first:last] @ one.field[0]) * held_fixed(q)
-                energy = energy - (push - held_fixed(push)).sum()
-            elif self.coupling == "fragment":
-                push = (
-                    unstrained[first:last][self.group_first] @ one.field[0]
-                ) * self.group_charge.to(energy.dtype)
-                energy = energy - (push - held_fixed(push)).sum()
+                one = select_structure(structure, index)
+                one_pairs = of_atoms(pairs, first, first + one.numbers.size(0))
+            last = first + one.numbers.size(0)
+            energy, q, s = self.solve(one, one_pairs)
+            ionic = ionic_charges(self.coupling, q, self.groups())
+            energy = energy + ionic_field_energy(ionic, unstrained[first:last], one.field[0])
             energies.append(energy)
             charges.append(q)
             shells.append(s)
@@ -197,14 +163,42 @@ class PQEq(nn.Module):
         if self.protocol == "reaxnet":
             charges, shells = sweep(problem, self.cutoff, self.sweeps)
             if self.stop_gradient:
-                charges, shells = held_fixed(charges), held_fixed(shells)
+                charges, shells = charges.data, shells.data  # freezing removes a `detach`
         else:
             with torch.no_grad():
-                found = self.minimum(problem, structure, pairs)
-            if len(found.failure) > 0:
-                self.raise_unsolved(structure, found)
-            charges, shells = found.charges, found.shells
+                minimum = self.minimum(problem, structure, pairs)
+            if len(minimum.failure) > 0:
+                self.raise_unsolved(structure, minimum)
+            charges, shells = minimum.charges, minimum.shells
         return self.energy(problem, charges, shells), charges, shells
+
+    def groups(self) -> Groups:
+        """Fragments and electrodes of the one structure this is for; empty where there are none."""
+        return Groups(self.group_of_atom, self.group_charge, self.group_first, self.voltage)
+
+    @torch.jit.unused
+    def set_groups(self, groups: Groups) -> None:
+        """From now on for the one structure that has these fragments and electrodes."""
+        self.group_of_atom, self.group_charge, self.group_first, self.voltage = groups
+
+    @property
+    @torch.jit.unused
+    def precision(self) -> str:
+        """The precision: "double", or "mixed" where kernels of pairs are float32 in Hessian–vector products and in
+        the sweeps for dynamics."""
+        return "mixed" if self.lattice.float32_products else "double"
+
+    @torch.jit.unused
+    def set_precision(self, precision: str) -> None:
+        """From now on in "double", "mixed" or "single"; of these two the kernels are the same."""
+        self.lattice.float32_products = precision != "double"
+
+    @property
+    @torch.jit.unused
+    def products(self) -> int:
+        """Hessian–vector products and gradients of the last solution that began at an earlier
+        one."""
+        return int(self.memory.products if self.swept is None else self.swept.products)
 
     @torch.jit.unused
     def prepare_for_dynamics(self, skin: float) -> None:
@@ -220,9 +214,7 @@ class PQEq(nn.Module):
     def minimum(self, problem: Problem, structure: Structure, pairs: Pairs) -> Minimum:
         """Charges and shells at the minimum: from the last solutions where `warm_start` is on, else
         cold."""
-        tolerance = self.solver_tolerance(structure.positions.dtype)
-        close = within(pairs, constants.CLUSTER_CUTOFF)
-        near = Near(close.centers, close.neighbors, close.vectors)
+        tolerance = reachable(self.tolerance, structure.positions.dtype)
         positions = structure.positions.detach()
         start: tuple[Tensor, Tensor] | None = None
         inverse: Preconditioner | None = None
@@ -232,38 +224,23 @@ class PQEq(nn.Module):
         # by symmetry a saddle point can pass for a minimum, where an element's hardness does not
         # exclude one
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
-        found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
+        minimum = minimize(
+            problem, tolerance, start, near_atoms(pairs), inverse, self.max_shell, probe
+        )
         if self.warm_start:
-            self.memory.remember(positions, found, inverse is not None)
-        return found
+            self.memory.remember(positions, minimum, inverse is not None)
+        return minimum
 
-    def raise_unsolved(self, structure: Structure, found: Minimum) -> None:
+    def raise_unsolved(self, structure: Structure, minimum: Minimum) -> None:
         """RuntimeError with the residual, where it is worst, and what to do."""
-        symbol = self.symbols[int(structure.numbers[found.worst])]
-        raise RuntimeError(
-            f"PQEq: the charge solution {found.failure}; residual {found.residual} eV/e or eV/Å "
-            f"after {found.products} products,"
-            f" tolerance {self.tolerance}; largest on atom {found.worst} ({symbol}). Elements here "
-            "whose hardness is below their"
-            f" Gaussian self-energy: {self.soft_elements(structure.numbers)}."
-            " Look for atoms that are too close, use another parameter set, or a larger tolerance"
-        )
-
-    def solver_tolerance(self, dtype: torch.dtype) -> float:
-        """The tolerance that the dtype can reach."""
-        return (
-            max(self.tolerance, constants.SINGLE_PRECISION_TOLERANCE)
-            if dtype == torch.float32
-            else self.tolerance
-        )
+        symbol = self.symbols[int(structure.numbers[minimum.worst])]
+        soft = self.soft_elements(structure.numbers)
+        raise RuntimeError(unsolved_message(minimum, self.tolerance, symbol, soft))
 
     def soft_elements(self, numbers: Tensor) -> str:
-        """Elements whose hardness does not exceed the self-energy 2k_e γ_ii/√π of their Gaussian,
-        for an error message."""
-        exponent = gaussian_exponents(self.radius)
-        soft = self.hardness < constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(
-            exponent, exponent
-        )
+        """Elements whose hardness does not exceed the self-energy of their Gaussian, for an error
+        message."""
+        soft = self.hardness < gaussian_self_energy(self.radius)
         names: list[str] = []
         present = torch.unique(numbers[soft[numbers]])
         for index in range(present.size(0)):
@@ -279,57 +256,23 @@ class PQEq(nn.Module):
                 "no cell"
             )
 
-    def check_field(self, structure: Structure) -> None:
-        """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q
-        r·F has no meaning."""
-        if self.coupling == "full" and along_periodic(
-            structure.field[0], structure.cell[0], structure.pbc[0]
-        ):
-            raise ValueError(
-                "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or "
-                "a field across it"
-            )
-
-    def check_groups(self, structure: Structure) -> None:
-        """ValueError where the groups are not those of this structure."""
-        n = structure.numbers.size(0)
-        if self.group_of_atom.size(0) == 0 and self.coupling == "fragment":
-            raise ValueError(
-                "fragments: coupling 'fragment' needs to know them; give fragments to "
-                "create_force, to the calculator, or groups to"
-                " Potential.configured"
-            )
-        if self.group_of_atom.size(0) > 0 and self.group_of_atom.size(0) != n:
-            raise ValueError(
-                f"fragments: those of {self.group_of_atom.size(0)} atoms, and this structure has "
-                f"{n}; give its own"
-            )
-
-    def within_fragments(self, structure: Structure) -> Tensor:
-        """Positions relative to the first atom of each fragment, nearest image, (n_atoms, 3) Å."""
-        relative = structure.positions - structure.positions[self.group_first[self.group_of_atom]]
-        return unwrapped(relative, structure.cell[0], structure.pbc[0], torch.zeros_like(relative))
-
     def problem(self, structure: Structure, pairs: Pairs) -> Problem:
         """The charge problem of one structure: parameters per atom, the field's part in them, and
         the sums over pairs and waves."""
+        groups = self.groups()
         self.check_periodicity(structure.pbc[0])
-        self.check_field(structure)
-        self.check_groups(structure)
+        check_field(self.coupling, structure)
+        check_groups(self.coupling, structure, groups)
         numbers, dtype = structure.numbers, structure.positions.dtype
-        field = structure.field[0]
-        electronegativity = self.electronegativity.to(dtype)[numbers]
-        if self.coupling == "full":
-            electronegativity = electronegativity - structure.positions @ field
-        elif self.coupling == "fragment":
-            electronegativity = electronegativity - self.within_fragments(structure) @ field
+        electronegativity = electronegativity_in_field(
+            self.coupling, self.electronegativity.to(dtype)[numbers], structure, groups
+        )
         group, group_charge = torch.zeros_like(numbers), structure.total_charge
-        if self.group_of_atom.size(0) > 0:
-            group, group_charge = self.group_of_atom, self.group_charge.to(dtype)
-            electronegativity = electronegativity - self.voltage.to(dtype)
+        if groups.fragment.size(0) > 0:
+            group, group_charge = groups.fragment, groups.charge.to(dtype)
+            electronegativity = at_voltage(electronegativity, groups)
         z = self.core_charge.to(dtype)[numbers]
         exponents = gaussian_exponents(self.radius).to(dtype)
-        own, space, mesh = self.lattice.waves(structure, exponents, self.warm_start)
         if self.swept is not None:  # which has pairs of its own
             pairs = subset(pairs, pairs.centers[:0])
         return Problem(
@@ -337,53 +280,21 @@ class PQEq(nn.Module):
             self.hardness.to(dtype)[numbers],
             z,
             self.spring_constant.to(dtype)[numbers],
-            z.unsqueeze(1) * field,
+            field_on_shell(z, structure.field[0]),
             group,
             group_charge,
             exponents[numbers],
-            self.lattice.pair_sum(structure, pairs, exponents),
-            own,
-            space,
-            mesh,
+            self.lattice(structure, pairs, exponents, self.warm_start),
         )
 
     def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has
         it."""
-        energy = (problem.electronegativity * charges + 0.5 * problem.hardness * charges**2).sum()
-        energy = (
-            energy
-            + 0.5 * (problem.spring_constant.unsqueeze(1) * shells**2).sum()
-            + (problem.pull * shells).sum()
-        )
-        return energy + self.coulomb_energy(problem, charges, shells)
+        return site_energy(problem, charges, shells) + self.coulomb_energy(problem, charges, shells)
 
     def coulomb_energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """The four Gaussian interactions of all pairs and images, a scalar in eV."""
+        coulomb, z = problem.coulomb, problem.core_charge
         if self.protocol == "reaxnet":
-            return tapered_pair_energy(
-                problem.pairs, self.cutoff, charges, problem.core_charge, shells
-            )
-        energy = pair_energy(problem.pairs, charges, problem.core_charge, shells)
-        own, space, mesh = problem.own, problem.space, problem.mesh
-        if own is not None:
-            energy = energy - self_energy(own, charges, problem.core_charge, shells)
-        if space is not None:
-            energy = energy + reciprocal_energy(space, charges, problem.core_charge, shells)
-        if mesh is not None:
-            if self.warm_start:
-                energy = energy + mesh_energy_once(mesh, charges, problem.core_charge, shells)
-            else:
-                energy = energy + mesh_energy(mesh, charges, problem.core_charge, shells)
-        return energy
-
-
-def held_fixed(values: Tensor) -> Tensor:
-    """The values without their derivatives. TorchForce freezes its module, which removes every
-    `detach` from the graph; `data` stays."""
-    return values.data
-
-
-def default_cutoff(protocol: str) -> float:
-    """Å"""
-    return 12.5 if protocol == "reaxnet" else (4.0 if protocol == "pme" else 6.0)
+            return tapered_pair_energy(coulomb.pairs, self.cutoff, charges, z, shells)
+        return coulomb_energy(coulomb, charges, z, shells, self.warm_start)

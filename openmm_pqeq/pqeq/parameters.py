@@ -19,7 +19,10 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Mapping, NamedTuple
 
-from openmm_pqeq.structure import ATOMIC_NUMBERS
+import torch
+from torch import Tensor
+
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 PUBLISHED_SETS = ("pqeq0", "pqeq1", "pqeq3", "reaxnet")
@@ -31,6 +34,9 @@ COLUMNS = {
     "R_core": "radius",
     "K2": "spring_constant",
 }
+
+POINT_RADIUS = 0.01
+"""Å, of charges that are meant to be points."""
 
 
 class ElementParameters(NamedTuple):
@@ -135,3 +141,23 @@ def spring_constant_ev(values: ElementParameters) -> float:
 def as_mapping(parameters: Parameters) -> dict[str, dict[str, float]]:
     """Plain dictionaries, as `build` takes them and checkpoints keep them."""
     return {symbol: values._asdict() for symbol, values in parameters.items()}
+
+
+def parameter_rows(
+    parameters: Parameters, polarizable: bool = True, gaussian: bool = True
+) -> Tensor:
+    """χ (eV), η (eV), Z (e), R (Å), K (eV/Å²) by atomic number, (119, 5) float64, ones where there
+    are no parameters.
+
+    polarizable : False leaves the shells out
+    gaussian : False makes the charges points
+    """
+    rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
+    for symbol, p in parameters.items():
+        spring = spring_constant_ev(p)
+        z, k = (p.core_charge, spring) if spring > 0 and polarizable else (0.0, 1.0)
+        radius = p.radius if gaussian else POINT_RADIUS
+        rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(
+            [p.electronegativity, p.hardness, z, radius, k], dtype=torch.float64
+        )
+    return rows

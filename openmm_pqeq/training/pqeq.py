@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.pqeq import PQEq, constants
-from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq import PQEq
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_self_energy
 from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, solve_with_gradient
 from openmm_pqeq.structure import SYMBOLS, Structure, deformed
 from openmm_pqeq.training.prediction import Prediction
@@ -56,13 +56,8 @@ class TrainedPQEq(nn.Module):
             lower, upper = start - bounds * start.abs(), start + bounds * start.abs()
             if name == "hardness":
                 smallest = pqeq.radius[self.elements] * (1 - bounds if "radius" in names else 1.0)
-                exponent = gaussian_exponents(smallest)
-                self_energy = (
-                    constants.COULOMB
-                    * constants.TWO_OVER_SQRT_PI
-                    * pair_exponents(exponent, exponent)
-                )
-                lower = torch.minimum(start, torch.maximum(lower, self_energy + MARGIN))
+                least = gaussian_self_energy(smallest) + MARGIN
+                lower = torch.minimum(start, torch.maximum(lower, least))
             self.register_buffer(f"lower_{name}", lower, persistent=False)
             self.register_buffer(f"upper_{name}", upper, persistent=False)
 

@@ -109,10 +109,11 @@ def test_a_fragment_in_a_crystal_may_be_wrapped_and_answers_a_field_along_any_di
     torch.testing.assert_close(a.forces, b.forces, atol=1e-8, rtol=0)
 
 
-def test_response_of_fragments_against_finite_differences_and_the_sum_rule():
+@pytest.mark.parametrize("protocol", ["direct", "reaxnet"])
+def test_response_of_fragments_against_finite_differences_and_the_sum_rule(protocol):
     structure = dimer(3.0, FIELD)._replace(total_charge=tensor([1.0]))
     potential = between(
-        potential_of("direct"),
+        potential_of(protocol),
         structure,
         [[0, 1, 2], [3, 4, 5]],
         fragment_charges=[1.0, 0.0],

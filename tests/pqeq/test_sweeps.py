@@ -6,7 +6,6 @@ from pqeq_structures import FIELD, periodic_along, perovskite, salt, tensor, wat
 
 from openmm_pqeq.neighbors.half_list import KeptSearch
 from openmm_pqeq.potential import build
-from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.groups import Groups
 from openmm_pqeq.pqeq.sweeps.minres import (
@@ -15,6 +14,7 @@ from openmm_pqeq.pqeq.sweeps.minres import (
     diagonal_inverse,
     solve_by_minres,
 )
+from openmm_pqeq.pqeq.sweeps.reference import SHELL_CLIP
 from openmm_pqeq.pqeq.sweeps.tapered_reference import (
     TaperedPairs,
     tapered_pairs_reference,
@@ -60,7 +60,7 @@ def test_energy_forces_and_stress_are_those_of_the_reference(name, sweeps, stop_
 def test_some_shells_are_clipped_and_some_are_not():
     """What the test above needs, to see both branches of the clip's derivative."""
     lengths = build({"pqeq": SETTINGS}).evaluate(salt((0.1, -0.2, 0.3))).shells.norm(dim=1)
-    clipped = (lengths - constants.SHELL_CLIP).abs() < 1e-9
+    clipped = (lengths - SHELL_CLIP).abs() < 1e-9
     assert 0 < int(clipped.sum()) < len(clipped)
 
 

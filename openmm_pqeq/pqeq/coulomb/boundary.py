@@ -108,10 +108,10 @@ def _wire(
     # order in x
     at = x.data
     k0, k1 = torch.special.modified_bessel_k0(at), torch.special.modified_bessel_k1(at)
-    moved = x - at
+    dx = x - at
     j0, j1 = torch.special.bessel_j0(y), torch.special.bessel_j1(y)
-    bent = 1.0 + y * j1 * (k0 - k1 * moved) - x * j0 * (k1 - (k0 + k1 / at) * moved)
-    factor = torch.where(flat, 1.0 - y * j1 * math.log(radius) - j0, bent)
+    bracket = 1.0 + y * j1 * (k0 - k1 * dx) - x * j0 * (k1 - (k0 + k1 / at) * dx)
+    factor = torch.where(flat, 1.0 - y * j1 * math.log(radius) - j0, bracket)
     return factor, -0.25 * radius * radius * (2.0 * math.log(radius) - 1.0)
 
 

@@ -26,7 +26,7 @@ from openmm_pqeq.pqeq.coulomb.boundary import coulomb_waves
 
 
 class Reciprocal(NamedTuple):
-    """What positions and cell fix.
+    """The waves of one structure, with the phases of its cores; positions and cell fix them.
 
     k : (n_k, 3) Å⁻¹
     kernel : (n_elements, n_elements, n_k) eV/e², 4πk_e exp(−k²/4γ'²)/(k²V)
@@ -42,7 +42,7 @@ class Reciprocal(NamedTuple):
 
 
 class ReciprocalState(NamedTuple):
-    """What shells and charges fix: shell_cos, shell_sin (n_atoms, n_k), the potential's waves
+    """The phases of the shells and the waves of the potential: shell_cos, shell_sin (n_atoms, n_k),
     cos_wave, sin_wave (n_elements, n_k)."""
 
     shell_cos: Tensor
@@ -75,7 +75,7 @@ def half_space(cell: Tensor, k_max: float) -> Tensor:
     return triples[half & ((k * k).sum(dim=1) < k_max * k_max)]
 
 
-def reciprocal(
+def make_reciprocal(
     positions: Tensor,
     box: Tensor,
     periodic: Tensor,
@@ -107,7 +107,7 @@ def _mix(kernel: Tensor, waves: Tensor) -> Tensor:
 
 
 def _at_atoms(
-    space: Reciprocal,
+    reciprocal: Reciprocal,
     cosines: Tensor,
     sines: Tensor,
     cos_wave: Tensor,
@@ -120,104 +120,122 @@ def _at_atoms(
         sines, sin_wave
     )
     blocks = everywhere.view(everywhere.size(0), -1, width)
-    return (blocks * space.members.unsqueeze(2)).sum(dim=1)
+    return (blocks * reciprocal.members.unsqueeze(2)).sum(dim=1)
 
 
-def _times_k(space: Reciprocal, waves: Tensor) -> Tensor:
+def _times_k(reciprocal: Reciprocal, waves: Tensor) -> Tensor:
     """Waves (n_elements, n_k) times each component of k: (3 n_elements, n_k)."""
-    return (waves.unsqueeze(1) * space.k.t()).flatten(0, 1)
+    return (waves.unsqueeze(1) * reciprocal.k.t()).flatten(0, 1)
 
 
-def _turned(space: Reciprocal, shells: Tensor) -> tuple[Tensor, Tensor]:
+def _shell_phases(reciprocal: Reciprocal, shells: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of k·(r + s), (n_atoms, n_k)."""
-    turn = shells @ space.k.t()
-    cosine, sine = torch.cos(turn), torch.sin(turn)
+    phase = shells @ reciprocal.k.t()
+    cosine, sine = torch.cos(phase), torch.sin(phase)
     return (
-        space.core_cos * cosine - space.core_sin * sine,
-        space.core_sin * cosine + space.core_cos * sine,
+        reciprocal.core_cos * cosine - reciprocal.core_sin * sine,
+        reciprocal.core_sin * cosine + reciprocal.core_cos * sine,
     )
 
 
 def _structure_factors(
-    space: Reciprocal, shell_cos: Tensor, shell_sin: Tensor, charges: Tensor, core_charge: Tensor
+    reciprocal: Reciprocal,
+    shell_cos: Tensor,
+    shell_sin: Tensor,
+    charges: Tensor,
+    core_charge: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Real and imaginary part of ρ_a(k), (n_elements, n_k)."""
-    core = space.members.t() * (charges + core_charge)
-    shell = space.members.t() * core_charge
-    return core @ space.core_cos - shell @ shell_cos, core @ space.core_sin - shell @ shell_sin
+    core = reciprocal.members.t() * (charges + core_charge)
+    shell = reciprocal.members.t() * core_charge
+    return (
+        core @ reciprocal.core_cos - shell @ shell_cos,
+        core @ reciprocal.core_sin - shell @ shell_sin,
+    )
 
 
 def reciprocal_state(
-    space: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
+    reciprocal: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
 ) -> ReciprocalState:
     """Phases of the shells and the potential's waves."""
-    shell_cos, shell_sin = _turned(space, shells)
-    cos_factor, sin_factor = _structure_factors(space, shell_cos, shell_sin, charges, core_charge)
+    shell_cos, shell_sin = _shell_phases(reciprocal, shells)
+    cos_factor, sin_factor = _structure_factors(
+        reciprocal, shell_cos, shell_sin, charges, core_charge
+    )
     return ReciprocalState(
-        shell_cos, shell_sin, _mix(space.kernel, cos_factor), _mix(space.kernel, sin_factor)
+        shell_cos,
+        shell_sin,
+        _mix(reciprocal.kernel, cos_factor),
+        _mix(reciprocal.kernel, sin_factor),
     )
 
 
 def reciprocal_energy(
-    space: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
+    reciprocal: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
 ) -> Tensor:
     """The sum over waves, a scalar in eV; differentiable any number of times in positions, cell, q
     and s."""
-    shell_cos, shell_sin = _turned(space, shells)
-    cos_factor, sin_factor = _structure_factors(space, shell_cos, shell_sin, charges, core_charge)
-    return (cos_factor * _mix(space.kernel, cos_factor)).sum() + (
-        sin_factor * _mix(space.kernel, sin_factor)
+    shell_cos, shell_sin = _shell_phases(reciprocal, shells)
+    cos_factor, sin_factor = _structure_factors(
+        reciprocal, shell_cos, shell_sin, charges, core_charge
+    )
+    return (cos_factor * _mix(reciprocal.kernel, cos_factor)).sum() + (
+        sin_factor * _mix(reciprocal.kernel, sin_factor)
     ).sum()
 
 
 def reciprocal_gradient(
-    space: Reciprocal, state: ReciprocalState, core_charge: Tensor
+    reciprocal: Reciprocal, state: ReciprocalState, core_charge: Tensor
 ) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of `reciprocal_energy`."""
     potential = 2.0 * _at_atoms(
-        space, space.core_cos, space.core_sin, state.cos_wave, state.sin_wave, 1
+        reciprocal, reciprocal.core_cos, reciprocal.core_sin, state.cos_wave, state.sin_wave, 1
     ).squeeze(1)
-    along, across = _times_k(space, state.sin_wave), _times_k(space, -state.cos_wave)
-    slope = _at_atoms(space, state.shell_cos, state.shell_sin, along, across, 3)
-    return potential, -2.0 * core_charge.unsqueeze(1) * slope
+    along, across = _times_k(reciprocal, state.sin_wave), _times_k(reciprocal, -state.cos_wave)
+    gradient = _at_atoms(reciprocal, state.shell_cos, state.shell_sin, along, across, 3)
+    return potential, -2.0 * core_charge.unsqueeze(1) * gradient
 
 
 def reciprocal_local_hessian(
-    space: Reciprocal, state: ReciprocalState, core_charge: Tensor
+    reciprocal: Reciprocal, state: ReciprocalState, core_charge: Tensor
 ) -> Tensor:
     """Second derivative in one atom's own shell at fixed waves, (n_atoms, 3, 3) eV/Å²."""
-    outer = (space.k.unsqueeze(2) * space.k.unsqueeze(1)).flatten(1).t()
+    outer = (reciprocal.k.unsqueeze(2) * reciprocal.k.unsqueeze(1)).flatten(1).t()
     cos_part = (state.cos_wave.unsqueeze(1) * outer).flatten(0, 1)
     sin_part = (state.sin_wave.unsqueeze(1) * outer).flatten(0, 1)
-    curvature = _at_atoms(space, state.shell_cos, state.shell_sin, cos_part, sin_part, 9).view(
+    curvature = _at_atoms(reciprocal, state.shell_cos, state.shell_sin, cos_part, sin_part, 9).view(
         -1, 3, 3
     )
     return 2.0 * core_charge.view(-1, 1, 1) * curvature
 
 
 def reciprocal_product(
-    space: Reciprocal, state: ReciprocalState, core_charge: Tensor, dq: Tensor, ds: Tensor
+    reciprocal: Reciprocal, state: ReciprocalState, core_charge: Tensor, dq: Tensor, ds: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Hessian of `reciprocal_energy` times (dq, ds), without the part of
     `reciprocal_local_hessian`."""
-    n_elements = space.members.size(1)
-    moved_core = space.members.t() * dq
-    moved_shell = (space.members.t().unsqueeze(1) * (core_charge.unsqueeze(1) * ds).t()).flatten(
-        0, 1
+    n_elements = reciprocal.members.size(1)
+    moved_core = reciprocal.members.t() * dq
+    moved_shell = (
+        reciprocal.members.t().unsqueeze(1) * (core_charge.unsqueeze(1) * ds).t()
+    ).flatten(0, 1)
+    cos_sum = ((moved_shell @ state.shell_cos).view(n_elements, 3, -1) * reciprocal.k.t()).sum(
+        dim=1
     )
-    cos_sum = ((moved_shell @ state.shell_cos).view(n_elements, 3, -1) * space.k.t()).sum(dim=1)
-    sin_sum = ((moved_shell @ state.shell_sin).view(n_elements, 3, -1) * space.k.t()).sum(dim=1)
-    cos_wave = _mix(space.kernel, moved_core @ space.core_cos + sin_sum)
-    sin_wave = _mix(space.kernel, moved_core @ space.core_sin - cos_sum)
+    sin_sum = ((moved_shell @ state.shell_sin).view(n_elements, 3, -1) * reciprocal.k.t()).sum(
+        dim=1
+    )
+    cos_wave = _mix(reciprocal.kernel, moved_core @ reciprocal.core_cos + sin_sum)
+    sin_wave = _mix(reciprocal.kernel, moved_core @ reciprocal.core_sin - cos_sum)
     potential = 2.0 * _at_atoms(
-        space, space.core_cos, space.core_sin, cos_wave, sin_wave, 1
+        reciprocal, reciprocal.core_cos, reciprocal.core_sin, cos_wave, sin_wave, 1
     ).squeeze(1)
-    slope = _at_atoms(
-        space,
+    gradient = _at_atoms(
+        reciprocal,
         state.shell_cos,
         state.shell_sin,
-        _times_k(space, sin_wave),
-        _times_k(space, -cos_wave),
+        _times_k(reciprocal, sin_wave),
+        _times_k(reciprocal, -cos_wave),
         3,
     )
-    return potential, -2.0 * core_charge.unsqueeze(1) * slope
+    return potential, -2.0 * core_charge.unsqueeze(1) * gradient

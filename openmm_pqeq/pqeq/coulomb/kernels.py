@@ -21,6 +21,11 @@ from torch import Tensor
 from openmm_pqeq import ops
 from openmm_pqeq.pqeq import constants
 
+WIDTH_SCALE = 0.462770
+"""λ, relates a Gaussian's exponent to the radius: α = λ/(2R²)."""
+SERIES_TERMS = 14
+"""Terms of erf's power series below γ²r² = ¼: the first one left out is below 1e-17."""
+
 
 class Radial(NamedTuple):
     """A radial function and its derivatives: f, f'/r, (f'' − f'/r)/r²."""
@@ -30,14 +35,21 @@ class Radial(NamedTuple):
     second: Tensor
 
 
-def gaussian_exponents(radius: Tensor) -> Tensor:
+def gaussian_exponents(radius: Tensor, width_scale: float = WIDTH_SCALE) -> Tensor:
     """α = λ/(2R²) in Å⁻², from radii in Å."""
-    return 0.5 * constants.WIDTH_SCALE / radius**2
+    return 0.5 * width_scale / radius**2
 
 
 def pair_exponents(exponent_i: Tensor, exponent_j: Tensor) -> Tensor:
     """γ_ij in Å⁻¹ from the exponents of the two Gaussians."""
     return torch.sqrt(exponent_i * exponent_j / (exponent_i + exponent_j))
+
+
+def gaussian_self_energy(radius: Tensor) -> Tensor:
+    """2k_e γ_ii/√π in eV/e², the interaction of a Gaussian with itself, from radii in Å. A hardness
+    below it leaves the charges without a minimum."""
+    exponent = gaussian_exponents(radius)
+    return constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(exponent, exponent)
 
 
 def coulomb(distance: Tensor, gamma: Tensor) -> Tensor:
@@ -70,9 +82,11 @@ def coulomb_radial_native(distance: Tensor, gamma: Tensor) -> Radial:
 coulomb_radial = ops.pick("coulomb_radial", coulomb_radial_native, coulomb_radial_reference)
 
 
-def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:
-    """The same for separations (n, 3) down to zero, by its power series in γ²r² where that is below
-    ¼."""
+def coulomb_radial_near_zero(
+    separation: Tensor, gamma: Tensor, terms: int = SERIES_TERMS
+) -> Radial:
+    """`coulomb_radial` for separations (n, 3) down to zero, by the power series in γ²r² where that
+    is below ¼."""
     square = (separation * separation).sum(dim=1)
     y = gamma * gamma * square
     small = y < 0.25
@@ -81,7 +95,7 @@ def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:
     prefactor = (constants.COULOMB * constants.TWO_OVER_SQRT_PI) * gamma
     # f = prefactor Σ (−y)ⁿ/(n! (2n+1)); derivatives with respect to r² follow term by term
     value, first, second = torch.zeros_like(y), torch.zeros_like(y), torch.zeros_like(y)
-    for n in range(constants.SERIES_TERMS - 1, -1, -1):
+    for n in range(terms - 1, -1, -1):
         coefficient = (-1.0) ** n / (math.factorial(n) * (2 * n + 1))
         value = coefficient + y * value
         if n >= 1:
@@ -107,5 +121,5 @@ def tapered_coulomb(distance: Tensor, gamma: Tensor, cutoff: float) -> tuple[Ten
     plain = coulomb_radial(distance, gamma)
     t = taper(distance, cutoff)
     x = distance / cutoff
-    slope = -140.0 * (x * (1.0 - x)) ** 3 / (cutoff * distance)
-    return plain.value * t, plain.first * t + plain.value * slope
+    taper_gradient = -140.0 * (x * (1.0 - x)) ** 3 / (cutoff * distance)
+    return plain.value * t, plain.first * t + plain.value * taper_gradient

@@ -29,7 +29,7 @@ from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, interpol
 
 
 class Mesh(NamedTuple):
-    """What positions, cell and elements fix.
+    """The mesh of one structure, with its cores on it; positions, cell and elements fix it.
 
     grid : channels (elements present), points along each direction, and the order of the splines
     to_mesh : (3, 3) Å⁻¹, takes a Cartesian displacement to units of the mesh's spacing
@@ -51,7 +51,7 @@ class Mesh(NamedTuple):
 
 
 class MeshState(NamedTuple):
-    """What shells and charges fix: where the shells are, and the potential (n_channels, n_1, n_2,
+    """Where the shells are, and the potential (n_channels, n_1, n_2,
     n_3) eV/e on the mesh."""
 
     shells: Points
@@ -84,10 +84,14 @@ def make_mesh(
     narrow: Tensor | None = None
     capped = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0)) > kappa
     if bool(capped.any()):
-        held = torch.exp((-0.25 / kappa**2) * k_square) - damping.unsqueeze(0) * damping.unsqueeze(
-            1
+        difference = torch.exp((-0.25 / kappa**2) * k_square) - damping.unsqueeze(
+            0
+        ) * damping.unsqueeze(1)
+        narrow = (
+            capped.to(difference.dtype).view(capped.size(0), capped.size(1), 1, 1, 1)
+            * difference
+            * green
         )
-        narrow = capped.to(held.dtype).view(capped.size(0), capped.size(1), 1, 1, 1) * held * green
     to_mesh = torch.linalg.inv(box) * torch.tensor(
         size, dtype=positions.dtype, device=positions.device
     )
@@ -104,7 +108,7 @@ def make_mesh(
 
 
 def deconvolution(n: int, order: int, like: Tensor) -> Tensor:
-    """What divides the waves along one direction of n points: Σ_m U²(k + 2πm)/U(k), U the transform
+    """The divisor of the waves along one direction of n points: Σ_m U²(k + 2πm)/U(k), U the transform
     of the spline, (n,)."""
     index = torch.arange(n, device=like.device, dtype=torch.float64)
     index = torch.where(index > n // 2, index - n, index) / n
@@ -167,12 +171,11 @@ def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: T
     dE = Σ (q + Z) ∇φ·du_core − Σ Z ∇φ·du_shell + ½ Σ_k dG |ρ|².
     """
     cores = Points(mesh.cores.u.data, mesh.cores.channel)
-    held = Mesh(
+    fixed = Mesh(
         mesh.grid, mesh.bulk, mesh.to_mesh.data, cores, mesh.green, mesh.damping, mesh.narrow
     )
-    at, moving = shells_on_mesh(held, shells), shells_on_mesh(mesh, shells)
-    core = charges + core_charge
-    waves = torch.fft.rfftn(_density(held, at, charges, core_charge), dim=[1, 2, 3])
+    at, moving = shells_on_mesh(fixed, shells), shells_on_mesh(mesh, shells)
+    waves = torch.fft.rfftn(_density(fixed, at, charges, core_charge), dim=[1, 2, 3])
     mixed = mix(mesh, waves)
     # every wave stands for itself and its mirror image, but for the first and the last of an even
     # number
@@ -181,12 +184,13 @@ def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: T
     twice[-1] = 1.0
     energy = 0.5 * ((waves.real * mixed.real + waves.imag * mixed.imag) * twice).sum()
     potential = torch.fft.irfftn(mixed.data, s=mesh.grid.size, dim=[1, 2, 3], norm="forward")
-    on_cores, on_shells = (
-        interpolate(mesh.grid, held.cores, potential)[1],
+    at_cores, at_shells = (
+        interpolate(mesh.grid, cores, potential)[1],
         interpolate(mesh.grid, at, potential)[1],
     )
-    moved = (core.unsqueeze(1) * on_cores * (mesh.cores.u - held.cores.u)).sum()
-    return energy + moved - (core_charge.unsqueeze(1) * on_shells * (moving.u - at.u)).sum()
+    core, shell = (charges + core_charge).unsqueeze(1), core_charge.unsqueeze(1)
+    energy = energy + (core * at_cores * (mesh.cores.u - cores.u)).sum()
+    return energy - (shell * at_shells * (moving.u - at.u)).sum()
 
 
 def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor) -> MeshState:
@@ -198,8 +202,8 @@ def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor)
 def _on_cores_and_shells(
     mesh: Mesh, at: Points, core_charge: Tensor, potential: Tensor
 ) -> tuple[Tensor, Tensor]:
-    slope = interpolate(mesh.grid, at, potential)[1] @ mesh.to_mesh.t()
-    return interpolate(mesh.grid, mesh.cores, potential)[0], -core_charge.unsqueeze(1) * slope
+    gradient = interpolate(mesh.grid, at, potential)[1] @ mesh.to_mesh.t()
+    return interpolate(mesh.grid, mesh.cores, potential)[0], -core_charge.unsqueeze(1) * gradient
 
 
 def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,9 +213,9 @@ def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Te
 
 def mesh_local_hessian(mesh: Mesh, state: MeshState, core_charge: Tensor) -> Tensor:
     """Second derivative in one atom's own shell at a fixed potential, (n_atoms, 3, 3) eV/Å²."""
-    bend = interpolate_hessian(mesh.grid, state.shells, state.potential)
+    curvature = interpolate_hessian(mesh.grid, state.shells, state.potential)
     return -core_charge.view(-1, 1, 1) * torch.matmul(
-        mesh.to_mesh, torch.matmul(bend, mesh.to_mesh.t())
+        mesh.to_mesh, torch.matmul(curvature, mesh.to_mesh.t())
     )
 
 
@@ -219,9 +223,9 @@ def mesh_product(
     mesh: Mesh, state: MeshState, core_charge: Tensor, dq: Tensor, ds: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Hessian of `mesh_energy` times (dq, ds), without the part of `mesh_local_hessian`."""
-    moved = -(core_charge.unsqueeze(1) * ds) @ mesh.to_mesh
+    dipoles = -(core_charge.unsqueeze(1) * ds) @ mesh.to_mesh
     density = spread(mesh.grid, mesh.cores, dq, None) + spread(
-        mesh.grid, state.shells, torch.zeros_like(dq), moved
+        mesh.grid, state.shells, torch.zeros_like(dq), dipoles
     )
     return _on_cores_and_shells(mesh, state.shells, core_charge, convolve(mesh, density))
 

@@ -31,7 +31,8 @@ class PairSum(NamedTuple):
 
 
 class PairState(NamedTuple):
-    """Everything of the pair sum that stays fixed while charges and shells move to first order.
+    """Kernels and their derivatives at the shells; fixed while charges and shells move to first
+    order.
 
     core_core (n_pairs,) f(d); core_shell (n_pairs,) f(d + s_j); core_shell_gradient (n_pairs, 3);
     shell_shell_gradient (n_pairs, 3);
@@ -115,8 +116,8 @@ def pair_state(pairs: PairSum, shells: Tensor) -> PairState:
     )
 
 
-def for_products(pairs: PairSum, state: PairState) -> PairState:
-    """The state as products want it: in float32 where that is enough, because a solver's steps need
+def pair_state_for_products(pairs: PairSum, state: PairState) -> PairState:
+    """The state for `pair_product`: in float32 where that is enough, because a solver's steps need
     few digits."""
     if not pairs.float32_products:
         return state
@@ -140,11 +141,13 @@ def pair_gradient(
     core = (charges + core_charge).to(pairs.vectors.dtype)
     z = core_charge.to(pairs.vectors.dtype)
     potential = scatter(core[j] * state.core_core - z[j] * state.core_shell, i, n, dtype)
-    on_shell = scatter(-(z[j] * core[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype)
-    on_shell = on_shell + scatter(
+    shell_gradient = scatter(
+        -(z[j] * core[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype
+    )
+    shell_gradient = shell_gradient + scatter(
         -(z[i] * z[j]).unsqueeze(1) * state.shell_shell_gradient, i, n, dtype
     )
-    return potential, on_shell
+    return potential, shell_gradient
 
 
 def pair_local_hessian(
@@ -170,6 +173,6 @@ def pair_product(
     potential = scatter(
         dq[j] * state.core_core - z[j] * (state.core_shell_gradient * ds[j]).sum(dim=1), i, n, dtype
     )
-    on_shell = scatter(-(z[j] * dq[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype)
-    moved = torch.matmul(state.shell_shell_hessian, ds[j].unsqueeze(2)).squeeze(2)
-    return potential, on_shell - scatter((z[i] * z[j]).unsqueeze(1) * moved, i, n, dtype)
+    shell_gradient = scatter(-(z[j] * dq[i]).unsqueeze(1) * state.core_shell_gradient, j, n, dtype)
+    along = torch.matmul(state.shell_shell_hessian, ds[j].unsqueeze(2)).squeeze(2)
+    return potential, shell_gradient - scatter((z[i] * z[j]).unsqueeze(1) * along, i, n, dtype)

@@ -1,4 +1,4 @@
-"""What a sum over waves has too much: each atom's interaction with itself, and the average
+"""Self-interaction: what a sum over waves has too much, each atom with itself and the average
 potential.
 
     Σ_i k_e [ γ'_ii/√π ((q_i+Z_i)² + Z_i²) − (q_i+Z_i) Z_i erf(γ'_ii|s_i|)/|s_i| ]
@@ -27,7 +27,7 @@ class SelfInteraction(NamedTuple):
     zero_kernel: Tensor
 
 
-def self_interaction(
+def make_self_interaction(
     element: Tensor, gamma: Tensor, kappa: float, box: Tensor, bulk: bool
 ) -> SelfInteraction:
     """From element (n_atoms,), an index into gamma (n_elements, n_elements) Å⁻¹, kappa Å⁻¹, and the
@@ -43,44 +43,51 @@ def self_interaction(
     )
 
 
-def _on_itself(own: SelfInteraction) -> Tensor:
-    return constants.COULOMB * constants.TWO_OVER_SQRT_PI * own.gamma
+def _on_itself(gamma: Tensor) -> Tensor:
+    """2k_e γ/√π, eV/e²."""
+    return constants.COULOMB * constants.TWO_OVER_SQRT_PI * gamma
+
+
+def _background(self_interaction: SelfInteraction, charges: Tensor) -> Tensor:
+    """The average potential of charges (n_atoms,) at each atom, (n_atoms,) eV/e."""
+    on_element = self_interaction.members.t() @ charges
+    return self_interaction.members @ (self_interaction.zero_kernel @ on_element)
 
 
 def self_energy(
-    own: SelfInteraction, charges: Tensor, core_charge: Tensor, shells: Tensor
+    self_interaction: SelfInteraction, charges: Tensor, core_charge: Tensor, shells: Tensor
 ) -> Tensor:
-    """The energy to take off, a scalar in eV; differentiable any number of times."""
-    on_element = own.members.t() @ charges
-    background = 0.5 * (on_element * (own.zero_kernel @ on_element)).sum()
-    core = charges + core_charge
-    attraction = coulomb_radial_near_zero(shells, own.gamma).value
-    return (
-        background
-        + (
-            0.5 * _on_itself(own) * (core**2 + core_charge**2) - core * core_charge * attraction
-        ).sum()
-    )
+    """The excess of the sum over waves, a scalar in eV; differentiable any number of times."""
+    core, gamma = charges + core_charge, self_interaction.gamma
+    background = 0.5 * charges * _background(self_interaction, charges)
+    repulsion = 0.5 * _on_itself(gamma) * (core**2 + core_charge**2)
+    attraction = core * core_charge * coulomb_radial_near_zero(shells, gamma).value
+    return background.sum() + (repulsion - attraction).sum()
 
 
-def self_potential(own: SelfInteraction, charges: Tensor) -> Tensor:
-    """The part of its derivative that is linear in the charges, (n_atoms,)."""
-    return own.members @ (own.zero_kernel @ (own.members.t() @ charges)) + _on_itself(own) * charges
+def self_potential(self_interaction: SelfInteraction, charges: Tensor) -> Tensor:
+    """The part of ∂E/∂q of `self_energy` that is linear in the charges, (n_atoms,)."""
+    repulsion = _on_itself(self_interaction.gamma) * charges
+    return _background(self_interaction, charges) + repulsion
 
 
-def self_attraction(own: SelfInteraction, shells: Tensor) -> Radial:
+def self_attraction(self_interaction: SelfInteraction, shells: Tensor) -> Radial:
     """Interaction of each atom's own core and shell."""
-    return coulomb_radial_near_zero(shells, own.gamma)
+    return coulomb_radial_near_zero(shells, self_interaction.gamma)
 
 
 def self_gradient(
-    own: SelfInteraction, attraction: Radial, charges: Tensor, core_charge: Tensor, shells: Tensor
+    self_interaction: SelfInteraction,
+    attraction: Radial,
+    charges: Tensor,
+    core_charge: Tensor,
+    shells: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of `self_energy`."""
     core = charges + core_charge
     potential = (
-        self_potential(own, charges)
-        + _on_itself(own) * core_charge
+        self_potential(self_interaction, charges)
+        + _on_itself(self_interaction.gamma) * core_charge
         - core_charge * attraction.value
     )
     return potential, -(core * core_charge * attraction.first).unsqueeze(1) * shells
@@ -92,12 +99,12 @@ def self_local_hessian(
     """Second derivative of `self_energy` in each atom's shell, (n_atoms, 3, 3) eV/Å²."""
     identity = torch.eye(3, dtype=shells.dtype, device=shells.device)
     outer = shells.unsqueeze(2) * shells.unsqueeze(1)
-    bent = attraction.first.view(-1, 1, 1) * identity + attraction.second.view(-1, 1, 1) * outer
-    return -((charges + core_charge) * core_charge).view(-1, 1, 1) * bent
+    hessian = attraction.first.view(-1, 1, 1) * identity + attraction.second.view(-1, 1, 1) * outer
+    return -((charges + core_charge) * core_charge).view(-1, 1, 1) * hessian
 
 
 def self_product(
-    own: SelfInteraction,
+    self_interaction: SelfInteraction,
     attraction: Radial,
     core_charge: Tensor,
     shells: Tensor,
@@ -106,6 +113,5 @@ def self_product(
 ) -> tuple[Tensor, Tensor]:
     """Hessian of `self_energy` times (dq, ds), without the part of `self_local_hessian`."""
     weight = core_charge * attraction.first
-    return self_potential(own, dq) - weight * (shells * ds).sum(dim=1), -(dq * weight).unsqueeze(
-        1
-    ) * shells
+    potential = self_potential(self_interaction, dq) - weight * (shells * ds).sum(dim=1)
+    return potential, -(dq * weight).unsqueeze(1) * shells

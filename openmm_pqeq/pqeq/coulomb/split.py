@@ -15,14 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.pairs import Pairs, subset, within
-from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.boundary import free_width, summation_box
-from openmm_pqeq.pqeq.coulomb.ewald import Reciprocal, decay, reciprocal
+from openmm_pqeq.pqeq.coulomb.ewald import Reciprocal, decay, make_reciprocal
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import Mesh, make_mesh, mesh_spacing, smooth_size, spline_order
 from openmm_pqeq.pqeq.coulomb.pairs import PairSum
-from openmm_pqeq.pqeq.coulomb.self_interaction import SelfInteraction, self_interaction
+from openmm_pqeq.pqeq.coulomb.self_interaction import SelfInteraction, make_self_interaction
+from openmm_pqeq.pqeq.coulomb.sum import CoulombSum
 from openmm_pqeq.structure import Structure
+
+PLANNED_ROOM = 1.1
+"""A mesh is planned for lengths a tenth longer than those it was planned at."""
 
 
 class Lattice(nn.Module):
@@ -52,6 +55,18 @@ class Lattice(nn.Module):
         self.register_buffer(
             "planned_width", torch.zeros((), dtype=torch.float64), persistent=False
         )
+
+    def forward(
+        self, structure: Structure, pairs: Pairs, exponents: Tensor, keep: bool
+    ) -> CoulombSum:
+        """The Coulomb sum of one structure.
+
+        exponents : Å⁻² of the Gaussians, by atomic number
+        keep : the mesh that is planned already, while it has room
+        """
+        self_interaction, reciprocal, mesh = self.waves(structure, exponents, keep)
+        pair_sum = self.pair_sum(structure, pairs, exponents)
+        return CoulombSum(pair_sum, self_interaction, reciprocal, mesh)
 
     def kappa(self) -> float:
         """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance."""
@@ -85,13 +100,10 @@ class Lattice(nn.Module):
     def waves(
         self, structure: Structure, exponents: Tensor, keep: bool
     ) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None]:
-        """Reciprocal space, by waves or on a mesh, and what it has too much.
-
-        exponents : Å⁻² of the Gaussians, by atomic number
-        keep : the mesh that is planned already, while it has room
-        """
-        own: SelfInteraction | None = None
-        space: Reciprocal | None = None
+        """Each atom's interaction with itself, and reciprocal space as waves or as a mesh; see
+        `forward`."""
+        self_interaction: SelfInteraction | None = None
+        reciprocal: Reciprocal | None = None
         mesh: Mesh | None = None
         periodic = structure.pbc[0]
         if self.sums_waves(periodic):
@@ -102,9 +114,11 @@ class Lattice(nn.Module):
             narrowest, widest = float(gamma.detach().max()), float(gamma.detach().min())
             size, width = self.plan(structure, min(narrowest, kappa), min(widest, kappa), keep)
             box = summation_box(structure.cell[0], periodic, width)
-            own = self_interaction(element, gamma, kappa, box, bool(periodic.all()))
+            self_interaction = make_self_interaction(
+                element, gamma, kappa, box, bool(periodic.all())
+            )
             if self.protocol == "ewald":
-                space = reciprocal(
+                reciprocal = make_reciprocal(
                     structure.positions, box, periodic, element, gamma, kappa, self.tolerance
                 )
             else:
@@ -112,10 +126,15 @@ class Lattice(nn.Module):
                 mesh = make_mesh(
                     structure.positions, box, periodic, element, exponent, kappa, size, order
                 )
-        return own, space, mesh
+        return self_interaction, reciprocal, mesh
 
     def plan(
-        self, structure: Structure, narrowest: float, widest: float, keep: bool
+        self,
+        structure: Structure,
+        narrowest: float,
+        widest: float,
+        keep: bool,
+        room: float = PLANNED_ROOM,
     ) -> tuple[list[int], float]:
         """Points of the mesh along each direction, and the length (Å) of the sum's box across the
         periodic directions.
@@ -154,17 +173,15 @@ class Lattice(nn.Module):
         else:
             keep = False
         if not keep:
-            width = constants.PLANNED_ROOM * reach
-            room = (
-                constants.PLANNED_ROOM
-                * torch.where(periodic, lengths, torch.full_like(lengths, width))
-                / spacing
+            width = room * reach
+            planned = (
+                room * torch.where(periodic, lengths, torch.full_like(lengths, width)) / spacing
             )
             size = torch.tensor(
                 [
-                    smooth_size(float(room[0])),
-                    smooth_size(float(room[1])),
-                    smooth_size(float(room[2])),
+                    smooth_size(float(planned[0])),
+                    smooth_size(float(planned[1])),
+                    smooth_size(float(planned[2])),
                 ]
             )
             self.planned_size = size

@@ -52,13 +52,13 @@ def parameters_as(pqeq: PQEq, values: Mapping[str, Tensor]) -> Iterator[PQEq]:
             raise ValueError(
                 f"parameters_as: expected names among {', '.join(PARAMETERS)}, got {name!r}"
             )
-        own = getattr(pqeq, name)
-        if value.shape != own.shape:
+        present = getattr(pqeq, name)
+        if value.shape != present.shape:
             raise ValueError(
-                f"parameters_as: {name}: expected shape {tuple(own.shape)}, got "
+                f"parameters_as: {name}: expected shape {tuple(present.shape)}, got "
                 f"{tuple(value.shape)}"
             )
-        before[name] = own
+        before[name] = present
     try:
         for name, value in values.items():
             # a Parameter would be registered as one and stay; a view of it is a plain tensor
@@ -67,12 +67,12 @@ def parameters_as(pqeq: PQEq, values: Mapping[str, Tensor]) -> Iterator[PQEq]:
             )
         yield pqeq
     finally:
-        for name, own in before.items():
-            setattr(pqeq, name, own)
+        for name, value in before.items():
+            setattr(pqeq, name, value)
 
 
 def without_gradient(problem: Problem) -> Problem:
-    """The same problem as numbers."""
+    """The problem as numbers, of which nothing carries a gradient."""
     return Problem(*(_numbers(value) for value in problem))
 
 
@@ -110,18 +110,24 @@ def solve_with_gradient(
         structure, pairs = _numbers(structure), _numbers(pairs)
     with torch.no_grad():
         problem = pqeq.problem(structure, pairs)
-        found = pqeq.minimum(problem, structure, pairs)
-    if found.failure:
-        pqeq.raise_unsolved(structure, found)
+        minimum = pqeq.minimum(problem, structure, pairs)
+    if minimum.failure:
+        pqeq.raise_unsolved(structure, minimum)
     charges, shells = (
-        found.charges.detach().requires_grad_(True),
-        found.shells.detach().requires_grad_(True),
+        minimum.charges.detach().requires_grad_(True),
+        minimum.shells.detach().requires_grad_(True),
     )
     with torch.enable_grad():
         energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)
-        slope_q, slope_s = torch.autograd.grad(energy, (charges, shells), create_graph=True)
+        charge_gradient, shell_gradient = torch.autograd.grad(
+            energy, (charges, shells), create_graph=True
+        )
     return _Minimum.apply(
-        slope_q, slope_s, charges.detach(), shells.detach(), without_gradient(problem)
+        charge_gradient,
+        shell_gradient,
+        charges.detach(),
+        shells.detach(),
+        without_gradient(problem),
     )
 
 
@@ -151,7 +157,7 @@ def solve_hessian(
 
 
 class _Minimum(torch.autograd.Function):
-    """The minimum as a function of the slopes ∂E/∂q and ∂E/∂s at it, which carry the dependence on
+    """The minimum as a function of the gradients ∂E/∂q and ∂E/∂s at it, which carry the dependence on
     everything else.
 
     dx* = −H⁻¹ d(∂E/∂x)
@@ -160,8 +166,8 @@ class _Minimum(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        slope_q: Tensor,
-        slope_s: Tensor,
+        charge_gradient: Tensor,
+        shell_gradient: Tensor,
         charges: Tensor,
         shells: Tensor,
         problem: Problem,

@@ -1,4 +1,4 @@
-"""What earlier solutions say about the next one.
+"""A guess from earlier solutions.
 
 The present positions are written as the combination of the last few that comes nearest to them,
 
@@ -15,7 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq import constants
+HISTORY_LENGTH = 6
+"""Solutions that a guess is made from."""
+HISTORY_RIDGE = 1e-10
+"""Relative to the squared displacements."""
 
 
 class History(NamedTuple):
@@ -30,46 +33,52 @@ class History(NamedTuple):
     shells: Tensor
 
 
-def unwrapped(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tensor) -> Tensor:
+def nearest_images(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tensor) -> Tensor:
     """Positions (n_atoms, 3) Å at the images nearest to `reference` (n_atoms, 3) Å, for a cell (3,
     3) with periodic (3,)."""
     if not bool(periodic.any()):
         return positions
     rows = torch.where(periodic.unsqueeze(1), cell, torch.zeros_like(cell))
-    turns = torch.round((positions - reference).detach() @ torch.linalg.pinv(rows.detach()))
-    return positions - turns @ rows
+    shifts = torch.round((positions - reference).detach() @ torch.linalg.pinv(rows.detach()))
+    return positions - shifts @ rows
 
 
-def weights(known: Tensor, positions: Tensor) -> Tensor:
-    """w (n_kept,), Σ w = 1, of the combination of known positions (n_kept, n_atoms, 3) Å that comes
-    closest to unwrapped positions (n_atoms, 3) Å. In float64: positions that lie on a line have a
+def weights(earlier: Tensor, positions: Tensor, ridge: float = HISTORY_RIDGE) -> Tensor:
+    """c (n_kept,), Σ c = 1, of the combination of earlier positions (n_kept, n_atoms, 3) Å that
+    comes closest to unwrapped positions (n_atoms, 3) Å. In float64: positions that lie on a line have a
     matrix that is the ridge but for rounding."""
-    steps = (known[1:] - known[0]).flatten(1).to(torch.float64)
+    steps = (earlier[1:] - earlier[0]).flatten(1).to(torch.float64)
     gram = steps @ steps.t()
-    ridge = constants.HISTORY_RIDGE * torch.diagonal(gram).sum() + 1e-24
-    gram = gram + ridge * torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
-    found = torch.linalg.solve(gram, steps @ (positions - known[0]).flatten().to(torch.float64))
-    return torch.cat([1.0 - found.sum(dim=0, keepdim=True), found]).to(positions.dtype)
+    identity = torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
+    gram = gram + (ridge * torch.diagonal(gram).sum() + 1e-24) * identity
+    c = torch.linalg.solve(gram, steps @ (positions - earlier[0]).flatten().to(torch.float64))
+    return torch.cat([1.0 - c.sum(dim=0, keepdim=True), c]).to(positions.dtype)
 
 
 def guess(history: History, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Charges (n_atoms,) and shells (n_atoms, 3) to begin with at unwrapped positions (n_atoms, 3)
     Å."""
-    w = weights(history.positions, positions)
-    return w @ history.charges, torch.tensordot(w, history.shells, dims=1)
+    c = weights(history.positions, positions)
+    return c @ history.charges, torch.tensordot(c, history.shells, dims=1)
 
 
-def remember(history: History, positions: Tensor, charges: Tensor, shells: Tensor) -> History:
+def remember(
+    history: History,
+    positions: Tensor,
+    charges: Tensor,
+    shells: Tensor,
+    length: int = HISTORY_LENGTH,
+) -> History:
     """The history after one more solution; a solution at the newest positions takes their place."""
-    known = (
+    same_atoms = (
         history.charges.size(0) > 0
         and history.charges.size(1) == charges.size(0)
         and history.charges.dtype == charges.dtype
     )
-    if not known:
+    if not same_atoms:
         return History(positions.unsqueeze(0), charges.unsqueeze(0), shells.unsqueeze(0))
     first = 1 if bool((positions == history.positions[0]).all()) else 0
-    last = first + constants.HISTORY_LENGTH - 1
+    last = first + length - 1
     return History(
         torch.cat([positions.unsqueeze(0), history.positions[first:last]]),
         torch.cat([charges.unsqueeze(0), history.charges[first:last]]),

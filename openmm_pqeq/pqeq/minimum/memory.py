@@ -1,4 +1,4 @@
-"""What a Context remembers of earlier charge solutions: where the next one begins, and the
+"""The memory of a Context: earlier charge solutions, where the next one begins, and the
 preconditioner.
 
 Nothing of it changes what counts as converged. Buffers that change in forward persist within a
@@ -8,10 +8,9 @@ Context and are not in checkpoints.
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.pqeq import constants
-from openmm_pqeq.pqeq.minimum.history import History, guess, remember, unwrapped
+from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
 from openmm_pqeq.pqeq.minimum.newton import Minimum
-from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner
+from openmm_pqeq.pqeq.minimum.preconditioner import CLUSTER_AGE, Preconditioner
 from openmm_pqeq.structure import Structure
 
 
@@ -57,17 +56,15 @@ class Memory(nn.Module):
         positions = structure.positions.detach()
         if not self.knows(positions):
             return positions
-        return unwrapped(
+        return nearest_images(
             positions, structure.cell[0].detach(), structure.pbc[0], self.last_positions[0]
         )
 
     def knows(self, positions: Tensor) -> bool:
         """Whether there are solutions of as many atoms, in the same precision."""
-        known = self.last_charges
+        last = self.last_charges
         return (
-            known.size(0) > 0
-            and known.size(1) == positions.size(0)
-            and known.dtype == positions.dtype
+            last.size(0) > 0 and last.size(1) == positions.size(0) and last.dtype == positions.dtype
         )
 
     def start(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -86,24 +83,30 @@ class Memory(nn.Module):
             return None
         return Preconditioner(self.kept_centers, self.kept_neighbors, self.kept_blocks)
 
-    def remember(self, positions: Tensor, found: Minimum, was_kept: bool) -> None:
+    def remember(
+        self,
+        positions: Tensor,
+        minimum: Minimum,
+        was_kept: bool,
+        lifetime: int = CLUSTER_AGE,
+    ) -> None:
         """Take in a solution at unwrapped positions; `was_kept`: its preconditioner came from
         here."""
-        self.products = torch.tensor(found.products)
+        self.products = torch.tensor(minimum.products)
         # what was kept for other atoms is good for no solution of these
         left = int(self.kept_solutions) if self.knows(positions) else 0
-        used = found.preconditioner
+        used = minimum.preconditioner
         if not was_kept and used is not None:
             self.kept_centers, self.kept_neighbors, self.kept_blocks = (
                 used.centers,
                 used.neighbors,
                 used.blocks,
             )
-            left = constants.CLUSTER_AGE
-        if len(found.failure) > 0:
+            left = lifetime
+        if len(minimum.failure) > 0:
             left = 0
         else:
-            history = remember(self.history(), positions, found.charges, found.shells)
+            history = remember(self.history(), positions, minimum.charges, minimum.shells)
             self.last_positions, self.last_charges, self.last_shells = (
                 history.positions,
                 history.charges,

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.minimum.preconditioner import (
     Near,
     Preconditioner,
@@ -35,6 +34,19 @@ from openmm_pqeq.pqeq.minimum.problem import (
     product,
 )
 
+MAX_SHELL = 2.0
+"""Å, a shell farther out is a polarization catastrophe."""
+MAX_SHELL_MOVE = 0.3
+"""Å, the longest change of a shell in one Newton step."""
+MAX_NEWTON_STEPS, MAX_CG_STEPS = 60, 400
+NEWTON_DEPTH = 0.03
+"""A Newton step's linear solution goes as deep as this times the square of the residual: what is
+neglected in shells is quadratic."""
+ROUGH_RESIDUAL = 0.3
+"""eV/e, eV/Å: charges and shells good enough to make a preconditioner at."""
+PROBE_DEPTH = 1e-3
+"""eV/e: how deep the linear solution goes that looks for negative curvature."""
+
 
 class Minimum(NamedTuple):
     """Charges (n_atoms,) e, shells (n_atoms, 3) Å, residual (eV/e, eV/Å), Hessian–vector products
@@ -51,6 +63,18 @@ class Minimum(NamedTuple):
     failure: str
     worst: int
     preconditioner: Preconditioner | None
+
+
+def unsolved_message(minimum: Minimum, tolerance: float, symbol: str, soft_elements: str) -> str:
+    """Why there is no solution, where it showed, and what to do; symbol is that of the worst
+    atom."""
+    return (
+        f"PQEq: the charge solution {minimum.failure}; residual {minimum.residual} eV/e or eV/Å "
+        f"after {minimum.products} products, tolerance {tolerance}; largest on atom "
+        f"{minimum.worst} ({symbol}). Elements here whose hardness is below their Gaussian "
+        f"self-energy: {soft_elements}. Look for atoms that are too close, use another parameter "
+        "set, or a larger tolerance"
+    )
 
 
 class Step(NamedTuple):
@@ -71,6 +95,7 @@ def solve_linear(
     right_s: Tensor,
     threshold: float,
     preconditioner: Preconditioner | None = None,
+    max_products: int = MAX_CG_STEPS,
 ) -> Step:
     """Conjugate gradients for H·x = right with Σ x_q = 0 in every group, until the residual is
     below `threshold` (eV/e, eV/Å)."""
@@ -83,7 +108,7 @@ def solve_linear(
     products = 0
     negative = 0
     fresh, probing, plain = True, False, preconditioner is None
-    for _ in range(constants.MAX_CG_STEPS):
+    for _ in range(max_products):
         if not probing:
             z_q, z_s = precondition(inverse, waves, r_q, r_s)
             z_q = z_q - group_means(problem, z_q)
@@ -120,14 +145,43 @@ def solve_linear(
     return Step(x_q, x_s, products, negative)
 
 
+def residual_of(problem: Problem, at: Linearized) -> tuple[Tensor, Tensor, Tensor]:
+    """−∂E/∂q projected onto Σ_f dq = 0, the shell forces −∂E/∂s, and the larger of the two on each
+    atom, (n_atoms,) eV/e or eV/Å."""
+    right_q = group_means(problem, at.charge_gradient) - at.charge_gradient
+    right_s = -at.shell_gradient
+    return right_q, right_s, torch.maximum(right_q.abs(), right_s.abs().max(dim=1)[0])
+
+
+def newton_depth(residual: float, tolerance: float, share: float = NEWTON_DEPTH) -> float:
+    """How deep (eV/e, eV/Å) a Newton step is solved: its error is quadratic in the residual, so a
+    linear solution need not go deeper than that."""
+    return max(0.3 * tolerance, share * residual * min(1.0, residual))
+
+
+def step_length(shells: Tensor, longest: float = MAX_SHELL_MOVE) -> float:
+    """The part of a step that moves no shell (n_atoms, 3) farther than `longest` (Å)."""
+    farthest = float(torch.sqrt((shells * shells).sum(dim=1)).max())
+    return min(1.0, longest / farthest) if farthest > 0.0 else 1.0
+
+
+def arbitrary_charges(charges: Tensor) -> Tensor:
+    """(n_atoms,) eV/e, a right-hand side with a part along every direction of the charges."""
+    n = charges.size(0)
+    return torch.cos(torch.arange(1, n + 1, dtype=charges.dtype, device=charges.device))
+
+
 def minimize(
     problem: Problem,
     tolerance: float,
     start: tuple[Tensor, Tensor] | None = None,
     near: Near | None = None,
     preconditioner: Preconditioner | None = None,
-    max_shell: float = 2.0,
+    max_shell: float = MAX_SHELL,
     probe: bool = False,
+    max_steps: int = MAX_NEWTON_STEPS,
+    rough: float = ROUGH_RESIDUAL,
+    probe_depth: float = PROBE_DEPTH,
 ) -> Minimum:
     """The minimum of the energy, from a guess or cold: charges of the right sum and shells at rest.
 
@@ -138,65 +192,52 @@ def minimize(
     ----------
     start : charges (n_atoms,) e and shells (n_atoms, 3) Å to begin with
     near : pairs to make a preconditioner of, where none is given, as soon as charges and shells are
-        roughly right
+        roughly right: below the residual `rough` (eV/e, eV/Å)
     max_shell : Å
     probe : look for negative curvature in the charges at the solution with conjugate gradients on
-        an arbitrary right-hand side
+        an arbitrary right-hand side, to `probe_depth` (eV/e)
+    max_steps : of Newton's method
     """
-    charges, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.pull)
+    at_rest = torch.zeros_like(problem.field_on_shell)
+    cold = constrained(problem, torch.zeros_like(problem.hardness))
+    charges, shells = cold, at_rest
     if start is not None:
-        charges, shells = start
-    charges = constrained(problem, charges)
-    products = 0
+        charges, shells = constrained(problem, start[0]), start[1]
+    products, worst = 0, 0
     residual = float("inf")
     failure = ""
     done = False
-    worst = 0
-    for _ in range(constants.MAX_NEWTON_STEPS):
+    for _ in range(max_steps):
         if len(failure) > 0:
             if start is None:
                 break
             # a guess can lead astray: once more from scratch
             start, preconditioner, failure = None, None, ""
-            charges, shells = (
-                constrained(problem, torch.zeros_like(charges)),
-                torch.zeros_like(shells),
-            )
+            charges, shells = cold, at_rest
         at = linearize(problem, charges, shells)
         products += 1
-        right_q, right_s = (
-            group_means(problem, at.charge_gradient) - at.charge_gradient,
-            -at.shell_gradient,
-        )
-        per_atom = torch.maximum(right_q.abs(), right_s.abs().max(dim=1)[0])
-        residual = float(per_atom.max())
-        worst = int(per_atom.argmax())
+        right_q, right_s, per_atom = residual_of(problem, at)
+        residual, worst = float(per_atom.max()), int(per_atom.argmax())
         if not residual < 1e30:
             failure = "met numbers that are not finite"
             continue
         done = residual < tolerance
         if done and not probe:
             break
-        # inexact Newton: the error of a step is quadratic in the residual, so a linear solve need
-        # not go deeper than that
-        depth = max(0.3 * tolerance, constants.NEWTON_DEPTH * residual * min(1.0, residual))
+        depth = newton_depth(residual, tolerance)
         if done:
-            right_q = torch.cos(
-                torch.arange(1, charges.size(0) + 1, dtype=charges.dtype, device=charges.device)
-            )
-            right_s, depth = torch.zeros_like(shells), constants.PROBE_DEPTH
-        elif preconditioner is None and near is not None and residual < constants.ROUGH_RESIDUAL:
+            right_q, right_s, depth = arbitrary_charges(charges), at_rest, probe_depth
+        elif preconditioner is None and near is not None and residual < rough:
             preconditioner = clusters(problem, at.local, near)
         step = solve_linear(problem, at, shells, right_q, right_s, depth, preconditioner)
         products += step.products
         if step.negative == 2:
-            failure = constants.NO_MINIMUM
+            failure = "met negative curvature: the energy has no minimum in the charges"
             worst = int(step.charges.abs().argmax()) if step.products <= 2 else worst
             continue
         if done:
             break
-        longest = float(torch.sqrt((step.shells * step.shells).sum(dim=1)).max())
-        scale = min(1.0, constants.MAX_SHELL_MOVE / longest) if longest > 0.0 else 1.0
+        scale = step_length(step.shells)
         charges, shells = charges + scale * step.charges, shells + scale * step.shells
         displacement = torch.sqrt((shells * shells).sum(dim=1))
         if float(displacement.max()) > max_shell:

@@ -1,4 +1,4 @@
-"""Preconditioner of the charge solver: what each atom would do if it and its neighbours were alone.
+"""Preconditioner of the charge solver: inverse Hessians of each atom with its neighbours alone.
 
 The Hessian is inverted for every atom with its neighbours within a few Å, and the rows of that atom
 are kept; together they are a sparse approximate inverse M, used as ½(M + Mᵀ):
@@ -18,12 +18,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq import constants
+from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.pqeq.coulomb.boundary import wave_squares
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb_radial, pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import smooth_size, wave_numbers
 from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, spread
 from openmm_pqeq.pqeq.minimum.problem import Problem
+
+CLUSTER_CUTOFF = 3.5
+"""Å, the neighbours that an atom's rows of the preconditioner take into account."""
+CLUSTER_COUPLING = 0.85
+"""How much of the coupling within a cluster is kept, so that soft clusters stay positive
+definite."""
+CLUSTER_BLOCK = 512
+"""Clusters that are inverted at once."""
+CLUSTER_AGE = 100
+"""Solutions that a preconditioner is kept for."""
+LONG_WAVE = 0.2
+"""Å⁻¹, k₀: waves longer than 2π/k₀ are stiffer than what a cluster knows of."""
+LONG_WAVE_SPACING = 1.8
+"""Å, of the mesh that carries them."""
 
 
 class LongWaves(NamedTuple):
@@ -51,6 +65,12 @@ class Preconditioner(NamedTuple):
     blocks: Tensor
 
 
+def near_atoms(pairs: Pairs, cutoff: float = CLUSTER_CUTOFF) -> Near:
+    """The neighbours within `cutoff` (Å), which make an atom's cluster."""
+    close = within(pairs, cutoff)
+    return Near(close.centers, close.neighbors, close.vectors)
+
+
 def diagonal(problem: Problem) -> Preconditioner:
     """The inverse of diag(η, K)."""
     atoms = torch.arange(problem.hardness.size(0), device=problem.hardness.device)
@@ -62,10 +82,12 @@ def diagonal(problem: Problem) -> Preconditioner:
     )
 
 
-def long_waves(problem: Problem) -> LongWaves | None:
+def long_waves(
+    problem: Problem, spacing: float = LONG_WAVE_SPACING, k0: float = LONG_WAVE
+) -> LongWaves | None:
     """S of a structure that fills its mesh, else nothing: a slab is denser than its box, and S
     would overshoot."""
-    mesh = problem.mesh
+    mesh = problem.coulomb.mesh
     if mesh is None or not mesh.bulk:
         return None
     n_atoms = problem.hardness.size(0)
@@ -73,7 +95,7 @@ def long_waves(problem: Problem) -> LongWaves | None:
         mesh.grid.size, dtype=mesh.to_mesh.dtype, device=mesh.to_mesh.device
     )
     box = torch.linalg.inv(per_point)
-    lengths = torch.sqrt((box * box).sum(dim=1)) / constants.LONG_WAVE_SPACING
+    lengths = torch.sqrt((box * box).sum(dim=1)) / spacing
     size = [
         smooth_size(float(lengths[0])),
         smooth_size(float(lengths[1])),
@@ -81,7 +103,7 @@ def long_waves(problem: Problem) -> LongWaves | None:
     ]
     first, second, third = wave_numbers(size, box)
     k_square = wave_squares(box, first, second, third)
-    kept = 1.0 - torch.sqrt(k_square / (k_square + constants.LONG_WAVE**2))
+    kept = 1.0 - torch.sqrt(k_square / (k_square + k0**2))
     scale = torch.tensor(size, dtype=box.dtype, device=box.device) / torch.tensor(
         mesh.grid.size, dtype=box.dtype, device=box.device
     )
@@ -138,7 +160,12 @@ def cluster_members(
 
 
 def _hessians(
-    problem: Problem, local: Tensor, atoms: Tensor, where: Tensor, exists: Tensor
+    problem: Problem,
+    local: Tensor,
+    atoms: Tensor,
+    where: Tensor,
+    exists: Tensor,
+    coupling: float = CLUSTER_COUPLING,
 ) -> Tensor:
     """Hessians of clusters, shells at rest, (n_clusters, 4m, 4m)."""
     n, m = atoms.size(0), atoms.size(1)
@@ -150,7 +177,7 @@ def _hessians(
     exponent = problem.exponent.to(where.dtype)[atoms]
     radial = coulomb_radial(distance, pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(2)))
     z = problem.core_charge.to(where.dtype)[atoms]
-    weight = constants.CLUSTER_COUPLING * together
+    weight = coupling * together
     first, second = (
         (weight * radial.first).unsqueeze(3),
         (weight * radial.second).view(n, m, m, 1, 1),
@@ -170,20 +197,22 @@ def _hessians(
     hessian[:, :, 0, :, 0] = weight * radial.value + torch.diag_embed(hardness)
     hessian[:, :, 0, :, 1:] = from_shell
     hessian[:, :, 1:, :, 0] = from_shell.permute(0, 2, 3, 1)
-    own = springs.unsqueeze(2) * identity.view(1, m, m, 1, 1)
-    hessian[:, :, 1:, :, 1:] = (shells + own).permute(0, 1, 3, 2, 4)
+    same_atom = springs.unsqueeze(2) * identity.view(1, m, m, 1, 1)
+    hessian[:, :, 1:, :, 1:] = (shells + same_atom).permute(0, 1, 3, 2, 4)
     return hessian.view(n, 4 * m, 4 * m)
 
 
-def clusters(problem: Problem, local: Tensor, near: Near) -> Preconditioner:
+def clusters(
+    problem: Problem, local: Tensor, near: Near, at_once: int = CLUSTER_BLOCK
+) -> Preconditioner:
     """M of clusters of near atoms; local (n_atoms, 3, 3) eV/Å² as in `Linearized`."""
     n = problem.hardness.size(0)
     atoms, where, exists = cluster_members(
         n, near.centers, near.neighbors, near.vectors.to(torch.float32)
     )
     blocks: list[Tensor] = []
-    for first in range(0, n, constants.CLUSTER_BLOCK):
-        last = min(first + constants.CLUSTER_BLOCK, n)
+    for first in range(0, n, at_once):
+        last = min(first + at_once, n)
         hessian = _hessians(
             problem, local, atoms[first:last], where[first:last], exists[first:last]
         )

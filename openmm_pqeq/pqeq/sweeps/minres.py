@@ -17,10 +17,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb, pair_exponents
-from openmm_pqeq.pqeq.minimum.preconditioner import cluster_members
+from openmm_pqeq.pqeq.minimum.preconditioner import CLUSTER_BLOCK, cluster_members
 from openmm_pqeq.pqeq.sweeps.tapered import TaperedPairs, pair_matrix_product
+
+CHARGE_CLUSTER_CUTOFF, CHARGE_CLUSTER_COUPLING = 3.0, 0.8
+"""Å, and the share of the coupling, of clusters of charges alone: without shells to soften them
+they have to be smaller."""
+MAX_MINRES_STEPS = 1000
+SINGULAR_MATRIX = 1e-13
+"""Relative to the hardness, which the charge matrix is scaled by."""
 
 
 class ChargeMatrix(NamedTuple):
@@ -60,11 +66,18 @@ def diagonal_inverse(hardness: Tensor) -> ClusterInverse:
     )
 
 
-def cluster_inverse(hardness: Tensor, exponent: Tensor, pairs: TaperedPairs) -> ClusterInverse:
-    """M of atoms with their neighbours within CHARGE_CLUSTER_CUTOFF; exponent (n_atoms,) Å⁻² of the
-    Gaussians."""
+def cluster_inverse(
+    hardness: Tensor,
+    exponent: Tensor,
+    pairs: TaperedPairs,
+    cutoff: float = CHARGE_CLUSTER_CUTOFF,
+    coupling: float = CHARGE_CLUSTER_COUPLING,
+    at_once: int = CLUSTER_BLOCK,
+) -> ClusterInverse:
+    """M of atoms with their neighbours within `cutoff` (Å), of whose coupling a part is kept;
+    exponent (n_atoms,) Å⁻² of the Gaussians."""
     square = (pairs.vectors * pairs.vectors).sum(dim=1)
-    near = torch.nonzero(square < constants.CHARGE_CLUSTER_CUTOFF**2).squeeze(1)
+    near = torch.nonzero(square < cutoff**2).squeeze(1)
     i, j, d = (
         pairs.centers[near].to(torch.int64),
         pairs.neighbors[near].to(torch.int64),
@@ -75,35 +88,35 @@ def cluster_inverse(hardness: Tensor, exponent: Tensor, pairs: TaperedPairs) -> 
     n = hardness.size(0)
     atoms, where, exists = cluster_members(n, centers, neighbors, vectors)
     rows: list[Tensor] = []
-    for first in range(0, n, constants.CLUSTER_BLOCK):
-        last = min(first + constants.CLUSTER_BLOCK, n)
-        own, there = atoms[first:last], exists[first:last]
+    for first in range(0, n, at_once):
+        last = min(first + at_once, n)
+        members, there = atoms[first:last], exists[first:last]
         apart = where[first:last].unsqueeze(1) - where[first:last].unsqueeze(2)
         distance = torch.sqrt((apart * apart).sum(dim=3))
         together = (there.unsqueeze(1) & there.unsqueeze(2) & (distance > 0.1)).to(vectors.dtype)
         distance = torch.where(distance > 0.1, distance, torch.ones_like(distance))
-        alpha = exponent.to(vectors.dtype)[own]
+        alpha = exponent.to(vectors.dtype)[members]
         matrix = (
-            constants.CHARGE_CLUSTER_COUPLING
+            coupling
             * together
             * coulomb(distance, pair_exponents(alpha.unsqueeze(1), alpha.unsqueeze(2)))
         )
-        alone = torch.where(there, hardness.to(vectors.dtype)[own], torch.ones_like(alpha))
+        alone = torch.where(there, hardness.to(vectors.dtype)[members], torch.ones_like(alpha))
         row = torch.zeros_like(alpha)
         row[:, 0] = 1.0
         rows.append(torch.linalg.solve(matrix + torch.diag_embed(alone), row))
     inverse = torch.cat(rows).to(hardness.dtype)
-    members = inverse[:, 1:][exists[:, 1:]]
+    off_diagonal = inverse[:, 1:][exists[:, 1:]]
     index = TaperedPairs(
         centers.to(torch.int32),
         neighbors.to(torch.int32),
         torch.zeros_like(vectors).to(torch.int8),
         vectors,
     )
-    return ClusterInverse(inverse[:, 0], index, 0.5 * members)
+    return ClusterInverse(inverse[:, 0], index, 0.5 * off_diagonal)
 
 
-def _levelled(matrix: ChargeMatrix, values: Tensor) -> Tensor:
+def _projected(matrix: ChargeMatrix, values: Tensor) -> Tensor:
     """The values (n_atoms,) without the mean of each group, which does no work where charges move
     within groups."""
     zeros = torch.zeros(matrix.n_groups, dtype=values.dtype, device=values.device)
@@ -111,47 +124,53 @@ def _levelled(matrix: ChargeMatrix, values: Tensor) -> Tensor:
     return values - (zeros.index_add(0, matrix.group, values) / members)[matrix.group]
 
 
-def _inverted(matrix: ChargeMatrix, inverse: ClusterInverse, residual: Tensor) -> Tensor:
+def _preconditioned(matrix: ChargeMatrix, inverse: ClusterInverse, residual: Tensor) -> Tensor:
     """M times a residual without group means, and every group's charge left as it is."""
-    return _levelled(
+    return _projected(
         matrix,
         inverse.diagonal * residual + pair_matrix_product(inverse.pairs, inverse.values, residual),
     )
 
 
 def solve_by_minres(
-    matrix: ChargeMatrix, inverse: ClusterInverse, right: Tensor, start: Tensor, depth: float
+    matrix: ChargeMatrix,
+    inverse: ClusterInverse,
+    right: Tensor,
+    start: Tensor,
+    depth: float,
+    max_products: int = MAX_MINRES_STEPS,
+    singular: float = SINGULAR_MATRIX,
 ) -> ChargeSolution:
     """The solution with the group charges of `start` (n_atoms,); right (n_atoms,) eV/e; depth: the
     residual asked for, eV/e.
 
-    The residual that is returned is above `depth` where MAX_MINRES_STEPS did not suffice, where the
+    The residual that is returned is above `depth` where `max_products` did not suffice, where the
     matrix is singular, or where the preconditioner is not positive definite.
     """
     hardness = matrix.hardness
     charges, products = start, 0
-    before, image, square = right, right, 0.0
+    before, preconditioned, square = right, right, 0.0
     for _ in range(2):
         product = hardness * charges + pair_matrix_product(matrix.pairs, matrix.values, charges)
         products += 1
-        before = _levelled(matrix, right - product)
-        image = _inverted(matrix, inverse, before)
-        square = float(before @ image)
-        far = _levelled(matrix, right)
+        before = _projected(matrix, right - product)
+        preconditioned = _preconditioned(matrix, inverse, before)
+        square = float(before @ preconditioned)
+        far = _projected(matrix, right)
         if float(before @ before) <= 4.0 * float(far @ far):
             break
-        charges = start - _levelled(matrix, start)  # a guess that is worse than none
+        charges = start - _projected(matrix, start)  # a guess that is worse than none
     residual, worst = before, float(before.abs().max())
     beta = math.sqrt(max(0.0, square))
-    left, last_beta = beta, 0.0
-    slope, lift, cosine, sine = 0.0, 0.0, -1.0, 0.0
+    phi_bar, last_beta = beta, 0.0
+    delta_bar, epsilon, cosine, sine = 0.0, 0.0, -1.0, 0.0
     direction, last_direction = torch.zeros_like(charges), torch.zeros_like(charges)
     # the norm that MINRES makes small is that of M; what it means in eV/e is measured where it may
     # be deep enough
     goal = 0.5 * depth * beta / worst if worst > 0.0 else 0.0
-    while worst > depth and beta > 0.0 and products < constants.MAX_MINRES_STEPS:
-        vector = image / beta
-        product = _levelled(
+    while worst > depth and beta > 0.0 and products < max_products:
+        vector = preconditioned / beta
+        product = _projected(
             matrix, hardness * vector + pair_matrix_product(matrix.pairs, matrix.values, vector)
         )
         products += 1
@@ -160,26 +179,26 @@ def solve_by_minres(
         alpha = float(vector @ product)
         product = product - (alpha / beta) * residual
         before, residual = residual, product
-        image = _inverted(matrix, inverse, residual)
+        preconditioned = _preconditioned(matrix, inverse, residual)
         last_beta = beta
-        beta = math.sqrt(max(0.0, float(residual @ image)))
-        last_lift = lift
-        delta = cosine * slope + sine * alpha
-        gbar = sine * slope - cosine * alpha
-        lift = sine * beta
-        slope = -cosine * beta
-        gamma = math.sqrt(gbar * gbar + beta * beta)
-        if gamma < constants.SINGULAR_MATRIX:
+        beta = math.sqrt(max(0.0, float(residual @ preconditioned)))
+        last_epsilon = epsilon
+        delta = cosine * delta_bar + sine * alpha
+        gamma_bar = sine * delta_bar - cosine * alpha
+        epsilon = sine * beta
+        delta_bar = -cosine * beta
+        gamma = math.sqrt(gamma_bar * gamma_bar + beta * beta)
+        if gamma < singular:
             break
-        cosine, sine = gbar / gamma, beta / gamma
-        step = cosine * left
-        left = sine * left
-        newest = (vector - last_lift * last_direction - delta * direction) / gamma
+        cosine, sine = gamma_bar / gamma, beta / gamma
+        step = cosine * phi_bar
+        phi_bar = sine * phi_bar
+        newest = (vector - last_epsilon * last_direction - delta * direction) / gamma
         last_direction, direction = direction, newest
         charges = charges + step * newest
-        if left <= goal or beta == 0.0:
+        if phi_bar <= goal or beta == 0.0:
             product = hardness * charges + pair_matrix_product(matrix.pairs, matrix.values, charges)
             products += 1
-            worst = float(_levelled(matrix, right - product).abs().max())
-            goal = 0.3 * left
+            worst = float(_projected(matrix, right - product).abs().max())
+            goal = 0.3 * phi_bar
     return ChargeSolution(charges, worst, products)

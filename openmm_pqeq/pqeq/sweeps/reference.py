@@ -12,10 +12,15 @@ choice. Source: Gao et al., Nat. Commun. 16, 10484 (2025). Å, eV, e.
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb, taper, tapered_coulomb
 from openmm_pqeq.pqeq.coulomb.pairs import PairSum, scatter
 from openmm_pqeq.pqeq.minimum.problem import Problem
+
+SHELL_CLIP = 0.25
+"""Å, the longest shell of the published two-sweep recipe. Gao et al., Nat. Commun. 16, 10484 (2025)
+and its code."""
+DIRECT_ERROR = 1e-3
+"""eV/e for each e, of the direct solution; rounding gives 1e-12, in float32 1e-4."""
 
 
 def _length(vectors: Tensor) -> Tensor:
@@ -32,7 +37,13 @@ def _gradient(pairs: PairSum, vectors: Tensor, cutoff: float) -> Tensor:
     return first.unsqueeze(1) * vectors
 
 
-def solve_charges(matrix: Tensor, right: Tensor, group: Tensor, group_charge: Tensor) -> Tensor:
+def solve_charges(
+    matrix: Tensor,
+    right: Tensor,
+    group: Tensor,
+    group_charge: Tensor,
+    largest_error: float = DIRECT_ERROR,
+) -> Tensor:
     """q from (matrix) q − λ_f = right, Σ_f q = Q_f: one dense solve of n_atoms + n_groups unknowns,
     indefinite matrices included.
 
@@ -50,7 +61,7 @@ def solve_charges(matrix: Tensor, right: Tensor, group: Tensor, group_charge: Te
     matrix, right = torch.cat([top, bottom]), torch.cat([right, group_charge])
     solution = torch.linalg.solve(matrix, right)
     error = float((matrix.detach() @ solution.detach() - right.detach()).abs().max())
-    if not error < constants.DIRECT_ERROR * (1.0 + float(solution.detach().abs().max())):
+    if not error < largest_error * (1.0 + float(solution.detach().abs().max())):
         raise RuntimeError(
             "PQEq: the charges of the protocol 'reaxnet' have no reliable solution (residual "
             f"{error} eV/e): their matrix is"
@@ -60,22 +71,22 @@ def solve_charges(matrix: Tensor, right: Tensor, group: Tensor, group_charge: Te
     return solution[:n]
 
 
-def clip_shells(shells: Tensor) -> Tensor:
-    """Shells no longer than 0.25 Å, direction kept."""
+def clip_shells(shells: Tensor, longest: float = SHELL_CLIP) -> Tensor:
+    """Shells no longer than `longest` (Å), direction kept."""
     length = torch.sqrt((shells * shells).sum(dim=1, keepdim=True) + 1e-30)
-    return shells * torch.clamp(constants.SHELL_CLIP / length, max=1.0)
+    return shells * torch.clamp(longest / length, max=1.0)
 
 
 def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]:
     """Charges (n_atoms,) and shells (n_atoms, 3) after `sweeps` sweeps, kernels tapered at `cutoff`
     (Å)."""
-    pairs, hardness, z = problem.pairs, problem.hardness, problem.core_charge
+    pairs, hardness, z = problem.coulomb.pairs, problem.hardness, problem.core_charge
     n, dtype = hardness.size(0), hardness.dtype
     i, j = pairs.centers, pairs.neighbors
     core_core = _value(pairs, pairs.vectors, cutoff).to(dtype)
     matrix = torch.diag(hardness).index_put((i, j), core_core, accumulate=True)
     cores_of_others = scatter(z[j] * core_core, i, n, dtype)
-    shells = torch.zeros_like(problem.pull)
+    shells = torch.zeros_like(problem.field_on_shell)
     charges = torch.zeros_like(hardness)
     for _ in range(sweeps):
         s = shells.to(pairs.vectors.dtype)
@@ -88,11 +99,17 @@ def sweep(problem: Problem, cutoff: float, sweeps: int) -> tuple[Tensor, Tensor]
             problem.group,
             problem.group_charge,
         )
-        core_shell_slope = _gradient(pairs, with_neighbor_shell, cutoff).to(dtype)
-        shell_shell_slope = _gradient(pairs, with_neighbor_shell - s[i], cutoff).to(dtype)
-        slope = scatter(-(z[j] * (charges + z)[i]).unsqueeze(1) * core_shell_slope, j, n, dtype)
-        slope = slope + scatter(-(z[i] * z[j]).unsqueeze(1) * shell_shell_slope, i, n, dtype)
-        shells = clip_shells(-(slope + problem.pull) / problem.spring_constant.unsqueeze(1))
+        core_shell_gradient = _gradient(pairs, with_neighbor_shell, cutoff).to(dtype)
+        shell_shell_gradient = _gradient(pairs, with_neighbor_shell - s[i], cutoff).to(dtype)
+        shell_gradient = scatter(
+            -(z[j] * (charges + z)[i]).unsqueeze(1) * core_shell_gradient, j, n, dtype
+        )
+        shell_gradient = shell_gradient + scatter(
+            -(z[i] * z[j]).unsqueeze(1) * shell_shell_gradient, i, n, dtype
+        )
+        shells = clip_shells(
+            -(shell_gradient + problem.field_on_shell) / problem.spring_constant.unsqueeze(1)
+        )
     return charges, shells
 
 

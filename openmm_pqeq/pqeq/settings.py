@@ -1,0 +1,58 @@
+"""The settings of PQEq in a model's config: what they may be, and which of them may be changed.
+
+protocol   kernel                              solution                       gradient
+reaxnet    tapered at `cutoff` (12.5 Å)        exactly `sweeps` (2) sweeps    through the sweeps, or with q and s held fixed
+ewald      untruncated, all images             converged to `tolerance`       Hellmann–Feynman
+pme        the same on a mesh, O(N log N)      converged to `tolerance`       Hellmann–Feynman
+direct     untruncated, no images              converged to `tolerance`       Hellmann–Feynman
+
+A structure without a cell turns `ewald` and `pme` into `direct`. Slabs and wires have images along
+their periodic directions alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from openmm_pqeq.contract import check_choice
+from openmm_pqeq.pqeq.coupling import COUPLINGS
+
+PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
+CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
+"""Protocols that stand for each other: they converge to one solution."""
+
+
+def default_cutoff(protocol: str) -> float:
+    """The range (Å) of a protocol's taper, or of its sum in real space."""
+    return 12.5 if protocol == "reaxnet" else (4.0 if protocol == "pme" else 6.0)
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """ValueError for the config of PQEq with an unknown protocol or coupling, or with values that
+    its protocol has no use for."""
+    check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
+    check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
+    for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
+        value = settings.get(name)
+        if value is not None and not (
+            isinstance(value, (int, float)) and value > 0 and value == value
+        ):
+            raise ValueError(f"{name}: expected a positive number, got {value!r}")
+    if settings.get("protocol", "reaxnet") != "reaxnet":
+        for name in ("sweeps", "stop_gradient"):
+            if name in settings:
+                raise ValueError(
+                    f"{name}: belongs to the protocol 'reaxnet' alone, not to "
+                    f"{settings['protocol']!r}; remove it"
+                )
+
+
+def check_switch(made_for: str, protocol: str) -> None:
+    """ValueError where a model that was made for one protocol is to be evaluated with another that
+    gives other numbers."""
+    check_choice("protocol", protocol, PROTOCOLS)
+    if protocol != made_for and not {protocol, made_for} <= set(CONVERGED_PROTOCOLS):
+        raise ValueError(
+            f"protocol: this model was made for {made_for!r} and cannot be evaluated with "
+            f"{protocol!r}; only"
+            f" {' and '.join(CONVERGED_PROTOCOLS)} may stand for each other"
+        )
