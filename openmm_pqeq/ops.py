@@ -1,5 +1,5 @@
-"""Loader of the native operators (``plugin/``), which are optional: every one has a torch reference
-of the same signature.
+"""The native operators (``plugin/``), which are optional: loading them, and choosing between an
+operator and the torch reference that each has.
 
 An operator library works with the minor version of torch it was built for and with no other, so its
 file name carries that version and three cases are told apart when it does not load: not built,
@@ -15,16 +15,20 @@ without, or to a folder to take the library from there.
 import os
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
+from torch import Tensor
 
 DIRECTORY = Path(__file__).parent / "_native"
 """Where CMake puts the library."""
 
 BUILD = "run `make ops` in a checkout of openmm_pqeq (needs CMake and a C++ compiler)"
 REFERENCE = "The torch reference is used, with the same numbers."
+
+Choice = TypeVar("Choice")
 
 
 class Native(NamedTuple):
@@ -113,6 +117,45 @@ def has_kernel(operator: str, device: str) -> bool:
     return available(operator) and bool(
         torch._C._dispatch_has_kernel_for_dispatch_key(f"openmm_pqeq::{operator}", device)
     )
+
+
+def pick(operator: str, native: Choice, reference: Choice) -> Choice:
+    """`native` where the library has the operator, and `reference` where it has not: functions or
+    classes of the same signature.
+
+    >>> pick("an operator of the future", max, min)(1, 2)
+    1
+    """
+    return native if available(operator) else reference
+
+
+def native_on(operator: str) -> Callable[[Tensor], bool]:
+    """Whether an operator has a kernel for the device of a tensor, as a function that scripts.
+
+    >>> native_on("an operator of the future")(torch.zeros(1))
+    False
+    """
+    if not available(operator):
+        return _nowhere
+    if has_kernel(operator, "CompositeExplicitAutograd"):
+        return _everywhere
+    return _on_cpu_and_cuda if has_kernel(operator, "CUDA") else _on_cpu
+
+
+def _nowhere(tensor: Tensor) -> bool:
+    return False
+
+
+def _on_cpu(tensor: Tensor) -> bool:
+    return tensor.is_cpu
+
+
+def _on_cpu_and_cuda(tensor: Tensor) -> bool:
+    return tensor.is_cpu or tensor.is_cuda
+
+
+def _everywhere(tensor: Tensor) -> bool:
+    return True
 
 
 def status() -> str:

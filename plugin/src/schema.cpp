@@ -1,88 +1,156 @@
-// The operators of openmm_pqeq: names and signatures only. Every operator has a torch reference of
-// the same signature in the Python package, derivatives in a file of its own name beside this one,
-// and one kernel file per device (cpu/, cuda/).
+// The operators of openmm_pqeq: names, signatures, and what every argument is.
+//
+// The folder of an operator has the name of the Python file that uses it, where its torch reference
+// is: a function of the same signature whose name ends in _reference. Å, eV, e. Where no dtype
+// stands, a tensor is float32 or float64.
 #include <torch/library.h>
 
 TORCH_LIBRARY(openmm_pqeq, library) {
-  // openmm_pqeq.pqeq.coulomb.kernels.coulomb_radial
+  // ---- coulomb_radial/, openmm_pqeq/pqeq/coulomb/kernels.py
+  //
+  // f = k_e erf(γr)/r, f'/r and (f'' − f'/r)/r²; differentiable any number of times.
+  //
+  //   distance, gamma   r in Å and γ in Å⁻¹, of shapes that broadcast
   library.def(
-      "coulomb_radial(Tensor distance, Tensor gamma) -> (Tensor value, Tensor first, Tensor "
-      "second)");
+      "coulomb_radial(Tensor distance, Tensor gamma)"
+      " -> (Tensor value, Tensor first, Tensor second)");
 
-  // openmm_pqeq.gnn.equivariant_convolution.equivariant_convolution_reference, where every argument
-  // is explained
+  // ---- equivariant_convolution/, openmm_pqeq/gnn/equivariant_convolution.py
+  //
+  // Messages (n_atoms, 2l+1, channels), one tensor for each output; differentiable once, in
+  // features, distances and harmonics. All numbers have the dtype of the table; indices are int64.
+  //
+  //   features        (n_atoms, 2l+1, channels) of each input, channels in whole chunks of 16
+  //   distances       (n_pairs,) Å; pairs are sorted by centre
+  //   harmonics       (n_pairs, n_harmonics)
+  //   rows            (n_atoms + 1,), where the pairs of each centre begin
+  //   centers         (n_pairs,)
+  //   neighbors       (n_pairs,)
+  //   neighbor_rows   (n_atoms + 1,), where in by_neighbor the pairs of each neighbour begin
+  //   by_neighbor     (n_pairs,), pairs sorted by neighbour
+  //   table           flat: polynomials of the radial weights by path, row, chunk, coefficient,
+  //   lane couplings       (n_harmonics, n_entries); the entries (m1, m3) of path after path paths
+  //   ten integers for each: struct Path in work.h outputs         2l+1 and channels of each grid
+  //   eight numbers: struct Grid in work.h
   library.def(
-      "equivariant_convolution(Tensor[] features, Tensor distances, Tensor harmonics, Tensor rows, "
-      "Tensor centers, Tensor neighbors,"
-      " Tensor neighbor_rows, Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths, "
-      "int[] outputs, float[] grid)"
-      " -> Tensor[]");
-  // Its derivatives: with respect to each of the features (none of them where with_features is
-  // false), distances and harmonics
+      "equivariant_convolution(Tensor[] features, Tensor distances, Tensor harmonics, Tensor rows,"
+      " Tensor centers, Tensor neighbors, Tensor neighbor_rows, Tensor by_neighbor, Tensor table,"
+      " Tensor couplings, int[] paths, int[] outputs, float[] grid) -> Tensor[]");
+  // Derivatives of Σ gradients · messages in the features (none where with_features is false), the
+  // distances and the harmonics.
   library.def(
-      "equivariant_convolution_backward(Tensor[] gradients, Tensor[] features, Tensor distances, "
-      "Tensor harmonics, Tensor rows,"
-      " Tensor centers, Tensor neighbors, Tensor neighbor_rows, Tensor by_neighbor, Tensor table, "
-      "Tensor couplings, int[] paths,"
-      " int[] outputs, float[] grid, bool with_features) -> (Tensor[], Tensor, Tensor)");
+      "equivariant_convolution_backward(Tensor[] gradients, Tensor[] features, Tensor distances,"
+      " Tensor harmonics, Tensor rows, Tensor centers, Tensor neighbors, Tensor neighbor_rows,"
+      " Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths, int[] outputs,"
+      " float[] grid, bool with_features) -> (Tensor[], Tensor, Tensor)");
 
-  // openmm_pqeq.pqeq.coulomb.splines: put_reference, read_reference, read_bend_reference; values
-  // alone, they refuse to be differentiated
+  // ---- splines/, openmm_pqeq/pqeq/coulomb/splines.py
+  //
+  // Values alone: they refuse to be differentiated.
+  //
+  //   u          (n, 3), points in units of the mesh's spacing
+  //   channel    (n,) int64, the mesh that each belongs to
+  //   values     (n,), charges
+  //   dipoles    (n, 3) in units of e times the spacing, or none
+  //   channels   meshes laid one behind the other
+  //   size       points of a mesh along each direction
+  //   order      of the splines, 4 to 16
+  //   field      (channels, n_1, n_2, n_3)
   library.def(
-      "mesh_put(Tensor u, Tensor channel, Tensor values, Tensor? moved, int channels, int[] size, "
-      "int order) -> Tensor");
+      "splines_spread(Tensor u, Tensor channel, Tensor values, Tensor? dipoles, int channels,"
+      " int[] size, int order) -> Tensor mesh");
   library.def(
-      "mesh_read(Tensor field, Tensor u, Tensor channel, int order) -> (Tensor values, Tensor "
-      "slopes)");
-  library.def("mesh_read_bend(Tensor field, Tensor u, Tensor channel, int order) -> Tensor");
+      "splines_interpolate(Tensor field, Tensor u, Tensor channel, int order)"
+      " -> (Tensor values, Tensor gradients)");
+  library.def(
+      "splines_interpolate_hessian(Tensor field, Tensor u, Tensor channel, int order)"
+      " -> Tensor hessians");
 
-  // openmm_pqeq.d3.inference.dispersion_reference
+  // ---- dispersion/, openmm_pqeq/d3/dispersion.py
+  //
+  // Energies (n_atoms,) eV and coordination numbers (n_atoms,), in the dtype of the positions;
+  // energies are differentiable once, in positions and cell. Tables have one dtype.
+  //
+  //   positions        (n_atoms, 3) Å, the images to which the shifts belong
+  //   cell             (n_structures, 3, 3) Å
+  //   batch            (n_atoms,) int64, the structure of each atom
+  //   centers          (n_pairs,) int32, ascending; each pair once, those beyond the cutoffs
+  //   skipped neighbors        (n_pairs,) int32 shifts           (n_pairs, 3) int8 species
+  //   (n_atoms,) int64, rows of the tables c6               (n_species, n_species, 5, 5) eV Å⁶, by
+  //   reference of either coordination     (n_species, 5), of the references; negative where there
+  //   is none covalent_radii   (n_species,) Å c8_over_c6       (n_species, n_species) Å² radii6,
+  //   radii8   (n_species, n_species) Å, of the damping zero_damping     zero damping, or else
+  //   Becke–Johnson's s6, s8, alp      scales, and the exponent of zero damping cutoff           Å,
+  //   of energies cn_cutoff        Å, of coordination numbers smoothing_width  Å, of the switch
+  //   before either
   library.def(
-      "dispersion(Tensor positions, Tensor cell, Tensor batch, Tensor centers, Tensor neighbors, "
-      "Tensor shifts, Tensor species,"
-      " Tensor c6, Tensor coordination, Tensor covalent_radii, Tensor c8_over_c6, Tensor radii6, "
-      "Tensor radii8, bool zero_damping,"
-      " float s6, float s8, float alp, float cutoff, float cn_cutoff, float smoothing_width)"
+      "dispersion(Tensor positions, Tensor cell, Tensor batch, Tensor centers, Tensor neighbors,"
+      " Tensor shifts, Tensor species, Tensor c6, Tensor coordination, Tensor covalent_radii,"
+      " Tensor c8_over_c6, Tensor radii6, Tensor radii8, bool zero_damping, float s6, float s8,"
+      " float alp, float cutoff, float cn_cutoff, float smoothing_width)"
       " -> (Tensor energies, Tensor coordination_numbers)");
-  // Derivatives with respect to positions and cell (zero where with_cell is false)
+  // Derivatives of Σ gradients · energies in positions and cell (zero where with_cell is false).
   library.def(
-      "dispersion_backward(Tensor gradients, Tensor coordination_numbers, Tensor positions, Tensor "
-      "cell, Tensor batch, Tensor centers, Tensor neighbors, Tensor shifts, Tensor species,"
-      " Tensor c6, Tensor coordination, Tensor covalent_radii, Tensor c8_over_c6, Tensor radii6, "
-      "Tensor radii8, bool zero_damping,"
-      " float s6, float s8, float alp, float cutoff, float cn_cutoff, float smoothing_width, bool "
-      "with_cell) -> (Tensor, Tensor)");
+      "dispersion_backward(Tensor gradients, Tensor coordination_numbers, Tensor positions,"
+      " Tensor cell, Tensor batch, Tensor centers, Tensor neighbors, Tensor shifts, Tensor species,"
+      " Tensor c6, Tensor coordination, Tensor covalent_radii, Tensor c8_over_c6, Tensor radii6,"
+      " Tensor radii8, bool zero_damping, float s6, float s8, float alp, float cutoff,"
+      " float cn_cutoff, float smoothing_width, bool with_cell) -> (Tensor, Tensor)");
 
-  // openmm_pqeq.pqeq.sweeps.tapered: the functions of the same name with _reference; values alone
+  // ---- tapered/, openmm_pqeq/pqeq/sweeps/tapered.py
+  //
+  // Values alone: the derivatives are what they give.
+  //
+  //   positions        (n_atoms, 3) Å
+  //   cell             (3, 3) Å
+  //   centers          (n_pairs,) int32, ascending; each pair once
+  //   neighbors        (n_pairs,) int32
+  //   shifts           (n_pairs, 3) int8
+  //   vectors          (n_pairs, 3) Å, d; their dtype is that of the kernels
+  //   cutoff           Å
+  //   float32          whether vectors are to be, else they have the dtype of the positions
+  //   kind, gamma      (n_atoms,) int64, index into (n_kinds, n_kinds) Å⁻¹
+  //   at_cores         (3, n_pairs), f, f1, f2 at d
+  //   at_shells        (9, n_pairs), those at u, v and w; at d again, (3, n_pairs), for shells at
+  //   rest core_charge      (n_atoms,) e charges, shells  (n_atoms,) e and (n_atoms, 3) Å; sums
+  //   have their dtype dq, ds           (n_atoms,) e and (n_atoms, 3) Å, the direction of a change
+  //   with_potential   whether the sums at charges are wanted, else they are (0,)
+  //   with_field       whether the sums at shells are wanted, else they are (0, 3)
+  //   energy_weight    of E in energy_weight·E + Ė, whose slope is given
+  //   values, x        (n_pairs,) and (n_atoms,), a symmetric matrix and a vector
   library.def(
-      "tapered_pairs(Tensor positions, Tensor cell, Tensor centers, Tensor neighbors, Tensor "
-      "shifts, float cutoff, bool float32)"
+      "tapered_pairs(Tensor positions, Tensor cell, Tensor centers, Tensor neighbors,"
+      " Tensor shifts, float cutoff, bool float32)"
       " -> (Tensor centers, Tensor neighbors, Tensor shifts, Tensor vectors)");
   library.def(
-      "tapered_radials(Tensor centers, Tensor neighbors, Tensor vectors, Tensor kind, Tensor "
-      "gamma, float cutoff, Tensor? shells) -> Tensor");
+      "tapered_radials(Tensor centers, Tensor neighbors, Tensor vectors, Tensor kind,"
+      " Tensor gamma, float cutoff, Tensor? shells) -> Tensor");
   library.def(
-      "tapered_gradient(Tensor centers, Tensor neighbors, Tensor vectors, Tensor at_cores, Tensor "
-      "at_shells, Tensor core_charge,"
-      " Tensor charges, Tensor shells, bool with_potential, bool with_field) -> (Tensor potential, "
-      "Tensor field)");
+      "tapered_gradient(Tensor centers, Tensor neighbors, Tensor vectors, Tensor at_cores,"
+      " Tensor at_shells, Tensor core_charge, Tensor charges, Tensor shells, bool with_potential,"
+      " bool with_field) -> (Tensor potential, Tensor field)");
   library.def(
-      "tapered_product(Tensor centers, Tensor neighbors, Tensor vectors, Tensor at_cores, Tensor "
-      "at_shells, Tensor core_charge,"
-      " Tensor charges, Tensor shells, Tensor dq, Tensor ds, bool with_potential, bool with_field) "
-      "-> (Tensor potential, Tensor field)");
+      "tapered_product(Tensor centers, Tensor neighbors, Tensor vectors, Tensor at_cores,"
+      " Tensor at_shells, Tensor core_charge, Tensor charges, Tensor shells, Tensor dq, Tensor ds,"
+      " bool with_potential, bool with_field) -> (Tensor potential, Tensor field)");
   library.def(
-      "tapered_forces(Tensor centers, Tensor neighbors, Tensor shifts, Tensor vectors, Tensor "
-      "at_cores, Tensor at_shells,"
-      " Tensor core_charge, Tensor charges, Tensor shells, Tensor dq, Tensor ds, float "
-      "energy_weight)"
+      "tapered_forces(Tensor centers, Tensor neighbors, Tensor shifts, Tensor vectors,"
+      " Tensor at_cores, Tensor at_shells, Tensor core_charge, Tensor charges, Tensor shells,"
+      " Tensor dq, Tensor ds, float energy_weight)"
       " -> (Tensor energy, Tensor slope, Tensor cell_slope)");
   library.def(
       "pair_matrix_product(Tensor centers, Tensor neighbors, Tensor values, Tensor x) -> Tensor");
 
-  // The list of a KeptSearch, openmm_pqeq.neighbors.half_list: integers, for atoms wrapped into the
-  // cell
+  // ---- half_list/, openmm_pqeq/neighbors/half_list.py
+  //
+  // All pairs within the cutoff, each once: centers (n_pairs,) int32, ascending, neighbors
+  // (n_pairs,) int32, shifts (n_pairs, 3) int8.
+  //
+  //   positions   (n_atoms, 3) float64 Å, of atoms wrapped into the cell
+  //   cell        (3, 3) float64 Å
+  //   periodic    (3,) bool
+  //   cutoff      Å
   library.def(
-      "half_list(Tensor positions, Tensor cell, Tensor periodic, float cutoff) -> (Tensor centers, "
-      "Tensor neighbors, Tensor shifts)");
+      "half_list(Tensor positions, Tensor cell, Tensor periodic, float cutoff)"
+      " -> (Tensor centers, Tensor neighbors, Tensor shifts)");
 }

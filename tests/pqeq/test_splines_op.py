@@ -1,4 +1,4 @@
-"""The native mesh operators equal their torch references, for every order and edge, and leave
+"""The native operators of splines equal their torch references, for every order and edge, and leave
 derivatives to them."""
 
 import pytest
@@ -10,7 +10,9 @@ from openmm_pqeq.pqeq.coulomb.splines import Grid, Points
 
 pytestmark = [
     pytest.mark.python_route,
-    pytest.mark.skipif(not ops.available("mesh_put"), reason=f"mesh_put: {ops.status()}"),
+    pytest.mark.skipif(
+        not ops.available("splines_spread"), reason=f"splines_spread: {ops.status()}"
+    ),
 ]
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -44,26 +46,32 @@ def numbers(*shape: int, dtype: torch.dtype = DOUBLE, seed: int = 2) -> torch.Te
 
 def assert_equal_to_the_references(grid: Grid, points: Points, dtype: torch.dtype = DOUBLE) -> None:
     n, close = len(points.u), {"atol": TOLERANCE[dtype], "rtol": TOLERANCE[dtype]}
-    values, moved = numbers(n, dtype=dtype), numbers(n, 3, dtype=dtype, seed=3)
+    values, dipoles = numbers(n, dtype=dtype), numbers(n, 3, dtype=dtype, seed=3)
     field = numbers(grid.channels, *grid.size, dtype=dtype, seed=4)
-    for dipoles in (None, moved):
-        ours = torch.ops.openmm_pqeq.mesh_put(
-            points.u, points.channel, values, dipoles, grid.channels, grid.size, grid.order
+    for moments in (None, dipoles):
+        ours = torch.ops.openmm_pqeq.splines_spread(
+            points.u, points.channel, values, moments, grid.channels, grid.size, grid.order
         )
         torch.testing.assert_close(
-            ours, splines.put_reference(grid, points, values, dipoles), **close
+            ours, splines.spread_reference(grid, points, values, moments), **close
         )
-    value, slope = torch.ops.openmm_pqeq.mesh_read(field, points.u, points.channel, grid.order)
-    expected_value, expected_slope = splines.read_reference(grid, points, field)
+    value, slope = torch.ops.openmm_pqeq.splines_interpolate(
+        field, points.u, points.channel, grid.order
+    )
+    expected_value, expected_slope = splines.interpolate_reference(grid, points, field)
     torch.testing.assert_close(value, expected_value, **close)
     torch.testing.assert_close(slope, expected_slope, **close)
-    bend = torch.ops.openmm_pqeq.mesh_read_bend(field, points.u, points.channel, grid.order)
-    torch.testing.assert_close(bend, splines.read_bend_reference(grid, points, field), **close)
+    bend = torch.ops.openmm_pqeq.splines_interpolate_hessian(
+        field, points.u, points.channel, grid.order
+    )
+    torch.testing.assert_close(
+        bend, splines.interpolate_hessian_reference(grid, points, field), **close
+    )
 
 
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-def test_what_is_put_and_read_is_that_of_the_references(grid, dtype):
+def test_what_is_spread_and_interpolated_is_that_of_the_references(grid, dtype):
     assert_equal_to_the_references(grid, points_on(grid, dtype=dtype), dtype)
 
 
@@ -79,14 +87,22 @@ def test_no_points():
         torch.zeros(0, dtype=torch.int64),
         torch.ones(2, 4, 5, 6),
     )
-    mesh = torch.ops.openmm_pqeq.mesh_put(none, channel, torch.zeros(0), none, 2, [4, 5, 6], 8)
+    mesh = torch.ops.openmm_pqeq.splines_spread(
+        none, channel, torch.zeros(0), none, 2, [4, 5, 6], 8
+    )
     assert mesh.shape == (2, 4, 5, 6)
     assert not mesh.any()
-    assert [x.shape for x in torch.ops.openmm_pqeq.mesh_read(field, none, channel, 8)] == [
+    assert [
+        x.shape for x in torch.ops.openmm_pqeq.splines_interpolate(field, none, channel, 8)
+    ] == [
         (0,),
         (0, 3),
     ]
-    assert torch.ops.openmm_pqeq.mesh_read_bend(field, none, channel, 8).shape == (0, 3, 3)
+    assert torch.ops.openmm_pqeq.splines_interpolate_hessian(field, none, channel, 8).shape == (
+        0,
+        3,
+        3,
+    )
 
 
 def test_arrays_that_are_not_contiguous():
@@ -95,8 +111,8 @@ def test_arrays_that_are_not_contiguous():
     turned = Points(points.u.t().contiguous().t(), points.channel)
     field = numbers(1, 13, 9, 11).permute(0, 3, 2, 1)
     for strided, plain in zip(
-        splines.read_native(grid, turned, field),
-        splines.read_native(grid, points, field.contiguous()),
+        splines.interpolate_native(grid, turned, field),
+        splines.interpolate_native(grid, points, field.contiguous()),
     ):
         assert torch.equal(strided, plain)
 
@@ -104,7 +120,7 @@ def test_arrays_that_are_not_contiguous():
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
 def test_two_threads_give_the_numbers_of_one(dtype):
     grid = GRIDS["order of dynamics"]
-    points, values, moved = (
+    points, values, dipoles = (
         points_on(grid, 500, dtype),
         numbers(500, dtype=dtype),
         numbers(500, 3, dtype=dtype),
@@ -114,12 +130,12 @@ def test_two_threads_give_the_numbers_of_one(dtype):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            put = splines.put_native(grid, points, values, moved)
+            mesh = splines.spread_native(grid, points, values, dipoles)
             made.append(
                 [
-                    put,
-                    *splines.read_native(grid, points, field),
-                    splines.read_bend_native(grid, points, field),
+                    mesh,
+                    *splines.interpolate_native(grid, points, field),
+                    splines.interpolate_hessian_native(grid, points, field),
                 ]
             )
     finally:
@@ -136,13 +152,19 @@ def test_points_that_are_nowhere_have_no_numbers_and_leave_the_others_alone(bad,
     lost = Points(points.u.clone(), points.channel)
     lost.u[7] = bad
     assert (
-        not splines.put_native(grid, lost, numbers(40, dtype=dtype), numbers(40, 3, dtype=dtype))
+        not splines.spread_native(grid, lost, numbers(40, dtype=dtype), numbers(40, 3, dtype=dtype))
         .isfinite()
         .all()
     )
     for ours, expected in zip(
-        [*splines.read_native(grid, lost, field), splines.read_bend_native(grid, lost, field)],
-        [*splines.read_native(grid, points, field), splines.read_bend_native(grid, points, field)],
+        [
+            *splines.interpolate_native(grid, lost, field),
+            splines.interpolate_hessian_native(grid, lost, field),
+        ],
+        [
+            *splines.interpolate_native(grid, points, field),
+            splines.interpolate_hessian_native(grid, points, field),
+        ],
     ):
         assert not ours[7].isfinite().any()
         assert torch.equal(ours[torch.arange(40) != 7], expected[torch.arange(40) != 7])
@@ -150,13 +172,13 @@ def test_points_that_are_nowhere_have_no_numbers_and_leave_the_others_alone(bad,
 
 @pytest.mark.gpu
 @pytest.mark.skipif(
-    not ops.has_kernel("mesh_put", "CUDA"),
-    reason="mesh_put: the library was built without CUDA kernels",
+    not ops.has_kernel("splines_spread", "CUDA"),
+    reason="splines_spread: the library was built without CUDA kernels",
 )
 @pytest.mark.parametrize("dtype", [DOUBLE, SINGLE], ids=["float64", "float32"])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_cuda_gives_what_the_cpu_gives_and_the_same_in_every_run(grid, dtype):
-    points, values, moved = (
+    points, values, dipoles = (
         points_on(grid, 500, dtype),
         numbers(500, dtype=dtype),
         numbers(500, 3, dtype=dtype),
@@ -165,15 +187,15 @@ def test_cuda_gives_what_the_cpu_gives_and_the_same_in_every_run(grid, dtype):
 
     def made(device: str) -> list[torch.Tensor]:
         at, mesh = Points(points.u.to(device), points.channel.to(device)), field.to(device)
-        charges, dipoles = values.to(device), moved.to(device)
-        put = [
-            splines.put_native(grid, at, charges, None),
-            splines.put_native(grid, at, charges, dipoles),
+        charges, moments = values.to(device), dipoles.to(device)
+        meshes = [
+            splines.spread_native(grid, at, charges, None),
+            splines.spread_native(grid, at, charges, moments),
         ]
         return [
-            *put,
-            *splines.read_native(grid, at, mesh),
-            splines.read_bend_native(grid, at, mesh),
+            *meshes,
+            *splines.interpolate_native(grid, at, mesh),
+            splines.interpolate_hessian_native(grid, at, mesh),
         ]
 
     for ours, again, expected in zip(made("cuda"), made("cuda"), made("cpu")):
@@ -191,25 +213,27 @@ def test_derivatives_come_from_the_references():
     points, values = points_on(grid, 6), numbers(6)
     u = points.u.clone().requires_grad_(True)
     moving, field = Points(u, points.channel), numbers(2, *grid.size)
-    for read, reference in (
-        (splines.read, splines.read_reference),
-        (splines.read_bend, splines.read_bend_reference),
+    for interpolate, reference in (
+        (splines.interpolate, splines.interpolate_reference),
+        (splines.interpolate_hessian, splines.interpolate_hessian_reference),
     ):
-        ours, expected = read(grid, moving, field), reference(grid, moving, field)
+        ours, expected = interpolate(grid, moving, field), reference(grid, moving, field)
         (slope,) = torch.autograd.grad(ours[0].sum(), u)
         torch.testing.assert_close(
             slope, torch.autograd.grad(expected[0].sum(), u)[0], atol=1e-13, rtol=0
         )
-    assert splines.put(grid, moving, values, None).requires_grad
-    assert splines.put(grid, points, values.clone().requires_grad_(True), None).requires_grad
-    assert splines.put(grid, points, values, numbers(6, 3).requires_grad_(True)).requires_grad
+    assert splines.spread(grid, moving, values, None).requires_grad
+    assert splines.spread(grid, points, values.clone().requires_grad_(True), None).requires_grad
+    assert splines.spread(grid, points, values, numbers(6, 3).requires_grad_(True)).requires_grad
     with pytest.raises(RuntimeError, match="no derivatives; detach the inputs"):
-        torch.ops.openmm_pqeq.mesh_put(u, points.channel, values, None, 2, grid.size, grid.order)
-    with torch.no_grad():
-        native = torch.ops.openmm_pqeq.mesh_put(
+        torch.ops.openmm_pqeq.splines_spread(
             u, points.channel, values, None, 2, grid.size, grid.order
         )
-        assert torch.equal(splines.put(grid, moving, values, None), native)
+    with torch.no_grad():
+        native = torch.ops.openmm_pqeq.splines_spread(
+            u, points.channel, values, None, 2, grid.size, grid.order
+        )
+        assert torch.equal(splines.spread(grid, moving, values, None), native)
 
 
 def test_frozen_scripts_know_when_they_are_differentiated():
@@ -219,14 +243,14 @@ def test_frozen_scripts_know_when_they_are_differentiated():
         ) -> torch.Tensor:
             points, grid = Points(u, channel), Grid(2, [7, 9, 8], 5)
             with torch.no_grad():
-                held = splines.read(grid, points, field)[0]
-            return splines.read(grid, points, field)[0] * held
+                held = splines.interpolate(grid, points, field)[0]
+            return splines.interpolate(grid, points, field)[0] * held
 
     frozen = torch.jit.freeze(torch.jit.script(Twice().eval()))
     grid, points = GRIDS["any order"], points_on(GRIDS["any order"], 6)
     field = numbers(2, *grid.size)
-    value, slope = splines.read_reference(grid, points, field)
-    assert "openmm_pqeq::mesh_read" in str(frozen.graph)
+    value, slope = splines.interpolate_reference(grid, points, field)
+    assert "openmm_pqeq::splines_interpolate" in str(frozen.graph)
     for _ in range(4):
         u = points.u.clone().requires_grad_(True)
         (found,) = torch.autograd.grad(frozen(u, points.channel, field).sum(), u)
@@ -241,19 +265,19 @@ def test_frozen_scripts_know_when_they_are_differentiated():
         ({"channel": torch.tensor([0, 1, 2])}, "channel: expected 0 to 1, got 0 to 2"),
         ({"values": torch.zeros(2)}, "values: expected"),
         ({"values": torch.zeros(3, dtype=DOUBLE)}, "values: expected"),
-        ({"moved": torch.zeros(3)}, "moved: expected"),
+        ({"dipoles": torch.zeros(3)}, "dipoles: expected"),
         ({"size": [4, 0, 4]}, "three positive numbers of points"),
         ({"order": 17}, "order: expected 4 to 16, got 17"),
     ],
-    ids=["u", "channel", "number of values", "dtype", "moved", "size", "order"],
+    ids=["u", "channel", "number of values", "dtype", "dipoles", "size", "order"],
 )
 def test_arguments_that_do_not_fit_are_named(change, message):
     given = {
         "u": torch.zeros(3, 3),
         "channel": torch.zeros(3, dtype=torch.int64),
         "values": torch.zeros(3),
-        "moved": None,
+        "dipoles": None,
     }
     given |= {"channels": 2, "size": [4, 4, 4], "order": 8} | change
     with pytest.raises((ValueError, RuntimeError), match=message):
-        torch.ops.openmm_pqeq.mesh_put(*given.values())
+        torch.ops.openmm_pqeq.splines_spread(*given.values())

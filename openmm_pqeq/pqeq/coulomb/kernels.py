@@ -62,12 +62,12 @@ def coulomb_radial_reference(distance: Tensor, gamma: Tensor) -> Radial:
 
 
 def coulomb_radial_native(distance: Tensor, gamma: Tensor) -> Radial:
-    """The same by the native operator."""
+    """`coulomb_radial_reference` by the native operator, which runs on every device."""
     value, first, second = torch.ops.openmm_pqeq.coulomb_radial(distance, gamma)
     return Radial(value, first, second)
 
 
-coulomb_radial = coulomb_radial_native if ops.available() else coulomb_radial_reference
+coulomb_radial = ops.pick("coulomb_radial", coulomb_radial_native, coulomb_radial_reference)
 
 
 def coulomb_radial_near_zero(separation: Tensor, gamma: Tensor) -> Radial:

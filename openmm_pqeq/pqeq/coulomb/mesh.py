@@ -25,7 +25,7 @@ from torch import Tensor
 from openmm_pqeq.pqeq.coulomb.boundary import coulomb_waves
 from openmm_pqeq.pqeq.coulomb.ewald import decay
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
-from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, put, read, read_bend
+from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, interpolate_hessian, spread
 
 
 class Mesh(NamedTuple):
@@ -147,7 +147,7 @@ def shells_on_mesh(mesh: Mesh, shells: Tensor) -> Points:
 
 
 def _density(mesh: Mesh, at: Points, charges: Tensor, core_charge: Tensor) -> Tensor:
-    return put(mesh.grid, mesh.cores, charges + core_charge, None) + put(
+    return spread(mesh.grid, mesh.cores, charges + core_charge, None) + spread(
         mesh.grid, at, -core_charge, None
     )
 
@@ -182,8 +182,8 @@ def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: T
     energy = 0.5 * ((waves.real * mixed.real + waves.imag * mixed.imag) * twice).sum()
     potential = torch.fft.irfftn(mixed.data, s=mesh.grid.size, dim=[1, 2, 3], norm="forward")
     on_cores, on_shells = (
-        read(mesh.grid, held.cores, potential)[1],
-        read(mesh.grid, at, potential)[1],
+        interpolate(mesh.grid, held.cores, potential)[1],
+        interpolate(mesh.grid, at, potential)[1],
     )
     moved = (core.unsqueeze(1) * on_cores * (mesh.cores.u - held.cores.u)).sum()
     return energy + moved - (core_charge.unsqueeze(1) * on_shells * (moving.u - at.u)).sum()
@@ -198,8 +198,8 @@ def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor)
 def _on_cores_and_shells(
     mesh: Mesh, at: Points, core_charge: Tensor, potential: Tensor
 ) -> tuple[Tensor, Tensor]:
-    slope = read(mesh.grid, at, potential)[1] @ mesh.to_mesh.t()
-    return read(mesh.grid, mesh.cores, potential)[0], -core_charge.unsqueeze(1) * slope
+    slope = interpolate(mesh.grid, at, potential)[1] @ mesh.to_mesh.t()
+    return interpolate(mesh.grid, mesh.cores, potential)[0], -core_charge.unsqueeze(1) * slope
 
 
 def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +209,7 @@ def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Te
 
 def mesh_local_hessian(mesh: Mesh, state: MeshState, core_charge: Tensor) -> Tensor:
     """Second derivative in one atom's own shell at a fixed potential, (n_atoms, 3, 3) eV/Å²."""
-    bend = read_bend(mesh.grid, state.shells, state.potential)
+    bend = interpolate_hessian(mesh.grid, state.shells, state.potential)
     return -core_charge.view(-1, 1, 1) * torch.matmul(
         mesh.to_mesh, torch.matmul(bend, mesh.to_mesh.t())
     )
@@ -220,7 +220,7 @@ def mesh_product(
 ) -> tuple[Tensor, Tensor]:
     """Hessian of `mesh_energy` times (dq, ds), without the part of `mesh_local_hessian`."""
     moved = -(core_charge.unsqueeze(1) * ds) @ mesh.to_mesh
-    density = put(mesh.grid, mesh.cores, dq, None) + put(
+    density = spread(mesh.grid, mesh.cores, dq, None) + spread(
         mesh.grid, state.shells, torch.zeros_like(dq), moved
     )
     return _on_cores_and_shells(mesh, state.shells, core_charge, convolve(mesh, density))

@@ -1,14 +1,15 @@
 """Points on a mesh: B-splines that spread charges and dipoles, and interpolate a field with its
 derivatives.
 
-    put    ρ(m) += Σ_i (q_i + d_i·∇) W(u_i − m)
-    read   φ(u_i) = Σ_m φ(m) W(u_i − m), ∇φ, ∇∇φ                W(u) = M_p(u_x) M_p(u_y) M_p(u_z)
+    spread        ρ(m) += Σ_i (q_i + d_i·∇) W(u_i − m)            W(u) = M_p(u_x) M_p(u_y) M_p(u_z)
+    interpolate   φ(u_i) = Σ_m φ(m) W(u_i − m), ∇φ, ∇∇φ
 
     M_n(u) = [u M_{n−1}(u) + (n − u) M_{n−1}(u − 1)]/(n − 1),    M_n'(u) = M_{n−1}(u) − M_{n−1}(u − 1)
 
-Everything is in units of the mesh's spacing. `read` is the transpose of `put`. Points are taken in
-blocks, so that no array of p³ values for every point exists. Essmann et al., J. Chem. Phys. 103,
-8577 (1995), doi:10.1063/1.470117.
+Everything is in units of the mesh's spacing. `interpolate` is the transpose of `spread`. Points are
+taken in blocks, so that no array of p³ values for every point exists. The native operators give
+values alone: what is differentiated goes through the references. Essmann et al., J. Chem. Phys.
+103, 8577 (1995), doi:10.1063/1.470117.
 """
 
 from typing import NamedTuple
@@ -37,13 +38,13 @@ class Points(NamedTuple):
 
 
 class Stencil(NamedTuple):
-    """nodes (n, p³) int64, flat; weight, slope, bend (n, 3, p): the spline along each direction and
-    its derivatives."""
+    """nodes (n, p³) int64, flat; weight, slope, curvature (n, 3, p): the spline along each direction
+    and its derivatives."""
 
     nodes: Tensor
     weight: Tensor
     slope: Tensor
-    bend: Tensor
+    curvature: Tensor
 
 
 def splines(offset: Tensor, order: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,7 +69,7 @@ def stencil(grid: Grid, points: Points, first: int, last: int) -> Stencil:
     """Stencil of the points from `first` to `last`."""
     u, channel = points.u[first:last], points.channel[first:last]
     corner = torch.floor(u.detach())
-    weight, slope, bend = splines(u - corner, grid.order)
+    weight, slope, curvature = splines(u - corner, grid.order)
     # M_p(x + j) belongs to the node j below
     node = corner.to(torch.int64).unsqueeze(2) - torch.arange(grid.order, device=u.device)
     x = torch.remainder(node[:, 0], grid.size[0])
@@ -77,7 +78,7 @@ def stencil(grid: Grid, points: Points, first: int, last: int) -> Stencil:
     plane = (channel * grid.size[0]).unsqueeze(1) + x
     line = (plane.unsqueeze(2) * grid.size[1] + y.unsqueeze(1)).flatten(1)
     return Stencil(
-        (line.unsqueeze(2) * grid.size[2] + z.unsqueeze(1)).flatten(1), weight, slope, bend
+        (line.unsqueeze(2) * grid.size[2] + z.unsqueeze(1)).flatten(1), weight, slope, curvature
     )
 
 
@@ -86,8 +87,8 @@ def _outer(x: Tensor, y: Tensor) -> Tensor:
     return (x.unsqueeze(2) * y.unsqueeze(1)).flatten(1)
 
 
-def put_reference(grid: Grid, points: Points, values: Tensor, moved: Tensor | None) -> Tensor:
-    """Charges `values` (n,) and dipoles `moved` (n, 3) on the mesh: (channels, n_1, n_2, n_3)."""
+def spread_reference(grid: Grid, points: Points, values: Tensor, dipoles: Tensor | None) -> Tensor:
+    """Charges `values` (n,) and dipoles (n, 3) on the mesh: (channels, n_1, n_2, n_3)."""
     size = grid.size
     mesh = torch.zeros(
         grid.channels * size[0] * size[1] * size[2], dtype=values.dtype, device=values.device
@@ -98,8 +99,8 @@ def put_reference(grid: Grid, points: Points, values: Tensor, moved: Tensor | No
         w = at.weight
         flat = _outer(w[:, 0] * values[first:last].unsqueeze(1), w[:, 1])
         on_nodes = _outer(flat, w[:, 2])
-        if moved is not None:
-            d = at.slope * moved[first:last].unsqueeze(2)
+        if dipoles is not None:
+            d = at.slope * dipoles[first:last].unsqueeze(2)
             flat = flat + _outer(d[:, 0], w[:, 1]) + _outer(w[:, 0], d[:, 1])
             on_nodes = _outer(flat, w[:, 2]) + _outer(_outer(w[:, 0], w[:, 1]), d[:, 2])
         mesh = mesh.index_add(0, at.nodes.flatten(), on_nodes.flatten())
@@ -111,10 +112,10 @@ def _blocks(grid: Grid, at: Stencil, field: Tensor) -> Tensor:
     return torch.take(field, at.nodes).view(-1, grid.order, grid.order, grid.order)
 
 
-def read_reference(grid: Grid, points: Points, field: Tensor) -> tuple[Tensor, Tensor]:
-    """The field (channels, n_1, n_2, n_3) and its slope at the points: (n,) and (n, 3)."""
+def interpolate_reference(grid: Grid, points: Points, field: Tensor) -> tuple[Tensor, Tensor]:
+    """The field (channels, n_1, n_2, n_3) and its gradient at the points: (n,) and (n, 3)."""
     values: list[Tensor] = []
-    slopes: list[Tensor] = []
+    gradients: list[Tensor] = []
     for first in range(0, points.u.size(0), constants.MESH_BLOCK):
         at = stencil(grid, points, first, min(first + constants.MESH_BLOCK, points.u.size(0)))
         block, w, d = _blocks(grid, at, field), at.weight, at.slope
@@ -125,8 +126,8 @@ def read_reference(grid: Grid, points: Points, field: Tensor) -> tuple[Tensor, T
         along_y = (w[:, 0] * turned).sum(dim=1)
         along_z = (w[:, 0] * by_y[:, :, 1]).sum(dim=1)
         values.append((w[:, 0] * by_y[:, :, 0]).sum(dim=1))
-        slopes.append(torch.stack([along_x, along_y, along_z], dim=1))
-    return torch.cat(values), torch.cat(slopes)
+        gradients.append(torch.stack([along_x, along_y, along_z], dim=1))
+    return torch.cat(values), torch.cat(gradients)
 
 
 def _contract(values: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
@@ -135,68 +136,66 @@ def _contract(values: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return (torch.matmul(on_plane, y.unsqueeze(2)).squeeze(2) * x).sum(dim=1)
 
 
-def read_bend_reference(grid: Grid, points: Points, field: Tensor) -> Tensor:
+def interpolate_hessian_reference(grid: Grid, points: Points, field: Tensor) -> Tensor:
     """Second derivatives of the field (channels, n_1, n_2, n_3) at the points, (n, 3, 3)."""
-    bends: list[Tensor] = []
+    hessians: list[Tensor] = []
     for first in range(0, points.u.size(0), constants.MESH_BLOCK):
         at = stencil(grid, points, first, min(first + constants.MESH_BLOCK, points.u.size(0)))
-        block, w, d, b = _blocks(grid, at, field), at.weight, at.slope, at.bend
+        block, w, d, b = _blocks(grid, at, field), at.weight, at.slope, at.curvature
         xy = _contract(block, d[:, 0], d[:, 1], w[:, 2])
         xz = _contract(block, d[:, 0], w[:, 1], d[:, 2])
         yz = _contract(block, w[:, 0], d[:, 1], d[:, 2])
         xx = _contract(block, b[:, 0], w[:, 1], w[:, 2])
         yy = _contract(block, w[:, 0], b[:, 1], w[:, 2])
         zz = _contract(block, w[:, 0], w[:, 1], b[:, 2])
-        bends.append(torch.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], dim=1).view(-1, 3, 3))
-    return torch.cat(bends)
+        hessians.append(torch.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], dim=1).view(-1, 3, 3))
+    return torch.cat(hessians)
 
 
-def _on_cpu(u: Tensor) -> bool:
-    return u.is_cpu
+native_on = ops.native_on("splines_spread")
 
 
-def _on_cpu_or_cuda(u: Tensor) -> bool:
-    return u.is_cpu or u.is_cuda
-
-
-has_kernel = _on_cpu_or_cuda if ops.has_kernel("mesh_put", "CUDA") else _on_cpu
-
-
-def needs_reference(u: Tensor, other: Tensor) -> bool:
-    """Whether the native operators, which have no derivatives and not for every device a kernel,
-    are to be passed by."""
-    return not has_kernel(u) or (
+def _leaves_to_reference(u: Tensor, other: Tensor) -> bool:
+    """Whether a native operator is to be passed by: it has no kernel for the device, or what it
+    makes of these tensors is to be differentiated."""
+    return not native_on(u) or (
         torch.is_grad_enabled() and (u.requires_grad or other.requires_grad)
     )
 
 
-def put_native(grid: Grid, points: Points, values: Tensor, moved: Tensor | None) -> Tensor:
-    """`put_reference` by the native operator, unless it is to be differentiated."""
-    dipoles = values if moved is None else moved
-    if needs_reference(points.u, values) or needs_reference(points.u, dipoles):
-        return put_reference(grid, points, values, moved)
-    mesh: Tensor = torch.ops.openmm_pqeq.mesh_put(
-        points.u, points.channel, values, moved, grid.channels, grid.size, grid.order
+def spread_native(grid: Grid, points: Points, values: Tensor, dipoles: Tensor | None) -> Tensor:
+    """`spread_reference` by the native operator, unless it is to be differentiated."""
+    other = values if dipoles is None else dipoles
+    if _leaves_to_reference(points.u, values) or _leaves_to_reference(points.u, other):
+        return spread_reference(grid, points, values, dipoles)
+    mesh: Tensor = torch.ops.openmm_pqeq.splines_spread(
+        points.u, points.channel, values, dipoles, grid.channels, grid.size, grid.order
     )
     return mesh
 
 
-def read_native(grid: Grid, points: Points, field: Tensor) -> tuple[Tensor, Tensor]:
-    """`read_reference` by the native operator, unless it is to be differentiated."""
-    if needs_reference(points.u, field):
-        return read_reference(grid, points, field)
-    values, slopes = torch.ops.openmm_pqeq.mesh_read(field, points.u, points.channel, grid.order)
-    return values, slopes
+def interpolate_native(grid: Grid, points: Points, field: Tensor) -> tuple[Tensor, Tensor]:
+    """`interpolate_reference` by the native operator, unless it is to be differentiated."""
+    if _leaves_to_reference(points.u, field):
+        return interpolate_reference(grid, points, field)
+    values, gradients = torch.ops.openmm_pqeq.splines_interpolate(
+        field, points.u, points.channel, grid.order
+    )
+    return values, gradients
 
 
-def read_bend_native(grid: Grid, points: Points, field: Tensor) -> Tensor:
-    """`read_bend_reference` by the native operator, unless it is to be differentiated."""
-    if needs_reference(points.u, field):
-        return read_bend_reference(grid, points, field)
-    bend: Tensor = torch.ops.openmm_pqeq.mesh_read_bend(field, points.u, points.channel, grid.order)
-    return bend
+def interpolate_hessian_native(grid: Grid, points: Points, field: Tensor) -> Tensor:
+    """`interpolate_hessian_reference` by the native operator, unless it is to be differentiated."""
+    if _leaves_to_reference(points.u, field):
+        return interpolate_hessian_reference(grid, points, field)
+    hessians: Tensor = torch.ops.openmm_pqeq.splines_interpolate_hessian(
+        field, points.u, points.channel, grid.order
+    )
+    return hessians
 
 
-put = put_native if ops.available("mesh_put") else put_reference
-read = read_native if ops.available("mesh_read") else read_reference
-read_bend = read_bend_native if ops.available("mesh_read_bend") else read_bend_reference
+spread = ops.pick("splines_spread", spread_native, spread_reference)
+interpolate = ops.pick("splines_interpolate", interpolate_native, interpolate_reference)
+interpolate_hessian = ops.pick(
+    "splines_interpolate_hessian", interpolate_hessian_native, interpolate_hessian_reference
+)

@@ -22,7 +22,7 @@ from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.boundary import wave_squares
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb_radial, pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import smooth_size, wave_numbers
-from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, put, read
+from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, spread
 from openmm_pqeq.pqeq.minimum.problem import Problem
 
 
@@ -94,9 +94,9 @@ def without_long_waves(waves: LongWaves | None, charges: Tensor) -> Tensor:
     """F times charges (n_atoms,)."""
     if waves is None:
         return charges
-    density = torch.fft.rfftn(put(waves.grid, waves.cores, charges, None), dim=[1, 2, 3])
+    density = torch.fft.rfftn(spread(waves.grid, waves.cores, charges, None), dim=[1, 2, 3])
     smooth = torch.fft.irfftn(density * waves.kept, s=waves.grid.size, dim=[1, 2, 3])
-    return charges - read(waves.grid, waves.cores, smooth)[0]
+    return charges - interpolate(waves.grid, waves.cores, smooth)[0]
 
 
 def precondition(

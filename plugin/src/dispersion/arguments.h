@@ -1,25 +1,69 @@
-// Arguments of dispersion, checked, and what its kernels on every device take.
+// Arguments of dispersion as a structure, checked, and what its kernels on every device take.
 #pragma once
 
+#include "checks.h"
 #include "dispersion/work.h"
-
-#include <ATen/ATen.h>
 
 #include <tuple>
 
 namespace openmm_pqeq {
 
-using at::Tensor;
-
-// Those of openmm_pqeq.d3.inference.dispersion_reference, which explains them.
+// Those of the schema, which explains them (schema.cpp).
 struct DispersionArguments {
-  Tensor positions, cell, batch, centers, neighbors, shifts, species, c6, coordination,
-      covalent_radii, c8_over_c6, radii6, radii8;
+  Tensor positions, cell, batch;                                        // atoms
+  Tensor centers, neighbors, shifts;                                    // pairs
+  Tensor species;                                                       // rows of the tables
+  Tensor c6, coordination, covalent_radii, c8_over_c6, radii6, radii8;  // tables
   bool zero_damping;
   double s6, s8, alp, cutoff, cn_cutoff, smoothing_width;
 };
 
-// The same by the elements that are present. T is the type of the tables.
+// ValueError for shapes, dtypes, devices and indices that do not fit.
+void check(const DispersionArguments& given);
+void check_atoms(const DispersionArguments& given, const Tensor& gradients,
+                 const Tensor& coordination_numbers);
+
+// Energies and coordination numbers, or derivatives in positions and cell.
+using Both = std::tuple<Tensor, Tensor>;
+
+// Functions of the operators' signatures: the one place where the schema's list becomes a
+// structure.
+template <Both (*work)(const DispersionArguments&)>
+Both dispersion(const Tensor& positions, const Tensor& cell, const Tensor& batch,
+                const Tensor& centers, const Tensor& neighbors, const Tensor& shifts,
+                const Tensor& species, const Tensor& c6, const Tensor& coordination,
+                const Tensor& covalent_radii, const Tensor& c8_over_c6, const Tensor& radii6,
+                const Tensor& radii8, bool zero_damping, double s6, double s8, double alp,
+                double cutoff, double cn_cutoff, double smoothing_width) {
+  return work({positions,  cell,    batch,  centers,      neighbors,
+               shifts,     species, c6,     coordination, covalent_radii,
+               c8_over_c6, radii6,  radii8, zero_damping, s6,
+               s8,         alp,     cutoff, cn_cutoff,    smoothing_width});
+}
+
+template <Both (*work)(const Tensor&, const Tensor&, const DispersionArguments&, bool)>
+Both dispersion_backward(const Tensor& gradients, const Tensor& coordination_numbers,
+                         const Tensor& positions, const Tensor& cell, const Tensor& batch,
+                         const Tensor& centers, const Tensor& neighbors, const Tensor& shifts,
+                         const Tensor& species, const Tensor& c6, const Tensor& coordination,
+                         const Tensor& covalent_radii, const Tensor& c8_over_c6,
+                         const Tensor& radii6, const Tensor& radii8, bool zero_damping, double s6,
+                         double s8, double alp, double cutoff, double cn_cutoff,
+                         double smoothing_width, bool with_cell) {
+  return work(gradients, coordination_numbers,
+              {positions,  cell,    batch,  centers,      neighbors,
+               shifts,     species, c6,     coordination, covalent_radii,
+               c8_over_c6, radii6,  radii8, zero_damping, s6,
+               s8,         alp,     cutoff, cn_cutoff,    smoothing_width},
+              with_cell);
+}
+
+// The operators, called with a structure.
+Both call_dispersion(const DispersionArguments& of);
+Both call_dispersion_backward(const Tensor& gradients, const Tensor& coordination_numbers,
+                              const DispersionArguments& of, bool with_cell);
+
+// The arguments by the elements that are present. T is the type of the tables.
 struct Dispersion {
   Tensor positions;  // (n_atoms, 4) float64, the last 0
   Tensor offsets;    // (n_structures, 3, 256, 4) float64: (S − 128) times each lattice vector
@@ -38,11 +82,6 @@ constexpr int kReferences = 5;
 // The inverse width of a switch without a width: x = (cutoff − r) times this is 1 wherever r <
 // cutoff, and no number overflows.
 constexpr double kStep = 1e30;
-
-// ValueError for shapes, dtypes, devices and indices that do not fit.
-void check(const DispersionArguments& given);
-void check_atoms(const DispersionArguments& given, const Tensor& gradients,
-                 const Tensor& coordination_numbers);
 
 Dispersion prepared(const DispersionArguments& given);
 
@@ -74,16 +113,3 @@ DispersionPairs<T> dispersion_pairs(const Dispersion& work, const DispersionArgu
 }
 
 }  // namespace openmm_pqeq
-
-// The list of arguments, for functions of the operator's signature.
-#define PQEQ_DISPERSION_PARAMETERS                                                              \
-  const at::Tensor &positions, const at::Tensor &cell, const at::Tensor &batch,                 \
-      const at::Tensor &centers, const at::Tensor &neighbors, const at::Tensor &shifts,         \
-      const at::Tensor &species, const at::Tensor &c6, const at::Tensor &coordination,          \
-      const at::Tensor &covalent_radii, const at::Tensor &c8_over_c6, const at::Tensor &radii6, \
-      const at::Tensor &radii8, bool zero_damping, double s6, double s8, double alp,            \
-      double cutoff, double cn_cutoff, double smoothing_width
-#define PQEQ_DISPERSION_GIVEN                                                                      \
-  {positions,    cell,           batch,      centers,        neighbors, shifts,       species, c6, \
-   coordination, covalent_radii, c8_over_c6, radii6,         radii8,    zero_damping, s6,      s8, \
-   alp,          cutoff,         cn_cutoff,  smoothing_width}

@@ -55,15 +55,14 @@ void for_ranges(int64_t n_pairs, const Work& work) {
   });
 }
 
-std::tuple<Tensor, Tensor> dispersion_cpu(PQEQ_DISPERSION_PARAMETERS) {
-  const DispersionArguments given PQEQ_DISPERSION_GIVEN;
+Both dispersion_cpu(const DispersionArguments& given) {
   check(given);
   const Dispersion work = prepared(given);
-  const int64_t n_pairs = centers.size(0), n_atoms = positions.size(0);
+  const int64_t n_pairs = given.centers.size(0), n_atoms = given.positions.size(0);
   const Tensor sums = at::zeros({ranges(n_pairs), n_atoms}, work.positions.options());
   double* const at_sums = sums.data_ptr<double>();
   Tensor coordination_numbers, energies;
-  AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion", [&] {
+  AT_DISPATCH_FLOATING_TYPES(given.c6.scalar_type(), "dispersion", [&] {
     const auto kernels = dispersion_kernels<scalar_t>();
     auto pairs = dispersion_pairs<scalar_t>(work, given);
     for_ranges(n_pairs, [&](int64_t begin, int64_t end, int64_t range) {
@@ -78,18 +77,17 @@ std::tuple<Tensor, Tensor> dispersion_cpu(PQEQ_DISPERSION_PARAMETERS) {
     });
     energies = sums.sum(0);
   });
-  return {energies.to(positions.scalar_type()), coordination_numbers.to(positions.scalar_type())};
+  return {energies.to(given.positions.scalar_type()),
+          coordination_numbers.to(given.positions.scalar_type())};
 }
 
-std::tuple<Tensor, Tensor> dispersion_backward_cpu(const Tensor& gradients,
-                                                   const Tensor& coordination_numbers,
-                                                   PQEQ_DISPERSION_PARAMETERS, bool with_cell) {
-  const DispersionArguments given PQEQ_DISPERSION_GIVEN;
+Both dispersion_backward_cpu(const Tensor& gradients, const Tensor& coordination_numbers,
+                             const DispersionArguments& given, bool with_cell) {
   check(given);
-  const Dispersion work = prepared(given);
-  const int64_t n_pairs = centers.size(0), n_atoms = positions.size(0), n_structures = cell.size(0),
-                n = ranges(n_pairs);
   check_atoms(given, gradients, coordination_numbers);
+  const Dispersion work = prepared(given);
+  const int64_t n_pairs = given.centers.size(0), n = ranges(n_pairs);
+  const int64_t n_atoms = given.positions.size(0), n_structures = given.cell.size(0);
   const Tensor sums = at::zeros({n, n_atoms, 4}, work.positions.options());
   const Tensor cell_sums = at::zeros({n, n_structures, 9}, work.positions.options());
   const Tensor cotangents = gradients.to(at::kDouble).contiguous(),
@@ -100,7 +98,7 @@ std::tuple<Tensor, Tensor> dispersion_backward_cpu(const Tensor& gradients,
   const auto own_cell = [&](int64_t range) {
     return with_cell ? at_cell + range * n_structures * 9 : nullptr;
   };
-  AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion_backward", [&] {
+  AT_DISPATCH_FLOATING_TYPES(given.c6.scalar_type(), "dispersion_backward", [&] {
     const auto kernels = dispersion_kernels<scalar_t>();
     auto pairs = dispersion_pairs<scalar_t>(work, given);
     pairs.weights = weights.const_data_ptr<scalar_t>();
@@ -114,14 +112,15 @@ std::tuple<Tensor, Tensor> dispersion_backward_cpu(const Tensor& gradients,
       kernels.chain(pairs, begin, end, own_sums(range), own_cell(range));
     });
   });
-  return {sums.sum(0).narrow(1, 0, 3).to(positions.scalar_type()).contiguous(),
-          cell_sums.sum(0).view({n_structures, 3, 3}).to(cell.scalar_type())};
+  return {sums.sum(0).narrow(1, 0, 3).to(given.positions.scalar_type()).contiguous(),
+          cell_sums.sum(0).view({n_structures, 3, 3}).to(given.cell.scalar_type())};
 }
 
 }  // namespace
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CPU, library) {
-  library.impl("dispersion", openmm_pqeq::dispersion_cpu);
-  library.impl("dispersion_backward", openmm_pqeq::dispersion_backward_cpu);
+  library.impl("dispersion", openmm_pqeq::dispersion<openmm_pqeq::dispersion_cpu>);
+  library.impl("dispersion_backward",
+               openmm_pqeq::dispersion_backward<openmm_pqeq::dispersion_backward_cpu>);
 }

@@ -201,15 +201,14 @@ Tensor zero_sums(at::IntArrayRef sizes, const Tensor& like) {
 Sum* data(const Tensor& sums) { return reinterpret_cast<Sum*>(sums.data_ptr<int64_t>()); }
 Tensor numbers(const Tensor& sums) { return sums.to(at::kDouble) / kUnits; }
 
-std::tuple<Tensor, Tensor> dispersion_cuda(PQEQ_DISPERSION_PARAMETERS) {
-  const c10::cuda::CUDAGuard guard(positions.device());
-  const DispersionArguments given PQEQ_DISPERSION_GIVEN;
+Both dispersion_cuda(const DispersionArguments& given) {
+  const c10::cuda::CUDAGuard guard(given.positions.device());
   check(given);
   const Dispersion work = prepared(given);
-  const Tensor counts = zero_sums({positions.size(0)}, positions),
-               sums = zero_sums({positions.size(0)}, positions);
+  const Tensor counts = zero_sums({given.positions.size(0)}, given.positions),
+               sums = zero_sums({given.positions.size(0)}, given.positions);
   Tensor coordination_numbers;
-  AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion", [&] {
+  AT_DISPATCH_FLOATING_TYPES(given.c6.scalar_type(), "dispersion", [&] {
     auto pairs = dispersion_pairs<scalar_t>(work, given);
     launch(count_kernel<scalar_t>, pairs.n_pairs, pairs, data(counts));
     coordination_numbers = numbers(counts);
@@ -217,21 +216,19 @@ std::tuple<Tensor, Tensor> dispersion_cuda(PQEQ_DISPERSION_PARAMETERS) {
     pairs.weights = weights.const_data_ptr<scalar_t>();
     launch(energy_kernel<scalar_t>, pairs.n_pairs, pairs, data(sums));
   });
-  return {numbers(sums).to(positions.scalar_type()),
-          coordination_numbers.to(positions.scalar_type())};
+  return {numbers(sums).to(given.positions.scalar_type()),
+          coordination_numbers.to(given.positions.scalar_type())};
 }
 
-std::tuple<Tensor, Tensor> dispersion_backward_cuda(const Tensor& gradients,
-                                                    const Tensor& coordination_numbers,
-                                                    PQEQ_DISPERSION_PARAMETERS, bool with_cell) {
-  const c10::cuda::CUDAGuard guard(positions.device());
-  const DispersionArguments given PQEQ_DISPERSION_GIVEN;
+Both dispersion_backward_cuda(const Tensor& gradients, const Tensor& coordination_numbers,
+                              const DispersionArguments& given, bool with_cell) {
+  const c10::cuda::CUDAGuard guard(given.positions.device());
   check(given);
   check_atoms(given, gradients, coordination_numbers);
   const Dispersion work = prepared(given);
-  const int64_t n_structures = cell.size(0);
-  const Tensor sums = zero_sums({positions.size(0), 4}, positions),
-               cell_sums = zero_sums({n_structures, 9}, positions);
+  const int64_t n_structures = given.cell.size(0);
+  const Tensor sums = zero_sums({given.positions.size(0), 4}, given.positions),
+               cell_sums = zero_sums({n_structures, 9}, given.positions);
   // The largest cotangent becomes 1, so that whatever unit it is in the sums fit.
   const Tensor magnitudes =
       at::cat({gradients.detach().to(at::kDouble).abs(), at::zeros({1}, work.positions.options())});
@@ -239,7 +236,7 @@ std::tuple<Tensor, Tensor> dispersion_backward_cuda(const Tensor& gradients,
   const Tensor cotangents = (gradients.to(at::kDouble) / largest).contiguous();
   const Tensor weights = dispersion_weights(given, coordination_numbers);
   Sum* const at_cell = with_cell ? data(cell_sums) : nullptr;
-  AT_DISPATCH_FLOATING_TYPES(c6.scalar_type(), "dispersion_backward", [&] {
+  AT_DISPATCH_FLOATING_TYPES(given.c6.scalar_type(), "dispersion_backward", [&] {
     auto pairs = dispersion_pairs<scalar_t>(work, given);
     pairs.weights = weights.const_data_ptr<scalar_t>();
     pairs.cotangents = cotangents.const_data_ptr<double>();
@@ -250,14 +247,15 @@ std::tuple<Tensor, Tensor> dispersion_backward_cuda(const Tensor& gradients,
   });
   const Tensor slopes = numbers(sums.narrow(1, 0, 3)) * largest,
                of_cell = numbers(cell_sums) * largest;
-  return {slopes.to(positions.scalar_type()).contiguous(),
-          of_cell.view({n_structures, 3, 3}).to(cell.scalar_type())};
+  return {slopes.to(given.positions.scalar_type()).contiguous(),
+          of_cell.view({n_structures, 3, 3}).to(given.cell.scalar_type())};
 }
 
 }  // namespace
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
-  library.impl("dispersion", openmm_pqeq::dispersion_cuda);
-  library.impl("dispersion_backward", openmm_pqeq::dispersion_backward_cuda);
+  library.impl("dispersion", openmm_pqeq::dispersion<openmm_pqeq::dispersion_cuda>);
+  library.impl("dispersion_backward",
+               openmm_pqeq::dispersion_backward<openmm_pqeq::dispersion_backward_cuda>);
 }

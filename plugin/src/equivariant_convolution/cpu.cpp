@@ -30,8 +30,8 @@ Kernels<T> kernels() {
 }
 
 template <typename T, typename Kernel>
-void over_atoms(Kernel kernel, const Convolution<T>& work, const Checked& checked) {
-  at::parallel_for(0, checked.n_atoms, kGrain,
+void over_atoms(Kernel kernel, const Convolution<T>& work, const Plan& plan) {
+  at::parallel_for(0, plan.n_atoms, kGrain,
                    [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
 }
 
@@ -39,12 +39,12 @@ struct Cpu {
   explicit Cpu(at::Device) {}
 
   template <typename T>
-  void forward(const Convolution<T>& work, const Checked& checked) const {
-    over_atoms(kernels<T>().forward, work, checked);
+  void forward(const Convolution<T>& work, const Plan& plan) const {
+    over_atoms(kernels<T>().forward, work, plan);
   }
   template <typename T>
-  void backward(const Convolution<T>& work, const Checked& checked) const {
-    over_atoms(kernels<T>().backward, work, checked);
+  void backward(const Convolution<T>& work, const Plan& plan) const {
+    over_atoms(kernels<T>().backward, work, plan);
   }
 };
 
@@ -52,6 +52,8 @@ struct Cpu {
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CPU, library) {
-  library.impl("equivariant_convolution", openmm_pqeq::forward_on<openmm_pqeq::Cpu>);
-  library.impl("equivariant_convolution_backward", openmm_pqeq::backward_on<openmm_pqeq::Cpu>);
+  library.impl("equivariant_convolution",
+               openmm_pqeq::convolution<openmm_pqeq::forward_on<openmm_pqeq::Cpu>>);
+  library.impl("equivariant_convolution_backward",
+               openmm_pqeq::convolution_backward<openmm_pqeq::backward_on<openmm_pqeq::Cpu>>);
 }

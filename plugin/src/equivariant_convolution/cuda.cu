@@ -311,13 +311,13 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(const Launch<T> laun
 
 // The paths in launches of kMaxPaths, those of one input side by side.
 template <typename T, typename Kernel>
-void launch_all(Kernel kernel, const Convolution<T>& of, const Checked& checked, bool backward) {
-  if (checked.n_atoms == 0) return;
+void launch_all(Kernel kernel, const Convolution<T>& of, const Plan& plan, bool backward) {
+  if (plan.n_atoms == 0) return;
   const size_t bytes = bytes_per_pair(of, backward);
   TORCH_CHECK(bytes <= kShared,
               "equivariant_convolution: expected couplings of a pair that fit into ", kShared,
               " bytes, got ", bytes, "; use fewer or smaller irreps");
-  std::vector<Path> paths = checked.paths;
+  std::vector<Path> paths = plan.paths;
   std::stable_sort(paths.begin(), paths.end(),
                    [](const Path& a, const Path& b) { return a.input < b.input; });
   Launch<T> launch{};
@@ -327,7 +327,7 @@ void launch_all(Kernel kernel, const Convolution<T>& of, const Checked& checked,
   for (size_t begin = 0; begin < paths.size(); begin += kMaxPaths) {
     launch.n_paths = static_cast<int>(std::min<size_t>(paths.size() - begin, kMaxPaths));
     std::copy_n(paths.begin() + begin, launch.n_paths, launch.paths);
-    kernel<<<static_cast<unsigned>(checked.n_atoms), kThreads, launch.tile * bytes,
+    kernel<<<static_cast<unsigned>(plan.n_atoms), kThreads, launch.tile * bytes,
              c10::cuda::getCurrentCUDAStream()>>>(launch);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   }
@@ -339,12 +339,12 @@ struct Cuda {
   explicit Cuda(at::Device device) : guard(device) {}
 
   template <typename T>
-  void forward(const Convolution<T>& work, const Checked& checked) const {
-    launch_all(forward_kernel<T>, work, checked, false);
+  void forward(const Convolution<T>& work, const Plan& plan) const {
+    launch_all(forward_kernel<T>, work, plan, false);
   }
   template <typename T>
-  void backward(const Convolution<T>& work, const Checked& checked) const {
-    launch_all(backward_kernel<T>, work, checked, true);
+  void backward(const Convolution<T>& work, const Plan& plan) const {
+    launch_all(backward_kernel<T>, work, plan, true);
   }
 };
 
@@ -352,6 +352,8 @@ struct Cuda {
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
-  library.impl("equivariant_convolution", openmm_pqeq::forward_on<openmm_pqeq::Cuda>);
-  library.impl("equivariant_convolution_backward", openmm_pqeq::backward_on<openmm_pqeq::Cuda>);
+  library.impl("equivariant_convolution",
+               openmm_pqeq::convolution<openmm_pqeq::forward_on<openmm_pqeq::Cuda>>);
+  library.impl("equivariant_convolution_backward",
+               openmm_pqeq::convolution_backward<openmm_pqeq::backward_on<openmm_pqeq::Cuda>>);
 }

@@ -1,5 +1,5 @@
-// mesh_put, mesh_read and mesh_read_bend on the CPU: threads over planes of the mesh where it is
-// written, over points where it is read.
+// splines_spread, splines_interpolate and splines_interpolate_hessian on the CPU: threads over
+// planes of the mesh where it is written, over points where it is read.
 //
 // Points are sorted by the plane that they lie in, so that every plane has its few points at hand.
 // Nothing is added by two threads, and sums are always in the same order: results do not depend on
@@ -22,22 +22,25 @@ namespace {
 constexpr int64_t kGrain = 64;
 
 template <typename T>
-struct MeshKernels {
-  void (*weigh)(const Put<T>&, int64_t, int64_t);
-  void (*put)(const Put<T>&, int64_t, int64_t);
-  void (*read)(const Read<T>&, int64_t, int64_t);
-  void (*read_bend)(const Read<T>&, int64_t, int64_t);
+struct SplineKernels {
+  void (*weigh)(const Spread<T>&, int64_t, int64_t);
+  void (*spread)(const Spread<T>&, int64_t, int64_t);
+  void (*interpolate)(const Interpolation<T>&, int64_t, int64_t);
+  void (*interpolate_hessian)(const Interpolation<T>&, int64_t, int64_t);
 };
 
 template <typename T>
-MeshKernels<T> mesh_kernels() {
+SplineKernels<T> spline_kernels() {
 #if defined(PQEQ_X86_LEVELS)
   if (has_x86_64_v4())
-    return {x86_64_v4::weigh<T>, x86_64_v4::put<T>, x86_64_v4::read<T>, x86_64_v4::read_bend<T>};
+    return {x86_64_v4::weigh<T>, x86_64_v4::spread<T>, x86_64_v4::interpolate<T>,
+            x86_64_v4::interpolate_hessian<T>};
   if (has_x86_64_v3())
-    return {x86_64_v3::weigh<T>, x86_64_v3::put<T>, x86_64_v3::read<T>, x86_64_v3::read_bend<T>};
+    return {x86_64_v3::weigh<T>, x86_64_v3::spread<T>, x86_64_v3::interpolate<T>,
+            x86_64_v3::interpolate_hessian<T>};
 #endif
-  return {any_cpu::weigh<T>, any_cpu::put<T>, any_cpu::read<T>, any_cpu::read_bend<T>};
+  return {any_cpu::weigh<T>, any_cpu::spread<T>, any_cpu::interpolate<T>,
+          any_cpu::interpolate_hessian<T>};
 }
 
 // Sorts by counting; points keep their order within a plane.
@@ -54,13 +57,13 @@ void sort_by_plane(const T* u, const int64_t* channel, int64_t n, int64_t n_x, i
   for (int64_t i = 0; i < n; ++i) sorted[next[plane[i]]++] = i;
 }
 
-struct CpuMesh {
-  explicit CpuMesh(at::Device) {}
+struct CpuSplines {
+  explicit CpuSplines(at::Device) {}
 
   ByPlane by_plane(const Tensor& u, const Tensor& channel, int64_t n_x, int64_t n_planes) const {
     const ByPlane made{at::empty({u.size(0)}, channel.options()),
                        at::empty({n_planes + 1}, channel.options())};
-    AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "mesh_put", [&] {
+    AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "splines_spread", [&] {
       sort_by_plane(u.const_data_ptr<scalar_t>(), channel.const_data_ptr<int64_t>(), u.size(0), n_x,
                     n_planes, made.points.data_ptr<int64_t>(), made.buckets.data_ptr<int64_t>());
     });
@@ -68,23 +71,23 @@ struct CpuMesh {
   }
 
   template <typename T>
-  void put(const Put<T>& work, int64_t n, int64_t n_planes) const {
-    const auto kernels = mesh_kernels<T>();
+  void spread(const Spread<T>& work, int64_t n, int64_t n_planes) const {
+    const auto kernels = spline_kernels<T>();
     at::parallel_for(0, n, kGrain,
                      [&](int64_t begin, int64_t end) { kernels.weigh(work, begin, end); });
     at::parallel_for(0, n_planes, 1,
-                     [&](int64_t begin, int64_t end) { kernels.put(work, begin, end); });
+                     [&](int64_t begin, int64_t end) { kernels.spread(work, begin, end); });
   }
 
   template <typename T>
-  void read(const Read<T>& work, int64_t n) const {
-    const auto kernel = mesh_kernels<T>().read;
+  void interpolate(const Interpolation<T>& work, int64_t n) const {
+    const auto kernel = spline_kernels<T>().interpolate;
     at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
   }
 
   template <typename T>
-  void read_bend(const Read<T>& work, int64_t n) const {
-    const auto kernel = mesh_kernels<T>().read_bend;
+  void interpolate_hessian(const Interpolation<T>& work, int64_t n) const {
+    const auto kernel = spline_kernels<T>().interpolate_hessian;
     at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
   }
 };
@@ -93,7 +96,8 @@ struct CpuMesh {
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CPU, library) {
-  library.impl("mesh_put", openmm_pqeq::mesh_put_on<openmm_pqeq::CpuMesh>);
-  library.impl("mesh_read", openmm_pqeq::mesh_read_on<openmm_pqeq::CpuMesh>);
-  library.impl("mesh_read_bend", openmm_pqeq::mesh_read_bend_on<openmm_pqeq::CpuMesh>);
+  library.impl("splines_spread", openmm_pqeq::splines_spread_on<openmm_pqeq::CpuSplines>);
+  library.impl("splines_interpolate", openmm_pqeq::splines_interpolate_on<openmm_pqeq::CpuSplines>);
+  library.impl("splines_interpolate_hessian",
+               openmm_pqeq::splines_interpolate_hessian_on<openmm_pqeq::CpuSplines>);
 }

@@ -36,9 +36,9 @@ struct Nodes {
 };
 
 template <typename T, int P>
-void weigh_points(const Put<T>& work, int64_t begin, int64_t end) {
+void weigh_points(const Spread<T>& work, int64_t begin, int64_t end) {
   const Lattice& lattice = work.lattice;
-  const int p = P > 0 ? P : lattice.order, arrays = work.moved != nullptr ? 6 : 3;
+  const int p = P > 0 ? P : lattice.order, arrays = work.dipoles != nullptr ? 6 : 3;
   for (int64_t i = begin; i < end; ++i) {
     T* const weights = work.weights + i * arrays * p;
     const T* const u = work.u + 3 * work.sorted[i];
@@ -51,28 +51,28 @@ void weigh_points(const Put<T>& work, int64_t begin, int64_t end) {
 }
 
 // What a point adds to one plane: (a_y w_z + b_y d_z) with b only for dipoles.
-template <typename T, int P, bool MOVED>
-inline void add(const Put<T>& work, int64_t i, int k, T* __restrict plane) {
+template <typename T, int P, bool DIPOLES>
+inline void add(const Spread<T>& work, int64_t i, int k, T* __restrict plane) {
   const Lattice& lattice = work.lattice;
   const int p = P > 0 ? P : lattice.order;
-  const T* const x = work.weights + i * (MOVED ? 6 : 3) * p;
+  const T* const x = work.weights + i * (DIPOLES ? 6 : 3) * p;
   const T *const y = x + p, *const z = y + p, *const slopes = z + p;
   const int64_t point = work.sorted[i];
   const T charge = work.values[point];
   T even = charge * x[k], odd = 0, up = 0;
-  if (MOVED) {
-    const T* const moved = work.moved + 3 * point;
-    even += moved[0] * slopes[k];
-    odd = moved[1] * x[k];
-    up = moved[2] * x[k];
+  if (DIPOLES) {
+    const T* const dipole = work.dipoles + 3 * point;
+    even += dipole[0] * slopes[k];
+    odd = dipole[1] * x[k];
+    up = dipole[2] * x[k];
   }
   const Nodes nodes(lattice, p, work.corners[2 * i], work.corners[2 * i + 1]);
   for (int a = 0; a < p; ++a) {
     T on_row[P > 0 ? P : kMaxOrder];
-    const T along = even * y[a] + (MOVED ? odd * slopes[p + a] : T(0)),
-            across = MOVED ? up * y[a] : T(0);
+    const T along = even * y[a] + (DIPOLES ? odd * slopes[p + a] : T(0)),
+            across = DIPOLES ? up * y[a] : T(0);
     for (int b = 0; b < p; ++b)
-      on_row[b] = along * z[b] + (MOVED ? across * slopes[2 * p + b] : T(0));
+      on_row[b] = along * z[b] + (DIPOLES ? across * slopes[2 * p + b] : T(0));
     T* __restrict row = plane + nodes.rows[a];
     if (nodes.together) {
       row += nodes.along[0];
@@ -84,7 +84,7 @@ inline void add(const Put<T>& work, int64_t i, int k, T* __restrict plane) {
 }
 
 template <typename T, int P>
-void put_planes(const Put<T>& work, int64_t begin, int64_t end) {
+void spread_planes(const Spread<T>& work, int64_t begin, int64_t end) {
   const Lattice& lattice = work.lattice;
   const int p = P > 0 ? P : lattice.order;
   const int64_t n_x = lattice.size[0], area = lattice.size[1] * lattice.size[2];
@@ -94,7 +94,7 @@ void put_planes(const Put<T>& work, int64_t begin, int64_t end) {
     for (int k = 0; k < p; ++k) {
       const int64_t bucket = first + (x + p - 1 - k) % n_x;
       for (int64_t i = work.buckets[bucket]; i < work.buckets[bucket + 1]; ++i) {
-        if (work.moved != nullptr) {
+        if (work.dipoles != nullptr) {
           add<T, P, true>(work, i, k, nodes);
         } else {
           add<T, P, false>(work, i, k, nodes);
@@ -106,15 +106,15 @@ void put_planes(const Put<T>& work, int64_t begin, int64_t end) {
 
 // The splines of one point and the rows it reads.
 template <typename T, int P, int DERIVATIVES>
-struct Reader {
+struct Stencil {
   static constexpr int kSize = P > 0 ? P : kMaxOrder;
   const int p;
   const int64_t n_x, area;
-  T weight[3][kSize], slope[3][kSize], bend[3][kSize];
+  T weight[3][kSize], slope[3][kSize], curvature[3][kSize];
   int64_t x;
   const T* field;
 
-  explicit Reader(const Lattice& lattice)
+  explicit Stencil(const Lattice& lattice)
       : p(P > 0 ? P : lattice.order),
         n_x(lattice.size[0]),
         area(lattice.size[1] * lattice.size[2]) {}
@@ -138,16 +138,16 @@ struct Reader {
       for (int b = 0; b < p; ++b) sums[0][b] += weight[1][a] * gathered[b];
       for (int b = 0; b < p; ++b) sums[1][b] += slope[1][a] * gathered[b];
       if (DERIVATIVES > 1) {
-        for (int b = 0; b < p; ++b) sums[DERIVATIVES][b] += bend[1][a] * gathered[b];
+        for (int b = 0; b < p; ++b) sums[DERIVATIVES][b] += curvature[1][a] * gathered[b];
       }
     }
   }
 
   // Place of a point; returns its nodes.
-  inline Nodes place(const Read<T>& work, int64_t i) {
+  inline Nodes place(const Interpolation<T>& work, int64_t i) {
     int64_t corner[3];
     for (int axis = 0; axis < 3; ++axis) {
-      T* const second = DERIVATIVES > 1 ? bend[axis] : nullptr;
+      T* const second = DERIVATIVES > 1 ? curvature[axis] : nullptr;
       const int64_t node =
           splines<T, P>(work.u[3 * i + axis], p, weight[axis], slope[axis], second);
       corner[axis] = wrapped(node, work.lattice.size[axis]);
@@ -165,41 +165,41 @@ struct Reader {
 };
 
 template <typename T, int P>
-void read_points(const Read<T>& work, int64_t begin, int64_t end) {
-  using Of = Reader<T, P, 1>;
-  Of reader(work.lattice);
-  const int p = reader.p;
+void interpolate_points(const Interpolation<T>& work, int64_t begin, int64_t end) {
+  using Of = Stencil<T, P, 1>;
+  Of stencil(work.lattice);
+  const int p = stencil.p;
   for (int64_t i = begin; i < end; ++i) {
-    const Nodes nodes = reader.place(work, i);
+    const Nodes nodes = stencil.place(work, i);
     T sums[2][Of::kSize], value[Of::kSize] = {}, by_x[Of::kSize] = {}, by_y[Of::kSize] = {};
     for (int k = 0; k < p; ++k) {
-      reader.plane(nodes, k, sums);
-      const T w = reader.weight[0][k], d = reader.slope[0][k];
+      stencil.plane(nodes, k, sums);
+      const T w = stencil.weight[0][k], d = stencil.slope[0][k];
       for (int b = 0; b < p; ++b) {
         value[b] += w * sums[0][b];
         by_x[b] += d * sums[0][b];
         by_y[b] += w * sums[1][b];
       }
     }
-    work.values[i] = reader.dot(value, reader.weight[2]);
-    work.slopes[3 * i] = reader.dot(by_x, reader.weight[2]);
-    work.slopes[3 * i + 1] = reader.dot(by_y, reader.weight[2]);
-    work.slopes[3 * i + 2] = reader.dot(value, reader.slope[2]);
+    work.values[i] = stencil.dot(value, stencil.weight[2]);
+    work.gradients[3 * i] = stencil.dot(by_x, stencil.weight[2]);
+    work.gradients[3 * i + 1] = stencil.dot(by_y, stencil.weight[2]);
+    work.gradients[3 * i + 2] = stencil.dot(value, stencil.slope[2]);
   }
 }
 
 template <typename T, int P>
-void read_bends(const Read<T>& work, int64_t begin, int64_t end) {
-  using Of = Reader<T, P, 2>;
-  Of reader(work.lattice);
-  const int p = reader.p;
+void interpolate_hessians(const Interpolation<T>& work, int64_t begin, int64_t end) {
+  using Of = Stencil<T, P, 2>;
+  Of stencil(work.lattice);
+  const int p = stencil.p;
   for (int64_t i = begin; i < end; ++i) {
-    const Nodes nodes = reader.place(work, i);
+    const Nodes nodes = stencil.place(work, i);
     T sums[3][Of::kSize], value[Of::kSize] = {}, x[Of::kSize] = {}, y[Of::kSize] = {},
                           xx[Of::kSize] = {}, xy[Of::kSize] = {}, yy[Of::kSize] = {};
     for (int k = 0; k < p; ++k) {
-      reader.plane(nodes, k, sums);
-      const T w = reader.weight[0][k], d = reader.slope[0][k], c = reader.bend[0][k];
+      stencil.plane(nodes, k, sums);
+      const T w = stencil.weight[0][k], d = stencil.slope[0][k], c = stencil.curvature[0][k];
       for (int b = 0; b < p; ++b) {
         value[b] += w * sums[0][b];
         x[b] += d * sums[0][b];
@@ -209,14 +209,14 @@ void read_bends(const Read<T>& work, int64_t begin, int64_t end) {
         yy[b] += w * sums[2][b];
       }
     }
-    const T *const w = reader.weight[2], *const d = reader.slope[2];
-    T* const bend = work.bends + 9 * i;
-    bend[0] = reader.dot(xx, w);
-    bend[1] = bend[3] = reader.dot(xy, w);
-    bend[2] = bend[6] = reader.dot(x, d);
-    bend[4] = reader.dot(yy, w);
-    bend[5] = bend[7] = reader.dot(y, d);
-    bend[8] = reader.dot(value, reader.bend[2]);
+    const T *const w = stencil.weight[2], *const d = stencil.slope[2];
+    T* const hessian = work.hessians + 9 * i;
+    hessian[0] = stencil.dot(xx, w);
+    hessian[1] = hessian[3] = stencil.dot(xy, w);
+    hessian[2] = hessian[6] = stencil.dot(x, d);
+    hessian[4] = stencil.dot(yy, w);
+    hessian[5] = hessian[7] = stencil.dot(y, d);
+    hessian[8] = stencil.dot(value, stencil.curvature[2]);
   }
 }
 
@@ -235,10 +235,10 @@ void read_bends(const Read<T>& work, int64_t begin, int64_t end) {
   template void name<float>(const Work<float>&, int64_t, int64_t); \
   template void name<double>(const Work<double>&, int64_t, int64_t);
 
-PQEQ_BY_ORDER(weigh, weigh_points, Put)
-PQEQ_BY_ORDER(put, put_planes, Put)
-PQEQ_BY_ORDER(read, read_points, Read)
-PQEQ_BY_ORDER(read_bend, read_bends, Read)
+PQEQ_BY_ORDER(weigh, weigh_points, Spread)
+PQEQ_BY_ORDER(spread, spread_planes, Spread)
+PQEQ_BY_ORDER(interpolate, interpolate_points, Interpolation)
+PQEQ_BY_ORDER(interpolate_hessian, interpolate_hessians, Interpolation)
 
 }  // namespace PQEQ_LEVEL
 }  // namespace openmm_pqeq

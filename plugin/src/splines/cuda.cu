@@ -1,5 +1,5 @@
-// mesh_put, mesh_read and mesh_read_bend on NVIDIA GPUs: sorting of the points, and launches.
-// Nothing waits for the device.
+// splines_spread, splines_interpolate and splines_interpolate_hessian on NVIDIA GPUs: sorting of
+// the points, and launches. Nothing waits for the device.
 #include "splines/cuda_kernel.cuh"
 
 #include "splines/on_device.h"
@@ -27,22 +27,22 @@ unsigned blocks_of(int64_t n, int64_t each) { return static_cast<unsigned>((n + 
     C10_CUDA_KERNEL_LAUNCH_CHECK();                                                 \
   }()
 #define PQEQ_WEIGH(P) weigh_kernel<T, P>
-#define PQEQ_READ(P) read_kernel<T, P, false>
-#define PQEQ_READ_BEND(P) read_kernel<T, P, true>
+#define PQEQ_INTERPOLATE(P) interpolate_kernel<T, P, false>
+#define PQEQ_INTERPOLATE_HESSIAN(P) interpolate_kernel<T, P, true>
 
 template <typename T, int TILE>
-void put_planes(const Put<T>& work, int64_t n_planes) {
+void spread_planes(const Spread<T>& work, int64_t n_planes) {
   const auto kernel =
-      work.moved != nullptr ? put_kernel<T, TILE, true> : put_kernel<T, TILE, false>;
+      work.dipoles != nullptr ? spread_kernel<T, TILE, true> : spread_kernel<T, TILE, false>;
   kernel<<<static_cast<unsigned>(n_planes), TILE * TILE, 0, c10::cuda::getCurrentCUDAStream()>>>(
       work);
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
-struct CudaMesh {
+struct CudaSplines {
   const c10::cuda::CUDAGuard guard;
 
-  explicit CudaMesh(at::Device device) : guard(device) {}
+  explicit CudaSplines(at::Device device) : guard(device) {}
 
   ByPlane by_plane(const Tensor& u, const Tensor& channel, int64_t n_x, int64_t n_planes) const {
     const Tensor plane = channel * n_x + u.select(1, 0).floor().to(at::kLong).remainder(n_x);
@@ -52,24 +52,27 @@ struct CudaMesh {
   }
 
   template <typename T>
-  void put(const Put<T>& work, int64_t n, int64_t n_planes) const {
+  void spread(const Spread<T>& work, int64_t n, int64_t n_planes) const {
     if (n == 0) return;
     PQEQ_LAUNCH(work.lattice.order, PQEQ_WEIGH, blocks_of(3 * n, kMeshThreads), work, n);
     if (work.lattice.order <= 8) {
-      put_planes<T, 8>(work, n_planes);
+      spread_planes<T, 8>(work, n_planes);
     } else {
-      put_planes<T, 16>(work, n_planes);
+      spread_planes<T, 16>(work, n_planes);
     }
   }
 
   template <typename T>
-  void read(const Read<T>& work, int64_t n) const {
-    if (n > 0) PQEQ_LAUNCH(work.lattice.order, PQEQ_READ, blocks_of(n, kReaders), work, n);
+  void interpolate(const Interpolation<T>& work, int64_t n) const {
+    if (n > 0)
+      PQEQ_LAUNCH(work.lattice.order, PQEQ_INTERPOLATE, blocks_of(n, kPointsOfBlock), work, n);
   }
 
   template <typename T>
-  void read_bend(const Read<T>& work, int64_t n) const {
-    if (n > 0) PQEQ_LAUNCH(work.lattice.order, PQEQ_READ_BEND, blocks_of(n, kReaders), work, n);
+  void interpolate_hessian(const Interpolation<T>& work, int64_t n) const {
+    if (n > 0)
+      PQEQ_LAUNCH(work.lattice.order, PQEQ_INTERPOLATE_HESSIAN, blocks_of(n, kPointsOfBlock), work,
+                  n);
   }
 };
 
@@ -77,7 +80,9 @@ struct CudaMesh {
 }  // namespace openmm_pqeq
 
 TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
-  library.impl("mesh_put", openmm_pqeq::mesh_put_on<openmm_pqeq::CudaMesh>);
-  library.impl("mesh_read", openmm_pqeq::mesh_read_on<openmm_pqeq::CudaMesh>);
-  library.impl("mesh_read_bend", openmm_pqeq::mesh_read_bend_on<openmm_pqeq::CudaMesh>);
+  library.impl("splines_spread", openmm_pqeq::splines_spread_on<openmm_pqeq::CudaSplines>);
+  library.impl("splines_interpolate",
+               openmm_pqeq::splines_interpolate_on<openmm_pqeq::CudaSplines>);
+  library.impl("splines_interpolate_hessian",
+               openmm_pqeq::splines_interpolate_hessian_on<openmm_pqeq::CudaSplines>);
 }

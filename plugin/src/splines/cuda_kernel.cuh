@@ -16,23 +16,23 @@
 namespace openmm_pqeq {
 
 constexpr int kMeshThreads = 128, kWarp = 32;
-constexpr int kReaders = kMeshThreads / kWarp;  // points of a block that reads
+constexpr int kPointsOfBlock = kMeshThreads / kWarp;  // points of a block that reads
 
 // The splines of the i-th point, in the order of planes, along one direction: a thread for each
 // point and direction.
 template <typename T, int P>
-__global__ void __launch_bounds__(kMeshThreads) weigh_kernel(const Put<T> work, int64_t n) {
+__global__ void __launch_bounds__(kMeshThreads) weigh_kernel(const Spread<T> work, int64_t n) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * kMeshThreads + threadIdx.x;
   if (item >= 3 * n) return;
   const int64_t i = item / 3;
   const int axis = static_cast<int>(item % 3), p = P > 0 ? P : work.lattice.order;
-  const bool dipoles = work.moved != nullptr;
-  T* const weights = work.weights + i * (dipoles ? 6 : 3) * p;
+  const bool with_dipoles = work.dipoles != nullptr;
+  T* const weights = work.weights + i * (with_dipoles ? 6 : 3) * p;
   T weight[kMaxOrder], slope[kMaxOrder];
   const int64_t node = splines<T, P>(work.u[3 * work.sorted[i] + axis], p, weight, slope, nullptr);
   for (int k = 0; k < p; ++k) {
     weights[axis * p + k] = weight[k];
-    if (dipoles) weights[(3 + axis) * p + k] = slope[k];
+    if (with_dipoles) weights[(3 + axis) * p + k] = slope[k];
   }
   if (axis > 0) work.corners[2 * i + axis - 1] = wrapped(node, work.lattice.size[axis]);
 }
@@ -58,8 +58,8 @@ struct Owned {
   }
 };
 
-template <typename T, int TILE, bool MOVED>
-__global__ void __launch_bounds__(TILE* TILE) put_kernel(const Put<T> work) {
+template <typename T, int TILE, bool DIPOLES>
+__global__ void __launch_bounds__(TILE* TILE) spread_kernel(const Spread<T> work) {
   const Lattice& lattice = work.lattice;
   const int p = lattice.order, n_y = static_cast<int>(lattice.size[1]),
             n_z = static_cast<int>(lattice.size[2]);
@@ -69,24 +69,24 @@ __global__ void __launch_bounds__(TILE* TILE) put_kernel(const Put<T> work) {
   for (int k = 0; k < p; ++k) {
     const int64_t bucket = first + (plane - first + p - 1 - k) % n_x;
     for (int64_t i = work.buckets[bucket]; i < work.buckets[bucket + 1]; ++i) {
-      const T* const x = work.weights + i * (MOVED ? 6 : 3) * p;
+      const T* const x = work.weights + i * (DIPOLES ? 6 : 3) * p;
       const T *const y = x + p, *const z = y + p, *const slopes = z + p;
       const int64_t point = work.sorted[i];
       T even = work.values[point] * x[k], odd = 0, up = 0;
-      if (MOVED) {
-        const T* const moved = work.moved + 3 * point;
-        even += moved[0] * slopes[k];
-        odd = moved[1] * x[k];
-        up = moved[2] * x[k];
+      if (DIPOLES) {
+        const T* const dipole = work.dipoles + 3 * point;
+        even += dipole[0] * slopes[k];
+        odd = dipole[1] * x[k];
+        up = dipole[2] * x[k];
       }
       const Owned<TILE> rows{static_cast<int>(work.corners[2 * i]), n_y, p, mine_y};
       const Owned<TILE> columns{static_cast<int>(work.corners[2 * i + 1]), n_z, p, mine_z};
       for (int a = rows.first(); a < p; a = rows.next(a)) {
-        const T along = even * y[a] + (MOVED ? odd * slopes[p + a] : T(0)),
-                across = MOVED ? up * y[a] : T(0);
+        const T along = even * y[a] + (DIPOLES ? odd * slopes[p + a] : T(0)),
+                across = DIPOLES ? up * y[a] : T(0);
         T* const row = nodes + static_cast<int64_t>(rows.node(a)) * n_z;
         for (int b = columns.first(); b < p; b = columns.next(b)) {
-          row[columns.node(b)] += along * z[b] + (MOVED ? across * slopes[2 * p + b] : T(0));
+          row[columns.node(b)] += along * z[b] + (DIPOLES ? across * slopes[2 * p + b] : T(0));
         }
       }
     }
@@ -105,22 +105,23 @@ __device__ T over_warp(T value) {
 // lowest node.
 template <typename T>
 struct Place {
-  T weight[3][kMaxOrder], slope[3][kMaxOrder], bend[3][kMaxOrder];
+  T weight[3][kMaxOrder], slope[3][kMaxOrder], curvature[3][kMaxOrder];
   int corner[3];
 };
 
-template <typename T, int P, bool BEND>
-__global__ void __launch_bounds__(kMeshThreads) read_kernel(const Read<T> work, int64_t n) {
-  __shared__ Place<T> places[kReaders];
+template <typename T, int P, bool HESSIAN>
+__global__ void __launch_bounds__(kMeshThreads)
+    interpolate_kernel(const Interpolation<T> work, int64_t n) {
+  __shared__ Place<T> places[kPointsOfBlock];
   const int lane = threadIdx.x % kWarp;
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kReaders + threadIdx.x / kWarp;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kPointsOfBlock + threadIdx.x / kWarp;
   if (i >= n) return;  // the whole warp
   Place<T>& at = places[threadIdx.x / kWarp];
   const Lattice& lattice = work.lattice;
   const int p = P > 0 ? P : lattice.order;
   if (lane < 3) {
     const int64_t node = splines<T, P>(work.u[3 * i + lane], p, at.weight[lane], at.slope[lane],
-                                       BEND ? at.bend[lane] : nullptr);
+                                       HESSIAN ? at.curvature[lane] : nullptr);
     at.corner[lane] = static_cast<int>(wrapped(node, lattice.size[lane]));
   }
   __syncwarp();
@@ -132,42 +133,42 @@ __global__ void __launch_bounds__(kMeshThreads) read_kernel(const Read<T> work, 
   T value = 0, x = 0, y = 0, xx = 0, xy = 0, yy = 0;
   for (int k = 0; k < p && b < p; ++k) {
     const int64_t plane = static_cast<int64_t>((at.corner[0] + k) % n_x) * n_y;
-    T sum = 0, slope = 0, bend = 0;
+    T sum = 0, slope = 0, curvature = 0;
     for (int a = lane / columns; a < p; a += kWarp / columns) {
       const T here = field[(plane + (at.corner[1] + a) % n_y) * n_z];
       sum += at.weight[1][a] * here;
       slope += at.slope[1][a] * here;
-      if (BEND) bend += at.bend[1][a] * here;
+      if (HESSIAN) curvature += at.curvature[1][a] * here;
     }
     const T w = at.weight[0][k], d = at.slope[0][k];
     value += w * sum;
     x += d * sum;
     y += w * slope;
-    if (BEND) {
-      xx += at.bend[0][k] * sum;
+    if (HESSIAN) {
+      xx += at.curvature[0][k] * sum;
       xy += d * slope;
-      yy += w * bend;
+      yy += w * curvature;
     }
   }
   const T w = b < p ? at.weight[2][b] : T(0), d = b < p ? at.slope[2][b] : T(0);
-  if (BEND) {
-    const T c = b < p ? at.bend[2][b] : T(0);
+  if (HESSIAN) {
+    const T c = b < p ? at.curvature[2][b] : T(0);
     const T of[6] = {over_warp(xx * w), over_warp(xy * w), over_warp(x * d),
                      over_warp(yy * w), over_warp(y * d),  over_warp(value * c)};
     if (lane == 0) {
-      T* const bend = work.bends + 9 * i;
-      bend[0] = of[0];
-      bend[1] = bend[3] = of[1];
-      bend[2] = bend[6] = of[2];
-      bend[4] = of[3];
-      bend[5] = bend[7] = of[4];
-      bend[8] = of[5];
+      T* const hessian = work.hessians + 9 * i;
+      hessian[0] = of[0];
+      hessian[1] = hessian[3] = of[1];
+      hessian[2] = hessian[6] = of[2];
+      hessian[4] = of[3];
+      hessian[5] = hessian[7] = of[4];
+      hessian[8] = of[5];
     }
   } else {
     const T of[4] = {over_warp(value * w), over_warp(x * w), over_warp(y * w),
                      over_warp(value * d)};
     if (lane == 0) work.values[i] = of[0];
-    if (lane < 3) work.slopes[3 * i + lane] = of[1 + lane];
+    if (lane < 3) work.gradients[3 * i + lane] = of[1 + lane];
   }
 }
 

@@ -31,18 +31,18 @@ PQEQ_FORMULA int64_t floored(T u) {
 // compiler, or 0.
 template <typename T, int P>
 PQEQ_FORMULA int64_t splines(T u, int order, T* __restrict weight, T* __restrict slope,
-                             T* __restrict bend) {
+                             T* __restrict curvature) {
   const int p = P > 0 ? P : order;
   const int64_t corner = floored(u);
   const T x = u - static_cast<T>(corner);
   // m[j] is the spline at x + j, which belongs to the node j below the corner
   T m[kMaxOrder + 1] = {x, T(1) - x};
   for (int n = 3; n <= p; ++n) {
-    if (bend != nullptr && n == p - 1) {
+    if (curvature != nullptr && n == p - 1) {
       for (int j = 0; j < p; ++j) {
         const T here = j < p - 2 ? m[j] : T(0), before = j > 0 && j < p - 1 ? m[j - 1] : T(0),
                 first = j > 1 ? m[j - 2] : T(0);
-        bend[p - 1 - j] = here - T(2) * before + first;
+        curvature[p - 1 - j] = here - T(2) * before + first;
       }
     }
     if (slope != nullptr && n == p) {

@@ -1,17 +1,19 @@
-// Arguments of the operators of the tapered pair sum, checked.
+// Arguments of the operators of the tapered pair sum as structures, checked: ValueError for shapes,
+// dtypes and indices that do not fit.
 #pragma once
 
-#include <ATen/ATen.h>
-
-#include <optional>
+#include "checks.h"
 
 namespace openmm_pqeq {
-
-using at::Tensor;
 
 // centers, neighbors (n_pairs,) int32, centers ascending; vectors (n_pairs, 3) Å.
 struct TaperedPairs {
   Tensor centers, neighbors, vectors;
+};
+
+// f, f1, f2 of each pair at d (3, n_pairs); at u, v and w (9, n_pairs), or at d again (3, n_pairs).
+struct TaperedRadials {
+  Tensor at_cores, at_shells;
 };
 
 // core_charge, charges (n_atoms,) e; shells (n_atoms, 3) Å.
@@ -19,16 +21,18 @@ struct TaperedState {
   Tensor core_charge, charges, shells;
 };
 
-// ValueError for shapes, dtypes and indices that do not fit.
+// A direction in which charges (n_atoms,) and shells (n_atoms, 3) change.
+struct TaperedChange {
+  Tensor dq, ds;
+};
+
 void check_kept_pairs(const Tensor& positions, const Tensor& cell, const Tensor& centers,
                       const Tensor& neighbors, const Tensor& shifts);
 void check_pairs(const TaperedPairs& pairs, int64_t n_atoms);
+void check_shifts(const Tensor& shifts, int64_t n_pairs);
 void check_kinds(const Tensor& kind, const Tensor& gamma);
-void check_shells(const Tensor& shells, int64_t n_atoms);
-void check_sum(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells,
-               const TaperedState& state);
-void check_change(const TaperedState& state, const Tensor& dq, const Tensor& ds);
-void check_shifts(const TaperedPairs& pairs, const Tensor& shifts);
+void check_sum(const TaperedPairs& pairs, const TaperedRadials& radials, const TaperedState& state);
+void check_change(const TaperedChange& change, const TaperedState& state);
 void check_matrix(const Tensor& centers, const Tensor& neighbors, const Tensor& values,
                   const Tensor& x);
 

@@ -76,10 +76,10 @@ struct Bound {
     work.atoms = atoms.data();
   }
 
-  void set_radials(const Tensor& at_cores, const Tensor& at_shells) {
-    work.at_cores = data(at_cores);
-    work.at_shells = data(at_shells);
-    work.at_rest = at_shells.size(0) == 3;
+  void set_radials(const TaperedRadials& radials) {
+    work.at_cores = data(radials.at_cores);
+    work.at_shells = data(radials.at_shells);
+    work.at_rest = radials.at_shells.size(0) == 3;
   }
 
   void set_shells(const Tensor& shells) {
@@ -95,8 +95,8 @@ struct Bound {
     }
   }
 
-  void set_change(const Tensor& dq, const Tensor& ds) {
-    const T *const p = data(dq), *const t = data(ds);
+  void set_change(const TaperedChange& change) {
+    const T *const p = data(change.dq), *const t = data(change.ds);
     for (size_t i = 0; i < atoms.size(); ++i) {
       atoms[i].p = p[i];
       std::copy(t + 3 * i, t + 3 * i + 3, atoms[i].t);
@@ -105,10 +105,10 @@ struct Bound {
 };
 
 template <typename T>
-Bound<T> bound(const TaperedPairs& pairs, const Tensor& at_cores, const Tensor& at_shells,
+Bound<T> bound(const TaperedPairs& pairs, const TaperedRadials& radials,
                const TaperedState& state) {
   Bound<T> made(pairs, state.charges.size(0));
-  made.set_radials(at_cores, at_shells);
+  made.set_radials(radials);
   made.set_charges(state.core_charge, state.charges);
   made.set_shells(state.shells);
   return made;
@@ -191,7 +191,7 @@ Tensor tapered_radials_cpu(const Tensor& centers, const Tensor& neighbors, const
   const TaperedPairs pairs{centers, neighbors, vectors};
   check_pairs(pairs, kind_in.size(0));
   check_kinds(kind_in, gamma_in);
-  if (shells.has_value()) check_shells(*shells, kind_in.size(0));
+  if (shells.has_value()) check_floating("shells", *shells, {kind_in.size(0), 3});
   const int64_t n_pairs = centers.size(0);
   const Tensor kind = kind_in.contiguous();
   const Tensor radials = at::empty({shells.has_value() ? 9 : 3, n_pairs}, vectors.options());
@@ -235,25 +235,25 @@ std::tuple<Tensor, Tensor> tapered_gradient_cpu(const Tensor& centers, const Ten
                                                 const Tensor& charges, const Tensor& shells,
                                                 bool with_potential, bool with_field) {
   const TaperedPairs pairs{centers, neighbors, vectors};
+  const TaperedRadials radials{at_cores, at_shells};
   const TaperedState state{core_charge, charges, shells};
-  check_sum(pairs, at_cores, at_shells, state);
+  check_sum(pairs, radials, state);
   const int64_t n = charges.size(0);
+  const auto dtype = charges.scalar_type();
   Tensor potential = at::zeros({0}, charges.options()),
          field = at::zeros({0, 3}, charges.options());
   AT_DISPATCH_FLOATING_TYPES(vectors.scalar_type(), "tapered_gradient", [&] {
-    const auto made = bound<scalar_t>(pairs, at_cores, at_shells, state);
+    const auto made = bound<scalar_t>(pairs, radials, state);
     const auto kernels = TaperedKernels<scalar_t>::best();
     const auto with = [&](auto kernel) {
       return [&made, kernel](int64_t begin, int64_t end, double* sums) {
         kernel(made.work, begin, end, sums);
       };
     };
-    if (with_potential)
-      potential = summed(made.work.n_pairs, n, with(kernels.potential)).to(charges.scalar_type());
-    if (with_field)
-      field = summed(made.work.n_pairs, 3 * n, with(kernels.field))
-                  .view({n, 3})
-                  .to(charges.scalar_type());
+    if (with_potential) potential = summed(made.work.n_pairs, n, with(kernels.potential)).to(dtype);
+    if (with_field) {
+      field = summed(made.work.n_pairs, 3 * n, with(kernels.field)).view({n, 3}).to(dtype);
+    }
   });
   return {potential, field};
 }
@@ -265,15 +265,18 @@ std::tuple<Tensor, Tensor> tapered_product_cpu(const Tensor& centers, const Tens
                                                const Tensor& dq, const Tensor& ds,
                                                bool with_potential, bool with_field) {
   const TaperedPairs pairs{centers, neighbors, vectors};
+  const TaperedRadials radials{at_cores, at_shells};
   const TaperedState state{core_charge, charges, shells};
-  check_sum(pairs, at_cores, at_shells, state);
-  check_change(state, dq, ds);
+  const TaperedChange change{dq, ds};
+  check_sum(pairs, radials, state);
+  check_change(change, state);
   const int64_t n = charges.size(0);
+  const auto dtype = charges.scalar_type();
   Tensor potential = at::zeros({0}, charges.options()),
          field = at::zeros({0, 3}, charges.options());
   AT_DISPATCH_FLOATING_TYPES(vectors.scalar_type(), "tapered_product", [&] {
-    auto made = bound<scalar_t>(pairs, at_cores, at_shells, state);
-    made.set_change(dq, ds);
+    auto made = bound<scalar_t>(pairs, radials, state);
+    made.set_change(change);
     const auto kernels = TaperedKernels<scalar_t>::best();
     const auto with = [&](auto kernel) {
       return [&made, kernel](int64_t begin, int64_t end, double* sums) {
@@ -281,12 +284,10 @@ std::tuple<Tensor, Tensor> tapered_product_cpu(const Tensor& centers, const Tens
       };
     };
     if (with_potential)
-      potential =
-          summed(made.work.n_pairs, n, with(kernels.potential_change)).to(charges.scalar_type());
-    if (with_field)
-      field = summed(made.work.n_pairs, 3 * n, with(kernels.field_change))
-                  .view({n, 3})
-                  .to(charges.scalar_type());
+      potential = summed(made.work.n_pairs, n, with(kernels.potential_change)).to(dtype);
+    if (with_field) {
+      field = summed(made.work.n_pairs, 3 * n, with(kernels.field_change)).view({n, 3}).to(dtype);
+    }
   });
   return {potential, field};
 }
@@ -297,16 +298,18 @@ std::tuple<Tensor, Tensor, Tensor> tapered_forces_cpu(
     const Tensor& charges, const Tensor& shells, const Tensor& dq, const Tensor& ds,
     double energy_weight) {
   const TaperedPairs pairs{centers, neighbors, vectors};
+  const TaperedRadials radials{at_cores, at_shells};
   const TaperedState state{core_charge, charges, shells};
-  check_sum(pairs, at_cores, at_shells, state);
-  check_change(state, dq, ds);
-  check_shifts(pairs, shifts_in);
+  const TaperedChange change{dq, ds};
+  check_sum(pairs, radials, state);
+  check_change(change, state);
+  check_shifts(shifts_in, centers.size(0));
   const int64_t n = charges.size(0);
   const Tensor shifts = shifts_in.contiguous();
   Tensor sums;
   AT_DISPATCH_FLOATING_TYPES(vectors.scalar_type(), "tapered_forces", [&] {
-    auto made = bound<scalar_t>(pairs, at_cores, at_shells, state);
-    made.set_change(dq, ds);
+    auto made = bound<scalar_t>(pairs, radials, state);
+    made.set_change(change);
     made.work.shifts = shifts.const_data_ptr<int8_t>();
     made.work.energy_weight = static_cast<scalar_t>(energy_weight);
     const auto kernel = TaperedKernels<scalar_t>::best().forces;
