@@ -65,7 +65,7 @@ ops: $(VENV)/installed ## build the native operators for the torch in .venv
 	$(MAKE) $(VENV)/operators
 
 # Tests of the native operators. Captured is sys alone: what a sanitizer says before it ends the process is to be seen.
-SANITIZED_TESTS := $(wildcard tests/*/test_*op.py tests/*/test_*ops.py) tests/pqeq/test_sweeps.py
+SANITIZED_TESTS := $(wildcard tests/*/test_*_op.py) tests/pqeq/test_sweeps.py
 
 .PHONY: sanitize
 sanitize: $(VENV)/installed ## build the native operators with address and undefined-behaviour sanitizers, and run their tests

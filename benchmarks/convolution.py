@@ -28,6 +28,7 @@ from openmm_pqeq.gnn.equivariant_convolution import (
     LANES,
     EquivariantConvolution,
     equivariant_convolution_reference,
+    planned_paths,
 )
 from openmm_pqeq.gnn.inference import InferenceInteraction
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -53,8 +54,10 @@ def of_path(rows_in: int, rows_out: int, channels: int, diagonal: bool) -> Work:
 
 def work_of(convolution: EquivariantConvolution) -> Work:
     """Of one pair, over all paths."""
-    paths = [convolution.paths[k : k + 10] for k in range(0, len(convolution.paths), 10)]
-    parts = [of_path(p[1], p[3], p[4] * LANES, p[9] == 1) for p in paths]
+    parts = [
+        of_path(path.rows_in, path.rows_out, path.chunks * LANES, path.n_harmonics == 1)
+        for path in planned_paths(convolution.paths)
+    ]
     couplings = convolution.couplings.numel()
     total = [sum(values) for values in zip(*parts)]
     return Work(total[0] + couplings, total[1] + couplings, total[2], total[3])
@@ -108,8 +111,8 @@ def main() -> None:
     convolution, work = layer.convolution, work_of(layer.convolution)
     harmonics = model.harmonics((pairs.vectors / pairs.distances.unsqueeze(1)).float())
     edges = edges_of(len(atoms), pairs.centers, pairs.neighbors, pairs.distances.float(), harmonics)
-    paths = convolution.paths
-    shapes = {paths[k]: (paths[k + 1], paths[k + 4] * LANES) for k in range(0, len(paths), 10)}
+    paths = planned_paths(convolution.paths)
+    shapes = {path.input: (path.rows_in, path.chunks * LANES) for path in paths}
     features = [
         torch.randn(len(atoms), *shapes[k]).requires_grad_(True) for k in range(len(shapes))
     ]
@@ -128,14 +131,14 @@ def main() -> None:
     constants = (
         convolution.table,
         convolution.couplings,
-        paths,
+        convolution.paths,
         convolution.outputs,
         convolution.grid,
     )
     n = len(pairs.centers)
     limits = ceilings(arguments.rounds)
     print(
-        f"{len(atoms)} atoms, {n} pairs, {len(paths) // 10} paths, {arguments.threads} threads; "
+        f"{len(atoms)} atoms, {n} pairs, {len(paths)} paths, {arguments.threads} threads; "
         "ceilings:",
         limits,
     )

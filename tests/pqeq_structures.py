@@ -48,3 +48,19 @@ def potential_of(protocol: str, coupling: str = "shell", **settings):
 def energy_of(potential, structure: Structure) -> float:
     with torch.no_grad():
         return float(potential(structure).energy.sum())
+
+
+def salt(field: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Structure:
+    """Eight atoms of displaced rock salt in a sheared cell, so soft that some shells are
+    clipped."""
+    corners = tensor([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    cell = tensor([[5.1, 0.0, 0.0], [0.4, 5.0, 0.0], [0.0, 0.3, 5.2]])
+    noise = torch.randn(8, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    positions = torch.cat([corners, corners + tensor([0.5, 0, 0])]) @ cell + 0.12 * noise
+    return structure_of(
+        positions,
+        torch.tensor([11] * 4 + [17] * 4),
+        cell,
+        total_charge=0.4,
+        field=tensor(list(field)),
+    )

@@ -6,7 +6,8 @@ neighbours at once.
 R comes from a table (radial_table.py), so that nothing per pair and channel is ever stored: neither
 forward nor backward, which gives the derivatives with respect to features, distances and harmonics.
 `equivariant_convolution_reference` is the same in plain torch, for comparison; the operator
-(plugin/) has kernels for CPU and CUDA and no second derivative.
+(plugin/src/equivariant_convolution/) has kernels for CPU and CUDA, one in torch's operations for
+other devices, and no second derivative.
 
 Channels come in chunks of `LANES`, filled up with zeros: the width of the largest vector registers,
 half a warp on a GPU.
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq import ops
 from openmm_pqeq.gnn.edges import Edges
 from openmm_pqeq.gnn.paths import Layer
 from openmm_pqeq.gnn.radial_table import RadialTable, evaluated, locate
@@ -31,12 +33,43 @@ def padded(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
+class PlannedPath(NamedTuple):
+    """A path as the operator reads it: the integers of one path in `Plan.paths`, in this order.
+
+    input, rows_in : which of the features, and its 2l₁+1
+    output, rows_out : which of the outputs, and its 2l₃+1
+    chunks : of channels
+    table_chunk, output_chunk : the first chunk in the table, and of channels in the output
+    entry : the first column in `Plan.couplings`
+    harmonic, n_harmonics : the first row in `Plan.couplings`, and how many
+    """
+
+    input: int
+    rows_in: int
+    output: int
+    rows_out: int
+    chunks: int
+    table_chunk: int
+    output_chunk: int
+    entry: int
+    harmonic: int
+    n_harmonics: int
+
+
+def planned_paths(p: list[int]) -> list[PlannedPath]:
+    """The paths of a plan by name."""
+    return [
+        PlannedPath(
+            p[k], p[k + 1], p[k + 2], p[k + 3], p[k + 4], p[k + 5], p[k + 6], p[k + 7], p[k + 8], p[k + 9]
+        )
+        for k in range(0, len(p), 10)
+    ]  # fmt: skip
+
+
 class Plan(NamedTuple):
     """What a layer's convolution does, as numbers.
 
-    paths : ten integers for each path: input, 2l₁+1, output, 2l₃+1, chunks of channels, first chunk
-        in the table, first chunk in the output, first entry in `couplings`, first harmonic, number
-        of harmonics
+    paths : those of a `PlannedPath` for path after path
     outputs : 2l+1 and channels of each output
     couplings : (n_harmonics, n_entries) float64; the entries (m₁, m₃) of path after path
     """
@@ -61,17 +94,18 @@ def plan_convolution(layer: Layer, harmonics: list[int]) -> Plan:
         ir, mul = inputs[path.input]
         l_out, l_sh = outputs[path.output].l, harmonics[path.harmonic]
         chunks, size = padded(mul) // LANES, (2 * ir.l + 1) * (2 * l_out + 1)
-        paths += [
-            path.input,
-            2 * ir.l + 1,
-            path.output,
-            2 * l_out + 1,
-            chunks,
-            table_chunk,
-            widths[path.output],
-            entry,
-        ]
-        paths += [begin[path.harmonic], 2 * l_sh + 1]
+        paths += PlannedPath(
+            input=path.input,
+            rows_in=2 * ir.l + 1,
+            output=path.output,
+            rows_out=2 * l_out + 1,
+            chunks=chunks,
+            table_chunk=table_chunk,
+            output_chunk=widths[path.output],
+            entry=entry,
+            harmonic=begin[path.harmonic],
+            n_harmonics=2 * l_sh + 1,
+        )
         column = torch.zeros(begin[-1], size, dtype=torch.float64)
         column[begin[path.harmonic] : begin[path.harmonic + 1]] = (
             coupling(ir.l, l_sh, l_out).transpose(0, 1).flatten(1)
@@ -104,6 +138,7 @@ def equivariant_convolution_reference(
     paths: list[int],
     outputs: list[int],
     grid: list[float],
+    lanes: int = LANES,
 ) -> list[Tensor]:
     """The sum above in plain torch, differentiable any number of times.
 
@@ -111,47 +146,66 @@ def equivariant_convolution_reference(
     table : flat, from `packed`
     couplings, paths, outputs : of a `Plan`
     grid : of the `RadialTable`
+    lanes : as an argument, because TorchScript reads no numbers from modules
     """
     n_atoms, n_edges = edges.rows.size(0) - 1, edges.centers.size(0)
     row, place = locate(edges.distances, grid)
     n_rows, t = int(grid[2] + grid[5]), place.to(table.dtype).unsqueeze(1)
     inside = (edges.distances < grid[6]).to(table.dtype).unsqueeze(1)
-    n_chunks = sum([paths[first + 4] for first in range(0, len(paths), 10)])
-    n_coefficients = table.numel() // max(n_rows * n_chunks * LANES, 1)
+    planned = planned_paths(paths)
+    n_chunks = sum([path.chunks for path in planned])
+    n_coefficients = table.numel() // max(n_rows * n_chunks * lanes, 1)
     matrices = edges.harmonics @ couplings
     parts: list[list[Tensor]] = [
         [edges.harmonics.new_zeros(n_atoms, outputs[2 * o], 0)] for o in range(len(outputs) // 2)
     ]
-    for first in range(0, len(paths), 10):
-        rows_in, output, rows_out, chunks = (
-            paths[first + 1],
-            paths[first + 2],
-            paths[first + 3],
-            paths[first + 4],
+    for path in planned:
+        begin = path.table_chunk * n_rows * n_coefficients * lanes
+        own = table[begin : begin + n_rows * path.chunks * n_coefficients * lanes]
+        rows = own.view(n_rows, path.chunks, n_coefficients, lanes).transpose(1, 2).flatten(2)
+        weights = (evaluated(rows[row], t) * inside).unsqueeze(1)
+        n_entries = path.rows_in * path.rows_out
+        matrix = matrices[:, path.entry : path.entry + n_entries].view(
+            n_edges, path.rows_in, path.rows_out
         )
-        begin, size = (
-            paths[first + 5] * n_rows * n_coefficients * LANES,
-            n_rows * chunks * n_coefficients * LANES,
-        )
-        own = (
-            table[begin : begin + size]
-            .view(n_rows, chunks, n_coefficients, LANES)
-            .transpose(1, 2)
-            .flatten(2)
-        )
-        weights = (evaluated(own[row], t) * inside).unsqueeze(1)
-        matrix = matrices[:, paths[first + 7] : paths[first + 7] + rows_in * rows_out].view(
-            n_edges, rows_in, rows_out
-        )
-        message = torch.bmm(
-            matrix.transpose(1, 2), features[paths[first]][edges.neighbors] * weights
-        )
-        parts[output].append(
-            message.new_zeros(n_atoms, rows_out, chunks * LANES).index_add(
-                0, edges.centers, message
-            )
-        )
+        message = torch.bmm(matrix.transpose(1, 2), features[path.input][edges.neighbors] * weights)
+        sums = message.new_zeros(n_atoms, path.rows_out, path.chunks * lanes)
+        parts[path.output].append(sums.index_add(0, edges.centers, message))
     return [torch.cat(part, dim=2) for part in parts]
+
+
+def equivariant_convolution_native(
+    features: list[Tensor],
+    edges: Edges,
+    table: Tensor,
+    couplings: Tensor,
+    paths: list[int],
+    outputs: list[int],
+    grid: list[float],
+) -> list[Tensor]:
+    """`equivariant_convolution_reference` by the native operator, which runs on every device and
+    may be differentiated once."""
+    messages: list[Tensor] = torch.ops.openmm_pqeq.equivariant_convolution(
+        features,
+        edges.distances,
+        edges.harmonics,
+        edges.rows,
+        edges.centers,
+        edges.neighbors,
+        edges.neighbor_rows,
+        edges.by_neighbor,
+        table,
+        couplings,
+        paths,
+        outputs,
+        grid,
+    )
+    return messages
+
+
+equivariant_convolution = ops.pick(
+    "equivariant_convolution", equivariant_convolution_native, equivariant_convolution_reference
+)
 
 
 class EquivariantConvolution(nn.Module):
@@ -179,15 +233,9 @@ class EquivariantConvolution(nn.Module):
     def forward(self, features: list[Tensor], edges: Edges) -> list[Tensor]:
         """Messages (n_atoms, 2l+1, channels of all paths) of each output from features (n_atoms,
         2l+1, padded channels)."""
-        return torch.ops.openmm_pqeq.equivariant_convolution(
+        return equivariant_convolution(
             features,
-            edges.distances,
-            edges.harmonics,
-            edges.rows,
-            edges.centers,
-            edges.neighbors,
-            edges.neighbor_rows,
-            edges.by_neighbor,
+            edges,
             self.table,
             self.couplings,
             self.paths,

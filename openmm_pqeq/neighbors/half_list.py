@@ -16,7 +16,7 @@ T_i·C, T_i the lattice vectors by which the caller's image of an atom is away f
 T_i are constants: derivatives with respect to positions and cell go through that difference.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 import vesin_torch
@@ -46,6 +46,56 @@ class KeptPairs(NamedTuple):
     shifts: Tensor
 
 
+class HalfListReference(nn.Module):
+    """All pairs of atoms wrapped into the cell that are closer than `cutoff` (Å), by vesin."""
+
+    def __init__(self, cutoff: float):
+        super().__init__()
+        self.cutoff, self.most_shift = cutoff, MOST_SHIFT
+        self.search = vesin_torch.NeighborList(cutoff=cutoff, full_list=False, sorted=True)._c
+
+    def forward(self, positions: Tensor, cell: Tensor, periodic: Tensor) -> KeptPairs:
+        """Pairs from positions (n_atoms, 3) Å, cell (3, 3) Å and the periodic directions (3,), in
+        float64.
+
+        Raises ValueError for a cell so thin that a shift would not fit.
+        """
+        found = self.search.compute(positions, cell, periodic, "ijS", True)
+        shifts = found[2]
+        if shifts.numel() > 0 and int(shifts.abs().max()) > self.most_shift:
+            raise ValueError(
+                f"cell: expected one with pairs within {self.cutoff} Å at most "
+                f"{self.most_shift} cells apart, got pairs"
+                f" {int(shifts.abs().max())} cells apart; repeat the cell along its short vectors"
+            )
+        return KeptPairs(
+            positions, found[0].to(torch.int32), found[1].to(torch.int32), shifts.to(torch.int8)
+        )
+
+
+native_on = ops.native_on("half_list")
+
+
+class HalfListNative(nn.Module):
+    """`HalfListReference` by the native operator: the same pairs in another order."""
+
+    def __init__(self, cutoff: float):
+        super().__init__()
+        self.cutoff, self.reference = cutoff, HalfListReference(cutoff)
+
+    def forward(self, positions: Tensor, cell: Tensor, periodic: Tensor) -> KeptPairs:
+        """Pairs, as of the reference."""
+        if not native_on(positions):
+            return self.reference(positions, cell, periodic)
+        centers, neighbors, shifts = torch.ops.openmm_pqeq.half_list(
+            positions, cell, periodic, self.cutoff
+        )
+        return KeptPairs(positions, centers, neighbors, shifts)
+
+
+HalfList = ops.pick("half_list", HalfListNative, HalfListReference)
+
+
 class KeptSearch(nn.Module):
     """Half list of all pairs within `cutoff` (Å), searched again where it no longer holds; for
     eager use and inside TorchScript.
@@ -62,15 +112,11 @@ class KeptSearch(nn.Module):
     kept_neighbors: Tensor
     kept_shifts: Tensor
     searches: Tensor
-    native: Final[bool]
 
     def __init__(self, cutoff: float, skin: float = SKIN):
         super().__init__()
-        self.cutoff, self.skin, self.most_shift = float(cutoff), float(skin), MOST_SHIFT
-        self.native = ops.available("half_list")
-        self.search = vesin_torch.NeighborList(
-            cutoff=self.cutoff + self.skin, full_list=False, sorted=True
-        )._c
+        self.cutoff, self.skin = float(cutoff), float(skin)
+        self.half_list = HalfList(self.cutoff + self.skin)
         self.register_buffer(
             "kept_positions", torch.zeros(0, 3, dtype=torch.float64), persistent=False
         )
@@ -157,19 +203,4 @@ class KeptSearch(nn.Module):
             rows = box * periodic.unsqueeze(1)
             turns = torch.floor(positions @ torch.linalg.pinv(rows)) * periodic
         wrapped = positions - turns @ box
-        if self.native and not wrapped.is_cuda:
-            centers, neighbors, shifts = torch.ops.openmm_pqeq.half_list(
-                wrapped, box, periodic, self.cutoff + self.skin
-            )
-            return turns, KeptPairs(wrapped, centers, neighbors, shifts)
-        found = self.search.compute(wrapped, box, periodic, "ijS", True)
-        shifts = found[2]
-        if shifts.numel() > 0 and int(shifts.abs().max()) > self.most_shift:
-            raise ValueError(
-                f"cell: expected one with pairs within {self.cutoff + self.skin} Å at most "
-                f"{self.most_shift} cells apart, got pairs"
-                f" {int(shifts.abs().max())} cells apart; repeat the cell along its short vectors"
-            )
-        return turns, KeptPairs(
-            wrapped, found[0].to(torch.int32), found[1].to(torch.int32), shifts.to(torch.int8)
-        )
+        return turns, self.half_list(wrapped, box, periodic)

@@ -2,7 +2,6 @@
 laws by itself."""
 
 import copy
-import inspect
 
 import laws
 import pytest
@@ -12,7 +11,9 @@ from ase.build import bulk
 from test_d3 import ethanol, quartz_like, structure_from
 
 from openmm_pqeq import ops
-from openmm_pqeq.d3.inference import InferenceD3, dispersion_reference
+from openmm_pqeq.d3.dispersion import dispersion_native, dispersion_reference
+from openmm_pqeq.d3.energy import Tables
+from openmm_pqeq.d3.inference import InferenceD3
 from openmm_pqeq.d3.model import D3
 from openmm_pqeq.neighbors.half_list import KeptPairs, KeptSearch
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -118,19 +119,10 @@ def test_native_equals_the_torch_module(structure, damping, width):
 def test_native_equals_the_reference_of_its_signature(damping):
     given, d3 = structure_from(quartz_like()), term(damping)
     pairs, species = KeptSearch(d3.cutoff)(given), d3.rows[given.numbers]
-    tables = [d3.c6, d3.coordination, d3.covalent_radii, d3.c8_over_c6, d3.radii6, d3.radii8]
-    numbers = [
-        d3.zero_damping,
-        d3.s6,
-        d3.s8,
-        d3.alp,
-        d3.pair_cutoff,
-        d3.cn_cutoff,
-        d3.smoothing_width,
-    ]
-    arguments = [pairs.positions, given.cell, given.batch, *pairs[1:], species, *tables, *numbers]
+    tables = Tables(*(getattr(d3, name) for name in Tables._fields))
+    arguments = (pairs, given.cell, given.batch, species, tables, InferenceD3(d3).settings)
     for ours, expected in zip(
-        torch.ops.openmm_pqeq.dispersion(*arguments), dispersion_reference(*arguments), strict=True
+        dispersion_native(*arguments), dispersion_reference(*arguments), strict=True
     ):
         laws.close(ours, expected, 1e-12, "energies and coordination numbers")
 
@@ -368,6 +360,9 @@ def test_arguments_that_do_not_fit_are_refused(change, message):
         9.0,
         2.0,
     ]
-    arguments = dict(zip(inspect.signature(dispersion_reference).parameters, values, strict=True))
+    names = [
+        argument.name for argument in torch.ops.openmm_pqeq.dispersion.default._schema.arguments
+    ]
+    arguments = dict(zip(names, values, strict=True))
     with pytest.raises((ValueError, RuntimeError), match=message):
         torch.ops.openmm_pqeq.dispersion(*{**arguments, **change(arguments)}.values())
