@@ -8,7 +8,14 @@ import torch
 from pqeq_structures import FIELD, energy_of, periodic_along, perovskite, potential_of, tensor
 
 from openmm_pqeq.pqeq.coulomb.mesh import deconvolution, smooth_size
-from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, put, read, read_bend, splines
+from openmm_pqeq.pqeq.coulomb.splines import (
+    Grid,
+    Points,
+    interpolate,
+    interpolate_hessian,
+    splines,
+    spread,
+)
 from openmm_pqeq.structure import Structure, structure_of
 
 
@@ -70,19 +77,19 @@ def test_reading_is_the_transpose_of_putting_and_the_derivatives_follow():
         torch.randn(9, 3, generator=generator, dtype=torch.float64),
     )
     field = torch.randn(2, 5, 6, 8, generator=generator, dtype=torch.float64)
-    value, slope = read(grid, points, field)
+    value, slope = interpolate(grid, points, field)
     torch.testing.assert_close(
-        (put(grid, points, q, None) * field).sum(), (q * value).sum(), atol=1e-12, rtol=0
+        (spread(grid, points, q, None) * field).sum(), (q * value).sum(), atol=1e-12, rtol=0
     )
     torch.testing.assert_close(
-        (put(grid, points, q, d) * field).sum(),
+        (spread(grid, points, q, d) * field).sum(),
         (q * value).sum() + (d * slope).sum(),
         atol=1e-12,
         rtol=0,
     )
     (from_value,) = torch.autograd.grad(value.sum(), u, create_graph=True)
     torch.testing.assert_close(slope, from_value, atol=1e-12, rtol=0)
-    bend = read_bend(grid, points, field)
+    bend = interpolate_hessian(grid, points, field)
     for a in range(3):
         torch.testing.assert_close(
             bend[:, a],
