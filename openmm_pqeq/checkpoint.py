@@ -134,7 +134,7 @@ def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
     path = _file_of(os.fspath(name))
     if not path.is_file():
         raise FileNotFoundError(
-            f"model {os.fspath(name)!r}: neither the name of a model "
+            f"model {os.fspath(name)!r}: neither a model that ships or can be fetched "
             f"({', '.join(available_models())}) nor the path of a file"
         )
     try:

@@ -50,11 +50,24 @@ MODELS = {
         "edge_sign": "notebook",
         "envelope": "xplor",
     },
+    "constants of other codes": {
+        "hidden_irreps": "6x0e + 4x1e + 2x2e",
+        "sh_irreps": "1x0e + 1x1e + 1x2e",
+        "layers": 3,
+        "self_connection": "shared",
+        "solid_harmonics": True,
+        "scalar_bias": True,
+        "activation_norms": {"silu": 0.6},
+    },
 }
 
 
 def network(name: str, **changes: object) -> NequIP:
-    return NequIP(**{**SMALL, **MODELS[name], **changes})
+    made = NequIP(**{**SMALL, **MODELS[name], **changes})
+    for parameter, values in made.named_parameters():
+        if parameter.endswith("bias"):  # they start at zero
+            values.data = torch.linspace(-1.0, 1.0, len(values), dtype=torch.float64)
+    return made
 
 
 def energy_of(model: Callable[[Tensor, Pairs], Tensor]) -> laws.Energy:
@@ -271,6 +284,9 @@ def test_unknown_element_raises(number):
         ({"shift": [1.0, 2.0]}, "shift must be one number or one for each"),
         ({"layers": 0}, "layers must be positive"),
         ({"r_max": -1.0}, "r_max must be positive"),
+        ({"self_connection": "species"}, "self_connection must be True, False or 'shared'"),
+        ({"activation_norms": {"relu": 1.0}}, "activation_norms must be positive numbers"),
+        ({"activation_norms": {"silu": 0.0}}, "activation_norms must be positive numbers"),
     ],
 )
 def test_impossible_networks_are_refused(changes, message):

@@ -102,7 +102,7 @@ def configuration(settings: Settings, tensors: Tensors, mode: int) -> dict[str, 
         "gnn": {
             "species": settings.species,
             "hidden_irreps": " + ".join(f"{mul}x{ir}" for ir, mul in settings.hidden.items()),
-            "sh_irreps": " + ".join(f"1x{ir}" for ir in settings.hidden),
+            "sh_irreps": " + ".join(f"1x{degree}e" for degree in range(settings.l_max + 1)),
             "layers": settings.layers,
             "r_max": settings.cutoff,
             "n_basis": settings.n_basis,

