@@ -85,7 +85,9 @@ def save(
     part.replace(path)
 
 
-def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
+def file_of(name: str | os.PathLike[str]) -> Path:
+    """The file of a model, by the name of a shipped one or by its path; FileNotFoundError where
+    there is none."""
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
         shipped = Path(folder) / f"{os.fspath(name)}.pt"
         path = shipped if os.sep not in os.fspath(name) and shipped.is_file() else Path(name)
@@ -94,6 +96,11 @@ def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
             f"model {os.fspath(name)!r}: neither a model that ships "
             f"({', '.join(available_models())}) nor the path of a file"
         )
+    return path
+
+
+def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
+    path = file_of(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(

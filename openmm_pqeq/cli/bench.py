@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openmm_pqeq.md import values
+from openmm_pqeq.jobs import values
 from openmm_pqeq.md.config import RunConfig, run_config
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ def show(profile: "StepProfile", config: RunConfig, structure: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from openmm_pqeq.timing.run import FASTEST_TIMESTEP, machine
+    from openmm_pqeq.jobs.machine import machine
+    from openmm_pqeq.timing.run import FASTEST_TIMESTEP
 
     console = Console(highlight=False, markup=False)
     title = f"A step of {structure}, {profile.n_atoms:,} atoms, model {Path(config.model).name}"

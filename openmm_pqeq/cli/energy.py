@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from openmm_pqeq.md import values
+from openmm_pqeq.jobs import values
 
 HELP = "Energy, forces, charges, dipole and stress of one structure."
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -351,7 +352,7 @@ def test_doctor_names_versions_and_routes(capsys):
 # A run
 
 
-def test_a_killed_run_resumes_with_the_same_files(here):
+def test_a_killed_run_resumes_with_the_same_files(here, capsys):
     """SIGKILL in the middle; flags and a TOML file say the same."""
     (here / "run.toml").write_text(
         'structure = "MgO.extxyz"\nmodel = "model.pt"\nsteps = 40\nseed = 3\nbackend = "python"\nplatform = "Reference"\n'
@@ -374,7 +375,10 @@ def test_a_killed_run_resumes_with_the_same_files(here):
     process.send_signal(signal.SIGKILL)
     out, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL, out.decode()
-    assert main(["run", "run.toml", "--resume"]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["run", "run.toml", "--resume"]) == 0
+    assert f"taking over the lock of a run, process {process.pid}" in capsys.readouterr().err
     assert read_table(table)["step"].tolist() == list(range(1, 41))
     assert main(["run", "run.toml", "--output", "unbroken"]) == 0
     one, two = read_table(here / "unbroken" / "table.csv"), read_table(table)

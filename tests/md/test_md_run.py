@@ -218,10 +218,20 @@ def test_overwriting_removes_the_run_and_nothing_else(folder):
     output = folder / "mixed"
     output.mkdir()
     (output / "notes.txt").write_text("mine")
-    (output / "trajectory.xtc").write_text("old")
+    run(description(folder, "mixed", steps=2, trajectory_format="xtc"))
     run(description(folder, "mixed", steps=2), overwrite=True)
     assert (output / "notes.txt").read_text() == "mine"
     assert not (output / "trajectory.xtc").exists()
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    (output / "facts.json").write_text('{"job": "train"}')
+    with pytest.raises(FileExistsError, match="has a train, which no run may replace"):
+        run(description(folder, "mixed", steps=2), overwrite=True)
+    for name in ("facts.json", "run.toml"):
+        (output / name).unlink()
+    with pytest.raises(FileExistsError, match=r"may be of something else than a run"):
+        run(description(folder, "mixed", steps=2), overwrite=True)
+    for path in output.iterdir():
+        assert path.read_bytes() == before[path.name]
 
 
 def test_a_simulation_that_blows_up_says_so_and_keeps_its_restart_file(folder):
