@@ -6,7 +6,7 @@ from typing import Any
 
 from openmm_pqeq.jobs import settings as tables
 from openmm_pqeq.jobs.progress import Progress as News
-from openmm_pqeq.jobs.progress import clock
+from openmm_pqeq.jobs.times import clock
 from openmm_pqeq.md.config import RunConfig, read_toml, run_config
 
 HELP = "Molecular dynamics of a structure, from flags or from one TOML file that describes the whole run."

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from openmm_pqeq.fitting.response import Place
-from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.values import Interval, Selection
+from openmm_pqeq.jobs import phrases
+from openmm_pqeq.jobs.phrases import Interval, Selection
 from openmm_pqeq.pqeq.constants import COULOMB, TWO_OVER_SQRT_PI, WIDTH_SCALE
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters
@@ -76,10 +76,10 @@ def free_parameters(
         )
     chosen: set[tuple[str, str]] = set()
     for text in fit or ["all"]:
-        chosen |= _chosen(values.selection("fit", text), start, elements)
+        chosen |= _chosen(phrases.selection("fit", text), start, elements)
     limits: dict[tuple[str, str], Interval] = {}
     for text in bounds:
-        selection, interval = values.bounds("bounds", text)
+        selection, interval = phrases.bounds("bounds", text)
         for key in _chosen(selection, start, elements):
             limits[key] = interval
     order = [

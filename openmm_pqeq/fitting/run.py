@@ -14,14 +14,14 @@ from openmm_pqeq.fitting.fit import FitSettings, Fitted, Guard, Residuals, fit, 
 from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins
 from openmm_pqeq.fitting.settings import RunSettings, fit_settings
 from openmm_pqeq.fitting.targets import SCALES, ResponseFrame, elements_of, read_response_frames
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import phrases
 from openmm_pqeq.jobs.facts import add_resumption, changed, facts_of, read_facts
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.files import sha256, write_text
 from openmm_pqeq.jobs.folder import Kind, begin, owned
-from openmm_pqeq.jobs.machine import now
 from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
 from openmm_pqeq.jobs.settings import toml_lines
+from openmm_pqeq.jobs.times import now
 from openmm_pqeq.pqeq.parameters import resolve_parameters
 
 STATE = "state.json"
@@ -202,7 +202,7 @@ def _scales(settings: RunSettings, frames: Sequence[ResponseFrame]) -> dict[str,
         name: SCALES[name] for name in SCALES if any(name in frame.labels for frame in frames)
     }
     for text in settings.scales:
-        name, error = values.scale("scales", text)
+        name, error = phrases.scale("scales", text)
         if name not in SCALES:
             raise ValueError(f"scales: expected one of {', '.join(SCALES)}, got {name!r}")
         if name in scales:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import phrases, values
 from openmm_pqeq.jobs.settings import configured, setting
 
 _limit = values.within(values.positive, 1e-9, 1e6)
@@ -18,14 +18,14 @@ class RunSettings:
     )
     targets: tuple[str, ...] = setting(
         "data",
-        values.each(values.target),
+        values.each(phrases.target),
         (),
         "what to fit, such as polarizability=pol:bohr3; without, all that is found by name",
         "NAME[=KEY[:UNIT]]",
     )
     scales: tuple[str, ...] = setting(
         "data",
-        values.each(values.scale),
+        values.each(phrases.scale),
         (),
         "the error that counts as one in the loss, such as born_charge=0.1",
         "NAME=ERROR",
@@ -41,14 +41,14 @@ class RunSettings:
     )
     fit: tuple[str, ...] = setting(
         "fit",
-        values.each(values.selection),
+        values.each(phrases.selection),
         (),
         "parameters to fit, such as Ba:radius,hardness or Ti:all; without, all",
         "[ELEMENT:]NAMES",
     )
     bounds: tuple[str, ...] = setting(
         "fit",
-        values.each(values.bounds),
+        values.each(phrases.bounds),
         (),
         "how far they may go, such as radius=0.4:1.6, or as factors hardness=x0.8:x1.5",
         "[ELEMENT:]NAME=LOW:HIGH",

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.jobs.files import write_text
-from openmm_pqeq.jobs.machine import machine, now
+from openmm_pqeq.jobs.machine import machine
+from openmm_pqeq.jobs.times import now
 
 FACTS = "facts.json"
 

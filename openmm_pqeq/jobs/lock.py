@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.jobs.machine import now
+from openmm_pqeq.jobs.times import now
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,7 +40,7 @@ def locked(folder: Path, job: str) -> Iterator[None]:
         if owner:
             warnings.warn(
                 f"{folder}: taking over the lock of {_named(owner)}, which is no longer running",
-                stacklevel=2,
+                stacklevel=1,
             )
         os.ftruncate(file, 0)
         os.lseek(file, 0, os.SEEK_SET)

@@ -1,6 +1,5 @@
 """The machine that a job ran on: processor, threads, GPU, versions."""
 
-import datetime
 import os
 import platform
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from openmm_pqeq import ops, versions
+from openmm_pqeq.jobs.times import now
 
 
 def machine() -> dict[str, Any]:
@@ -39,8 +39,3 @@ def processor() -> str:
         (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
         platform.processor(),
     )
-
-
-def now() -> str:
-    """Date and time, UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

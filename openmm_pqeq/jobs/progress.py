@@ -28,10 +28,3 @@ Watch = Callable[[Progress], None]
 
 def unwatched(news: Progress) -> None:
     """Nobody listens."""
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
-    hours, rest = divmod(int(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours:d}:{minutes:02d}:{seconds:02d}"

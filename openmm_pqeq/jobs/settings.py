@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from openmm_pqeq.jobs.values import shown
+
 Parse = Callable[[str, Any], Any]
 K = TypeVar("K")
 
@@ -68,7 +70,7 @@ def configured(kind: type[K], given: Any, where: str = "") -> K:
     """A table of settings from what was given; `where` comes before the names in messages, such as
     "training."."""
     if not isinstance(given, Mapping):
-        raise ValueError(f"{where.rstrip('.')}: expected a table, got {given!r}")
+        raise ValueError(f"{where.rstrip('.')}: expected a table, got {shown(given)}")
     settings = settings_of(kind)
     refuse_unknown(given, settings, where)
     values = {

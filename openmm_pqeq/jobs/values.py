@@ -3,13 +3,13 @@ the value, checked.
 
 A ValueError names the setting, what is expected and what came. Flags arrive as text, TOML values
 with their type; both are read alike. Numbers are finite; `within` adds the bounds of what can be
-meant. Small languages such as "Ba:radius=0.4:1.6" are read here too, each into a NamedTuple.
+meant. Phrases such as "Ba:radius=0.4:1.6" are read by phrases.py.
 """
 
 import math
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 PICOSECONDS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}
 BAR = {
@@ -44,7 +44,7 @@ def within(
         for item in result if isinstance(result, tuple) else (result,):
             if isinstance(item, (int, float)) and not low <= item <= high:
                 raise ValueError(
-                    f"{name}: expected a value from {low:g} to {high:g}{of}, got {value!r}"
+                    f"{name}: expected a value from {low:g} to {high:g}{of}, got {shown(value)}"
                 )
         return result
 
@@ -54,7 +54,7 @@ def within(
 def text(name: str, value: Any) -> str:
     """Any text that is not empty."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise ValueError(f"{name}: expected text, got {_short(value)}")
+        raise ValueError(f"{name}: expected text, got {shown(value)}")
     return value
 
 
@@ -65,7 +65,7 @@ def choice(*choices: str) -> Callable[[str, Any], str]:
         for word in choices:
             if isinstance(value, str) and value.lower() == word.lower():
                 return word
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {shown(value)}")
 
     parse.choices = choices  # type: ignore[attr-defined]
     return parse
@@ -79,7 +79,7 @@ def number(name: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):
-        raise ValueError(f"{name}: expected a number, got {_short(value)}")
+        raise ValueError(f"{name}: expected a number, got {shown(value)}")
     return result
 
 
@@ -87,7 +87,7 @@ def positive(name: str, value: Any) -> float:
     """A number above zero."""
     result = number(name, value)
     if result <= 0:
-        raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        raise ValueError(f"{name}: expected a positive number, got {shown(value)}")
     return result
 
 
@@ -95,7 +95,7 @@ def not_negative(name: str, value: Any) -> float:
     """A number that is zero or above."""
     result = number(name, value)
     if result < 0:
-        raise ValueError(f"{name}: expected a number that is not negative, got {value!r}")
+        raise ValueError(f"{name}: expected a number that is not negative, got {shown(value)}")
     return result
 
 
@@ -107,10 +107,10 @@ def count(name: str, value: Any) -> int:
         result = -1.0
     if result != int(result) or result < 0:
         raise ValueError(
-            f"{name}: expected a whole number that is not negative, got {_short(value)}"
+            f"{name}: expected a whole number that is not negative, got {shown(value)}"
         )
     if result > LARGEST_COUNT:
-        raise ValueError(f"{name}: expected at most {LARGEST_COUNT}, got {_short(value)}")
+        raise ValueError(f"{name}: expected at most {LARGEST_COUNT}, got {shown(value)}")
     return int(result)
 
 
@@ -121,7 +121,7 @@ def positive_count(name: str, value: Any) -> int:
     except ValueError:
         above = False
     if not above:
-        raise ValueError(f"{name}: expected a whole number above zero, got {_short(value)}")
+        raise ValueError(f"{name}: expected a whole number above zero, got {shown(value)}")
     return count(name, value)
 
 
@@ -137,13 +137,13 @@ def boolean(name: str, value: Any) -> bool:
         return value
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
-    raise ValueError(f"{name}: expected true or false, got {value!r}")
+    raise ValueError(f"{name}: expected true or false, got {shown(value)}")
 
 
 def three(name: str, value: Any, kind: str) -> list[Any]:
     """Three values of any kind."""
     if not isinstance(value, (list, tuple)) or len(value) != 3:
-        raise ValueError(f"{name}: expected three {kind}, got {value!r}")
+        raise ValueError(f"{name}: expected three {kind}, got {shown(value)}")
     return list(value)
 
 
@@ -169,11 +169,11 @@ def _with_unit(name: str, value: Any, units: dict[str, float], default: str) -> 
     if match is None or scale is None:
         raise ValueError(
             f"{name}: expected a number with one of the units {', '.join(units)} (or in "
-            f"{default}), got {value!r}"
+            f"{default}), got {shown(value)}"
         )
     result = float(f"{float(match[1]) * scale:.12g}")
     if not math.isfinite(result):
-        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+        raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
     return result
 
 
@@ -181,7 +181,7 @@ def picoseconds(name: str, value: Any) -> float:
     """A time above zero in ps, from a number (ps) or text such as 500fs."""
     result = _with_unit(name, value, PICOSECONDS, "ps")
     if result <= 0:
-        raise ValueError(f"{name}: expected a positive time, got {value!r}")
+        raise ValueError(f"{name}: expected a positive time, got {shown(value)}")
     return result
 
 
@@ -189,7 +189,7 @@ def picoseconds_or_zero(name: str, value: Any) -> float:
     """A time in ps that is zero or above."""
     result = _with_unit(name, value, PICOSECONDS, "ps")
     if result < 0:
-        raise ValueError(f"{name}: expected a time that is not negative, got {value!r}")
+        raise ValueError(f"{name}: expected a time that is not negative, got {shown(value)}")
     return result
 
 
@@ -197,7 +197,7 @@ def femtoseconds(name: str, value: Any) -> float:
     """A time above zero in fs, from a number (fs) or text such as 0.5fs."""
     result = float(f"{_with_unit(name, value, PICOSECONDS, 'fs') * 1000.0:.12g}")
     if result <= 0:
-        raise ValueError(f"{name}: expected a positive time, got {value!r}")
+        raise ValueError(f"{name}: expected a positive time, got {shown(value)}")
     return result
 
 
@@ -221,7 +221,7 @@ def seconds(name: str, value: Any) -> float:
     if not 0 <= result <= LONGEST:
         raise ValueError(
             f'{name}: expected seconds, "HH:MM:SS" or such as "10min" or "2h", 0 or more, got '
-            f"{_short(value)}"
+            f"{shown(value)}"
         )
     return result
 
@@ -240,7 +240,7 @@ def share(name: str, value: Any) -> int | str:
             return count(name, value)
         except ValueError:
             pass
-    raise ValueError(f"{name}: expected 0 or more, or a share such as '20%', got {_short(value)}")
+    raise ValueError(f"{name}: expected 0 or more, or a share such as '20%', got {shown(value)}")
 
 
 def fraction(name: str, value: Any) -> float:
@@ -254,7 +254,7 @@ def fraction(name: str, value: Any) -> float:
     if not 0 < result < 1:
         raise ValueError(
             f"{name}: expected a fraction between 0 and 1, or a share such as '20%', got "
-            f"{_short(value)}"
+            f"{shown(value)}"
         )
     return result
 
@@ -262,7 +262,7 @@ def fraction(name: str, value: Any) -> float:
 def sign(name: str, value: Any) -> int:
     """1 or -1."""
     if value not in (1, -1, "1", "+1", "-1") or isinstance(value, bool):
-        raise ValueError(f"{name}: expected 1 or -1, got {_short(value)}")
+        raise ValueError(f"{name}: expected 1 or -1, got {shown(value)}")
     return int(value)
 
 
@@ -270,7 +270,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     """A text, or a list of them."""
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)):
-        raise ValueError(f"{name}: expected a text or a list of texts, got {_short(value)}")
+        raise ValueError(f"{name}: expected a text or a list of texts, got {shown(value)}")
     return tuple(text(name, item) for item in items)
 
 
@@ -288,7 +288,7 @@ def names_of(*choices: str) -> Callable[[str, Any], tuple[str, ...]]:
         chosen = names(name, value)
         if unknown := [one for one in chosen if one not in choices]:
             raise ValueError(
-                f"{name}: expected some of {', '.join(choices)}, got {', '.join(unknown)}"
+                f"{name}: expected some of {', '.join(choices)}, got {shown(', '.join(unknown))}"
             )
         return chosen
 
@@ -298,9 +298,9 @@ def names_of(*choices: str) -> Callable[[str, Any], tuple[str, ...]]:
 def numbers(name: str, value: Any) -> dict[str, float]:
     """Numbers by name, from a table or text such as "O=-432.1,Ti=-10"."""
     if isinstance(value, str):
-        value = dict(_halves(name, part, "NAME=NUMBER") for part in value.split(",") if part)
+        value = dict(halves(name, part, "NAME=NUMBER") for part in value.split(",") if part)
     if not isinstance(value, dict):
-        raise ValueError(f"{name}: expected a table of numbers, got {_short(value)}")
+        raise ValueError(f"{name}: expected a table of numbers, got {shown(value)}")
     return {str(key): number(f"{name}.{key}", item) for key, item in value.items()}
 
 
@@ -316,72 +316,18 @@ def each(parse: Callable[[str, Any], object]) -> Callable[[str, Any], tuple[str,
     return checked
 
 
-class Target(NamedTuple):
-    """NAME[=KEY[:UNIT]]: a quantity, where the data have it, and in which unit."""
-
-    name: str
-    key: str
-    unit: str
-
-
-class Selection(NamedTuple):
-    """[ELEMENT:]NAME[,NAME...]: parameters of an element, or (empty) of all."""
-
-    element: str
-    names: tuple[str, ...]
-
-
-class Interval(NamedTuple):
-    """LOW:HIGH, or xLOW:xHIGH as factors."""
-
-    low: float
-    high: float
-    factors: bool
-
-
-def target(name: str, value: str) -> Target:
-    """Read "polarizability", "polarizability=pol" or "polarizability=pol:bohr3"."""
-    quantity, _, rest = value.partition("=")
-    key, _, unit = rest.partition(":")
-    return Target(quantity.strip(), key.strip(), unit.strip())
-
-
-def scale(name: str, value: str) -> tuple[str, float]:
-    """Read "born_charge=0.1"."""
-    quantity, right = _halves(name, value, "NAME=POSITIVE NUMBER")
-    return quantity, positive(name, right)
-
-
-def selection(name: str, value: str) -> Selection:
-    """Read "radius", "Ba:radius,spring_constant" or "Ti:all"."""
-    left, colon, right = value.strip().partition(":")
-    chosen = tuple(item.strip() for item in (right if colon else left).split(","))
-    if not all(chosen) or (colon and not left.strip()):
-        raise ValueError(f"{name}: expected [ELEMENT:]NAMES such as Ba:radius, got {value!r}")
-    return Selection(left.strip() if colon else "", chosen)
-
-
-def bounds(name: str, value: str) -> tuple[Selection, Interval]:
-    """Read "radius=0.4:1.6", "Ti:spring_constant=100:5000" or "hardness=x0.8:x1.5"."""
-    left, right = _halves(name, value, "[ELEMENT:]NAME=LOW:HIGH")
-    match = re.fullmatch(r"(x?)([^:x]+):(x?)([^:x]+)", right)
-    if match is None or match[1] != match[3]:
-        raise ValueError(f"{name}: expected LOW:HIGH or xLOW:xHIGH for {left}, got {right!r}")
-    low, high = number(name, match[2]), number(name, match[4])
-    return selection(name, left), Interval(low, high, bool(match[1]))
-
-
-def _halves(name: str, value: str, form: str) -> tuple[str, str]:
-    left, equals, right = value.partition("=")
-    if not equals or not left.strip() or not right.strip():
-        raise ValueError(f"{name}: expected {form}, got {value!r}")
-    return left.strip(), right.strip()
-
-
-def _short(value: Any) -> str:
-    """A value as it was written, cut where it is very long."""
+def shown(value: Any) -> str:
+    """A value for a message: as it was written, cut where it is very long."""
     try:
         written = repr(value)
     except ValueError:  # an integer of thousands of digits
         return "a number with too many digits"
     return written if len(written) <= 80 else f"{written[:77]}..."
+
+
+def halves(name: str, value: str, form: str) -> tuple[str, str]:
+    """What stands left and right of an equals sign."""
+    left, equals, right = value.partition("=")
+    if not equals or not left.strip() or not right.strip():
+        raise ValueError(f"{name}: expected {form}, got {shown(value)}")
+    return left.strip(), right.strip()

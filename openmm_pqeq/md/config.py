@@ -38,6 +38,8 @@ def field_components(name: str, value: Any) -> tuple[float | str, float | str, f
         try:
             number = values.number(name, item)
         except ValueError:
+            if not isinstance(item, str):
+                raise
             component(item)(0.0)
             components.append(item)
         else:
