@@ -115,13 +115,22 @@ def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
     return potential
 
 
-def _file_of(name: str) -> Path:
+def file_of(name: str | os.PathLike[str]) -> Path:
+    """The file of a model by its name, fetched where it is a published one, or by its path;
+    FileNotFoundError where there is none."""
+    name = os.fspath(name)
     if name in PUBLISHED:
-        path: Path = importlib.import_module(PUBLISHED[name]).model_file(name)
-        return path
+        fetched: Path = importlib.import_module(PUBLISHED[name]).model_file(name)
+        return fetched
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
         shipped = Path(folder) / f"{name}.pt"
-        return shipped if os.sep not in name and shipped.is_file() else Path(name)
+        path = shipped if os.sep not in name and shipped.is_file() else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"model {name!r}: neither a model that ships or can be fetched "
+            f"({', '.join(available_models())}) nor the path of a file"
+        )
+    return path
 
 
 def _short(values: torch.Tensor) -> torch.Tensor:
@@ -131,12 +140,7 @@ def _short(values: torch.Tensor) -> torch.Tensor:
 
 
 def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
-    path = _file_of(os.fspath(name))
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"model {os.fspath(name)!r}: neither a model that ships or can be fetched "
-            f"({', '.join(available_models())}) nor the path of a file"
-        )
+    path = file_of(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(

@@ -2,11 +2,13 @@
 import-sevennet | finetune | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
-overwritten. A simulation that fails on the way exits with 1; one that was asked to stop, with 130.
-`--debug` shows tracebacks.
+overwritten. Work that fails on the way, or a disk that is full, exits with 1; work that was asked to
+stop, with 130. `--debug` shows tracebacks. What a console cannot show is escaped: no result is lost
+to an encoding.
 """
 
 import argparse
+import io
 import re
 import sys
 import traceback
@@ -28,7 +30,7 @@ from openmm_pqeq.cli import (
     run,
     train,
 )
-from openmm_pqeq.md import RunFailure
+from openmm_pqeq.jobs.failure import RunFailure, of_the_disk
 
 COMMANDS = {
     "run": run,
@@ -55,7 +57,8 @@ _EPILOG = """examples:
   openmm-pqeq bench
   openmm-pqeq doctor
 
-Each command has its own --help."""
+Each command has its own --help. Exit codes: 0 done; 1 failed on the way, with what was kept; 2 something in the input, and
+nothing was changed; 130 interrupted."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(
         _with_negative_values(sys.argv[1:] if arguments is None else arguments)
     )
@@ -101,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunFailure as error:
         return _report(error, options.debug, FAILED)
     except (ValueError, OSError, ImportError, RuntimeError, OpenMMException) as error:
-        return _report(error, options.debug, WRONG_INPUT)
+        return _report(error, options.debug, FAILED if of_the_disk(error) else WRONG_INPUT)
 
 
 def _with_negative_values(arguments: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_pqeq.analysis.infrared import WINDOWS
-from openmm_pqeq.md import values
+from openmm_pqeq.jobs import values
 
 HELP = "Infrared spectrum or static dielectric constant from the dipole or polarization of a run."
 

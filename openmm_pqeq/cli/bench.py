@@ -1,11 +1,16 @@
 """`openmm-pqeq bench`: how fast a model is here, and where the time of a step goes."""
 
 import argparse
+import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from openmm_pqeq.md import values
+from openmm_pqeq.cli.run import add_existing
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.facts import facts_of
+from openmm_pqeq.jobs.folder import Kind, begin, owned
+from openmm_pqeq.jobs.settings import add_flags, flags_given, settings_of
 from openmm_pqeq.md.config import RunConfig, run_config
 
 if TYPE_CHECKING:
@@ -35,6 +40,17 @@ PLACES = {
 """In parts of the cell vectors."""
 
 
+KIND = Kind("measurement", ("bench.json", "bench.png"), marks=("bench.json",))
+"""What it leaves in its folder."""
+SETTINGS = (
+    *("model", "supercell", "protocol", "precision", "backend", "platform", "threads"),
+    *("timestep", "temperature", "seed", "output"),
+)
+"""Settings of a run that a measurement has, too."""
+DEFAULTS = {"model": "batio3", "timestep": 0.5, "seed": 1, "output": "bench"}
+"""That a measurement has in place of a run's."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and how."""
     parser.add_argument(
@@ -44,77 +60,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="structure file, anything ASE reads (default: BaTiO3)",
     )
     parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        default="batio3",
-        help="name of a model or path to a .pt file (default: batio3)",
-    )
-    parser.add_argument(
-        "--supercell",
-        metavar="N",
-        nargs=3,
-        help="repeat the cell along its three vectors (default: 1 1 1; without FILE 6 6 6)",
-    )
-    parser.add_argument(
-        "--protocol",
-        metavar="NAME",
-        help="protocol of the charges (default: the model's; without FILE pme)",
-    )
-    parser.add_argument(
-        "--precision", metavar="{double,mixed,single}", default="mixed", help="(default: mixed)"
-    )
-    parser.add_argument(
-        "--backend", metavar="{torchscript,python}", default="torchscript", help="route to OpenMM"
-    )
-    parser.add_argument(
-        "--platform", metavar="NAME", help="OpenMM platform (default: OpenMM's choice)"
-    )
-    parser.add_argument("--threads", metavar="N", help="CPU threads (default: all)")
-    parser.add_argument(
         "--steps",
         metavar="N",
         default="20",
         help="steps that count (default: 20); eight more come before them",
     )
     parser.add_argument(
-        "--timestep", metavar="DT", default="0.5", help="time step, fs (default: 0.5)"
-    )
-    parser.add_argument(
-        "--temperature",
-        metavar="T",
-        default="300",
-        help="of the velocities at the start, K (default: 300)",
-    )
-    parser.add_argument("--seed", metavar="N", default="1", help="of the velocities (default: 1)")
-    parser.add_argument(
         "--reference",
         action="store_true",
         help="compare with the potential as it was trained, scripted",
     )
-    parser.add_argument(
-        "--output",
-        "-o",
-        metavar="FOLDER",
-        default="bench",
-        help="for bench.json and bench.png (default: bench)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the files of an earlier measurement"
-    )
+    add_existing(parser, "measurement", resume=False)
+    others = [name for name in settings_of(RunConfig) if name not in SETTINGS]
+    add_flags(parser, RunConfig, skip=others, defaults=DEFAULTS)
 
 
 def command(options: argparse.Namespace) -> int:
     """Measure, print, write and plot."""
     n_steps = values.positive_count("steps", options.steps)
-    with tempfile.TemporaryDirectory() as folder:
-        config = configuration(options, Path(folder))
-        _check_output(Path(config.output), options.overwrite)
-        from openmm_pqeq.timing.run import profile_run, write_profile
+    with tempfile.TemporaryDirectory() as made:
+        config = configuration(options, Path(made))
+        folder = Path(config.output)
+        with owned(folder, KIND, options.overwrite):
+            from openmm_pqeq.timing.run import profile_run, write_profile
 
-        profile = profile_run(config, n_steps, options.reference)
-    structure = Path(config.structure).stem
-    show(profile, config, structure)
-    written = write_profile(profile, config, structure, Path(config.output), "bench")
+            profile = profile_run(config, n_steps, options.reference)
+            structure = Path(config.structure).stem
+            show(profile, config, structure)
+            begin(folder, KIND, facts_of(dataclasses.asdict(config), config.seed))
+            written = write_profile(profile, config, structure, folder, "bench")
     print(f"written: {', '.join(str(path) for path in written)}")
     return 0
 
@@ -122,23 +96,7 @@ def command(options: argparse.Namespace) -> int:
 def configuration(options: argparse.Namespace, folder: Path) -> RunConfig:
     """What to measure, as the description of a run; the built-in structure is written into
     `folder`."""
-    described = {
-        name: getattr(options, name)
-        for name in (
-            *(
-                "structure",
-                "model",
-                "supercell",
-                "protocol",
-                "precision",
-                "backend",
-                "platform",
-                "threads",
-                "steps",
-            ),
-            *("timestep", "temperature", "seed", "output"),
-        )
-    }
+    described: dict[str, Any] = DEFAULTS | flags_given(RunConfig, options)
     if options.structure is None:
         from ase import Atoms
 
@@ -146,9 +104,8 @@ def configuration(options: argparse.Namespace, folder: Path) -> RunConfig:
         places = [place for some in PLACES.values() for place in some]
         path = folder / "BaTiO3.extxyz"
         Atoms(symbols, cell=CELL, scaled_positions=places, pbc=True).write(path)
-        described["structure"] = str(path)
-        described["supercell"] = options.supercell or (6, 6, 6)
-        described["protocol"] = options.protocol or _protocol(options.model)
+        usual = {"supercell": (6, 6, 6), "protocol": _protocol(described["model"])}
+        described = usual | described | {"structure": str(path)}
     return run_config(described | {"ensemble": "NVE"})
 
 
@@ -161,23 +118,13 @@ def _protocol(model: str) -> str | None:
     return "pme" if pqeq is not None and pqeq.protocol in CONVERGED_PROTOCOLS else None
 
 
-def _check_output(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"output: {folder} is a file; expected the name of a folder")
-    existing = [name for name in ("bench.json", "bench.png") if (folder / name).exists()]
-    if existing and not overwrite:
-        raise FileExistsError(
-            f"output: {folder} already has {' and '.join(existing)}; give another folder with "
-            "--output, or --overwrite"
-        )
-
-
 def show(profile: "StepProfile", config: RunConfig, structure: str) -> None:
     """The profile as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    from openmm_pqeq.timing.run import FASTEST_TIMESTEP, machine
+    from openmm_pqeq.jobs.machine import machine
+    from openmm_pqeq.timing.run import FASTEST_TIMESTEP
 
     console = Console(highlight=False, markup=False)
     title = f"A step of {structure}, {profile.n_atoms:,} atoms, model {Path(config.model).name}"

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from openmm_pqeq.md import groupings, values
+from openmm_pqeq.jobs import values
+from openmm_pqeq.md import groupings
 from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Energy, forces, charges, dipole and stress of one structure."

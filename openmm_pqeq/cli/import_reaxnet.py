@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openmm_pqeq.jobs.folder import check_file
+
 if TYPE_CHECKING:
     from openmm_pqeq.potential import Potential
 
@@ -74,10 +76,7 @@ def check_output(output: str, overwrite: bool) -> None:
     """FileExistsError for a file that would be replaced, FileNotFoundError where its folder is
     not."""
     path = Path(output)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"output: {output} exists; give another name, or --overwrite to replace it"
-        )
+    check_file(path, overwrite)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"output: there is no folder {path.parent}")
 

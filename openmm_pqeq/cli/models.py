@@ -77,6 +77,7 @@ def _download(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from openmm_pqeq import checkpoint
+    from openmm_pqeq.jobs.lock import locked
     from openmm_pqeq.published import download
 
     if options.published is None:
@@ -87,15 +88,18 @@ def _download(options: argparse.Namespace) -> int:
     output = options.output or f"{options.published}.pt"
     import_reaxnet.check_output(output, options.overwrite)
     console = Console(highlight=False, markup=False)
-    files = download.download(
-        options.published,
-        options.cache,
-        options.base_url or download.API,
-        options.select,
-        say=lambda line: console.print(line, soft_wrap=True),
-        progress=_Bar(console),
-    )
-    import_reaxnet.convert(options, files.parameters, files.config, files.mapping, output)
+    cache = download.cache_folder(options.published, options.cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache, "download"):
+        files = download.download(
+            options.published,
+            options.cache,
+            options.base_url or download.API,
+            options.select,
+            say=lambda line: console.print(line, soft_wrap=True),
+            progress=_Bar(console),
+        )
+        import_reaxnet.convert(options, files.parameters, files.config, files.mapping, output)
     return 0
 
 

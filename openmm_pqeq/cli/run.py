@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.md.config import SETTINGS, RunConfig, read_toml, run_config
+from openmm_pqeq.jobs import settings as tables
+from openmm_pqeq.jobs.progress import Progress as News
+from openmm_pqeq.jobs.times import clock
+from openmm_pqeq.md.config import RunConfig, read_toml, run_config
 
 HELP = "Molecular dynamics of a structure, from flags or from one TOML file that describes the whole run."
 
@@ -36,56 +39,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         help="structure file, TOML file, or with --resume the folder of a run",
     )
-    groups: dict[str, Any] = {}
-    for name, setting in SETTINGS.items():
-        if name == "structure":
-            continue
-        about = setting.metadata
-        if about["section"] not in groups:
-            groups[about["section"]] = parser.add_argument_group(about["section"])
-        flags = [f"--{name.replace('_', '-')}"] + (["-o"] if name == "output" else [])
-        options: dict[str, Any] = {"dest": name, "default": None, "help": _help(name)}
-        if isinstance(setting.default, bool):
-            options["action"] = argparse.BooleanOptionalAction
-        elif choices := getattr(about["parse"], "choices", None):
-            options["metavar"] = "{" + ",".join(choices) + "}"
-        else:
-            options["metavar"] = about["metavar"]
-        if about["nargs"] is not None:
-            options["nargs"] = about["nargs"]
-        groups[about["section"]].add_argument(*flags, **options)
+    tables.add_flags(parser, RunConfig, skip=("structure",))
     parser.add_argument(
         "--profile",
         action="store_true",
         help="first show where the time of a step goes (20 steps of a copy); profile.json and "
         "profile.png in the output folder",
     )
+    add_existing(parser, "run")
+
+
+def add_existing(parser: argparse.ArgumentParser, job: str, resume: bool = True) -> None:
+    """What to do with a job that is in the output folder already: --overwrite, --resume."""
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
-        "--overwrite", action="store_true", help="replace the run that is in the output folder"
+        "--overwrite", action="store_true", help=f"replace the {job} that is in the output folder"
     )
-    existing.add_argument(
-        "--resume", action="store_true", help="continue the run that is in the output folder"
-    )
-
-
-def _help(name: str) -> str:
-    default, text = SETTINGS[name].default, SETTINGS[name].metadata["help"]
-    if default in (None, "") or isinstance(default, bool):
-        return str(text)
-    shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value).lower() for value in default) if isinstance(
-        default, tuple
-    ) else f"{default:g}" if isinstance(default, float) else default  # fmt: skip
-    return f"{text} (default: {shown})"
+    if resume:
+        existing.add_argument(
+            "--resume", action="store_true", help=f"continue the {job} that is in the output folder"
+        )
 
 
 def configuration(options: argparse.Namespace) -> RunConfig:
     """The run that the command line describes."""
-    flags = {
-        name: getattr(options, name)
-        for name in SETTINGS
-        if getattr(options, name, None) is not None
-    }
+    flags = tables.flags_given(RunConfig, options)
     source = Path(options.input) if options.input is not None else None
     from_toml = source is not None and source.suffix.lower() == ".toml"
     described: dict[str, Any] = {}
@@ -147,7 +125,7 @@ def command(options: argparse.Namespace) -> int:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None, news="model and structure")
 
-        def watch(news: md.Progress) -> None:
+        def watch(news: News) -> None:
             nonlocal tenths
             line = _news(news)
             bar.update(
@@ -171,34 +149,29 @@ def command(options: argparse.Namespace) -> int:
 
 def _profile(config: RunConfig, check: bool) -> None:
     from openmm_pqeq.cli import bench
+    from openmm_pqeq.jobs import folder
     from openmm_pqeq.md import output
     from openmm_pqeq.timing import run as profile
 
     if check:
-        output.refuse_existing(config)
+        folder.check(Path(config.output), output.kind_of(config))
     measured = profile.profile_run(config)
     structure = Path(config.structure).stem.removeprefix("input-")
     bench.show(measured, config, structure)
     profile.write_profile(measured, config, structure, Path(config.output), "profile")
 
 
-def _news(news: Any) -> str:
+def _news(news: News) -> str:
     if news.ns_per_day == 0:
         return ""
     parts = [
         f"{news.step}/{news.n_steps} steps",
         f"{news.ns_per_day:.3g} ns/day",
-        f"{_clock(news.remaining)} left",
+        f"{clock(news.remaining)} left",
     ]
     if "temperature_K" in news.row:
         parts.append(f"{news.row['temperature_K']:.0f} K")
     return "  ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    minutes, seconds = divmod(rest, 60)
-    return f"{hours:d}:{minutes:02d}:{seconds:02d}"
 
 
 def _summary(console: Any, config: RunConfig, result: Any) -> None:

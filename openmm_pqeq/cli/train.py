@@ -4,6 +4,11 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from openmm_pqeq.cli.run import add_existing
+from openmm_pqeq.jobs.settings import add_flags, flags_given
+from openmm_pqeq.training.settings import DataSettings, StartSettings, TrainingSettings
 
 HELP = "Train a model on labelled structures, as a TOML file describes it."
 
@@ -11,6 +16,10 @@ EPILOG = """examples:
   openmm-pqeq train batio3.toml
   openmm-pqeq train batio3.toml --resume
   openmm-pqeq train batio3.toml --ablate-long-range
+  openmm-pqeq train batio3.toml --epochs 50 --seed 1 -o short
+
+The flags are the keys of the tables [data], [start] and [training] of the file, with - in place of _, and win over it.
+[data] also has held_out = { seed, n } or { files }; [start], a model to go on from, takes the place of [potential].
 
 batio3.toml:
   output = "batio3"
@@ -51,31 +60,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the same once more without PQEq and D3, and a table of both",
     )
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--overwrite", action="store_true", help="replace the training that is in the output folder"
-    )
-    existing.add_argument(
-        "--resume", action="store_true", help="continue the training that is in the output folder"
-    )
+    add_existing(parser, "training")
+    for kind, other in TABLES.values():
+        add_flags(parser, kind, skip=other)
+
+
+TABLES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "data": (DataSettings, ("files", "held_out")),
+    "start": (StartSettings, ("model",)),
+    "training": (TrainingSettings, ()),
+}
+"""The tables of a training file, and what they have that is no flag."""
 
 
 def command(options: argparse.Namespace) -> int:
     """Train and write the model."""
     with training("train") as say:
-        from openmm_pqeq.training import ablate, read_config, train
+        from openmm_pqeq.training.ablation import ablate
+        from openmm_pqeq.training.config import config_of, read_table
+        from openmm_pqeq.training.run import fit
 
-        if options.ablate_long_range:
-            config = read_config(options.config)
-            ablate(
-                config,
-                Path(options.output or config.output),
-                options.overwrite,
-                options.resume,
-                say,
-            )
-        else:
-            train(options.config, options.output, options.overwrite, options.resume, say)
+        path = Path(options.config)
+        table = read_table(path)
+        for name, (kind, _) in TABLES.items():
+            if given := flags_given(kind, options):
+                table[name] = table.get(name, {}) | given
+        config = config_of(table, path.parent, default_output=path.stem)
+        do = ablate if options.ablate_long_range else fit
+        do(config, Path(options.output or config.output), options.overwrite, options.resume, say)
     return 0
 
 
@@ -84,12 +96,9 @@ def training(command: str) -> Iterator[Callable[[str], None]]:
     """Around the imports and the work of a command that trains; gives the function that prints a
     line of its progress.
 
-    Raises ImportError with the remedy where the extra `train` is missing, RunFailure where the
-    training fails on its way.
+    Raises ImportError with the remedy where the extra `train` is missing.
     """
     from rich.console import Console
-
-    from openmm_pqeq.md import RunFailure
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     try:
@@ -99,5 +108,3 @@ def training(command: str) -> Iterator[Callable[[str], None]]:
             f"{command}: {error.name} is not installed, and training needs it: pip install "
             '"openmm-pqeq[train]"'
         ) from None
-    except RuntimeError as error:
-        raise RunFailure(str(error)) from error

@@ -27,6 +27,7 @@ from openmm_pqeq.fitting import parameters as choice
 from openmm_pqeq.fitting.parameters import Free
 from openmm_pqeq.fitting.response import Respondent, Unsolved
 from openmm_pqeq.fitting.targets import ResponseFrame, predicted, predicted_slopes
+from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq
 from openmm_pqeq.pqeq.parameters import Parameters
@@ -327,9 +328,7 @@ def fit(
                 "steps": counter["steps"],
                 "loss": best_loss,
             }
-            temporary = state.with_suffix(".tmp")
-            temporary.write_text(json.dumps(kept, indent=1))
-            temporary.replace(state)
+            write_text(state, json.dumps(kept, indent=1))
         counter["steps"] += 1
         return slopes
 

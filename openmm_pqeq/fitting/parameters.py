@@ -6,7 +6,6 @@ kcal/mol/Å². An element without a shell keeps its core charge and spring const
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 
 from openmm_pqeq.fitting.response import Place
+from openmm_pqeq.jobs import phrases
+from openmm_pqeq.jobs.phrases import Interval, Selection
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_self_energy
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters
@@ -76,15 +77,11 @@ def free_parameters(
         )
     chosen: set[tuple[str, str]] = set()
     for text in fit or ["all"]:
-        chosen |= _chosen(text, start, elements)
-    limits: dict[tuple[str, str], str] = {}
+        chosen |= _chosen(phrases.selection("fit", text), start, elements)
+    limits: dict[tuple[str, str], Interval] = {}
     for text in bounds:
-        left, equals, interval = text.partition("=")
-        if not equals:
-            raise ValueError(
-                f"bounds: expected PARAMETER=LOW:HIGH or ELEMENT:PARAMETER=LOW:HIGH, got {text!r}"
-            )
-        for key in _chosen(left, start, elements):
+        selection, interval = phrases.bounds("bounds", text)
+        for key in _chosen(selection, start, elements):
             limits[key] = interval
     order = [
         (symbol, name) for symbol in elements for name in PARAMETERS if (symbol, name) in chosen
@@ -94,9 +91,10 @@ def free_parameters(
     ]
 
 
-def _chosen(text: str, start: Parameters, elements: Sequence[str]) -> set[tuple[str, str]]:
-    left, colon, right = text.strip().partition(":")
-    symbols, names = ([left], right) if colon else (list(elements), left)
+def _chosen(
+    selection: Selection, start: Parameters, elements: Sequence[str]
+) -> set[tuple[str, str]]:
+    symbols = [selection.element] if selection.element else list(elements)
     for symbol in symbols:
         if symbol not in elements:
             raise ValueError(
@@ -104,45 +102,34 @@ def _chosen(text: str, start: Parameters, elements: Sequence[str]) -> set[tuple[
                 f"{symbol!r}"
             )
     wanted: set[tuple[str, str]] = set()
-    for name in names.split(","):
-        if name.strip() != "all" and name.strip() not in PARAMETERS:
+    for name in selection.names:
+        if name != "all" and name not in PARAMETERS:
             raise ValueError(
-                f"fit, bounds: expected 'all' or names among {', '.join(PARAMETERS)}, got "
-                f"{name.strip()!r} in {text!r}"
+                f"fit, bounds: expected 'all' or names among {', '.join(PARAMETERS)}, got {name!r}"
             )
         for symbol in symbols:
             shell = start[symbol].spring_constant > 0.0
-            if name.strip() != "all":
-                if name.strip() in ("core_charge", "spring_constant") and not shell:
-                    if colon:
-                        raise ValueError(
-                            f"fit, bounds: {symbol} has no shell, so no {name.strip()}; start from "
-                            "parameters with one"
-                        )
-                    continue
-                wanted.add((symbol, name.strip()))
-            else:
+            if name == "all":
                 wanted |= {
                     (symbol, one)
                     for one in PARAMETERS
                     if shell or one not in ("core_charge", "spring_constant")
                 }
+            elif shell or name not in ("core_charge", "spring_constant"):
+                wanted.add((symbol, name))
+            elif selection.element:
+                raise ValueError(
+                    f"fit, bounds: {symbol} has no shell, so no {name}; start from parameters "
+                    "with one"
+                )
     return wanted
 
 
-def _free(values: ElementParameters, symbol: str, name: str, interval: str | None) -> Free:
-    value = float(getattr(values, name))
+def _free(own: ElementParameters, symbol: str, name: str, interval: Interval | None) -> Free:
+    value = float(getattr(own, name))
     if interval is not None:
-        match = re.fullmatch(r"(x?)([^:x]+):(x?)([^:x]+)", interval.strip())
-        try:
-            if match is None or match[1] != match[3]:
-                raise ValueError
-            low, high = float(match[2]), float(match[4])
-        except ValueError:
-            raise ValueError(
-                f"bounds: expected LOW:HIGH or xLOW:xHIGH for {symbol} {name}, got {interval!r}"
-            ) from None
-        if match[1]:
+        low, high = interval.low, interval.high
+        if interval.factors:
             low, high = sorted((low * value, high * value))
     elif name == "electronegativity":
         low, high = value - ELECTRONEGATIVITY_RANGE, value + ELECTRONEGATIVITY_RANGE

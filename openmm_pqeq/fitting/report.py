@@ -19,6 +19,7 @@ from rich.table import Table
 from openmm_pqeq.fitting.fit import Measured
 from openmm_pqeq.fitting.parameters import Free
 from openmm_pqeq.fitting.targets import HEADINGS, ResponseFrame
+from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.pqeq.parameters import COLUMNS, Parameters, as_mapping
 from openmm_pqeq.units import BOHR, COULOMB
 
@@ -166,7 +167,7 @@ def write_table(
     path: Path, parameters: Parameters, elements: Sequence[str], comments: Sequence[str]
 ) -> None:
     """The parameters as a table that `build({"pqeq": {"parameters": path}})` reads."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         for line in comments:
             file.write(f"# {line}\n")
         writer = csv.writer(file, lineterminator="\n")
@@ -215,7 +216,7 @@ def write_card(
         "limits": limits,
         **facts,
     }
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _rounded(value: float) -> float | int | None:
@@ -256,4 +257,5 @@ def plot(columns: Mapping[str, Column], path: Path) -> None:
             )
         panel.set(title=heading(target), xlabel="label", ylabel="PQEq")
         panel.legend(title="root mean square error", fontsize="small", title_fontsize="small")
-    figure.savefig(path, dpi=130)
+    with whole(path) as part:
+        figure.savefig(part, dpi=130, format="png")

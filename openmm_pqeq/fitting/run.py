@@ -1,47 +1,37 @@
 """A fit of PQEq parameters from files to a folder: choose frames, fit, measure on frames not
 fitted, write."""
 
-import datetime
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from openmm_pqeq.fitting import report
-from openmm_pqeq.fitting.fit import FitSettings, Guard, Residuals, fit, measure
+from openmm_pqeq.fitting.fit import FitSettings, Fitted, Guard, Residuals, fit, measure
 from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins
+from openmm_pqeq.fitting.settings import RunSettings, fit_settings
 from openmm_pqeq.fitting.targets import SCALES, ResponseFrame, elements_of, read_response_frames
+from openmm_pqeq.jobs import phrases
+from openmm_pqeq.jobs.facts import add_resumption, changed, facts_of, read_facts
+from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
+from openmm_pqeq.jobs.files import sha256, write_text
+from openmm_pqeq.jobs.folder import Kind, begin, owned
+from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
+from openmm_pqeq.jobs.settings import toml_lines
+from openmm_pqeq.jobs.times import now
 from openmm_pqeq.pqeq.parameters import resolve_parameters
 
-
-class RunSettings(NamedTuple):
-    """One fit, as the command line describes it (`openmm-pqeq fit-pqeq --help`).
-
-    targets, scales, fit, bounds : texts such as "polarizability=pol:bohr3", "born_charge=0.1",
-        "Ti:all", "radius=0.4:1.6"
-    held_out, frames : how many frames only measure, and how many are fitted; None: a fifth, and all
-        the others
-    min_eigenvalue : eV/e², eV/Å²; min_hardness : eV; max_shell : Å
-    """
-
-    data: tuple[str, ...]
-    targets: tuple[str, ...] = ()
-    scales: tuple[str, ...] = ()
-    cluster: bool = False
-    parameters: str = "reaxnet"
-    coupling: str = "shell"
-    fit: tuple[str, ...] = ()
-    bounds: tuple[str, ...] = ()
-    held_out: int | None = None
-    frames: int | None = None
-    seed: int = 0
-    min_eigenvalue: float = 0.3
-    min_hardness: float = 0.3
-    max_shell: float = 0.5
-    prior: float = 0.05
-    iterations: int = 60
+STATE = "state.json"
+WRITTEN = ("parameters.csv", "card.json", "errors.txt", "parity.png")
+KIND = Kind(
+    "fit", ("fit.toml", STATE, *WRITTEN), resumes_from="fit.toml", marks=("fit.json", "fit.toml")
+)
+"""What a fit leaves in its folder."""
+RESUME_MAY_CHANGE = ("iterations",)
+"""Settings that a resumed fit may have otherwise."""
 
 
 def run(
@@ -50,70 +40,126 @@ def run(
     overwrite: bool = False,
     resume: bool = False,
     say: Callable[..., Any] = print,
-    advance: Callable[[int, int], None] = lambda _done, _total: None,
+    watch: Watch = unwatched,
 ) -> bool:
     """Fit and write parameters.csv, card.json, errors.txt and parity.png; False where the fit was
-    interrupted."""
-    guard = _checked(settings)
-    frames = read_response_frames(settings.data, settings.targets, settings.cluster)
-    held_out, fitted = choose(len(frames), settings)
-    elements = elements_of(frames)
-    start = resolve_parameters(settings.parameters)
-    free = free_parameters(start, elements, settings.fit, settings.bounds)
-    fit_settings = FitSettings(
-        _scales(settings, frames), guard, settings.prior, settings.iterations
-    )
+    interrupted.
+
+    Raises ValueError, FileNotFoundError, FileExistsError before anything is written; RunFailure
+    where it fails on the way.
+    """
+    settings = fit_settings(dataclasses.asdict(settings))
+    guard = Guard(settings.min_eigenvalue, settings.min_hardness, settings.max_shell)
     folder = Path(output)
-    state = _prepare(folder, settings, overwrite, resume)
-    chosen = [frames[index] for index in fitted]
-    say(
-        f"{len(free)} parameters of {', '.join(elements)}; {len(chosen)} frames to fit, "
-        f"{len(held_out)} held out"
-    )
-    residuals = Residuals(
-        start,
-        chosen,
-        free,
-        fit_settings,
-        settings.coupling,
-        lambda index: advance(index + 1, len(chosen)),
-    )
-    began = datetime.datetime.now(datetime.UTC)
-    found = fit(residuals, state, say)
+    with owned(folder, KIND, overwrite, resume):
+        frames = read_response_frames(settings.data, settings.targets, settings.cluster)
+        held_out, fitted = choose(len(frames), settings)
+        elements = elements_of(frames)
+        start = resolve_parameters(settings.parameters)
+        free = free_parameters(start, elements, settings.fit, settings.bounds)
+        limits = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
+        _begin(folder, settings, resume)
+        chosen = [frames[index] for index in fitted]
+        say(
+            f"{len(free)} parameters of {', '.join(elements)}; {len(chosen)} frames to fit, "
+            f"{len(held_out)} held out"
+        )
+        residuals = Residuals(
+            start,
+            chosen,
+            free,
+            limits,
+            settings.coupling,
+            lambda index: watch(Progress("frames", index + 1, len(chosen))),
+        )
+        try:
+            found = fit(residuals, folder / STATE, say)
+            subsets = {"fitted": chosen, "held out": [frames[index] for index in held_out]}
+            _write(folder, settings, residuals, found, subsets, say)
+        except (RuntimeError, OSError) as error:
+            raise _failure(folder, error) from error
+    return found.finished
+
+
+def _begin(folder: Path, settings: RunSettings, resume: bool) -> None:
+    """Begin the fit in its folder, or go on with the one that is there if it is the same."""
+    described = dataclasses.asdict(settings)
+    facts = facts_of(described, settings.seed, {file: sha256(Path(file)) for file in settings.data})
+    if not resume:
+        begin(folder, KIND, facts)
+    else:
+        before = read_facts(folder)
+        others = changed(before.get("settings", {}), facts["settings"], RESUME_MAY_CHANGE)
+        others += changed(before.get("sha256", {}), facts["sha256"], ())
+        if others:
+            raise ValueError(
+                f"resume: {folder} was begun with other settings ({', '.join(others)}); give the "
+                "same, or --overwrite"
+            )
+        add_resumption(folder, described)
+    heading = "# A fit of openmm-pqeq; repeat it with: openmm-pqeq fit-pqeq THIS_FILE -o FOLDER"
+    places = tuple(str(Path(file).absolute()) for file in settings.data)
+    lines = toml_lines(dataclasses.replace(settings, data=places))
+    write_text(folder / "fit.toml", "\n".join([heading, *lines]) + "\n")
+
+
+def _write(
+    folder: Path,
+    settings: RunSettings,
+    residuals: Residuals,
+    found: Fitted,
+    subsets: dict[str, list[ResponseFrame]],
+    say: Callable[..., Any],
+) -> None:
+    """Measure before and after, and write what the fit has found."""
     columns: dict[str, report.Column] = {}
-    for name, subset in (("fitted", chosen), ("held out", [frames[index] for index in held_out])):
-        for when, parameters in (("before", start), ("after", found.parameters)):
+    for name, subset in subsets.items():
+        for when, parameters in (("before", residuals.start), ("after", found.parameters)):
             if subset:
                 columns[f"{name} ({len(subset)}), {when}"] = (
                     subset,
                     measure(parameters, subset, coupling=settings.coupling),
                 )
     after = {name: column for name, column in columns.items() if name.endswith("after")}
+    elements = elements_of([frame for subset in subsets.values() for frame in subset])
     margins = hardness_margins(found.parameters, elements)
+    date = now()[:10]
     facts = {
-        "date": began.date().isoformat(),
+        "date": date,
         "finished": found.finished,
         "loss": found.loss,
-        "settings": settings._asdict(),
-        "fitted_frames": [frames[index].name for index in fitted],
-        "held_out_frames": [frames[index].name for index in held_out],
+        "settings": dataclasses.asdict(settings),
+        "fitted_frames": [frame.name for frame in subsets["fitted"]],
+        "held_out_frames": [frame.name for frame in subsets["held out"]],
         "hardness_margins_eV": {symbol: round(margin, 4) for symbol, margin in margins.items()},
     }
-    comments = [
-        f"PQEq parameters fitted to {', '.join(Path(file).name for file in settings.data)}, "
-        f"{facts['date']}; card.json has the rest"
-    ]
+    files = ", ".join(Path(file).name for file in settings.data)
+    comments = [f"PQEq parameters fitted to {files}, {date}; card.json has the rest"]
     report.write_table(folder / "parameters.csv", found.parameters, elements, comments)
     report.write_card(folder / "card.json", found.parameters, elements, columns, facts)
     report.plot(after, folder / "parity.png")
-    tables = [report.parameter_table(start, found.parameters, free), report.table_of(columns)]
+    tables = [
+        report.parameter_table(residuals.start, found.parameters, list(residuals.free)),
+        report.table_of(columns),
+    ]
     for table in tables:
         say(table)
-    (folder / "errors.txt").write_text(report.as_text(tables), encoding="utf-8")
-    for line in beyond(guard, after, margins):
+    write_text(folder / "errors.txt", report.as_text(tables))
+    for line in beyond(residuals.settings.guard, after, margins):
         say(f"WARNING: {line}")
-    say(f"written: {folder}/parameters.csv, card.json, errors.txt, parity.png")
-    return found.finished
+    say(f"written: {folder}/{', '.join(WRITTEN)}")
+
+
+def _failure(folder: Path, error: Exception) -> RunFailure:
+    """What went wrong on the way, and how to go on."""
+    state = folder / STATE
+    if not state.is_file():
+        return on_the_way(
+            "fit", 0, "step", reason_of(error), None, "the same command with --overwrite"
+        )
+    step = int(json.loads(state.read_text(encoding="utf-8"))["steps"])
+    command = "the same command with --resume"
+    return on_the_way("fit", step, "step", reason_of(error), str(state), command)
 
 
 def choose(n_frames: int, settings: RunSettings) -> tuple[list[int], list[int]]:
@@ -127,8 +173,6 @@ def choose(n_frames: int, settings: RunSettings) -> tuple[list[int], list[int]]:
             f"held_out, frames: expected 0 or more and 1 or more of {n_frames} frames, got "
             f"{held_out} and {count}"
         )
-    if settings.seed < 0:
-        raise ValueError(f"seed: expected 0 or more, got {settings.seed}")
     order = np.random.default_rng(settings.seed).permutation(n_frames).tolist()
     return sorted(order[:held_out]), sorted(order[held_out : held_out + count])
 
@@ -153,58 +197,14 @@ def beyond(guard: Guard, columns: dict[str, report.Column], margins: dict[str, f
     return lines
 
 
-def _checked(settings: RunSettings) -> Guard:
-    for name in ("min_eigenvalue", "min_hardness", "max_shell"):
-        if not getattr(settings, name) > 0.0:
-            raise ValueError(f"{name}: expected a positive number, got {getattr(settings, name)}")
-    if settings.prior < 0.0 or settings.iterations < 1:
-        raise ValueError(
-            f"prior, iterations: expected 0 or more and 1 or more, got {settings.prior} and "
-            f"{settings.iterations}"
-        )
-    return Guard(settings.min_eigenvalue, settings.min_hardness, settings.max_shell)
-
-
 def _scales(settings: RunSettings, frames: Sequence[ResponseFrame]) -> dict[str, float]:
     scales = {
         name: SCALES[name] for name in SCALES if any(name in frame.labels for frame in frames)
     }
     for text in settings.scales:
-        name, _, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = 0.0
-        if name not in SCALES or not number > 0.0:
-            raise ValueError(
-                f"scale: expected NAME=POSITIVE NUMBER with one of {', '.join(SCALES)}, got "
-                f"{text!r}"
-            )
+        name, error = phrases.scale("scales", text)
+        if name not in SCALES:
+            raise ValueError(f"scales: expected one of {', '.join(SCALES)}, got {name!r}")
         if name in scales:
-            scales[name] = number
+            scales[name] = error
     return scales
-
-
-def _prepare(folder: Path, settings: RunSettings, overwrite: bool, resume: bool) -> Path:
-    state, record = folder / "state.json", folder / "fit.json"
-    content = json.dumps(settings._asdict(), indent=1)
-    if record.exists() and not overwrite:
-        if not resume:
-            raise ValueError(
-                f"output: {folder} has a fit already; --resume continues it, --overwrite replaces "
-                "it, --output writes elsewhere"
-            )
-        before, now = json.loads(record.read_text(encoding="utf-8")), json.loads(content)
-        changed = [name for name in now if name != "iterations" and before.get(name) != now[name]]
-        if changed:
-            raise ValueError(
-                f"resume: {folder} was begun with other settings ({', '.join(changed)}); give the "
-                "same, or --overwrite"
-            )
-    elif resume:
-        raise ValueError(f"resume: there is no fit in {folder}")
-    folder.mkdir(parents=True, exist_ok=True)
-    if overwrite:
-        state.unlink(missing_ok=True)
-    record.write_text(content + "\n", encoding="utf-8")
-    return state

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from openmm_pqeq.fitting.response import Answer
+from openmm_pqeq.jobs import phrases
 from openmm_pqeq.structure import SYMBOLS, Structure, structure_of
 from openmm_pqeq.units import BOHR, COULOMB, DEBYE
 
@@ -91,8 +92,7 @@ class ResponseFrame(NamedTuple):
 
 def parse_target(text: str) -> list[Target]:
     """Targets from "born_charge", "polarizability=alpha", "polarizability=pol:bohr3"."""
-    name, _, rest = text.partition("=")
-    key, _, unit = rest.partition(":")
+    name, key, unit = phrases.target("target", text)
     if name not in UNITS:
         raise ValueError(f"target: expected one of {', '.join(UNITS)}, got {name!r}")
     if unit and unit not in UNITS[name]:
@@ -143,7 +143,7 @@ def read_response_frames(
             "--target polarizability=pol:bohr3"
         )
     for text in targets:
-        name = text.partition("=")[0]
+        name = phrases.target("target", text).name
         if not any(_kind(name, frame) in frame.labels for frame in labelled):
             raise ValueError(f"target: {text!r} is in no frame of {', '.join(map(str, files))}")
     return labelled

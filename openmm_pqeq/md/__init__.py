@@ -1,5 +1,5 @@
 """Molecular dynamics described in one place: build, minimise, equilibrate, produce, resume."""
 
+from openmm_pqeq.jobs.failure import RunFailure
 
-class RunFailure(RuntimeError):
-    """Work that had begun well has failed on the way; what was written until then is there."""
+__all__ = ["RunFailure"]

@@ -5,41 +5,57 @@ made from it, so both always offer the same. A TOML file is flat; relative paths
 the file's folder.
 """
 
-import dataclasses
-import tomllib
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.md import groupings, values
+from openmm_pqeq.jobs import settings as tables
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.settings import setting as _setting
+from openmm_pqeq.md import groupings
+from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import PRECISIONS
 from openmm_pqeq.pqeq import COUPLINGS
 from openmm_pqeq.versions import BACKENDS
-
-
-def _setting(
-    section: str,
-    parse: Callable[[str, Any], Any],
-    default: Any,
-    help: str,
-    metavar: str = "",
-    nargs: int | str | None = None,
-) -> Any:
-    metadata = {
-        "section": section,
-        "parse": parse,
-        "help": help,
-        "metavar": metavar,
-        "nargs": nargs,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
 
 ENSEMBLES = ("NVE", "NVT", "NPT")
 THERMOSTATS = ("langevin", "nose-hoover")
 BAROSTATS = ("isotropic", "anisotropic", "flexible", "membrane")
 FORMATS = ("dcd", "xtc")
+STRONGEST_FIELD = 1e3
+"""V/Å, of numbers; atoms are torn apart long before."""
+MOST_CELLS = 10**6
+"""Of a supercell."""
+
+
+def field_components(name: str, value: Any) -> tuple[float | str, float | str, float | str]:
+    """Three components, each a number (V/Å) or an expression of t (ps)."""
+    components: list[float | str] = []
+    for item in values.three(
+        name, value, 'components in V/Å such as 0 0 0.01 or 0 0 "0.02*sin(2*pi*t/10)"'
+    ):
+        try:
+            number = values.number(name, item)
+        except ValueError:
+            if not isinstance(item, str):
+                raise
+            component(item)(0.0)
+            components.append(item)
+        else:
+            limits = (-STRONGEST_FIELD, STRONGEST_FIELD)
+            components.append(values.within(values.number, *limits, "V/Å")(name, number))
+    x, y, z = components
+    return x, y, z
+
+
+def cells(name: str, value: Any) -> tuple[int, int, int]:
+    """Three whole numbers above zero, whose product a computer can hold."""
+    result = values.counts(name, value)
+    if math.prod(result) > MOST_CELLS:
+        raise ValueError(f"{name}: expected at most {MOST_CELLS} cells in all, got {value!r}")
+    return result
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ class RunConfig:
         "structure", values.text, "", "structure file, anything ASE reads", "FILE"
     )
     supercell: tuple[int, int, int] = _setting(
-        "structure", values.counts, (1, 1, 1), "repeat the cell along its three vectors", "N", 3
+        "structure", cells, (1, 1, 1), "repeat the cell along its three vectors", "N", 3
     )
     periodic: tuple[bool, bool, bool] | None = _setting(
         "structure",
@@ -67,7 +83,11 @@ class RunConfig:
         "find the bonds of molecules, for barostats and molecular crystals",
     )
     total_charge: float | None = _setting(
-        "structure", values.number, None, "total charge, e (default: the file's, or 0)", "Q"
+        "structure",
+        values.within(values.number, -1e6, 1e6, "e"),
+        None,
+        "total charge, e (default: the file's, or 0)",
+        "Q",
     )
 
     model: str = _setting(
@@ -113,7 +133,7 @@ class RunConfig:
     )
     tolerance: float | None = _setting(
         "potential",
-        values.positive,
+        values.within(values.positive, 1e-14, 1.0),
         None,
         "convergence of the charges, eV/e and eV/Å (default: the model's)",
         "TOL",
@@ -131,11 +151,15 @@ class RunConfig:
         "potential", values.text, None, "OpenMM platform (default: OpenMM's choice)", "NAME"
     )
     threads: int | None = _setting(
-        "potential", values.positive_count, None, "CPU threads (default: all)", "N"
+        "potential",
+        values.within(values.positive_count, 1, 4096),
+        None,
+        "CPU threads (default: all)",
+        "N",
     )
 
     field: tuple[float | str, float | str, float | str] = _setting(
-        "field", values.field, (0.0, 0.0, 0.0), 'electric field, V/Å: numbers or expressions of t '
+        "field", field_components, (0.0, 0.0, 0.0), 'electric field, V/Å: numbers or expressions of t '
                                                 '(ps), say "0.02*sin(2*pi*t/10)"',
         "F", 3,
     )  # fmt: skip
@@ -144,36 +168,48 @@ class RunConfig:
     )
 
     ensemble: str = _setting("dynamics", values.choice(*ENSEMBLES), "NVT", "NVE, NVT or NPT")
-    temperature: float = _setting("dynamics", values.not_negative, 300.0, "temperature, K", "T")
-    timestep: float = _setting("dynamics", values.femtoseconds, 1.0, "time step, fs", "DT")
+    temperature: float = _setting(
+        "dynamics", values.within(values.not_negative, 0, 1e6, "K"), 300.0, "temperature, K", "T"
+    )
+    timestep: float = _setting(
+        "dynamics", values.within(values.femtoseconds, 1e-6, 1e3, "fs"), 1.0, "time step, fs", "DT"
+    )
     steps: int | None = _setting(
         "dynamics", values.positive_count, None, "number of steps (or give --time)", "N"
     )
     time: float | None = _setting(
         "dynamics",
-        values.picoseconds,
+        values.within(values.picoseconds, 1e-9, 1e9, "ps"),
         None,
         "length of the run, such as 1ps (or give --steps)",
         "TIME",
+        unit="ps",
     )
     minimize: bool = _setting("dynamics", values.boolean, False, "minimise the energy first")
     equilibrate: float = _setting(
-        "dynamics", values.picoseconds_or_zero, 0.0, "length of an equilibration before the run, "
-                                                     "such as 0.5ps; it writes nothing",
+        "dynamics",
+        values.within(values.picoseconds_or_zero, 0, 1e9, "ps"),
+        0.0,
+        "length of an equilibration before the run, such as 0.5ps; it writes nothing",
         "TIME",
-    )  # fmt: skip
+        unit="ps",
+    )
     thermostat: str = _setting(
         "dynamics", values.choice(*THERMOSTATS), "langevin", "thermostat of NVT and NPT"
     )
     friction: float = _setting(
         "dynamics",
-        values.positive,
+        values.within(values.positive, 1e-9, 1e6, "1/ps"),
         1.0,
         "friction or collision rate of the thermostat, 1/ps",
         "RATE",
     )
     pressure: float = _setting(
-        "dynamics", values.pressure, 1.0, "pressure of NPT, bar, or with a unit such as 1GPa", "P"
+        "dynamics",
+        values.within(values.pressure, -1e8, 1e8, "bar"),
+        1.0,
+        "pressure of NPT, bar, or with a unit such as 1GPa",
+        "P",
     )
     barostat: str = _setting(
         "dynamics", values.choice(*BAROSTATS), "isotropic", "how the cell of NPT may change"
@@ -190,7 +226,11 @@ class RunConfig:
         3,
     )
     surface_tension: float = _setting(
-        "dynamics", values.number, 0.0, "surface tension of a membrane barostat, bar nm", "G"
+        "dynamics",
+        values.within(values.number, -1e9, 1e9, "bar nm"),
+        0.0,
+        "surface tension of a membrane barostat, bar nm",
+        "G",
     )
     seed: int | None = _setting(
         "dynamics",
@@ -237,21 +277,13 @@ class RunConfig:
         return any(isinstance(value, str) for value in self.field)
 
 
-SETTINGS = {setting.name: setting for setting in dataclasses.fields(RunConfig)}
+SETTINGS = tables.settings_of(RunConfig)
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
     """Settings as text (flags) or typed (TOML) as a description that has been checked; ValueError
     names what is wrong."""
-    unknown = [name for name in settings if name not in SETTINGS]
-    if unknown:
-        raise ValueError(
-            f"{unknown[0]}: not a setting of a run; the settings are {', '.join(SETTINGS)}"
-        )
-    parsed = {
-        name: parsed_setting(name, value) for name, value in settings.items() if value is not None
-    }
-    config = RunConfig(**parsed)
+    config = tables.configured(RunConfig, settings)
     for name, example in (("structure", "BaTiO3.cif"), ("model", "batio3"), ("output", "out")):
         if not getattr(config, name):
             raise ValueError(
@@ -267,6 +299,11 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         raise ValueError(
             "time: missing; give the length of the run, such as time = '1ps' or steps = 1000"
         )
+    if not config.n_steps + config.equilibration_steps <= values.LARGEST_COUNT:
+        raise ValueError(
+            f"time, timestep: expected at most {values.LARGEST_COUNT} steps in all, got "
+            f"{config.n_steps + config.equilibration_steps}"
+        )
     if config.ensemble == "NPT" and config.barostat == "anisotropic" and not any(config.scale_axes):
         raise ValueError(
             "scale_axes: an anisotropic barostat needs at least one axis to scale, got none"
@@ -278,21 +315,12 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
 
 def parsed_setting(name: str, value: Any) -> Any:
     """One setting, from text or typed, as `RunConfig` has it."""
-    if isinstance(value, str):
-        value = value.strip()
-    elif isinstance(value, (list, tuple)):
-        value = [item.strip() if isinstance(item, str) else item for item in value]
-    return SETTINGS[name].metadata["parse"](name, value)
+    return tables.parsed(RunConfig, name, value)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, as written there, with paths relative to the file's folder."""
-    if not path.is_file():
-        raise FileNotFoundError(f"input: there is no file {path}")
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: not a TOML file ({error})") from None
+    settings = tables.read_toml(path)
     for name in ("structure", "output", "model"):
         value = settings.get(name)
         is_path = name != "model" or (isinstance(value, str) and value.endswith(".pt"))
@@ -303,31 +331,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def write_toml(config: RunConfig) -> str:
     """The description as TOML, with the meaning of every key."""
-    lines = [
+    heading = (
         "# A run of openmm-pqeq; repeat it with: openmm-pqeq run THIS_FILE --output NEW_FOLDER"
-    ]
-    section = ""
-    for name, setting in SETTINGS.items():
-        value = getattr(config, name)
-        if setting.metadata["section"] != section:
-            section = setting.metadata["section"]
-            lines += ["", f"# {section}"]
-        help = setting.metadata["help"]
-        lines.append(
-            f"# {name} =    # {help}"
-            if value is None
-            else f"{name} = {_toml(name, value)}    # {help}"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _toml(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(name, item) for item in value) + "]"
-    if name in ("time", "equilibrate"):
-        return f'"{value!r} ps"'
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value)
+    )
+    return "\n".join([heading, *tables.toml_lines(config)]) + "\n"

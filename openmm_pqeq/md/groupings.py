@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from openmm_pqeq.md import values
+from openmm_pqeq.jobs import values
 
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 

@@ -9,21 +9,26 @@ trajectory.dcd   or .xtc: positions, not wrapped into the cell
 table.csv        energies, temperature, volume, density, field, dipole, polarization, mean charges
 charges.h5       charges and shells of every atom
 restart.zip      continues the run (--resume)
+facts.json       what was run, with what, and where
 run.log          what was done and when
 plot.png         polarization and temperature against time
 """
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmm import app
 
-from openmm_pqeq.md.config import RunConfig, write_toml
+from openmm_pqeq import checkpoint
+from openmm_pqeq.jobs import facts, folder
+from openmm_pqeq.jobs.files import sha256, whole, write_text
+from openmm_pqeq.md import truncate
+from openmm_pqeq.md.config import FORMATS, RunConfig, write_toml
 from openmm_pqeq.md.schedule import FieldSchedule
 from openmm_pqeq.md.table import TableReporter
-from openmm_pqeq.md.truncate import truncate_charges, truncate_dcd, truncate_table, truncate_xtc
 from openmm_pqeq.reporters import ChargeReporter
 from openmm_pqeq.topology.write import write_topology
 
@@ -60,31 +65,31 @@ def files_of(config: RunConfig) -> Files:
     )
 
 
-def refuse_existing(config: RunConfig) -> None:
-    """FileExistsError where the folder has a run already; nothing is changed."""
-    folder = Path(config.output)
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"output: {folder} is a file; expected the name of a folder")
-    existing = [path.name for path in files_of(config) if path.exists()]
-    if existing:
-        raise FileExistsError(
-            f"output: {folder} already has {', '.join(existing)}. Choose another folder, continue "
-            "that run with --resume, or"
-            " replace it with --overwrite"
-        )
+def kind_of(config: RunConfig) -> folder.Kind:
+    """What a run leaves, for the protocol of the folder."""
+    trajectories = [f"trajectory.{name}" for name in FORMATS]
+    names = dict.fromkeys([*(path.name for path in files_of(config)), *trajectories])
+    return folder.Kind("run", tuple(names), resumes_from="run.toml", marks=("run.toml",))
 
 
-def begin(config: RunConfig, topology: app.Topology, positions: Any) -> Files:
-    """Make the folder, remove the files of an earlier run, and write what does not change any
-    more."""
+def checksums(config: RunConfig) -> dict[str, str]:
+    """Checksums of what a run reads, by which a resumed one knows it again."""
+    return {
+        "structure": sha256(Path(config.structure)),
+        "model": sha256(checkpoint.file_of(config.model)),
+    }
+
+
+def begin(
+    config: RunConfig, topology: app.Topology, positions: Any, checksums: dict[str, str]
+) -> Files:
+    """Remove the files of an earlier run, and write what does not change any more."""
     files = files_of(config)
-    folder = Path(config.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    structure = Path(config.structure)
-    content = structure.read_bytes()
-    for path in (*files, folder / "trajectory.dcd", folder / "trajectory.xtc"):
-        path.unlink(missing_ok=True)
-    files.input.write_bytes(content)
+    content = Path(config.structure).read_bytes()  # it may be in the very folder
+    described = facts.facts_of(dataclasses.asdict(config), config.seed, checksums)
+    folder.begin(Path(config.output), kind_of(config), described)
+    with whole(files.input) as part:
+        part.write_bytes(content)
     write_description(config, files)
     write_topology(topology, positions, files.topology)
     return files
@@ -96,22 +101,64 @@ def write_description(config: RunConfig, files: Files) -> None:
     if Path(model).is_file():
         model = os.path.relpath(model, files.toml.parent)
     described = dataclasses.replace(config, structure=files.input.name, output=".", model=model)
-    temporary = files.toml.with_name("run.toml.part")
-    temporary.write_text(write_toml(described), encoding="utf-8")
-    os.replace(temporary, files.toml)
+    write_text(files.toml, write_toml(described))
 
 
-def cut_back(config: RunConfig, files: Files, step: int, n_atoms: int, box: bool) -> None:
-    """Remove everything after `step`, and everything where the run has not begun to write."""
-    n_frames = step // config.trajectory_interval
-    if config.trajectory_format == "dcd":
-        truncate_dcd(files.trajectory, n_frames, config.trajectory_interval, n_atoms, box)
-    else:
-        truncate_xtc(files.trajectory, n_frames)
-    if files.table.is_file():
-        truncate_table(files.table, step)
-    if files.charges.is_file():
-        truncate_charges(files.charges, step)
+class Reported(NamedTuple):
+    """A file that grows with the run, and the reporter that writes it.
+
+    file : how it is counted and cut back
+    reporter : opens it, to continue it where the argument is True
+    """
+
+    file: truncate.Growing
+    reporter: Callable[[bool], Any]
+
+
+def reported(
+    config: RunConfig, files: Files, topology: app.Topology, charges: bool
+) -> list[Reported]:
+    """All that a run reports, in the order in which OpenMM calls the reporters; a further reporter
+    is a further line here."""
+    path, interval = files.trajectory, config.trajectory_interval
+    box = topology.getPeriodicBoxVectors() is not None
+    dcd = config.trajectory_format == "dcd"
+    kind = app.DCDReporter if dcd else app.XTCReporter
+    trajectory: truncate.Growing = truncate.XTC(path, interval)
+    if dcd:
+        trajectory = truncate.DCD(path, interval, topology.getNumAtoms(), box)
+    every = [
+        Reported(
+            trajectory,
+            lambda append: kind(str(path), interval, append=append, enforcePeriodicBox=False),
+        ),
+        Reported(
+            truncate.Rows(files.table, config.table_interval),
+            lambda append: TableReporter(files.table, config.table_interval, charges, append),
+        ),
+    ]
+    if charges and config.charges_interval > 0:
+        every.append(
+            Reported(
+                truncate.Charges(files.charges, config.charges_interval),
+                lambda append: ChargeReporter(files.charges, config.charges_interval, append),
+            )
+        )
+    return every
+
+
+def check(every: list[Reported], step: int) -> None:
+    """ValueError where a file has lost what the run had written at `step`; changes nothing."""
+    for one in every:
+        truncate.check(one.file, step)
+
+
+def cut_back(every: list[Reported], step: int) -> None:
+    """Remove everything after `step`, of all files or of none."""
+    check(every, step)
+    for one in every:
+        if one.file.path.is_file():
+            one.file.cut_back(step // one.file.interval)
 
 
 class Reporters(NamedTuple):
@@ -119,6 +166,7 @@ class Reporters(NamedTuple):
 
     table: TableReporter
     all: list[Any]
+    paths: list[Path]
 
     def close(self) -> None:
         """Close the files."""
@@ -126,28 +174,20 @@ class Reporters(NamedTuple):
             if hasattr(reporter, "close"):
                 reporter.close()
 
+    def sync(self) -> None:
+        """Make sure that the frames a restart file counts are on disk before it is."""
+        for path in self.paths:
+            if path.is_file():
+                truncate.sync(path)
 
-def reporters_of(config: RunConfig, files: Files, charges: bool) -> Reporters:
-    """The reporters of the production stage; files that exist are continued."""
-    table = TableReporter(files.table, config.table_interval, charges, append=files.table.is_file())
-    kind = app.DCDReporter if config.trajectory_format == "dcd" else app.XTCReporter
-    written = files.trajectory.is_file() and files.trajectory.stat().st_size > 0
-    trajectory = kind(
-        str(files.trajectory), config.trajectory_interval, append=written, enforcePeriodicBox=False
-    )
-    reporters: list[Any] = [trajectory, table]
+
+def reporters_of(config: RunConfig, every: list[Reported]) -> Reporters:
+    """The reporters of the production stage; files that have something are continued."""
+    reporters: list[Any] = []
+    for one in every:
+        path = one.file.path
+        reporters.append(one.reporter(path.is_file() and path.stat().st_size > 0))
+    table = next(reporter for reporter in reporters if isinstance(reporter, TableReporter))
     if config.field_changes:
         reporters.insert(0, FieldSchedule(config.field, config.field_interval))
-    if charges and config.charges_interval > 0:
-        reporters.append(
-            ChargeReporter(files.charges, config.charges_interval, append=files.charges.is_file())
-        )
-    return Reporters(table, reporters)
-
-
-def sync(files: Files) -> None:
-    """Make sure that the frames a restart file counts are on disk before it is."""
-    for path in (files.trajectory, files.table, files.charges):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
+    return Reporters(table, reporters, [one.file.path for one in every])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app
 
+from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
@@ -52,7 +53,8 @@ def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology)
     figure = plot_panels(
         columns["time_ps"], "time (ps)", panels, _title(config, topology), _note(config)
     )
-    figure.savefig(plot)
+    with whole(plot) as part:
+        figure.savefig(part, format="png")
 
 
 def _title(config: RunConfig, topology: app.Topology) -> str:

@@ -3,26 +3,61 @@ a whole one.
 
 A restart file is a zip archive with
 
-    run.json         stage, steps of the stage, number of steps in all, OpenMM version and platform, seconds of work
+    run.json         stage, steps of the stage, OpenMM version and platform, settings of the run, checksums of structure and model
     state.xml        positions, velocities, box, parameters and time (any platform and version of OpenMM reads it)
     checkpoint.bin   the same with the random-number generators (only the same version and platform of OpenMM reads it)
     sums.npz         what the polarization of the table has been summed from
 
-It is written under another name, synced and renamed.
+It is written under another name, synced and renamed. A run is only continued with the settings,
+the structure and the model that it began with, see `Origin.check`.
 """
 
+import errno
 import io
 import json
-import os
 import warnings
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import openmm
 from numpy.typing import NDArray
 from openmm import app
+
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.facts import changed
+from openmm_pqeq.jobs.files import whole
+
+
+class Origin(NamedTuple):
+    """What a run began with.
+
+    settings : as run.toml has them, without structure, model and output
+    sha256 : checksums of "structure" and "model"
+    """
+
+    settings: dict[str, Any]
+    sha256: dict[str, str]
+
+    def check(self, now: "Origin", may_change: tuple[str, ...], folder: Path) -> None:
+        """ValueError names what differs now and must not."""
+        others = changed(self.settings, now.settings, may_change)
+        others = [name for name in others if name in self.settings]  # not those of a newer version
+        if others:
+            was = ", ".join(f"{name} = {self.settings[name]!r}" for name in others)
+            raise ValueError(
+                f"resume: {', '.join(others)}: the run in {folder} began with {was}, and run.toml "
+                f"has been changed since; a resumed run may change {', '.join(may_change)} only. "
+                "Change it back, or start another run in another folder"
+            )
+        for name, checksum in self.sha256.items():
+            if now.sha256.get(name) != checksum:
+                raise ValueError(
+                    f"resume: {name}: the run in {folder} began with another file (SHA-256 "
+                    f"{checksum[:12]}…, now {now.sha256.get(name, 'none')[:12]}…); bring that one "
+                    "back, or start another run in another folder"
+                )
 
 
 class Restart(NamedTuple):
@@ -34,6 +69,7 @@ class Restart(NamedTuple):
     state : XML
     checkpoint : binary, empty where the platform has none
     sums : arrays of the polarization sum
+    origin : what the run began with; of files of an older version empty
     """
 
     stage: str
@@ -43,10 +79,11 @@ class Restart(NamedTuple):
     state: str
     checkpoint: bytes
     sums: dict[str, NDArray[np.float64]]
+    origin: Origin = Origin({}, {})
 
 
 def restart_of(
-    simulation: app.Simulation, stage: str, sums: dict[str, NDArray[np.float64]]
+    simulation: app.Simulation, stage: str, sums: dict[str, NDArray[np.float64]], origin: Origin
 ) -> Restart:
     """The present moment of a Simulation."""
     context = simulation.context
@@ -61,12 +98,12 @@ def restart_of(
         state=openmm.XmlSerializer.serialize(state),
         checkpoint=context.createCheckpoint(),
         sums=sums,
+        origin=origin,
     )
 
 
 def write_restart(restart: Restart, path: Path) -> None:
     """Write atomically: at `path` there is always a whole file, the old one or the new one."""
-    temporary = path.with_name(path.name + ".part")
     arrays = io.BytesIO()
     np.savez(arrays, **restart.sums)  # type: ignore[arg-type]
     about = {
@@ -74,16 +111,13 @@ def write_restart(restart: Restart, path: Path) -> None:
         "step": restart.step,
         "openmm": restart.version,
         "platform": restart.platform,
+        "origin": restart.origin._asdict(),
     }
-    with open(temporary, "wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("run.json", json.dumps(about))
-            archive.writestr("state.xml", restart.state)
-            archive.writestr("checkpoint.bin", restart.checkpoint)
-            archive.writestr("sums.npz", arrays.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("run.json", json.dumps(about))
+        archive.writestr("state.xml", restart.state)
+        archive.writestr("checkpoint.bin", restart.checkpoint)
+        archive.writestr("sums.npz", arrays.getvalue())
 
 
 def read_restart(path: Path) -> Restart:
@@ -98,15 +132,18 @@ def read_restart(path: Path) -> Restart:
             with np.load(io.BytesIO(archive.read("sums.npz")), allow_pickle=False) as arrays:
                 sums = {name: arrays[name] for name in arrays.files}
             return Restart(
-                stage=about["stage"],
-                step=about["step"],
+                stage={"equilibrate": "equilibrate", "produce": "produce"}[about["stage"]],
+                step=values.count("step", about["step"]),
                 version=about["openmm"],
                 platform=about["platform"],
                 state=archive.read("state.xml").decode("utf-8"),
                 checkpoint=archive.read("checkpoint.bin"),
                 sums=sums,
+                origin=Origin(**about.get("origin", {"settings": {}, "sha256": {}})),
             )
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+    except Exception as error:  # zipfile and numpy raise anything at all on damaged bytes
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the disk, not of the file
         raise ValueError(
             f"resume: {path} is not a restart file of a run ({error}); start the run anew with "
             "--overwrite"

@@ -2,7 +2,8 @@
 
 A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or
 SIGTERM). A resumed run cuts its files back to that moment first; it is the unbroken run up to the
-tolerance of the charges, because warm starts are not kept.
+tolerance of the charges, because warm starts are not kept. Everything that may be refused is looked
+at before the first file changes; what goes wrong after that is a RunFailure.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -20,7 +22,10 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq.force.python_force import last_line
-from openmm_pqeq.md import RunFailure, output
+from openmm_pqeq.jobs import facts, folder
+from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
+from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
+from openmm_pqeq.md import output
 from openmm_pqeq.md.build import (
     Parts,
     build_simulation,
@@ -31,31 +36,22 @@ from openmm_pqeq.md.build import (
 )
 from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.plot import plot_run
-from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
+from openmm_pqeq.md.restart import (
+    Origin,
+    Restart,
+    apply_restart,
+    read_restart,
+    restart_of,
+    write_restart,
+)
 from openmm_pqeq.topology.facts import facts_of
 
 SECONDS_BETWEEN_NEWS = 0.3
 REMEMBERED_NEWS = 100
 """The speed is that of the time since so many news: TorchScript is slow at first."""
 RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval")
-"""Settings that a resumed run may have otherwise than the run it continues."""
-
-
-class Progress(NamedTuple):
-    """News of a run.
-
-    stage : "minimise", "equilibrate" or "produce"
-    step, n_steps : of this stage
-    ns_per_day, remaining : speed, and seconds to the end of the stage; 0 before they are known
-    row : the latest row of the table
-    """
-
-    stage: str
-    step: int
-    n_steps: int
-    ns_per_day: float
-    remaining: float
-    row: dict[str, float]
+"""Settings that a resumed run may have otherwise than the run it continues: its length, where it
+runs, and how often a restart file is written. Besides, charges.h5 may end: charges_interval = 0."""
 
 
 class Result(NamedTuple):
@@ -74,9 +70,6 @@ class Result(NamedTuple):
     interrupted: bool
     ns_per_day: float
     row: dict[str, float]
-
-
-Watch = Callable[[Progress], None]
 
 
 def run(
@@ -101,43 +94,75 @@ def run(
         if the simulation fails on the way; the latest restart file stays
     """
     config = with_seed(config)
-    if not (overwrite or resume):
-        output.refuse_existing(config)
-    restart = read_restart(output.files_of(config).restart) if resume else None
-    parts = read_parts(config)
-    equilibrating = restart is None or restart.stage == "equilibrate"
-    simulation = build_simulation(
-        config, parts, _equilibration_ensemble(config) if equilibrating else config.ensemble
-    )
-    energy = check_start(simulation)
-    if restart is None:
-        files = output.begin(config, parts.topology, parts.positions)
-    else:
-        files = output.files_of(config)
-        output.write_description(config, files)
-    work = _Work(config, parts, files, watch or (lambda news: None))
-    with open(files.log, "a", encoding="utf-8") as log, _StopSignals() as work.stop:
+    with folder.owned(Path(config.output), output.kind_of(config), overwrite, resume):
+        restart = read_restart(output.files_of(config).restart) if resume else None
+        work = _Work(config, read_parts(config), watch or unwatched)
+        if restart is not None:
+            restart.origin.check(work.origin, _may_change(config), Path(config.output))
+            output.check(work.reported, restart.step if restart.stage == "produce" else 0)
+        equilibrating = restart is None or restart.stage == "equilibrate"
+        simulation = build_simulation(
+            config,
+            work.parts,
+            _equilibration_ensemble(config) if equilibrating else config.ensemble,
+        )
+        energy = check_start(simulation)
+        try:
+            if restart is None:
+                output.begin(config, work.parts.topology, work.parts.positions, work.origin.sha256)
+            else:
+                output.write_description(config, work.files)
+                facts.add_resumption(Path(config.output), dataclasses.asdict(config))
+            return _logged(work, simulation, energy, restart)
+        except (openmm.OpenMMException, OSError, ValueError, RuntimeError) as error:
+            raise _failure(work, error) from error
+
+
+def _logged(
+    work: "_Work", simulation: app.Simulation, energy: float, restart: Restart | None
+) -> Result:
+    """Do the stages, with a log."""
+    with open(work.files.log, "a", encoding="utf-8") as log, _StopSignals() as work.stop:
         work.log = lambda text: print(
             time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True
         )
-        work.log(_description(config, parts, simulation, energy, restart))
-        for note in facts_of(parts.topology).notes:
+        work.log(_description(work.config, work.parts, simulation, energy, restart))
+        for note in facts_of(work.parts.topology).notes:
             work.log(f"from the structure file: {note}")
         if restart is not None:
             apply_restart(restart, simulation)
-        return _stages(work, simulation, restart)
+        try:
+            return _stages(work, simulation, restart)
+        except Exception as error:
+            with suppress(OSError):  # the disk may be full
+                work.log(str(_failure(work, error)))
+            raise
+        finally:
+            work.close()
 
 
-def resumed_config(folder: Path, settings: dict[str, Any]) -> RunConfig:
-    """The description of the run in `folder`, with those of `settings` that a resumed run may
+def _described(config: RunConfig) -> dict[str, Any]:
+    """The settings that a restart file remembers; checksums know structure and model better than
+    their names do."""
+    others = {"structure", "model", "output"}
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in others}
+
+
+def _may_change(config: RunConfig) -> tuple[str, ...]:
+    """What a resumed run may have otherwise; charges.h5 may end."""
+    return (*RESUME_MAY_CHANGE, *(("charges_interval",) if config.charges_interval == 0 else ()))
+
+
+def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
+    """The description of the run in the folder `place`, with those of `settings` that a resumed run may
     change.
 
     ValueError names a setting that differs from the run's and must not.
     """
-    toml = folder / "run.toml"
+    toml = place / "run.toml"
     if not toml.is_file():
         raise FileNotFoundError(
-            f"resume: there is no run in {folder} (no {toml}); leave --resume away to start one"
+            f"resume: there is no run in {place} (no {toml}); leave --resume away to start one"
         )
     described = read_toml(toml)
     if settings.get("steps") is not None or settings.get("time") is not None:
@@ -152,30 +177,34 @@ def resumed_config(folder: Path, settings: dict[str, Any]) -> RunConfig:
         if value is None or name in ("structure", "output"):
             continue
         parsed = parsed_setting(name, value)
-        if name in RESUME_MAY_CHANGE:
+        if name in RESUME_MAY_CHANGE or (name == "charges_interval" and parsed == 0):
             changes[name] = parsed
         elif parsed != getattr(before, name) and not (
             name == "model" and Path(str(parsed)).name == Path(before.model).name
         ):
             raise ValueError(
-                f"{name}: the run in {folder} has {getattr(before, name)!r}, got {parsed!r}; a "
+                f"{name}: the run in {place} has {getattr(before, name)!r}, got {parsed!r}; a "
                 "resumed run may change "
                 f"{', '.join(RESUME_MAY_CHANGE)} only. Leave it away, or start another run in "
                 "another folder"
             )
-    return dataclasses.replace(before, **changes, output=str(folder))
+    return dataclasses.replace(before, **changes, output=str(place))
 
 
 class _Work:
     """What the stages of a run share."""
 
-    def __init__(self, config: RunConfig, parts: Parts, files: output.Files, watch: Watch):
-        self.config, self.parts, self.files, self.watch = config, parts, files, watch
-        self.charges = hasattr(parts.potential, "pqeq") and parts.potential.pqeq is not None
+    def __init__(self, config: RunConfig, parts: Parts, watch: Watch):
+        self.config, self.parts, self.watch = config, parts, watch
+        self.origin = Origin(_described(config), output.checksums(config))
+        self.files = output.files_of(config)
+        charges = hasattr(parts.potential, "pqeq") and parts.potential.pqeq is not None
+        self.reported = output.reported(config, self.files, parts.topology, charges)
         self.stop = _StopSignals()
         self.log: Callable[[str], None] = print
         self.reporters: output.Reporters | None = None
         self.ns_per_day = 0.0
+        self.step = 0
 
     @property
     def row(self) -> dict[str, float]:
@@ -183,9 +212,17 @@ class _Work:
 
     def save(self, simulation: app.Simulation, stage: str) -> None:
         """Write the restart file of this moment."""
-        output.sync(self.files)
-        sums = self.reporters.table.polarization.state() if self.reporters is not None else {}
-        write_restart(restart_of(simulation, stage, sums), self.files.restart)
+        sums = {}
+        if self.reporters is not None:
+            self.reporters.sync()
+            sums = self.reporters.table.polarization.state()
+        write_restart(restart_of(simulation, stage, sums, self.origin), self.files.restart)
+
+    def close(self) -> None:
+        """Close the files, as far as a failing disk lets them be closed."""
+        if self.reporters is not None:
+            with suppress(OSError, RuntimeError):
+                self.reporters.close()
 
 
 def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) -> Result:
@@ -202,14 +239,14 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
             return _result(work, simulation, interrupted=True)
         simulation = _production(work, simulation)
     step = simulation.currentStep
-    box = work.parts.topology.getPeriodicBoxVectors() is not None
-    output.cut_back(config, work.files, step, work.parts.topology.getNumAtoms(), box)
-    work.reporters = output.reporters_of(config, work.files, work.charges)
+    output.cut_back(work.reported, step)
+    work.reporters = output.reporters_of(config, work.reported)
     if restart is not None and restart.stage == "produce" and restart.sums:
         work.reporters.table.polarization.restore(restart.sums)
     simulation.reporters.extend(work.reporters.all)
     finished = _advance(work, simulation, "produce", config.n_steps)
     work.reporters.close()
+    work.step = simulation.currentStep
     return _result(work, simulation, interrupted=not finished)
 
 
@@ -225,8 +262,8 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
         before = time.perf_counter()
         try:
             simulation.step(n)
-        except openmm.OpenMMException as error:
-            raise RunFailure(_failure(work, simulation, error)) from None
+        finally:
+            work.step = simulation.currentStep
         now = time.perf_counter()
         chunk = max(1, min(2 * chunk, int(n * SECONDS_BETWEEN_NEWS / max(now - before, 1e-9))))
         news.append((now, simulation.currentStep))
@@ -236,7 +273,7 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
             work.save(simulation, stage)
         remaining = (n_steps - simulation.currentStep) * seconds_per_step
         work.watch(
-            Progress(stage, simulation.currentStep, n_steps, work.ns_per_day, remaining, work.row)
+            Progress(stage, simulation.currentStep, n_steps, remaining, work.ns_per_day, work.row)
         )
     if work.stop.requested or stage == "produce":
         work.save(simulation, stage)
@@ -244,11 +281,8 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
 
 
 def _minimize(work: _Work, simulation: app.Simulation) -> None:
-    work.watch(Progress("minimise", 0, 0, 0.0, 0.0, {}))
-    try:
-        simulation.minimizeEnergy()
-    except openmm.OpenMMException as error:
-        raise RunFailure(f"the minimisation failed: {last_line(error)}") from None
+    work.watch(Progress("minimise", 0, 0))
+    simulation.minimizeEnergy()
     work.log(f"minimised to {check_start(simulation):.6f} eV")
 
 
@@ -286,12 +320,15 @@ def _result(work: _Work, simulation: app.Simulation, interrupted: bool) -> Resul
     )
 
 
-def _failure(work: _Work, simulation: app.Simulation, error: Exception) -> str:
-    message = f"the simulation failed after step {simulation.currentStep}: {last_line(error)}"
-    if work.files.restart.is_file():
-        message += f"\nThe latest restart file is {work.files.restart}."
-    work.log(message)
-    return message
+def _failure(work: _Work, error: Exception) -> RunFailure:
+    """What went wrong on the way, at which step, and how to go on."""
+    reason = last_line(error) if isinstance(error, openmm.OpenMMException) else reason_of(error)
+    kept = None
+    with suppress(OSError, ValueError):
+        kept = f"{work.files.restart} (step {read_restart(work.files.restart).step})"
+    how = "--overwrite" if kept is None else "--resume"
+    place = work.config.output if kept else work.files.toml
+    return on_the_way("run", work.step, "step", reason, kept, f"openmm-pqeq run {place} {how}")
 
 
 def _description(

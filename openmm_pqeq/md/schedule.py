@@ -119,7 +119,7 @@ def _compile(node: ast.expr, text: str) -> Function:
             [_compile(argument, text) for argument in node.args],
         )
         expected = "two or more" if node.func.id in ("min", "max") else "one"
-        if (len(arguments) == 1) != (expected == "one"):
+        if len(arguments) != 1 if expected == "one" else len(arguments) < 2:
             raise ValueError(
                 f"field: {node.func.id} takes {expected} argument(s), got {len(arguments)} in "
                 f"{text!r}"

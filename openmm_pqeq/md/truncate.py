@@ -1,7 +1,9 @@
-"""Cut the files of a run back to a step, so that a resumed run neither loses nor doubles a frame.
+"""The files of a run that grow, counted and cut back to a step, so that a resumed run neither loses
+nor doubles a frame.
 
-A run may die after it has written frames that its restart file does not know. Each function keeps
-the frames up to and including the restart's step and removes the rest, half-written ones included.
+A run may die after it has written frames that its restart file does not know. `whole_frames` says how many
+whole frames there are and changes nothing; `cut_back` keeps the first of them and removes the rest,
+half-written ones included.
 
 DCD  header of 276 bytes with the number of frames at byte 8 and the last step at byte 20, then
 frames of equal size XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms,
@@ -12,52 +14,105 @@ step, time, box, then coordinates, plain up to 9
 import os
 import struct
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import h5py
 import numpy as np
 
+from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.reporters.frames import cut_back_frames
 
 _DCD_HEADER = 276
 _XTC_MAGIC = 1995
 
 
-def truncate_dcd(path: Path, n_frames: int, interval: int, n_atoms: int, box: bool) -> int:
-    """Keep the first `n_frames` frames; returns how many bytes are kept, 0 for a file without a
-    header."""
-    if n_frames == 0 or not path.is_file():
-        _require(path, n_frames, 0)
-        path.write_bytes(b"")
-        return 0
-    frame = 3 * (4 * n_atoms + 8) + (56 if box else 0)
-    size = _DCD_HEADER + n_frames * frame
-    _require(path, n_frames, max(0, path.stat().st_size - _DCD_HEADER) // frame)
-    with open(path, "r+b") as file:
-        file.truncate(size)
-        file.seek(8)
-        file.write(struct.pack("<i", n_frames))
-        file.seek(20)
-        file.write(struct.pack("<i", n_frames * interval))
-    return size
+class Growing(Protocol):
+    """A file with a frame every `interval` steps."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def interval(self) -> int:
+        """Steps from one frame to the next."""
+
+    def whole_frames(self) -> int:
+        """Whole frames from the first on that are where they should be."""
+
+    def cut_back(self, n_frames: int) -> None:
+        """Keep the first `n_frames` frames."""
 
 
-def truncate_xtc(path: Path, n_frames: int) -> int:
-    """Keep the first `n_frames` frames; returns how many bytes are kept."""
-    if not path.is_file():
-        _require(path, n_frames, 0)
-        return 0
-    size, found = 0, 0
-    with open(path, "r+b") as file:
-        while found < n_frames:
-            length = _xtc_frame_length(file.read(92))
-            if length is None or size + length > path.stat().st_size:
-                break
-            size += length
-            found += 1
-            file.seek(size)
-        _require(path, n_frames, found)
-        file.truncate(size)
-    return size
+def check(file: Growing, step: int) -> None:
+    """ValueError where a file has fewer frames than the run had written at `step`."""
+    expected = step // file.interval
+    there = file.path.is_file()
+    found = file.whole_frames() if there else 0
+    if found < expected:
+        what = f"has only {found} of them in their order" if there else "is not there any more"
+        raise ValueError(
+            f"resume: {file.path} should have at least {expected} frames at step {step}, and "
+            f"{what}. Bring it back as it was, or start the run anew with --overwrite"
+        )
+
+
+class DCD(NamedTuple):
+    """A trajectory as OpenMM's DCDReporter writes it; `box`: whether the frames have one."""
+
+    path: Path
+    interval: int
+    n_atoms: int
+    box: bool
+
+    def whole_frames(self) -> int:
+        """Whole frames."""
+        return max(0, self.path.stat().st_size - _DCD_HEADER) // self._frame
+
+    def cut_back(self, n_frames: int) -> None:
+        """Keep the first frames; without any, not even the header."""
+        if n_frames == 0:
+            self.path.write_bytes(b"")
+            return
+        with open(self.path, "r+b") as file:
+            file.truncate(_DCD_HEADER + n_frames * self._frame)
+            file.seek(8)
+            file.write(struct.pack("<i", n_frames))
+            file.seek(20)
+            file.write(struct.pack("<i", n_frames * self.interval))
+
+    @property
+    def _frame(self) -> int:
+        return 3 * (4 * self.n_atoms + 8) + (56 if self.box else 0)
+
+
+class XTC(NamedTuple):
+    """A trajectory as OpenMM's XTCReporter writes it."""
+
+    path: Path
+    interval: int
+
+    def whole_frames(self) -> int:
+        """Whole frames."""
+        return len(self._ends())
+
+    def cut_back(self, n_frames: int) -> None:
+        """Keep the first frames."""
+        with open(self.path, "r+b") as file:
+            file.truncate(self._ends()[n_frames - 1] if n_frames else 0)
+
+    def _ends(self) -> list[int]:
+        """Where each whole frame ends."""
+        ends: list[int] = []
+        size = self.path.stat().st_size
+        with open(self.path, "rb") as file:
+            while (length := _xtc_frame_length(file.read(92))) is not None:
+                end = length + (ends[-1] if ends else 0)
+                if end > size:
+                    break
+                ends.append(end)
+                file.seek(end)
+        return ends
 
 
 def _xtc_frame_length(head: bytes) -> int | None:
@@ -65,46 +120,70 @@ def _xtc_frame_length(head: bytes) -> int | None:
     if len(head) < 56:
         return None
     magic, n_atoms = struct.unpack(">ii", head[:8])
-    if magic != _XTC_MAGIC:
+    if magic != _XTC_MAGIC or n_atoms < 0:
         return None
     if n_atoms <= 9:
         return 56 + 12 * n_atoms
     if len(head) < 92:
         return None
     compressed = struct.unpack(">i", head[88:92])[0]
-    return 92 + (compressed + 3) // 4 * 4
+    return 92 + (compressed + 3) // 4 * 4 if compressed >= 0 else None
 
 
-def truncate_table(path: Path, step: int) -> int:
-    """Keep the header of a CSV file and the rows whose first column is at most `step`; returns the
-    number of rows."""
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end was cut off
-    kept = [line for line in lines[1:] if line and int(line.split(b",")[0]) <= step]
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(b"".join(line + b"\n" for line in lines[:1] + kept))
-    os.replace(temporary, path)
-    return len(kept)
+class Rows(NamedTuple):
+    """A CSV file whose first column is the step."""
 
+    path: Path
+    interval: int
 
-def truncate_charges(path: Path, step: int) -> int:
-    """Keep the frames of charges.h5 up to `step`; returns their number."""
-    try:
-        with h5py.File(path, "r") as file:
-            if "step" not in file:
-                return 0
-            n_frames = int(np.searchsorted(file["step"][:], step, side="right"))
-        return cut_back_frames(path, n_frames)
-    except OSError as error:
-        raise ValueError(
-            f"resume: {path} was damaged when the run died ({error}); move it away, and the run "
-            "continues with a new one"
-        ) from None
-
-
-def _require(path: Path, expected: int, found: int) -> None:
-    if found < expected:
-        raise ValueError(
-            f"resume: {path} should have at least {expected} frames by now and has {found}; it was "
-            "changed or removed. Bring it "
-            "back, or start the run anew with --overwrite"
+    def whole_frames(self) -> int:
+        """Whole rows up to the first that is not of the next multiple of the interval."""
+        steps = [line.split(b",")[0] for line in self._lines()[1:]]
+        expected = (b"%d" % (self.interval * (i + 1)) for i in range(len(steps)))
+        return next(
+            (i for i, pair in enumerate(zip(steps, expected)) if pair[0] != pair[1]), len(steps)
         )
+
+    def cut_back(self, n_frames: int) -> None:
+        """Keep the header and the first rows."""
+        lines = self._lines()[: n_frames + 1]
+        with whole(self.path) as part:
+            part.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    def _lines(self) -> list[bytes]:
+        return self.path.read_bytes().split(b"\n")[:-1]  # after the last line end it was cut off
+
+
+class Charges(NamedTuple):
+    """charges.h5 of a ChargeReporter."""
+
+    path: Path
+    interval: int
+
+    def whole_frames(self) -> int:
+        """Whole frames up to the first that is not of the next multiple of the interval."""
+        try:
+            with h5py.File(self.path, "r") as file:
+                steps = file["step"][:] if "step" in file else np.zeros(0, dtype=int)
+        except BlockingIOError:
+            raise ValueError(
+                f"resume: {self.path} is open in another program, such as a notebook that reads "
+                "it; close it there first"
+            ) from None
+        except (OSError, KeyError) as error:
+            raise ValueError(
+                f"resume: {self.path} cannot be read ({error}). Bring it back, or continue "
+                "without it: --charges-interval 0"
+            ) from None
+        right = steps == self.interval * np.arange(1, len(steps) + 1)
+        return int(right.argmin()) if not right.all() else len(steps)
+
+    def cut_back(self, n_frames: int) -> None:
+        """Keep the first frames."""
+        cut_back_frames(self.path, n_frames)
+
+
+def sync(path: Path) -> None:
+    """Make sure that what was written to a file is on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

@@ -5,10 +5,7 @@ settings, and the velocities that the run begins with. The run itself is not tou
 """
 
 import dataclasses
-import datetime
 import json
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ import numpy as np
 import torch
 from openmm import unit
 
-from openmm_pqeq import ops, versions
+from openmm_pqeq.jobs.files import whole, write_text
+from openmm_pqeq.jobs.machine import machine, processor
 from openmm_pqeq.md.build import (
     build_energy,
     build_simulation,
@@ -62,9 +60,10 @@ def write_profile(
     }
     del settings["output"]
     content = {"machine": machine(), "settings": settings} | as_dict(profile)
-    paths[0].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(paths[0], json.dumps(content, indent=1) + "\n")
     figure = _plot(profile, config, structure)
-    figure.savefig(paths[1])
+    with whole(paths[1]) as part:
+        figure.savefig(part, format="png")
     return paths
 
 
@@ -91,35 +90,6 @@ def as_dict(profile: StepProfile) -> dict[str, Any]:
         "atoms_times_steps_per_second": profile.n_atoms / profile.step.wall,
         "ns_per_day_at_0.5_fs": profile.ns_per_day(FASTEST_TIMESTEP),
     }
-
-
-def machine() -> dict[str, Any]:
-    """What times were measured on, and when."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": [round(load, 1) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "native_operators": str(ops.status()),
-        "versions": {
-            name: version
-            for name, version in versions.installed_versions().items()
-            if version is not None
-        },
-    }
-
-
-def processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
 
 
 def _plot(profile: StepProfile, config: RunConfig, structure: str) -> Any:

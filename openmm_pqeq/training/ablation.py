@@ -12,6 +12,9 @@ import json
 from pathlib import Path
 from typing import Callable
 
+from openmm_pqeq.jobs.facts import FACTS, facts_of
+from openmm_pqeq.jobs.files import whole, write_text
+from openmm_pqeq.jobs.folder import Kind, begin, clear, owned
 from openmm_pqeq.training import report
 from openmm_pqeq.training.config import Config
 from openmm_pqeq.training.module import CHECKPOINT, METRICS
@@ -19,6 +22,8 @@ from openmm_pqeq.training.prepare import model_to_start
 from openmm_pqeq.training.run import Result, fit
 
 WITH, WITHOUT = "with-long-range", "without-long-range"
+KIND = Kind("ablation", ("ablation.txt", "ablation.json", "ablation.png"), resumes_from=FACTS)
+"""What it leaves, beside the folders of the two trainings."""
 
 
 def ablate(
@@ -30,17 +35,26 @@ def ablate(
     Raises ValueError where there is no long-range part to leave out, and what `train` raises.
     """
     variants = {WITH: config, WITHOUT: without_long_range(config)}
-    if folder.exists() and not (overwrite or resume):
-        raise FileExistsError(
-            f"output: {folder} exists; choose another folder, or overwrite or resume it"
-        )
-    if resume and not any((folder / name / CHECKPOINT).is_file() for name in variants):
-        raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
-    results: dict[str, Result] = {}
-    for name, variant in variants.items():
-        say(f"--- {name.replace('-', ' ')} ---")
-        begun = resume and (folder / name / CHECKPOINT).is_file()
-        results[name] = fit(variant, folder / name, overwrite or (resume and not begun), begun, say)
+    with owned(folder, KIND, overwrite, resume):
+        if not resume:
+            begin(folder, KIND, facts_of({"variants": list(variants)}, config.training.seed))
+        results: dict[str, Result] = {}
+        try:
+            for name, variant in variants.items():
+                say(f"--- {name.replace('-', ' ')} ---")
+                begun = resume and (folder / name / CHECKPOINT).is_file()
+                again = overwrite or (resume and not begun)
+                results[name] = fit(variant, folder / name, again, begun, say)
+        except BaseException:
+            if not any((folder / name).exists() for name in variants):
+                clear(folder, KIND)
+            raise
+        _compare(results, folder, say)
+    return results
+
+
+def _compare(results: dict[str, Result], folder: Path, say: Callable[[str], None]) -> None:
+    """Both models on the same frames: a table, a file, a plot."""
     parts = [
         part for part in ("held out", "validation", "training") if part in results[WITH].errors
     ]
@@ -48,12 +62,11 @@ def ablate(
         f"{parts[0]}, with and without PQEq and D3",
         {name.replace("-", " "): results[name].errors[parts[0]] for name in (WITHOUT, WITH)},
     )
-    (folder / "ablation.txt").write_text(text + "\n")
+    write_text(folder / "ablation.txt", text + "\n")
     content = {name: report.as_json(result.errors) for name, result in results.items()}
-    (folder / "ablation.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_text(folder / "ablation.json", json.dumps(content, indent=1) + "\n")
     plot(results, parts[0], folder / "ablation.png")
     say(text)
-    return results
 
 
 def without_long_range(config: Config) -> Config:
@@ -109,4 +122,5 @@ def plot(results: dict[str, Result], part: str, path: Path) -> None:
     end.set(title=f"{part}, exported model", ylabel="force RMSE, meV/Å")
     if way.lines:
         way.legend(frameon=False)
-    figure.savefig(path, dpi=130)
+    with whole(path) as written:
+        figure.savefig(written, dpi=130, format="png")

@@ -11,7 +11,6 @@ schedule "cosine-time" excepted: it reads the clock).
 import copy
 import csv
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence, cast
@@ -22,14 +21,14 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from openmm_pqeq.training.config import seconds
+from openmm_pqeq.jobs.files import whole
+from openmm_pqeq.jobs.progress import Progress, Watch
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
 from openmm_pqeq.training.pqeq import Polarizable
 from openmm_pqeq.training.samples import Edges, join
 from openmm_pqeq.training.settings import TrainingSettings
 
 CHECKPOINT = "checkpoint.ckpt"
-UNFINISHED = "checkpoint.unfinished"
 METRICS = "metrics.csv"
 LONG = 600.0
 """Seconds from which on a run without a limit says how long it will take."""
@@ -142,7 +141,7 @@ class NetworkTraining(lightning.LightningModule):
         elif settings.schedule == "cosine":
             fraction = self.steps / (settings.epochs * self.steps_per_epoch)
         else:
-            fraction = self.tick() / seconds(settings.max_time)
+            fraction = self.tick() / settings.max_time
         warmup = min(1.0, (self.steps + 1) / (settings.warmup + 1))
         return settings.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
@@ -197,9 +196,9 @@ class NetworkTraining(lightning.LightningModule):
         return self.best if self.best_epoch >= 0 else self.average
 
 
-class Progress(Callback):
+class AfterEveryEpoch(Callback):
     """After each epoch: measure, write a line of metrics.csv, keep the best average, decide whether
-    to stop, save."""
+    to stop."""
 
     def __init__(
         self,
@@ -207,8 +206,10 @@ class Progress(Callback):
         validation: Sequence[Edges],
         held_out: Sequence[Edges],
         say: Callable[[str], None],
+        watch: Watch,
     ):
         self.folder, self.validation, self.held_out, self.say = folder, validation, held_out, say
+        self.watch = watch
         self.losses: list[Tensor] = []
         self.epoch_started = 0.0
 
@@ -219,7 +220,7 @@ class Progress(Callback):
         was used up."""
         training = _training_of(pl_module)
         _shorten(self.folder / METRICS, trainer.current_epoch)
-        allowed = seconds(training.settings.max_time)
+        allowed = training.settings.max_time
         if allowed and (training.elapsed >= allowed or training.time_used_up >= allowed):
             trainer.should_stop = True
 
@@ -260,10 +261,15 @@ class Progress(Callback):
             training.best.load_state_dict(training.average.state_dict())
         _append(self.folder / METRICS, row)
         self.say(_line(row, energies=settings.energy_weight > 0))
+        left = (settings.epochs - epoch - 1) * (time.monotonic() - self.epoch_started)
+        if settings.max_time:
+            left = min(left, max(0.0, settings.max_time - training.elapsed))
+        measured = {name: value for name, value in row.items() if isinstance(value, float)}
+        self.watch(Progress("train", epoch + 1, settings.epochs, left, row=measured))
         if settings.patience and epoch - training.best_epoch >= settings.patience:
             self.say(f"no better validation error for {settings.patience} epochs")
             trainer.should_stop = True
-        allowed = seconds(settings.max_time)
+        allowed = settings.max_time
         if (
             not allowed
             and not epoch
@@ -295,10 +301,9 @@ class SaveEveryEpoch(Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Save under another name, then rename."""
-        unfinished = self.path.with_name(UNFINISHED)
-        trainer.save_checkpoint(unfinished, weights_only=False)
-        os.replace(unfinished, self.path)
+        """Save beside it, sync, then rename."""
+        with whole(self.path) as part:
+            trainer.save_checkpoint(part, weights_only=False)
 
 
 def _training_of(module: lightning.LightningModule) -> NetworkTraining:
@@ -328,7 +333,8 @@ def _shorten(path: Path, epochs: int) -> None:
         with path.open(newline="") as file:
             lines = file.readlines()
         kept = lines[:1] + [line for line in lines[1:] if int(line.split(",")[0]) < epochs]
-        path.write_text("".join(kept), newline="")
+        with whole(path) as part:
+            part.write_text("".join(kept), newline="")
 
 
 def _line(row: dict[str, Any], energies: bool) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.training.loss import Errors, Prediction, errors_of, predict_all
 from openmm_pqeq.training.samples import Edges, join
 
@@ -72,8 +73,8 @@ def report(
             {"before": before[name].errors, "after": after[name].errors},
         )
         shown = {f"{name}, before": before[name], f"{name}, after": after[name]}
-    (folder / "errors.json").write_text(json.dumps(content, indent=1) + "\n")
-    (folder / "errors.txt").write_text(text + "\n")
+    write_text(folder / "errors.json", json.dumps(content, indent=1) + "\n")
+    write_text(folder / "errors.txt", text + "\n")
     plot(shown, folder / "parity.png")
     return text
 
@@ -150,7 +151,8 @@ def plot(parts: Mapping[str, Measured], path: Path) -> None:
             title=titles[index], xlabel="label: reference − long-range part", ylabel="network"
         )
     panels[0].legend()
-    figure.savefig(path, dpi=130)
+    with whole(path) as part:
+        figure.savefig(part, dpi=130, format="png")
 
 
 def _points(part: Measured) -> list[tuple[Tensor, Tensor]]:

@@ -20,17 +20,21 @@ import torch
 from torch import nn
 
 from openmm_pqeq.checkpoint import card as read_card
-from openmm_pqeq.checkpoint import load, save
+from openmm_pqeq.checkpoint import file_of, load, save
+from openmm_pqeq.jobs.facts import add_resumption, changed, facts_of, read_facts
+from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
+from openmm_pqeq.jobs.files import sha256, write_text
+from openmm_pqeq.jobs.folder import Kind, begin, clear, owned
+from openmm_pqeq.jobs.progress import Watch, unwatched
 from openmm_pqeq.potential import build
 from openmm_pqeq.training import parts, report
-from openmm_pqeq.training.config import Config, read_config
+from openmm_pqeq.training.config import Config, read_config, write_toml
 from openmm_pqeq.training.loss import Errors
 from openmm_pqeq.training.module import (
     CHECKPOINT,
     METRICS,
-    UNFINISHED,
+    AfterEveryEpoch,
     NetworkTraining,
-    Progress,
     SaveEveryEpoch,
     loader_of,
 )
@@ -39,24 +43,23 @@ from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepa
 from openmm_pqeq.training.samples import Edges, Split
 from openmm_pqeq.training.settings import StartSettings
 
-SETTINGS = "settings.json"
+SETTINGS = "training.toml"
 MODEL = "model.pt"
 LABELS = "long_range.pt"
-WRITTEN = (
-    SETTINGS,
-    LABELS,
-    CHECKPOINT,
-    UNFINISHED,
-    METRICS,
-    "errors.json",
-    "errors.txt",
-    "parity.png",
-    MODEL,
+KIND = Kind(
+    name="training",
+    files=(SETTINGS, LABELS, CHECKPOINT, METRICS, "errors.json", "errors.txt", "parity.png", MODEL),
+    resumes_from=CHECKPOINT,
+    marks=("settings.json",),
 )
-"""Everything that a training leaves in its folder."""
+"""What a training leaves in its folder."""
 
-CHANGEABLE = ("epochs", "max_time", "threads", "patience", "measure_every", "device")
-"""Settings that a resumed run may have changed."""
+RESUME_MAY_CHANGE = tuple(
+    f"training.{name}"
+    for name in ("epochs", "max_time", "threads", "patience", "measure_every", "device")
+)
+"""Settings that a resumed training may have otherwise: its length, where it runs, what it measures
+on the way."""
 
 
 class Result(NamedTuple):
@@ -90,7 +93,7 @@ def train(
     ------
     FileNotFoundError, FileExistsError, ValueError : what is wrong with the file, the data or the
         folder
-    RuntimeError : the loss is no longer finite
+    RunFailure : on the way, such as a loss that is no longer finite, or a full disk
     """
     config = read_config(config_path)
     return fit(
@@ -99,28 +102,68 @@ def train(
 
 
 def fit(
-    config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]
+    config: Config,
+    folder: Path,
+    overwrite: bool,
+    resume: bool,
+    say: Callable[[str], None],
+    watch: Watch = unwatched,
 ) -> Result:
-    """The same from settings that have been read."""
+    """Train from settings that have been read; `watch` gets news after every epoch."""
     if config.training.device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "training.device: expected 'cpu', because torch finds no CUDA device here, got 'cuda'"
         )
-    _open_folder(folder, config, overwrite, resume)
-    settings = config.training
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    torch.manual_seed(config.training.seed)
+    with owned(folder, KIND, overwrite, resume):
+        prepared = _prepared(config, folder, overwrite, resume, say)
+        try:
+            return _fitted(
+                config, prepared, folder, folder / CHECKPOINT if resume else None, say, watch
+            )
+        except (RuntimeError, OSError) as error:
+            raise _failure(folder, error) from error
+
+
+def _prepared(
+    config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]
+) -> Prepared:
+    """Everything before the first step; a training that was there is only replaced when all that
+    can be refused has been looked at."""
+    facts = facts_of(_described(config), config.training.seed, _checksums(config))
+    if resume:
+        _refuse_others(folder, facts)
+    new = not (overwrite or resume)
+    if new:
+        begin(folder, KIND, facts)
     try:
         prepared = prepare(config, say, folder / LABELS)
-    except (ValueError, OSError):
-        if not resume:
-            _clear(folder)
+    except BaseException:
+        if new:
+            clear(folder, KIND)
         raise
+    if overwrite:
+        begin(folder, KIND, facts, keep=(LABELS,))
+    elif resume:
+        add_resumption(folder, _described(config))
+    write_text(folder / SETTINGS, write_toml(_from_anywhere(config)))
+    return prepared
+
+
+def _fitted(
+    config: Config,
+    prepared: Prepared,
+    folder: Path,
+    checkpoint: Path | None,
+    say: Callable[[str], None],
+    watch: Watch,
+) -> Result:
+    """The training itself, and what it leaves."""
+    settings = config.training
     before = _measure(prepared.model, prepared) if config.start is not None else None
-    module, epochs = _trained(
-        config, prepared, folder, folder / CHECKPOINT if resume else None, say
-    )
+    module, epochs = _trained(config, prepared, folder, checkpoint, say, watch)
     model = module.exported()
     if settings.energy_weight == 0 and (config.start is None or config.start.shifts == "fit"):
         prepared = fit_shifts(prepared, model, say)
@@ -169,6 +212,7 @@ def _trained(
     folder: Path,
     checkpoint: Path | None,
     say: Callable[[str], None],
+    watch: Watch,
 ) -> tuple[NetworkTraining, int]:
     """The loop itself: the module after the last epoch, and how many there were."""
     settings = config.training
@@ -191,7 +235,7 @@ def _trained(
             max_epochs=settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=[
-                Progress(folder, validation, held_out, say),
+                AfterEveryEpoch(folder, validation, held_out, say, watch),
                 SaveEveryEpoch(folder / CHECKPOINT),
             ],
             logger=False,
@@ -280,59 +324,59 @@ def _origin(start: StartSettings) -> dict[str, Any]:
     return {"fine_tuned_from": {"model": Path(start.model).name, "card": card}, "fine_tuning": done}
 
 
-def _open_folder(folder: Path, config: Config, overwrite: bool, resume: bool) -> None:
-    """Make the folder, or refuse; what decides the labels and the network must not change on
-    resuming."""
-    fixed: dict[str, dict[str, Any]] = {
-        part: dataclasses.asdict(getattr(config, part)) for part in ("data", "training")
+def _described(config: Config) -> dict[str, Any]:
+    """The settings as facts.json has them."""
+    return {
+        "data": dataclasses.asdict(config.data),
+        "potential": config.potential,
+        "start": {} if config.start is None else dataclasses.asdict(config.start),
+        "training": dataclasses.asdict(config.training),
     }
-    start = {} if config.start is None else dataclasses.asdict(config.start)
-    fixed = json.loads(json.dumps({**fixed, "potential": config.potential, "start": start}))
-    for name in CHANGEABLE:
-        fixed["training"].pop(name)
-    if resume and overwrite:
-        raise ValueError("overwrite and resume: expected one of them, got both")
-    if resume:
-        if not (folder / CHECKPOINT).is_file():
-            raise FileNotFoundError(f"resume: no checkpoint in {folder}; start without resume")
-        before = json.loads((folder / SETTINGS).read_text())
-        before = {part: before.get(part, {}) for part in fixed}
-        changed = [
-            f"{part}.{key}"
-            for part in fixed
-            for key, value in fixed[part].items()
-            if before[part].get(key) != value
-        ]
-        changed += [
-            f"{part}.{key}"
-            for part in fixed
-            for key in before[part]
-            if key not in fixed[part] and key not in CHANGEABLE
-        ]
-        if changed:
-            raise ValueError(
-                "resume: expected the settings of the run's start, got others for "
-                f"{', '.join(changed)}; start a new one"
-            )
-        return
-    if folder.exists():
-        if not overwrite:
-            raise FileExistsError(
-                f"output: {folder} exists; choose another folder, or overwrite or resume it"
-            )
-        if (folder / SETTINGS).is_file():
-            _clear(folder)
-        elif not folder.is_dir() or any(folder.iterdir()):
-            raise FileExistsError(
-                f"output: {folder} is not the folder of a training run; choose another"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(json.dumps(fixed, indent=1) + "\n")
 
 
-def _clear(folder: Path) -> None:
-    """Remove what a training has written, and the folder unless there is something else in it."""
-    for name in WRITTEN:
-        (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+def _checksums(config: Config) -> dict[str, str]:
+    """Checksums of the data and of the model to start from."""
+    files = (*config.data.files, *config.data.held_out.files)
+    places = {file: config.place(file) for file in files}
+    found = {file: sha256(place) for file, place in places.items() if place.exists()}
+    return found | ({"model": sha256(file_of(config.start.model))} if config.start else {})
+
+
+def _refuse_others(folder: Path, facts: dict[str, Any]) -> None:
+    """ValueError where the training in the folder began with other settings, data or model."""
+    before = read_facts(folder)
+    others = changed(before.get("settings", {}), facts["settings"], RESUME_MAY_CHANGE)
+    if others:
+        raise ValueError(
+            "resume: expected the settings of the training's start, got others for "
+            f"{', '.join(others)}; a resumed training may change {', '.join(RESUME_MAY_CHANGE)} "
+            "only. Start a new one"
+        )
+    if others := changed(before.get("sha256", {}), facts["sha256"], ()):
+        raise ValueError(
+            f"resume: {', '.join(others)}: other contents than at the training's start; bring the "
+            "file back, or start a new training"
+        )
+
+
+def _from_anywhere(config: Config) -> Config:
+    """The same with whole paths, for a file that describes it in another folder."""
+
+    def whole(files: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(config.place(file).absolute()) for file in files)
+
+    held_out = dataclasses.replace(config.data.held_out, files=whole(config.data.held_out.files))
+    data = dataclasses.replace(config.data, files=whole(config.data.files), held_out=held_out)
+    start = config.start
+    if start is not None and Path(start.model).is_file():
+        start = dataclasses.replace(start, model=str(Path(start.model).absolute()))
+    return dataclasses.replace(config, data=data, start=start)
+
+
+def _failure(folder: Path, error: Exception) -> RunFailure:
+    """What went wrong on the way, after which epoch, and how to go on."""
+    metrics, checkpoint = folder / METRICS, folder / CHECKPOINT
+    done = metrics.read_text(encoding="utf-8").count("\n") - 1 if metrics.is_file() else 0
+    kept, how = (str(checkpoint), "--resume") if checkpoint.is_file() else (None, "--overwrite")
+    command = f"the same command with {how}"
+    return on_the_way("training", max(0, done), "epoch", reason_of(error), kept, command)

@@ -1,130 +1,217 @@
 """What can be set in a training: data, start, and how the network is fitted. Each class is a table
-of the training file."""
+of the training file, a line a setting; the flags of `train` and `finetune` are made from them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.settings import setting, table_of
 
 AUTO = "auto"
 NONE = "none"
 DEVICES = ("cpu", "cuda")
+DTYPES = ("float32", "float64")
 SCHEDULES = ("constant", "cosine", "cosine-time")
 LABELS = ("reference", "short-range")
+SHIFTS = ("fit", "keep")
 TRAINED_WITH_PQEQ = ("electronegativity", "hardness", "radius", "spring_constant")
+
+_rate = values.within(values.positive, 1e-12, 1e3)
+_weight = values.within(values.not_negative, 0, 1e12)
+_seed = values.within(values.count, 0, values.LARGEST_SEED)
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """Frames kept away from training: `numpy.random.default_rng(seed).permutation(n_frames)[:n]`,
-    or the files named instead.
+    or the files named instead."""
 
-    n : frames, or a share of all such as "20%"
-    """
-
-    seed: int = 0
-    n: int | str = 0
-    files: tuple[str, ...] = ()
+    seed: int = setting("held out", _seed, 0, "seed of the choice of frames", "N")
+    n: int | str = setting(
+        "held out", values.share, 0, 'held-out frames, or a share of all such as "20%"', "SHARE"
+    )
+    files: tuple[str, ...] = setting(
+        "held out", values.texts, (), "files of held-out frames, in place of n", "FILE", "+"
+    )
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """[data]: where the labels are.
+    """[data]: where the labels are."""
 
-    files : anything ASE reads, n2p2's input.data, DeePMD's folders: all frames; relative to the
-        training file or else to the working directory
-    energy_key, forces_key, stress_key : name in `atoms.info`, `atoms.arrays` or the frame's
-        calculator; "auto" tries the usual ones. `stress_key = "none"` trains without stress,
-        `energy_key = "none"` without energies.
-    stress_sign : 1 where stress is (1/V) ∂E/∂ε as in ASE, −1 where it is its negative (a
-        pressure-like tensor). eV/Å³: nine numbers, 3×3, or six in ASE's Voigt order xx yy zz yz xz
-        xy.
-    charge_key : total charge in `atoms.info`; 0 where a frame has none
-    held_out : see HeldOut; these frames are measured, never trained on, never used to choose
-        anything
-    validation : this many of the remaining frames, or this share of all, are for early stopping and
-        for choosing the exported weights (0: none)
-    subset : train on this many of the others, or this share of them
-    labels : "reference" (the terms beside the network are subtracted here) or "short-range"
-        (that was done by whoever made the data)
-    type_map : elements of DeePMD's types, where the data do not name them
-    atomic_energies : eV per element, where they should not come from least squares
-    """
-
-    files: tuple[str, ...]
-    energy_key: str = AUTO
-    forces_key: str = AUTO
-    stress_key: str = AUTO
-    stress_sign: int = 1
-    charge_key: str = "charge"
-    held_out: HeldOut = field(default_factory=HeldOut)
-    validation: int | str = 0
-    subset: int | str = "100%"
-    labels: str = LABELS[0]
-    type_map: tuple[str, ...] = ()
-    atomic_energies: dict[str, float] = field(default_factory=dict)
+    files: tuple[str, ...] = setting(
+        "data",
+        values.texts,
+        help="labelled structures: anything ASE reads, n2p2's input.data, DeePMD's folders; "
+        "relative to the training file or else to the working directory",
+        metavar="FILE",
+        nargs="+",
+    )
+    energy_key: str = setting(
+        "data", values.text, AUTO, 'where the data have energies, eV; "none" trains without', "KEY"
+    )
+    forces_key: str = setting("data", values.text, AUTO, "where the data have forces, eV/Å", "KEY")
+    stress_key: str = setting(
+        "data",
+        values.text,
+        AUTO,
+        "where the data have stress, eV/Å³, 9, 3×3 or 6 numbers (xx yy zz yz xz xy); "
+        '"none" trains without',
+        "KEY",
+    )
+    stress_sign: int = setting(
+        "data", values.sign, 1, "1: stress is (1/V) ∂E/∂ε as in ASE; -1: its negative", "SIGN"
+    )
+    charge_key: str = setting(
+        "data", values.text, "charge", "where the data have the total charge, e; 0 without", "KEY"
+    )
+    held_out: HeldOut = setting(
+        "data",
+        table_of(HeldOut),
+        HeldOut,
+        "frames that are measured, never trained on: seed and n, or files",
+    )
+    validation: int | str = setting(
+        "data",
+        values.share,
+        0,
+        "frames, or share of all, for early stopping and for choosing the exported weights",
+        "SHARE",
+    )
+    subset: int | str = setting(
+        "data", values.share, "100%", "train on so many of the others, or such a share", "SHARE"
+    )
+    labels: str = setting(
+        "data",
+        values.choice(*LABELS),
+        LABELS[0],
+        "reference: the terms beside the network are subtracted here; short-range: they are already",
+    )
+    type_map: tuple[str, ...] = setting(
+        "data", values.names, (), "elements of DeePMD's types, such as Li,Ge,P,S", "SYMBOLS"
+    )
+    atomic_energies: dict[str, float] = setting(
+        "data",
+        values.numbers,
+        dict,
+        "energies of elements, eV, such as O=-432.1,Ti=-10; else from least squares",
+        "ENERGIES",
+    )
 
 
 @dataclass(frozen=True)
 class StartSettings:
-    """[start]: a model to go on from, instead of [potential].
+    """[start]: a model to go on from, instead of [potential]."""
 
-    model : name of a model that ships, or path of a file
-    train : parts of the network that are trained, see parts.py; "none" where PQEq's parameters
-        alone are
-    train_pqeq : which parameters of PQEq are trained too: electronegativity, hardness, radius,
-        spring_constant
-    bounds : how far these may go from where they start, as a fraction of it
-    pqeq_learning_rate : of these, in units of `bounds`
-    shifts : "fit" (least squares of the energies that the model leaves over, per element) or "keep"
-        (the model's own)
-    long_range : whether the model keeps its terms beside the network, such as PQEq and D3; without
-        them the network is to learn the whole reference
-    """
-
-    model: str
-    train: str = "readout"
-    train_pqeq: tuple[str, ...] = ()
-    bounds: float = 0.2
-    pqeq_learning_rate: float = 0.02
-    shifts: str = "fit"
-    long_range: bool = True
+    model: str = setting(
+        "start", values.text, help="name of a model that ships, or path of a file", metavar="MODEL"
+    )
+    train: str = setting(
+        "start", values.text, "readout", "parts of the network that are trained, or none", "PARTS"
+    )
+    train_pqeq: tuple[str, ...] = setting(
+        "start",
+        values.names_of(*TRAINED_WITH_PQEQ),
+        (),
+        f"and of PQEq: {','.join(TRAINED_WITH_PQEQ)}",
+        "NAMES",
+    )
+    bounds: float = setting(
+        "start",
+        values.fraction,
+        0.2,
+        "how far PQEq's parameters may go from where they are, a part of them such as 20%",
+        "SHARE",
+    )
+    pqeq_learning_rate: float = setting(
+        "start", _rate, 0.02, "learning rate of PQEq's parameters, in units of bounds", "RATE"
+    )
+    shifts: str = setting(
+        "start",
+        values.choice(*SHIFTS),
+        SHIFTS[0],
+        "energies of the elements: fitted to what the model leaves over, or the model's own",
+    )
+    long_range: bool = setting(
+        "start",
+        values.boolean,
+        True,
+        "keep the model's other terms, such as PQEq; without, the network learns the whole reference",
+    )
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """[training]: how the network is fitted.
+    """[training]: how the network is fitted."""
 
-    batch_size : frames a step; 0: as many as have about 64 atoms together
-    schedule : "constant", "cosine" (to zero over `epochs`) or "cosine-time" (to zero over
-        `max_time`, which then has to be given; for a fixed allowance of machine time, at the price
-        that a repetition on another machine is not the same run)
-    warmup : steps over which the learning rate grows from zero
-    energy_weight, force_weight, stress_weight : of the loss in loss.py, where all three parts are
-        in units of the labels' scale
-    ema : decay of the running average of the weights, which is what is validated and exported; 0
-        exports the last weights
-    patience : stop after so many epochs without a better validation force error (0: never; needs
-        `validation`)
-    max_time : "HH:MM:SS", "10min" (s, min, h) or seconds; the run ends with the epoch nearest to
-        it; 0: no limit
-    measure_every : epochs between measurements of the held-out errors
-    threads : torch threads; 0 leaves torch's choice
-    """
-
-    epochs: int = 1000
-    batch_size: int = 1
-    learning_rate: float = 0.005
-    schedule: str = "cosine"
-    warmup: int = 20
-    energy_weight: float = 1.0
-    force_weight: float = 1.0
-    stress_weight: float = 1.0
-    weight_decay: float = 0.0
-    amsgrad: bool = True
-    gradient_clip: float = 0.0
-    ema: float = 0.99
-    seed: int = 0
-    patience: int = 0
-    max_time: float | str = 0.0
-    measure_every: int = 5
-    threads: int = 0
-    dtype: str = "float32"
-    device: str = "cpu"
+    epochs: int = setting(
+        "training", values.positive_count, 1000, "times that every frame is seen, at most", "N"
+    )
+    batch_size: int = setting(
+        "training", values.count, 1, "frames a step; 0: as many as have 64 atoms together", "N"
+    )
+    learning_rate: float = setting(
+        "training", _rate, 0.005, "learning rate of the network, at its highest", "RATE"
+    )
+    schedule: str = setting(
+        "training",
+        values.choice(*SCHEDULES),
+        "cosine",
+        "learning rate: constant; cosine to zero over epochs; cosine-time to zero over max_time, "
+        "which on another machine is another run",
+    )
+    warmup: int = setting(
+        "training", values.count, 20, "steps over which the learning rate grows from zero", "N"
+    )
+    energy_weight: float = setting(
+        "training", _weight, 1.0, "of energies in the loss, in units of the labels' scale", "W"
+    )
+    force_weight: float = setting("training", _weight, 1.0, "of forces in the loss", "W")
+    stress_weight: float = setting("training", _weight, 1.0, "of stress in the loss", "W")
+    weight_decay: float = setting(
+        "training", values.within(values.not_negative, 0, 1e3), 0.0, "decay of AdamW", "D"
+    )
+    amsgrad: bool = setting("training", values.boolean, True, "AMSGrad variant of AdamW")
+    gradient_clip: float = setting(
+        "training",
+        values.within(values.not_negative, 0, 1e12),
+        0.0,
+        "longest gradient, longer ones are cut to it; 0: none is cut",
+        "G",
+    )
+    ema: float = setting(
+        "training",
+        values.within(values.not_negative, 0, 0.999999),
+        0.99,
+        "decay of the running average of the weights, which is validated and exported; 0: the "
+        "last weights",
+        "D",
+    )
+    seed: int = setting("training", _seed, 0, "of the weights and of the order of frames", "N")
+    patience: int = setting(
+        "training",
+        values.count,
+        0,
+        "stop after so many epochs without a better validation force error; 0: never",
+        "EPOCHS",
+    )
+    max_time: float = setting(
+        "training",
+        values.seconds,
+        0.0,
+        'end with the epoch nearest to it: "HH:MM:SS", "10min" or seconds; 0: no limit',
+        "TIME",
+    )
+    measure_every: int = setting(
+        "training", values.positive_count, 5, "epochs between measurements of held-out errors", "N"
+    )
+    threads: int = setting(
+        "training",
+        values.within(values.count, 0, 4096),
+        0,
+        "CPU threads; 0: torch's choice",
+        "N",
+    )
+    dtype: str = setting(
+        "training", values.choice(*DTYPES), "float32", "of the network while it is trained"
+    )
+    device: str = setting("training", values.choice(*DEVICES), "cpu", "where it is trained")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from openmm_pqeq import versions
 from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.checkpoint import load, save
 from openmm_pqeq.cli import COMMANDS, main
+from openmm_pqeq.jobs.lock import locked
 from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.potential import build
 
@@ -348,10 +350,128 @@ def test_doctor_names_versions_and_routes(capsys):
         assert word in text
 
 
+LIGHTLESS = """
+import sys
+sys.modules["lightning"] = None
+from openmm_pqeq.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_no_result_is_lost_to_the_encoding_of_a_console(here, encoding):
+    """Help and an energy, in a process whose console knows no Greek letters."""
+    root = str(Path(openmm_pqeq.__file__).parents[1])
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": root}
+    for arguments in (["run", "--help"], ["energy", "MgO.extxyz", "--model", "model.pt"]):
+        command = [sys.executable, "-m", "openmm_pqeq", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"odec can't" not in done.stderr
+        assert done.stdout.decode(encoding)
+
+
+def test_fits_and_help_need_no_lightning(here):
+    """fit-pqeq gets to its data, and train says what it lacks."""
+    root = str(Path(openmm_pqeq.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root}
+    (here / "train.toml").write_text('[data]\nfiles = "MgO.extxyz"\n[potential.gnn]\n')
+    for arguments, code, said in (
+        (["fit-pqeq", "MgO.extxyz"], 2, b"data: no frame has a target"),
+        (["train", "--help"], 0, b"--learning-rate"),
+        (["train", "train.toml"], 2, b"train: lightning is not installed"),
+    ):
+        command = [sys.executable, "-c", LIGHTLESS, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True)
+        assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stderr
+    assert not (here / "pqeq_fit").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "train", "finetune", "fit-pqeq", "bench"])
+def test_a_folder_in_use_is_refused_by_every_command(here, command, capsys, monkeypatch):
+    monkeypatch.chdir(here)
+    shutil.rmtree(here / "used", ignore_errors=True)
+    (here / "used").mkdir()
+    (here / "train.toml").write_text('[data]\nfiles = "MgO.extxyz"\n[potential.gnn]\n')
+    arguments = {
+        "run": run_with(output="used"),
+        "train": ["train", "train.toml", "-o", "used"],
+        "finetune": ["finetune", "batio3", "MgO.extxyz", "-o", "used.pt"],
+        "fit-pqeq": ["fit-pqeq", "MgO.extxyz", "-o", "used"],
+        "bench": ["bench", "MgO.extxyz", "--model", "model.pt", "-o", "used"],
+    }[command]
+    if command in ("train", "finetune"):
+        pytest.importorskip("lightning")
+    with locked(here / "used", "walk"):
+        assert main(arguments) == 2
+        assert "used is in use by a walk" in capsys.readouterr().err
+        assert [path.name for path in (here / "used").iterdir()] == ["job.lock"]
+
+
+ODD = {
+    "field": ["0", "0", "min()"],
+    "time": "1e400ps",
+    "supercell": ["100000", "100000", "100000"],
+    "timestep": "1e300",
+    "barostat-interval": "1e18",
+    "steps": "1e30",
+    "pressure": "1e400GPa",
+    "seed": "-1",
+    "temperature": "1e30",
+    "friction": "inf",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_numbers_beyond_all_bounds_are_refused_by_flag_and_by_file(here, capsys, name):
+    value = ODD[name]
+    words = value if isinstance(value, list) else [value]
+    length = [] if name in ("time", "steps") else ["--steps", "2"]
+    arguments = [word for word in RUN if word not in ("--steps", "2")] + length
+    key = name.replace("-", "_")
+    (here / "odd.toml").write_text(f"{key} = {json.dumps(value)}\n")
+    for more in (
+        [*arguments, f"--{name}", *words],
+        ["run", "odd.toml", "--model", "model.pt", *length],
+    ):
+        assert main(more) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"openmm-pqeq: error: {key}: ")
+        assert "Traceback" not in err
+    assert not (here / "new").exists()
+
+
+def test_a_real_second_process_is_refused(here):
+    """A run is going on; --resume and --overwrite from elsewhere leave every byte and the run."""
+    root = str(Path(openmm_pqeq.__file__).parents[1])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    command = [sys.executable, "-m", "openmm_pqeq", *run_with(output="live")]
+    command[command.index("--steps") + 1] = "1000000"
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (here / "live" / "restart.zip").is_file() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        first.send_signal(signal.SIGSTOP)  # nothing changes by itself
+        before = {path.name: path.read_bytes() for path in (here / "live").iterdir()}
+        for more in (["run", "live", "--resume"], [*command[3:], "--overwrite"]):
+            second = [sys.executable, "-m", "openmm_pqeq", *more]
+            done = subprocess.run(second, env=environment, capture_output=True, text=True)
+            assert done.returncode == 2, done.stderr
+            assert f"in use by a run, process {first.pid}" in done.stderr
+        assert {path.name: path.read_bytes() for path in (here / "live").iterdir()} == before
+        first.send_signal(signal.SIGCONT)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(120) == 130
+    finally:
+        first.kill()
+        first.wait()
+
+
 # A run
 
 
-def test_a_killed_run_resumes_with_the_same_files(here):
+def test_a_killed_run_resumes_with_the_same_files(here, capsys):
     """SIGKILL in the middle; flags and a TOML file say the same."""
     (here / "run.toml").write_text(
         'structure = "MgO.extxyz"\nmodel = "model.pt"\nsteps = 40\nseed = 3\nbackend = "python"\nplatform = "Reference"\n'
@@ -374,7 +494,10 @@ def test_a_killed_run_resumes_with_the_same_files(here):
     process.send_signal(signal.SIGKILL)
     out, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL, out.decode()
-    assert main(["run", "run.toml", "--resume"]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["run", "run.toml", "--resume"]) == 0
+    assert f"taking over the lock of a run, process {process.pid}" in capsys.readouterr().err
     assert read_table(table)["step"].tolist() == list(range(1, 41))
     assert main(["run", "run.toml", "--output", "unbroken"]) == 0
     one, two = read_table(here / "unbroken" / "table.csv"), read_table(table)

@@ -10,19 +10,17 @@ import torch
 
 import openmm_pqeq as pq
 from openmm_pqeq.cli import main
+from openmm_pqeq.fitting.fit import FitSettings, Guard, Residuals, fit, measure
+from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins, to_fit, with_values
+from openmm_pqeq.fitting.response import Place, Respondent
+from openmm_pqeq.fitting.run import choose
+from openmm_pqeq.fitting.settings import RunSettings, fit_settings
+from openmm_pqeq.fitting.targets import ResponseFrame, parse_target, read_response_frames
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import structure_of
-
-pytest.importorskip("lightning", reason="training needs the extra `train`")
-
-from openmm_pqeq.fitting.fit import FitSettings, Guard, Residuals, fit, measure
-from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins, to_fit, with_values
-from openmm_pqeq.fitting.response import Place, Respondent
-from openmm_pqeq.fitting.run import RunSettings, choose
-from openmm_pqeq.fitting.targets import ResponseFrame, parse_target, read_response_frames
 
 WATER = [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.1]]
 CELL = [[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]]
@@ -283,7 +281,7 @@ def test_which_parameters_are_free():
     [
         (["Si:all"], [], "expected elements of the data"),
         (["O:width"], [], "expected 'all' or names among"),
-        (["O:all"], ["O:radius"], "expected PARAMETER=LOW:HIGH"),
+        (["O:all"], ["O:radius"], r"bounds: expected \[ELEMENT:\]NAME=LOW:HIGH"),
         (["O:all"], ["O:radius=1:x2"], "expected LOW:HIGH or xLOW:xHIGH"),
         (["O:all"], ["O:radius=1.5:2"], "starts at 0.669, outside 1.5:2"),
         (["O:all"], ["O:radius=-1:2"], "expected LOW < HIGH, positive"),
@@ -361,8 +359,8 @@ def test_choice_of_frames_is_that_of_the_seed():
     assert not set(held_out) & set(fitted)
     with pytest.raises(ValueError, match="of 10 frames, got 4 and 8"):
         choose(10, RunSettings(("x",), held_out=4, frames=8))
-    with pytest.raises(ValueError, match="seed: expected 0 or more, got -1"):
-        choose(10, RunSettings(("x",), seed=-1))
+    with pytest.raises(ValueError, match="seed: expected a whole number that is not negative"):
+        fit_settings({"data": "x", "seed": -1})
 
 
 def test_a_frame_without_a_stable_solution_is_named():
@@ -405,7 +403,7 @@ def test_the_command_writes_what_build_reads(data, capsys):
     assert float(potential.pqeq.spring_constant[8]) == pytest.approx(300.0 / 23.060549, rel=0.01)
     capsys.readouterr()
     assert main(arguments) == 2
-    assert "--resume continues it" in capsys.readouterr().err
+    assert "continue that fit with --resume, or replace it" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert main([*arguments, "--seed", "5", "--resume"]) == 2
     assert "other settings (seed)" in capsys.readouterr().err

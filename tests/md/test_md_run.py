@@ -1,7 +1,10 @@
 """A run from its description: what it writes, that an interrupted one ends like an unbroken one,
 and what it leaves alone."""
 
+import errno
+import json
 import os
+import re
 import shutil
 import signal
 
@@ -13,6 +16,8 @@ import pytest
 from openmm import unit
 
 from openmm_pqeq.checkpoint import save
+from openmm_pqeq.jobs.failure import RunFailure
+from openmm_pqeq.jobs.lock import locked
 from openmm_pqeq.md.config import read_toml, run_config
 from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.restart import read_restart
@@ -218,15 +223,161 @@ def test_overwriting_removes_the_run_and_nothing_else(folder):
     output = folder / "mixed"
     output.mkdir()
     (output / "notes.txt").write_text("mine")
-    (output / "trajectory.xtc").write_text("old")
+    run(description(folder, "mixed", steps=2, trajectory_format="xtc"))
     run(description(folder, "mixed", steps=2), overwrite=True)
     assert (output / "notes.txt").read_text() == "mine"
     assert not (output / "trajectory.xtc").exists()
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    (output / "facts.json").write_text('{"job": "train"}')
+    with pytest.raises(FileExistsError, match="has a train, which no run may replace"):
+        run(description(folder, "mixed", steps=2), overwrite=True)
+    for name in ("facts.json", "run.toml"):
+        (output / name).unlink()
+    with pytest.raises(FileExistsError, match=r"may be of something else than a run"):
+        run(description(folder, "mixed", steps=2), overwrite=True)
+    for path in output.iterdir():
+        assert path.read_bytes() == before[path.name]
 
 
 def test_a_simulation_that_blows_up_says_so_and_keeps_its_restart_file(folder):
     config = description(folder, "unstable", field=[0, 0, "1e200*step(t-0.001)"])
-    with pytest.raises(RuntimeError, match="failed after step") as error:
+    with pytest.raises(RunFailure, match="failed after step") as error:
         run(config)
-    assert "restart.zip" in str(error.value)
-    read_restart(folder / "unstable" / "restart.zip")
+    restart = folder / "unstable" / "restart.zip"
+    assert f"{restart} (step {read_restart(restart).step})" in str(error.value)
+    assert "openmm-pqeq run" in str(error.value)
+    assert "the run failed after step" in (folder / "unstable" / "run.log").read_text()
+
+
+def test_a_field_without_a_value_on_the_way_is_a_failure_with_its_step(folder):
+    config = description(folder, "no-value", field=[0, 0, "sqrt(0.0025 - t)"], field_interval=1)
+    with pytest.raises(
+        RunFailure, match=r"after step 1\d: field: .* no value at t = 0.00"
+    ) as error:
+        run(config)
+    assert "--resume" in str(error.value)
+
+
+def test_a_full_disk_is_a_failure_that_goes_on_when_there_is_room(folder, unbroken, monkeypatch):
+    config = description(folder, "full")
+    real, counted = os.fsync, []
+
+    def full(file):
+        counted.append(file)
+        if len(counted) > 25:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailure, match="No space left on device; make room") as error:
+        run(config)
+    monkeypatch.undo()
+    assert not list((folder / "full").glob("*.part"))
+    assert re.search(
+        r"restart.zip \(step \d+\) with: openmm-pqeq run .*full --resume", str(error.value)
+    )
+    again = run(resumed_config(folder / "full", {}), resume=True)
+    one, two = read_table(unbroken.files.table), read_table(again.files.table)
+    assert np.abs(one["total_energy_eV"] - two["total_energy_eV"]).max() < 1e-6  # eV
+
+
+# A run that was changed in between
+
+
+@pytest.fixture(scope="module")
+def stopped(folder):
+    run(description(folder, "stopped"), watch=stop_at(10))
+    return folder / "stopped"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def edit_charges(path):
+    with h5py.File(path, "a") as file:
+        file["step"][0] = 3
+
+
+def edit_settings(path):
+    path.write_text(path.read_text().replace("y_interval = 3", "y_interval = 1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "table.csv",
+            cut,
+            r"table\.csv should have at least [567] frames at step 1\d, and has only",
+        ),
+        ("table.csv", os.remove, r"table\.csv should have .* and is not there any more"),
+        ("trajectory.dcd", cut, r"trajectory\.dcd should have at least"),
+        ("trajectory.dcd", os.remove, r"trajectory\.dcd should have .* is not there"),
+        ("charges.h5", edit_charges, r"charges\.h5 should have at least [23] frames .* has only 0"),
+        ("charges.h5", os.remove, r"charges\.h5 should have .* is not there"),
+        ("restart.zip", cut, r"restart\.zip is not a restart file"),
+        ("restart.zip", os.remove, r"there is no restart file"),
+        (
+            "run.toml",
+            edit_settings,
+            r"resume: trajectory_interval: .*began with trajectory_interval = 3",
+        ),
+        (
+            "input-MgO.cif",
+            lambda path: path.write_text(path.read_text() + " "),
+            r"resume: structure",
+        ),
+    ],
+)
+def test_files_that_changed_in_between_are_named_and_nothing_is_cut(
+    stopped, tmp_path, name, change, message
+):
+    shutil.copytree(stopped, tmp_path / "run")
+    shutil.copyfile(stopped.parent / "model.pt", tmp_path / "model.pt")
+    change(tmp_path / "run" / name)
+    before = contents(tmp_path / "run")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run(resumed_config(tmp_path / "run", {}), resume=True)
+    assert contents(tmp_path / "run") == before
+
+
+def test_another_model_of_the_same_name_does_not_continue_a_run(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "run")
+    other = build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.1}})
+    save(other, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="resume: model: the run in .* began with another file"):
+        run(resumed_config(tmp_path / "run", {}), resume=True)
+    shutil.copyfile(stopped.parent / "model.pt", tmp_path / "model.pt")
+    run(resumed_config(tmp_path / "run", {}), resume=True)
+    facts = json.loads((tmp_path / "run" / "facts.json").read_text())
+    assert (facts["job"], len(facts["resumed"]), facts["seed"]) == ("run", 1, 11)
+
+
+def test_a_run_whose_charges_were_lost_goes_on_without_them(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "run")
+    shutil.copyfile(stopped.parent / "model.pt", tmp_path / "model.pt")
+    cut(tmp_path / "run" / "charges.h5")
+    with pytest.raises(ValueError, match="charges.h5 .*--charges-interval 0"):
+        run(resumed_config(tmp_path / "run", {}), resume=True)
+    with pytest.raises(ValueError, match="charges_interval: the run in .* has 4"):
+        resumed_config(tmp_path / "run", {"charges_interval": 5})
+    again = run(resumed_config(tmp_path / "run", {"charges_interval": "0"}), resume=True)
+    assert again.step == STEPS
+
+
+def test_a_live_run_is_not_touched_by_another(stopped, tmp_path):
+    """Neither --resume nor --overwrite changes a byte while somebody owns the folder."""
+    shutil.copytree(stopped, tmp_path / "run")
+    shutil.copyfile(stopped.parent / "model.pt", tmp_path / "model.pt")
+    with locked(tmp_path / "run", "run"):
+        before = contents(tmp_path / "run")
+        for how in ("resume", "overwrite"):
+            config = resumed_config(tmp_path / "run", {})
+            with pytest.raises(FileExistsError, match=f"in use by a run, process {os.getpid()}"):
+                run(config, **{how: True})
+        assert contents(tmp_path / "run") == before

@@ -394,7 +394,7 @@ def test_command_line(published, structure, tmp_path, capsys):
     before = output.read_bytes()
     code, _, err = run(capsys, *files, "-o", output)
     assert code == 2
-    assert "exists; give another name, or --overwrite" in err
+    assert "exists. Choose another name, or replace it with --overwrite" in err
     assert output.read_bytes() == before
     assert run(capsys, *files, "-o", output, "--overwrite")[0] == 0
     assert pq.load(output).config["pqeq"]["stop_gradient"] is True

@@ -269,7 +269,7 @@ def test_errors_without_stress_are_json_and_nothing_is_resumed_that_has_not_begu
     pq.save(model(), tmp_path / "model.pt")
     write_frames(tmp_path / "frames.traj", model(), stress=False)
     settings = config(tmp_path, epochs=1)
-    with pytest.raises(FileNotFoundError, match="resume: no checkpoint in"):
+    with pytest.raises(FileNotFoundError, match="resume: there is no ablation in"):
         ablate(settings, tmp_path / "both", False, True, silent)
     ablate(settings, tmp_path / "both", False, False, silent)
     content = json.loads(

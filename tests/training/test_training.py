@@ -7,6 +7,7 @@ recovered.
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import ase.io
@@ -17,6 +18,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import openmm_pqeq as pq
+from openmm_pqeq.jobs.failure import RunFailure
+from openmm_pqeq.jobs.settings import settings_of
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import structure_of
 
@@ -24,10 +27,12 @@ pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training import train
-from openmm_pqeq.training.config import config_of
+from openmm_pqeq.training.config import config_of, read_config
 from openmm_pqeq.training.frames import Frame, read_frames
 from openmm_pqeq.training.loss import predict
 from openmm_pqeq.training.prepare import prepare
+from openmm_pqeq.training.run import fit
+from openmm_pqeq.training.settings import DataSettings, TrainingSettings
 
 GNN = {"hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5}
 GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0}
@@ -304,15 +309,16 @@ def test_best_validation_weights_are_exported(frames, tmp_path):
 
 def test_folders_are_not_overwritten(frames, tmp_path):
     file = write(tmp_path / "a.toml", table(frames, epochs=1))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("kept")
-    with pytest.raises(FileExistsError, match="overwrite or resume"):
-        train(file, tmp_path / "out", say=silent)
-    with pytest.raises(FileExistsError, match="not the folder of a training run"):
-        train(file, tmp_path / "out", overwrite=True, say=silent)
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        train(file, tmp_path / "out", resume=True, say=silent)
-    assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "model.pt").write_text("kept")
+    with pytest.raises(FileExistsError, match=r"already has model\.pt, which may be of something"):
+        train(file, out, say=silent)
+    with pytest.raises(FileExistsError, match="of something else than a training"):
+        train(file, out, overwrite=True, say=silent)
+    with pytest.raises(FileNotFoundError, match="no training in .* to continue"):
+        train(file, out, resume=True, say=silent)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"model.pt": "kept"}
 
 
 def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
@@ -328,11 +334,14 @@ def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
     )
     assert {path.name for path in first.folder.iterdir()} == written | {"mine.txt"}
     assert len(rows(first.folder)) == 1
+    with pytest.raises(FileExistsError, match="with --resume, or replace it with --overwrite"):
+        train(file, tmp_path / "out", say=silent)
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
     content = table(frames, epochs=1)
     content["data"]["forces_key"] = "missing"
     with pytest.raises(ValueError, match="no forces"):
         train(write(tmp_path / "c.toml", content), tmp_path / "out", overwrite=True, say=silent)
-    assert [path.name for path in first.folder.iterdir()] == ["mine.txt"]
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
 
 
 def test_resuming_with_other_settings_is_refused(frames, tmp_path):
@@ -344,6 +353,43 @@ def test_resuming_with_other_settings_is_refused(frames, tmp_path):
             resume=True,
             say=silent,
         )
+
+
+def test_resuming_with_other_data_is_refused(frames, tmp_path):
+    own = tmp_path / "frames.traj"
+    own.write_bytes(frames.read_bytes())
+    file = write(tmp_path / "a.toml", table(own, epochs=1))
+    train(file, tmp_path / "out", say=silent)
+    ase.io.write(own, ase.io.read(frames, index=":")[::-1])
+    with pytest.raises(ValueError, match=r"frames\.traj: other contents than at the training's"):
+        train(file, tmp_path / "out", resume=True, say=silent)
+
+
+def test_a_training_is_repeated_from_its_own_folder(frames, tmp_path):
+    """training.toml has every setting with its meaning, and facts.json says what was run."""
+    content = table(frames, long_range=True, epochs=1, max_time="10min")
+    first = train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    again = train(tmp_path / "out" / "training.toml", tmp_path / "again", say=silent)
+    one, two = (pq.load(result.model).gnn.state_dict() for result in (first, again))
+    same_weights(one, two)
+    facts = json.loads((tmp_path / "again" / "facts.json").read_text())
+    assert facts["job"] == "training"
+    assert facts["settings"]["training"]["max_time"] == 600.0
+    assert facts["sha256"].keys() == {str(frames)}
+    text = (tmp_path / "out" / "training.toml").read_text()
+    for kind in (DataSettings, TrainingSettings):
+        for name, one in settings_of(kind).items():
+            assert re.search(rf"^{name} = .*# {re.escape(one.metadata['help'])}$", text, re.M), name
+
+
+def test_a_loss_that_is_not_finite_is_a_failure_with_what_to_do(frames, tmp_path):
+    file = write(tmp_path / "a.toml", table(frames, epochs=3))
+
+    def spoil(news):
+        raise RuntimeError("the loss became nan")
+
+    with pytest.raises(RunFailure, match=r"training failed after epoch 1: the loss became nan\n.*"):
+        fit(read_config(file), tmp_path / "out", False, False, silent, watch=spoil)
 
 
 # --- bad input ---

@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Callable
 
+from openmm_pqeq.jobs.files import whole
+from openmm_pqeq.jobs.folder import check_file
 from openmm_pqeq.training.ablation import WITH, WITHOUT, ablate
 from openmm_pqeq.training.config import Config
 from openmm_pqeq.training.run import Result, fit
@@ -40,17 +42,19 @@ def finetune(
             raise FileExistsError(
                 f"output: {path} would overwrite the model it comes from; choose another name"
             )
-        if path.exists() and not (overwrite or resume):
-            raise FileExistsError(
-                f"output: {path} exists; choose another name, or overwrite or resume it"
-            )
+        check_file(path, overwrite or resume)
     if without_long_range_too:
         results = ablate(config, folder, overwrite, resume, say)
-        shutil.copyfile(results[WITHOUT].model, other)
+        _copy(results[WITHOUT].model, other)
         say(f"without the long-range part: {other}")
         result = results[WITH]
     else:
         result = fit(config, folder, overwrite, resume, say)
-    shutil.copyfile(result.model, output)
+    _copy(result.model, output)
     say(f"fine-tuned model: {output} (made from {config.start.model}, which is as it was)")
     return result._replace(model=output)
+
+
+def _copy(model: Path, output: Path) -> None:
+    with whole(output) as part:
+        shutil.copyfile(model, part)

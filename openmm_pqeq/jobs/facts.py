@@ -1,0 +1,81 @@
+"""facts.json: what a job did, with what, on which machine, in one form for all jobs.
+
+job        "run", "train", ...
+begun      date and time, UTC
+resumed    dates of its resumptions
+settings   all of them
+seed       of its random numbers
+sha256     checksums of what it read: structure, model, data
+machine    processor, threads, GPU, versions
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from openmm_pqeq.jobs.files import write_text
+from openmm_pqeq.jobs.machine import machine
+from openmm_pqeq.jobs.times import now
+
+FACTS = "facts.json"
+
+
+def facts_of(
+    settings: dict[str, Any], seed: int | None = None, sha256: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The facts of a job that begins."""
+    return {
+        "begun": now(),
+        "resumed": [],
+        "settings": json.loads(json.dumps(settings, default=str)),
+        "seed": seed,
+        "sha256": sha256 or {},
+        "machine": machine(),
+    }
+
+
+def write_facts(folder: Path, job: str, facts: dict[str, Any]) -> None:
+    """Write facts.json."""
+    write_text(folder / FACTS, json.dumps({"job": job} | facts, indent=1) + "\n")
+
+
+def add_resumption(folder: Path, settings: dict[str, Any]) -> None:
+    """Note that a job goes on, here and now, with the settings that it has now."""
+    before = read_facts(folder)
+    again = facts_of(settings, before.get("seed"), before.get("sha256"))
+    begun, resumed = before.get("begun", again["begun"]), [*before.get("resumed", []), now()]
+    job = before.get("job", "job")
+    write_facts(folder, job, again | {"begun": begun, "resumed": resumed})
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The facts of the job in a folder; ValueError where the file is not one of facts."""
+    path = folder / FACTS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: not a file of facts ({error}); bring it back, or choose another folder"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected the facts of a job, got {type(content).__name__}")
+    return content
+
+
+def changed(
+    before: dict[str, Any], now: dict[str, Any], may_change: Iterable[str], where: str = ""
+) -> list[str]:
+    """Names of settings that differ and must not; tables within tables have dotted names."""
+    names: list[str] = []
+    now = json.loads(json.dumps(now, default=str))
+    for name in {**before, **now}:
+        dotted = f"{where}{name}"
+        one, two = before.get(name), now.get(name)
+        if dotted in may_change:
+            continue
+        if isinstance(one, dict) and isinstance(two, dict):
+            names += changed(one, two, may_change, f"{dotted}.")
+        elif one != two:
+            names.append(dotted)
+    return names

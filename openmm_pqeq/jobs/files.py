@@ -1,0 +1,49 @@
+"""Files that are whole at any time, and their checksums."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write to; afterwards the file is synced and renamed to `path`, which has a whole
+    file at any time, the old one or the new one."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as its files, where the system can."""
+    with suppress(OSError):
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, or of all files in a folder with their names."""
+    if path.is_dir():
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        lines = [f"{one.relative_to(path).as_posix()} {sha256(one)}" for one in inside]
+        return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

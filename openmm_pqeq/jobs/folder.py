@@ -1,0 +1,124 @@
+"""The output folder of a job: nothing is overwritten unasked, one owner at a time, whole files.
+
+    with owned(folder, RUN, overwrite, resume):    refuse what exists; take the lock
+        ...                                        every check that can fail: nothing has changed yet
+        begin(folder, RUN, facts)                  remove the files of an earlier job, write facts.json
+        write_text(folder / "run.toml", text)      beside, synced, renamed into place
+
+A folder belongs to the kind of job that its facts.json names. `overwrite` removes the files of that
+kind and nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from openmm_pqeq.jobs.facts import FACTS, read_facts, write_facts
+from openmm_pqeq.jobs.lock import locked
+
+
+class Kind(NamedTuple):
+    """A kind of job, and what it leaves in its folder.
+
+    name : such as "run"
+    files : all that it writes, without facts.json
+    resumes_from : the file without which there is nothing to resume
+    marks : files by which a folder of an older version, without facts.json, is known
+    """
+
+    name: str
+    files: tuple[str, ...]
+    resumes_from: str = ""
+    marks: tuple[str, ...] = ()
+
+
+@contextmanager
+def owned(
+    folder: Path, kind: Kind, overwrite: bool = False, resume: bool = False
+) -> Iterator[None]:
+    """Own a folder for the time of a job; it is made where it is not there, and removed again where
+    the job leaves nothing in it.
+
+    Raises FileExistsError where it has a job already, FileNotFoundError where there is nothing to
+    resume, RuntimeError where another process works in it; nothing has changed then.
+    """
+    check(folder, kind, overwrite, resume)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder, kind.name):
+            check(folder, kind, overwrite, resume)
+            yield
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()  # of an empty folder only
+
+
+def check(folder: Path, kind: Kind, overwrite: bool = False, resume: bool = False) -> None:
+    """Refuse a folder that the job must not touch; changes nothing."""
+    if overwrite and resume:
+        raise ValueError("overwrite, resume: expected one of them, got both")
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"output: {folder} is a file; expected the name of a folder")
+    if resume:
+        if not (folder / kind.resumes_from).is_file():
+            raise FileNotFoundError(
+                f"resume: there is no {kind.name} in {folder} to continue (no "
+                f"{kind.resumes_from}); leave --resume away to start one"
+            )
+        return
+    job = _job_in(folder, kind)
+    if job not in (None, kind.name):
+        raise FileExistsError(
+            f"output: {folder} has a {job}, which no {kind.name} may replace; choose another folder"
+        )
+    existing = [name for name in kind.files if (folder / name).exists()]
+    if existing and job is None:
+        raise FileExistsError(
+            f"output: {folder} already has {listed(existing)}, which may be of something else "
+            f"than a {kind.name} (there is no {FACTS}); choose another folder"
+        )
+    if (existing or job) and not overwrite:
+        going_on = f"continue that {kind.name} with --resume, " if kind.resumes_from else ""
+        raise FileExistsError(
+            f"output: {folder} already has {listed(existing or [FACTS])}. Choose another folder, "
+            f"{going_on}or replace it with --overwrite"
+        )
+
+
+def _job_in(folder: Path, kind: Kind) -> str | None:
+    """The kind of job whose folder it is, None where it is none's."""
+    if (folder / FACTS).is_file():
+        return str(read_facts(folder).get("job", "job"))
+    return kind.name if any((folder / name).exists() for name in kind.marks) else None
+
+
+def check_file(path: Path, overwrite: bool = False) -> None:
+    """Refuse to replace a file, FileExistsError."""
+    if path.is_dir():
+        raise FileExistsError(f"output: {path} is a folder; expected the name of a file")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"output: {path} exists. Choose another name, or replace it with --overwrite"
+        )
+
+
+def begin(folder: Path, kind: Kind, facts: dict[str, Any], keep: Sequence[str] = ()) -> None:
+    """Make an owned folder that of a new job: its facts, and nothing of an earlier one but `keep`."""
+    write_facts(folder, kind.name, facts)
+    clear(folder, kind, (*keep, FACTS))
+
+
+def clear(folder: Path, kind: Kind, keep: Sequence[str] = ()) -> None:
+    """Remove the files of a job."""
+    for name in {*kind.files, *kind.marks, FACTS} - set(keep):
+        for path in (folder / name, folder / f"{name}.part"):
+            path.unlink(missing_ok=True)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as people list them: a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

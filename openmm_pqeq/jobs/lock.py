@@ -1,0 +1,142 @@
+"""One owner at a time: the lock of a folder.
+
+The file job.lock says who works in the folder - job, pid, host, since when - and is locked through
+the operating system as long as that process lives: the lock of a process that died on this host is
+free. Of a process on another host nobody here can tell whether it lives, so its folder is refused.
+"""
+
+import errno
+import json
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from openmm_pqeq.jobs.times import now
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK = "job.lock"
+_BEYOND = 1 << 30
+"""Place of the locked byte on Windows, behind what others read."""
+
+
+@contextmanager
+def locked(folder: Path, job: str) -> Iterator[None]:
+    """Own a folder; FileExistsError names the process that does so already, and what to do.
+
+    With a warning the lock of a process of this host that died is taken over.
+    """
+    path = folder / LOCK
+    file, owner = _acquired(path, folder)
+    try:
+        if owner:
+            warnings.warn(
+                f"{folder}: taking over the lock of {_named(owner)}, which is no longer running",
+                stacklevel=1,
+            )
+        os.ftruncate(file, 0)
+        os.lseek(file, 0, os.SEEK_SET)
+        os.write(file, _owner_text(job))
+        yield
+    finally:
+        if sys.platform == "win32":  # where an open file cannot be removed
+            os.close(file)
+            path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)
+            os.close(file)
+
+
+def _acquired(path: Path, folder: Path) -> tuple[int, dict[str, Any]]:
+    """The open and locked file of the lock, and who left it behind."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        owner = _owner(file)
+        try:
+            _refuse_living(file, owner, path, folder)
+        except BaseException:
+            os.close(file)
+            raise
+        if _same_file(file, path):  # not one that its owner removed since
+            return file, owner
+        os.close(file)
+
+
+def _refuse_living(file: int, owner: dict[str, Any], path: Path, folder: Path) -> None:
+    """Lock the file, or FileExistsError where somebody else has it or may have it."""
+    if not _lock(file, owner):
+        raise FileExistsError(
+            f"output: {folder} is in use by {_named(owner)}; wait until it ends, or choose another "
+            "folder"
+        )
+    if owner and owner.get("host") != socket.gethostname():
+        raise FileExistsError(
+            f"output: {folder} was left by {_named(owner)}, and from here nobody can tell whether "
+            f"it is still running; if it is not, remove {path}"
+        )
+
+
+def _lock(file: int, owner: dict[str, Any]) -> bool:
+    """Whether this process has the lock now; where the file system has no locks, whether the
+    owner's process has ended."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(file, _BEYOND, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            os.lseek(file, 0, os.SEEK_SET)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            return False
+        return not (owner and owner.get("host") == socket.gethostname() and _alive(owner["pid"]))
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _owner(file: int) -> dict[str, Any]:
+    """Who the file says holds it; empty where it says nothing that can be read."""
+    os.lseek(file, 0, os.SEEK_SET)
+    try:
+        owner = json.loads(os.read(file, 4096))
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) and isinstance(owner.get("pid"), int) else {}
+
+
+def _owner_text(job: str) -> bytes:
+    owner = {"job": job, "pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+    return (json.dumps(owner) + "\n").encode("utf-8")
+
+
+def _named(owner: dict[str, Any]) -> str:
+    if not owner:
+        return "another process"
+    return (
+        f"a {owner.get('job', 'job')}, process {owner['pid']} on {owner.get('host')} since "
+        f"{owner.get('since')}"
+    )
+
+
+def _same_file(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,333 @@
+"""Settings from text or TOML values: each function takes the setting's name and value and returns
+the value, checked.
+
+A ValueError names the setting, what is expected and what came. Flags arrive as text, TOML values
+with their type; both are read alike. Numbers are finite; `within` adds the bounds of what can be
+meant. Phrases such as "Ba:radius=0.4:1.6" are read by phrases.py.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+PICOSECONDS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}
+BAR = {
+    "bar": 1.0,
+    "mbar": 1e-3,
+    "kbar": 1e3,
+    "atm": 1.01325,
+    "pa": 1e-5,
+    "kpa": 1e-2,
+    "mpa": 10.0,
+    "gpa": 1e4,
+}
+_WITH_UNIT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+LARGEST_COUNT = 2**31 - 1
+"""Of steps, frames, intervals: what OpenMM and its file formats count to."""
+LARGEST_SEED = 2**31 - 8
+LONGEST = 10**9
+"""Seconds, of durations."""
+
+T = TypeVar("T")
+
+
+def within(
+    parse: Callable[[str, Any], T], low: float, high: float, unit: str = ""
+) -> Callable[[str, Any], T]:
+    """A number as `parse` reads it, from `low` to `high`."""
+    of = f" {unit}" if unit else ""
+
+    def bounded(name: str, value: Any) -> T:
+        result = parse(name, value)
+        for item in result if isinstance(result, tuple) else (result,):
+            if isinstance(item, (int, float)) and not low <= item <= high:
+                raise ValueError(
+                    f"{name}: expected a value from {low:g} to {high:g}{of}, got {shown(value)}"
+                )
+        return result
+
+    return bounded
+
+
+def text(name: str, value: Any) -> str:
+    """Any text that is not empty."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError(f"{name}: expected text, got {shown(value)}")
+    return value
+
+
+def choice(*choices: str) -> Callable[[str, Any], str]:
+    """One of a few words; upper and lower case do not matter."""
+
+    def parse(name: str, value: Any) -> str:
+        for word in choices:
+            if isinstance(value, str) and value.lower() == word.lower():
+                return word
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {shown(value)}")
+
+    parse.choices = choices  # type: ignore[attr-defined]
+    return parse
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number."""
+    value = value.strip() if isinstance(value, str) else value
+    try:
+        result = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = math.nan
+    if not math.isfinite(result):
+        raise ValueError(f"{name}: expected a number, got {shown(value)}")
+    return result
+
+
+def positive(name: str, value: Any) -> float:
+    """A number above zero."""
+    result = number(name, value)
+    if result <= 0:
+        raise ValueError(f"{name}: expected a positive number, got {shown(value)}")
+    return result
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A number that is zero or above."""
+    result = number(name, value)
+    if result < 0:
+        raise ValueError(f"{name}: expected a number that is not negative, got {shown(value)}")
+    return result
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number, zero or above; text such as 1e5 is understood."""
+    try:
+        result = number(name, value)
+    except ValueError:
+        result = -1.0
+    if result != int(result) or result < 0:
+        raise ValueError(
+            f"{name}: expected a whole number that is not negative, got {shown(value)}"
+        )
+    if result > LARGEST_COUNT:
+        raise ValueError(f"{name}: expected at most {LARGEST_COUNT}, got {shown(value)}")
+    return int(result)
+
+
+def positive_count(name: str, value: Any) -> int:
+    """A whole number above zero."""
+    try:
+        above = number(name, value) >= 1
+    except ValueError:
+        above = False
+    if not above:
+        raise ValueError(f"{name}: expected a whole number above zero, got {shown(value)}")
+    return count(name, value)
+
+
+def seed(name: str, value: Any) -> int:
+    """A seed that OpenMM does not take as a request for a random one."""
+    return within(positive_count, 1, LARGEST_SEED)(name, value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """True or false."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError(f"{name}: expected true or false, got {shown(value)}")
+
+
+def three(name: str, value: Any, kind: str) -> list[Any]:
+    """Three values of any kind."""
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        raise ValueError(f"{name}: expected three {kind}, got {shown(value)}")
+    return list(value)
+
+
+def counts(name: str, value: Any) -> tuple[int, int, int]:
+    """Three whole numbers above zero."""
+    a, b, c = (
+        positive_count(name, item) for item in three(name, value, "whole numbers such as 3 3 3")
+    )
+    return a, b, c
+
+
+def booleans(name: str, value: Any) -> tuple[bool, bool, bool]:
+    """Three times true or false."""
+    a, b, c = (boolean(name, item) for item in three(name, value, "of true or false"))
+    return a, b, c
+
+
+def _with_unit(name: str, value: Any, units: dict[str, float], default: str) -> float:
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    written = str(number(name, value)) if plain else value
+    match = _WITH_UNIT.fullmatch(written) if isinstance(written, str) else None
+    scale = units.get((match[2] or default).lower()) if match else None
+    if match is None or scale is None:
+        raise ValueError(
+            f"{name}: expected a number with one of the units {', '.join(units)} (or in "
+            f"{default}), got {shown(value)}"
+        )
+    result = float(f"{float(match[1]) * scale:.12g}")
+    if not math.isfinite(result):
+        raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
+    return result
+
+
+def picoseconds(name: str, value: Any) -> float:
+    """A time above zero in ps, from a number (ps) or text such as 500fs."""
+    result = _with_unit(name, value, PICOSECONDS, "ps")
+    if result <= 0:
+        raise ValueError(f"{name}: expected a positive time, got {shown(value)}")
+    return result
+
+
+def picoseconds_or_zero(name: str, value: Any) -> float:
+    """A time in ps that is zero or above."""
+    result = _with_unit(name, value, PICOSECONDS, "ps")
+    if result < 0:
+        raise ValueError(f"{name}: expected a time that is not negative, got {shown(value)}")
+    return result
+
+
+def femtoseconds(name: str, value: Any) -> float:
+    """A time above zero in fs, from a number (fs) or text such as 0.5fs."""
+    result = float(f"{_with_unit(name, value, PICOSECONDS, 'fs') * 1000.0:.12g}")
+    if result <= 0:
+        raise ValueError(f"{name}: expected a positive time, got {shown(value)}")
+    return result
+
+
+def pressure(name: str, value: Any) -> float:
+    """A pressure in bar, from a number (bar) or text such as 1GPa."""
+    return _with_unit(name, value, BAR, "bar")
+
+
+def seconds(name: str, value: Any) -> float:
+    """A duration in s, from a number (s) or text such as 90s, 10min, 2h or 01:30:00."""
+    result = math.nan
+    if isinstance(value, str) and value.count(":") == 2:
+        parts = [number(name, part) for part in value.split(":")]
+        result = parts[0] * 3600 + parts[1] * 60 + parts[2] if min(parts) >= 0 else math.nan
+    elif isinstance(value, str):
+        match = _WITH_UNIT.fullmatch(value)
+        if match is not None:
+            result = float(match[1]) * _SECONDS.get(match[2] or "s", math.nan)
+    else:
+        result = number(name, value)
+    if not 0 <= result <= LONGEST:
+        raise ValueError(
+            f'{name}: expected seconds, "HH:MM:SS" or such as "10min" or "2h", 0 or more, got '
+            f"{shown(value)}"
+        )
+    return result
+
+
+def share(name: str, value: Any) -> int | str:
+    """A number of things, or a share of them such as "20%"."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            percent = number(name, value.strip().rstrip("% "))
+        except ValueError:
+            percent = -1.0
+        if 0 <= percent <= 100:
+            return f"{percent:g}%"
+    else:
+        try:
+            return count(name, value)
+        except ValueError:
+            pass
+    raise ValueError(f"{name}: expected 0 or more, or a share such as '20%', got {shown(value)}")
+
+
+def fraction(name: str, value: Any) -> float:
+    """A part of one, from a number such as 0.2 or text such as "20%"."""
+    percent = isinstance(value, str) and value.strip().endswith("%")
+    try:
+        result = number(name, value.strip().rstrip("% ") if percent else value)
+    except ValueError:
+        result = math.nan
+    result = result / 100 if percent else result
+    if not 0 < result < 1:
+        raise ValueError(
+            f"{name}: expected a fraction between 0 and 1, or a share such as '20%', got "
+            f"{shown(value)}"
+        )
+    return result
+
+
+def sign(name: str, value: Any) -> int:
+    """1 or -1."""
+    if value not in (1, -1, "1", "+1", "-1") or isinstance(value, bool):
+        raise ValueError(f"{name}: expected 1 or -1, got {shown(value)}")
+    return int(value)
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """A text, or a list of them."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)):
+        raise ValueError(f"{name}: expected a text or a list of texts, got {shown(value)}")
+    return tuple(text(name, item) for item in items)
+
+
+def names(name: str, value: Any) -> tuple[str, ...]:
+    """A list of names, or a text of names with commas."""
+    if isinstance(value, str):
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    return texts(name, value)
+
+
+def names_of(*choices: str) -> Callable[[str, Any], tuple[str, ...]]:
+    """Some of a few names."""
+
+    def parse(name: str, value: Any) -> tuple[str, ...]:
+        chosen = names(name, value)
+        if unknown := [one for one in chosen if one not in choices]:
+            raise ValueError(
+                f"{name}: expected some of {', '.join(choices)}, got {shown(', '.join(unknown))}"
+            )
+        return chosen
+
+    return parse
+
+
+def numbers(name: str, value: Any) -> dict[str, float]:
+    """Numbers by name, from a table or text such as "O=-432.1,Ti=-10"."""
+    if isinstance(value, str):
+        value = dict(halves(name, part, "NAME=NUMBER") for part in value.split(",") if part)
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: expected a table of numbers, got {shown(value)}")
+    return {str(key): number(f"{name}.{key}", item) for key, item in value.items()}
+
+
+def each(parse: Callable[[str, Any], object]) -> Callable[[str, Any], tuple[str, ...]]:
+    """Texts that `parse` understands, one by one, kept as they were written."""
+
+    def checked(name: str, value: Any) -> tuple[str, ...]:
+        items = texts(name, value)
+        for item in items:
+            parse(name, item)
+        return items
+
+    return checked
+
+
+def shown(value: Any) -> str:
+    """A value for a message: as it was written, cut where it is very long."""
+    try:
+        written = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number with too many digits"
+    return written if len(written) <= 80 else f"{written[:77]}..."
+
+
+def halves(name: str, value: str, form: str) -> tuple[str, str]:
+    """What stands left and right of an equals sign."""
+    left, equals, right = value.partition("=")
+    if not equals or not left.strip() or not right.strip():
+        raise ValueError(f"{name}: expected {form}, got {shown(value)}")
+    return left.strip(), right.strip()
