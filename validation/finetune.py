@@ -24,7 +24,8 @@ import ase.io
 from ase.data import chemical_symbols
 
 from openmm_pqeq.training.config import config_of
-from openmm_pqeq.training.run import CHECKPOINT, fit
+from openmm_pqeq.training.folder import CHECKPOINT
+from openmm_pqeq.training.run import fit
 
 GNN = {
     "hidden_irreps": "64x0e + 16x1o + 8x2e",

@@ -70,7 +70,7 @@ def configuration(options: argparse.Namespace) -> RunConfig:
     if source is not None and from_toml:
         described = read_toml(source)
     if options.resume:
-        from openmm_pqeq.md.run import resumed_config
+        from openmm_pqeq.md.resume import resumed_config
 
         folder = (
             flags.get("output")

@@ -96,7 +96,7 @@ def _begin(folder: Path, settings: RunSettings, resume: bool) -> None:
                 f"resume: {folder} was begun with other settings ({', '.join(others)}); give the "
                 "same, or --overwrite"
             )
-        add_resumption(folder, described)
+        add_resumption(folder, KIND.name, described)
     heading = "# A fit of openmm-pqeq; repeat it with: openmm-pqeq fit-pqeq THIS_FILE -o FOLDER"
     places = tuple(str(Path(file).absolute()) for file in settings.data)
     lines = toml_lines(dataclasses.replace(settings, data=places))

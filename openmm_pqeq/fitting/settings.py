@@ -5,9 +5,9 @@ from typing import Any
 
 from openmm_pqeq.jobs import phrases, values
 from openmm_pqeq.jobs.settings import configured, setting
+from openmm_pqeq.pqeq import COUPLINGS
 
 _limit = values.within(values.positive, 1e-9, 1e6)
-from openmm_pqeq.pqeq import COUPLINGS
 
 
 @dataclass(frozen=True)

@@ -40,18 +40,23 @@ def write_facts(folder: Path, job: str, facts: dict[str, Any]) -> None:
     write_text(folder / FACTS, json.dumps({"job": job} | facts, indent=1) + "\n")
 
 
-def add_resumption(folder: Path, settings: dict[str, Any]) -> None:
+def add_resumption(folder: Path, job: str, settings: dict[str, Any]) -> None:
     """Note that a job goes on, here and now, with the settings that it has now."""
-    before = read_facts(folder)
+    before = read_facts(folder) if (folder / FACTS).is_file() else {}
     again = facts_of(settings, before.get("seed"), before.get("sha256"))
-    begun, resumed = before.get("begun", again["begun"]), [*before.get("resumed", []), now()]
-    job = before.get("job", "job")
-    write_facts(folder, job, again | {"begun": begun, "resumed": resumed})
+    begun = {"begun": before.get("begun", "with an older version")}
+    write_facts(folder, job, again | begun | {"resumed": [*before.get("resumed", []), now()]})
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The facts of the job in a folder; ValueError where the file is not one of facts."""
+    """The facts of the job in a folder; FileNotFoundError where an older version left none,
+    ValueError where the file is not one of facts."""
     path = folder / FACTS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: there are no facts of the job in {folder}, which an older version may have "
+            "begun; start it anew with --overwrite"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -18,7 +18,7 @@ import json
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import openmm
@@ -26,38 +26,8 @@ from numpy.typing import NDArray
 from openmm import app
 
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.facts import changed
 from openmm_pqeq.jobs.files import whole
-
-
-class Origin(NamedTuple):
-    """What a run began with.
-
-    settings : as run.toml has them, without structure, model and output
-    sha256 : checksums of "structure" and "model"
-    """
-
-    settings: dict[str, Any]
-    sha256: dict[str, str]
-
-    def check(self, now: "Origin", may_change: tuple[str, ...], folder: Path) -> None:
-        """ValueError names what differs now and must not."""
-        others = changed(self.settings, now.settings, may_change)
-        others = [name for name in others if name in self.settings]  # not those of a newer version
-        if others:
-            was = ", ".join(f"{name} = {self.settings[name]!r}" for name in others)
-            raise ValueError(
-                f"resume: {', '.join(others)}: the run in {folder} began with {was}, and run.toml "
-                f"has been changed since; a resumed run may change {', '.join(may_change)} only. "
-                "Change it back, or start another run in another folder"
-            )
-        for name, checksum in self.sha256.items():
-            if now.sha256.get(name) != checksum:
-                raise ValueError(
-                    f"resume: {name}: the run in {folder} began with another file (SHA-256 "
-                    f"{checksum[:12]}…, now {now.sha256.get(name, 'none')[:12]}…); bring that one "
-                    "back, or start another run in another folder"
-                )
+from openmm_pqeq.md.resume import Origin
 
 
 class Restart(NamedTuple):

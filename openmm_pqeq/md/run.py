@@ -7,14 +7,12 @@ at before the first file changes; what goes wrong after that is a RunFailure.
 """
 
 import dataclasses
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import openmm
@@ -25,6 +23,7 @@ from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
+from openmm_pqeq.jobs.stop import StopSignals
 from openmm_pqeq.md import output
 from openmm_pqeq.md.build import (
     Parts,
@@ -34,24 +33,15 @@ from openmm_pqeq.md.build import (
     seed_of,
     with_seed,
 )
-from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
+from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.plot import plot_run
-from openmm_pqeq.md.restart import (
-    Origin,
-    Restart,
-    apply_restart,
-    read_restart,
-    restart_of,
-    write_restart,
-)
+from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
+from openmm_pqeq.md.resume import Origin, described, may_change
 from openmm_pqeq.topology.facts import facts_of
 
 SECONDS_BETWEEN_NEWS = 0.3
 REMEMBERED_NEWS = 100
 """The speed is that of the time since so many news: TorchScript is slow at first."""
-RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval")
-"""Settings that a resumed run may have otherwise than the run it continues: its length, where it
-runs, and how often a restart file is written. Besides, charges.h5 may end: charges_interval = 0."""
 
 
 class Result(NamedTuple):
@@ -98,7 +88,7 @@ def run(
         restart = read_restart(output.files_of(config).restart) if resume else None
         work = _Work(config, read_parts(config), watch or unwatched)
         if restart is not None:
-            restart.origin.check(work.origin, _may_change(config), Path(config.output))
+            restart.origin.check(work.origin, may_change(config), Path(config.output))
             output.check(work.reported, restart.step if restart.stage == "produce" else 0)
         equilibrating = restart is None or restart.stage == "equilibrate"
         simulation = build_simulation(
@@ -112,7 +102,7 @@ def run(
                 output.begin(config, work.parts.topology, work.parts.positions, work.origin.sha256)
             else:
                 output.write_description(config, work.files)
-                facts.add_resumption(Path(config.output), dataclasses.asdict(config))
+                facts.add_resumption(Path(config.output), "run", dataclasses.asdict(config))
             return _logged(work, simulation, energy, restart)
         except (openmm.OpenMMException, OSError, ValueError, RuntimeError) as error:
             raise _failure(work, error) from error
@@ -122,7 +112,7 @@ def _logged(
     work: "_Work", simulation: app.Simulation, energy: float, restart: Restart | None
 ) -> Result:
     """Do the stages, with a log."""
-    with open(work.files.log, "a", encoding="utf-8") as log, _StopSignals() as work.stop:
+    with open(work.files.log, "a", encoding="utf-8") as log, StopSignals() as work.stop:
         work.log = lambda text: print(
             time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True
         )
@@ -141,66 +131,16 @@ def _logged(
             work.close()
 
 
-def _described(config: RunConfig) -> dict[str, Any]:
-    """The settings that a restart file remembers; checksums know structure and model better than
-    their names do."""
-    others = {"structure", "model", "output"}
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in others}
-
-
-def _may_change(config: RunConfig) -> tuple[str, ...]:
-    """What a resumed run may have otherwise; charges.h5 may end."""
-    return (*RESUME_MAY_CHANGE, *(("charges_interval",) if config.charges_interval == 0 else ()))
-
-
-def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
-    """The description of the run in the folder `place`, with those of `settings` that a resumed run may
-    change.
-
-    ValueError names a setting that differs from the run's and must not.
-    """
-    toml = place / "run.toml"
-    if not toml.is_file():
-        raise FileNotFoundError(
-            f"resume: there is no run in {place} (no {toml}); leave --resume away to start one"
-        )
-    described = read_toml(toml)
-    if settings.get("steps") is not None or settings.get("time") is not None:
-        described.pop("steps", None)
-        described.pop("time", None)
-    before = run_config(
-        described
-        | {name: settings[name] for name in ("steps", "time") if settings.get(name) is not None}
-    )
-    changes: dict[str, Any] = {}
-    for name, value in settings.items():
-        if value is None or name in ("structure", "output"):
-            continue
-        parsed = parsed_setting(name, value)
-        if name in RESUME_MAY_CHANGE or (name == "charges_interval" and parsed == 0):
-            changes[name] = parsed
-        elif parsed != getattr(before, name) and not (
-            name == "model" and Path(str(parsed)).name == Path(before.model).name
-        ):
-            raise ValueError(
-                f"{name}: the run in {place} has {getattr(before, name)!r}, got {parsed!r}; a "
-                "resumed run may change "
-                f"{', '.join(RESUME_MAY_CHANGE)} only. Leave it away, or start another run in "
-                "another folder"
-            )
-    return dataclasses.replace(before, **changes, output=str(place))
-
-
 class _Work:
     """What the stages of a run share."""
 
     def __init__(self, config: RunConfig, parts: Parts, watch: Watch):
         self.config, self.parts, self.watch = config, parts, watch
-        self.origin = Origin(_described(config), output.checksums(config))
+        self.origin = Origin(described(config), output.checksums(config))
         self.files = output.files_of(config)
         charges = hasattr(parts.potential, "pqeq") and parts.potential.pqeq is not None
         self.reported = output.reported(config, self.files, parts.topology, charges)
-        self.stop = _StopSignals()
+        self.stop = StopSignals()
         self.log: Callable[[str], None] = print
         self.reporters: output.Reporters | None = None
         self.ns_per_day = 0.0
@@ -351,28 +291,3 @@ def _description(
         f"backend {config.backend}, "
         f"OpenMM {openmm.version.version}, torch {torch.__version__}, numpy {np.__version__}"
     )
-
-
-class _StopSignals:
-    """Turn Ctrl-C and SIGTERM into a wish to stop after the present step; a second Ctrl-C stops at
-    once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_StopSignals":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._request)
-            except ValueError:
-                break  # not the main thread: whoever owns that decides
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,7 +17,7 @@ from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.jobs.folder import Kind, begin, clear, owned
 from openmm_pqeq.training import report
 from openmm_pqeq.training.config import Config
-from openmm_pqeq.training.module import CHECKPOINT, METRICS
+from openmm_pqeq.training.folder import CHECKPOINT, METRICS
 from openmm_pqeq.training.prepare import model_to_start
 from openmm_pqeq.training.run import Result, fit
 

@@ -23,13 +23,12 @@ from torch.utils.data import DataLoader, Sampler
 
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.jobs.progress import Progress, Watch
+from openmm_pqeq.training.folder import CHECKPOINT, METRICS
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
 from openmm_pqeq.training.pqeq import Polarizable
 from openmm_pqeq.training.samples import Edges, join
 from openmm_pqeq.training.settings import TrainingSettings
 
-CHECKPOINT = "checkpoint.ckpt"
-METRICS = "metrics.csv"
 LONG = 600.0
 """Seconds from which on a run without a limit says how long it will take."""
 

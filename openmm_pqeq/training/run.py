@@ -20,46 +20,32 @@ import torch
 from torch import nn
 
 from openmm_pqeq.checkpoint import card as read_card
-from openmm_pqeq.checkpoint import file_of, load, save
-from openmm_pqeq.jobs.facts import add_resumption, changed, facts_of, read_facts
-from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
-from openmm_pqeq.jobs.files import sha256, write_text
-from openmm_pqeq.jobs.folder import Kind, begin, clear, owned
+from openmm_pqeq.checkpoint import load, save
+from openmm_pqeq.jobs.facts import add_resumption, facts_of
+from openmm_pqeq.jobs.files import write_text
+from openmm_pqeq.jobs.folder import begin, clear, owned
 from openmm_pqeq.jobs.progress import Watch, unwatched
 from openmm_pqeq.potential import build
 from openmm_pqeq.training import parts, report
 from openmm_pqeq.training.config import Config, read_config, write_toml
-from openmm_pqeq.training.loss import Errors
-from openmm_pqeq.training.module import (
+from openmm_pqeq.training.folder import (
     CHECKPOINT,
-    METRICS,
-    AfterEveryEpoch,
-    NetworkTraining,
-    SaveEveryEpoch,
-    loader_of,
+    KIND,
+    LABELS,
+    MODEL,
+    SETTINGS,
+    checksums,
+    described,
+    failure_of,
+    from_anywhere,
+    refuse_others,
 )
+from openmm_pqeq.training.loss import Errors
+from openmm_pqeq.training.module import AfterEveryEpoch, NetworkTraining, SaveEveryEpoch, loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
 from openmm_pqeq.training.samples import Edges, Split
 from openmm_pqeq.training.settings import StartSettings
-
-SETTINGS = "training.toml"
-MODEL = "model.pt"
-LABELS = "long_range.pt"
-KIND = Kind(
-    name="training",
-    files=(SETTINGS, LABELS, CHECKPOINT, METRICS, "errors.json", "errors.txt", "parity.png", MODEL),
-    resumes_from=CHECKPOINT,
-    marks=("settings.json",),
-)
-"""What a training leaves in its folder."""
-
-RESUME_MAY_CHANGE = tuple(
-    f"training.{name}"
-    for name in ("epochs", "max_time", "threads", "patience", "measure_every", "device")
-)
-"""Settings that a resumed training may have otherwise: its length, where it runs, what it measures
-on the way."""
 
 
 class Result(NamedTuple):
@@ -124,7 +110,7 @@ def fit(
                 config, prepared, folder, folder / CHECKPOINT if resume else None, say, watch
             )
         except (RuntimeError, OSError) as error:
-            raise _failure(folder, error) from error
+            raise failure_of(folder, error) from error
 
 
 def _prepared(
@@ -132,9 +118,9 @@ def _prepared(
 ) -> Prepared:
     """Everything before the first step; a training that was there is only replaced when all that
     can be refused has been looked at."""
-    facts = facts_of(_described(config), config.training.seed, _checksums(config))
+    facts = facts_of(described(config), config.training.seed, checksums(config))
     if resume:
-        _refuse_others(folder, facts)
+        refuse_others(folder, facts)
     new = not (overwrite or resume)
     if new:
         begin(folder, KIND, facts)
@@ -147,8 +133,8 @@ def _prepared(
     if overwrite:
         begin(folder, KIND, facts, keep=(LABELS,))
     elif resume:
-        add_resumption(folder, _described(config))
-    write_text(folder / SETTINGS, write_toml(_from_anywhere(config)))
+        add_resumption(folder, KIND.name, described(config))
+    write_text(folder / SETTINGS, write_toml(from_anywhere(config)))
     return prepared
 
 
@@ -322,61 +308,3 @@ def _origin(start: StartSettings) -> dict[str, Any]:
     if start.train_pqeq:
         done |= {"train_pqeq": list(start.train_pqeq), "bounds": start.bounds}
     return {"fine_tuned_from": {"model": Path(start.model).name, "card": card}, "fine_tuning": done}
-
-
-def _described(config: Config) -> dict[str, Any]:
-    """The settings as facts.json has them."""
-    return {
-        "data": dataclasses.asdict(config.data),
-        "potential": config.potential,
-        "start": {} if config.start is None else dataclasses.asdict(config.start),
-        "training": dataclasses.asdict(config.training),
-    }
-
-
-def _checksums(config: Config) -> dict[str, str]:
-    """Checksums of the data and of the model to start from."""
-    files = (*config.data.files, *config.data.held_out.files)
-    places = {file: config.place(file) for file in files}
-    found = {file: sha256(place) for file, place in places.items() if place.exists()}
-    return found | ({"model": sha256(file_of(config.start.model))} if config.start else {})
-
-
-def _refuse_others(folder: Path, facts: dict[str, Any]) -> None:
-    """ValueError where the training in the folder began with other settings, data or model."""
-    before = read_facts(folder)
-    others = changed(before.get("settings", {}), facts["settings"], RESUME_MAY_CHANGE)
-    if others:
-        raise ValueError(
-            "resume: expected the settings of the training's start, got others for "
-            f"{', '.join(others)}; a resumed training may change {', '.join(RESUME_MAY_CHANGE)} "
-            "only. Start a new one"
-        )
-    if others := changed(before.get("sha256", {}), facts["sha256"], ()):
-        raise ValueError(
-            f"resume: {', '.join(others)}: other contents than at the training's start; bring the "
-            "file back, or start a new training"
-        )
-
-
-def _from_anywhere(config: Config) -> Config:
-    """The same with whole paths, for a file that describes it in another folder."""
-
-    def whole(files: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(config.place(file).absolute()) for file in files)
-
-    held_out = dataclasses.replace(config.data.held_out, files=whole(config.data.held_out.files))
-    data = dataclasses.replace(config.data, files=whole(config.data.files), held_out=held_out)
-    start = config.start
-    if start is not None and Path(start.model).is_file():
-        start = dataclasses.replace(start, model=str(Path(start.model).absolute()))
-    return dataclasses.replace(config, data=data, start=start)
-
-
-def _failure(folder: Path, error: Exception) -> RunFailure:
-    """What went wrong on the way, after which epoch, and how to go on."""
-    metrics, checkpoint = folder / METRICS, folder / CHECKPOINT
-    done = metrics.read_text(encoding="utf-8").count("\n") - 1 if metrics.is_file() else 0
-    kept, how = (str(checkpoint), "--resume") if checkpoint.is_file() else (None, "--overwrite")
-    command = f"the same command with {how}"
-    return on_the_way("training", max(0, done), "epoch", reason_of(error), kept, command)

@@ -198,7 +198,7 @@ def test_facts_name_what_differs_and_must_not(tmp_path):
     settings = {"length": 3, "way": {"by": "foot", "to": ["a", "b"]}, "pace": 1.0}
     with owned(tmp_path, KIND):
         begin(tmp_path, KIND, facts.facts_of(settings, 7, {"map": "0" * 64}))
-    facts.add_resumption(tmp_path, settings | {"pace": 2.0})
+    facts.add_resumption(tmp_path, "walk", settings | {"pace": 2.0})
     found = facts.read_facts(tmp_path)
     assert (found["job"], found["seed"], len(found["resumed"])) == ("walk", 7, 1)
     assert found["machine"]["versions"]["torch"]

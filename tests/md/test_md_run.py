@@ -21,7 +21,8 @@ from openmm_pqeq.jobs.lock import locked
 from openmm_pqeq.md.config import read_toml, run_config
 from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.restart import read_restart
-from openmm_pqeq.md.run import resumed_config, run
+from openmm_pqeq.md.resume import resumed_config
+from openmm_pqeq.md.run import run
 from openmm_pqeq.potential import build
 
 pytestmark = pytest.mark.python_route
