@@ -42,6 +42,9 @@ def plain(text: str) -> Plain:
         if left_out:
             what = f"{len(left_out)} atoms, the first is {left_out[0]}"
             notes[f"alternate locations of less occupancy are left out: {what}"] = None
+        partial = [line for line in models[k] if _is_atom(line) and _is_partial(line)]
+        if partial:
+            notes[f"{len(partial)} atoms of an occupancy below 1 are taken as whole"] = None
         models[k], found = _hydrogens(models[k])
         masses.append(found)
     joined = "\n".join(line for lines in models for line in lines)
@@ -89,6 +92,11 @@ def _one_location(lines: list[str]) -> tuple[list[str], list[str]]:
                 f"{line[12:16].strip()} {line[16]} of {line[17:20]} {line[22:27].strip()}"
             )
     return kept, left_out
+
+
+def _is_partial(line: str) -> bool:
+    """Whether an atom without alternatives is there in part; many programs write 0 for nothing."""
+    return not line[16:17].strip() and 0.0 < _occupancy(line) < 1.0
 
 
 def _name(line: str) -> str:

@@ -237,6 +237,12 @@ def test_models_of_which_each_has_its_own_locations(tmp_path):
     assert read_structure(path)[0].getNumAtoms() == 3
 
 
+def test_a_part_of_an_atom_is_taken_as_whole_with_a_word(tmp_path):
+    half = ONE.replace("1.00", "0.50")
+    path = written(tmp_path, "w.pdb", WATER_PDB.format(cell=CELL, hydrogens=half, second="H"))
+    assert facts(path).notes == ("1 atoms of an occupancy below 1 are taken as whole",)
+
+
 def test_cryst1_of_one_angstrom_is_no_cell(tmp_path):
     for edge in ("1.000", "0.000"):
         cell = CELL.replace("12.000", f" {edge}")

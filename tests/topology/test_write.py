@@ -75,9 +75,10 @@ def test_molecules_and_networks(tmp_path):
 
 
 def test_more_residues_and_atoms_than_the_columns_have_digits(tmp_path):
-    salt = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(24)
-    topology, positions = written(tmp_path, salt, bonds=True)
-    assert topology.getNumResidues() == topology.getNumAtoms() == 110592
+    salt = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    topology, positions = written(tmp_path, salt, supercell=(24, 24, 22))
+    assert (topology.getNumAtoms(), topology.getNumResidues()) == (101376, 12672)
+    assert topology.getNumChains() == 2
     check_reread(tmp_path, topology, positions, names=["topology.pdb"])
 
 
