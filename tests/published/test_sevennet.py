@@ -78,10 +78,12 @@ def test_made_for_inference_it_gives_the_same_forces(name, network, structure, t
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache that holds the published wheel, from pip's own cache after the first time."""
+    """What XDG_CACHE_HOME may be: a cache that holds the published wheel, which pip has in its own
+    cache after the first time."""
     folder = tmp_path_factory.mktemp("cache")
+    (folder / "openmm_pqeq").mkdir()
     try:
-        models.download_wheel("sevennet-0", folder, folder / "model" / "model.pt")
+        models.download_wheel("sevennet-0", folder / "openmm_pqeq", folder / "model.pt")
     except ConnectionError as error:
         pytest.skip(f"needs the wheel of sevenn: {error}")
     return folder
@@ -90,10 +92,11 @@ def cache(tmp_path_factory):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_energies_forces_and_stress_of_the_published_models(name, cache, tmp_path):
     if PUBLISHED[name] is None:
-        potential = checkpoint.load(models.model_file(name, cache, say=lambda line: None))
+        file = models.model_file(name, cache / "openmm_pqeq", say=lambda line: None)
+        potential = checkpoint.load(file)
     else:
         path, modality = PUBLISHED[name]
-        with zipfile.ZipFile(cache / models.WHEEL) as wheel:
+        with zipfile.ZipFile(cache / "openmm_pqeq" / models.WHEEL) as wheel:
             content = wheel.read(f"sevenn/pretrained_potentials/{path}")
         (tmp_path / "c.pth").write_bytes(content)
         potential = pq.convert_sevennet(tmp_path / "c.pth", tmp_path / "model.pt", modality)
@@ -112,8 +115,7 @@ def test_energies_forces_and_stress_of_the_published_models(name, cache, tmp_pat
 
 
 def test_a_model_of_the_cache_needs_no_network(cache, monkeypatch, capsys):
-    models.model_file("sevennet-0", cache, say=lambda line: None)
-    (cache / "openmm_pqeq").symlink_to(cache)
+    models.model_file("sevennet-0", cache / "openmm_pqeq", say=lambda line: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     potential = pq.load("sevennet-0")
@@ -127,6 +129,15 @@ def test_a_model_of_the_cache_needs_no_network(cache, monkeypatch, capsys):
     assert 3e6 < models.cached_file("sevennet-0").stat().st_size < 5e6
     assert main(["models", "download", "sevennet-0"]) == 0
     assert "needs no network any more" in capsys.readouterr().out
+
+
+def test_the_example_of_the_documentation(cache, monkeypatch, capsys):
+    models.model_file("sevennet-0", cache / "openmm_pqeq", say=lambda line: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    page = Path(__file__).parents[2] / "docs" / "sevennet.md"
+    code = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(compile(code, page.name, "exec"), {})
+    assert "eV/Å³" in capsys.readouterr().out
 
 
 def test_the_card_and_the_size_of_a_file(network, tmp_path):
