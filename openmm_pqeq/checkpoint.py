@@ -27,25 +27,26 @@ PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.publishe
 not imported, as it stands above this one."""
 
 
-def available_models(at_hand: bool = False) -> list[str]:
-    """Names that `load` takes: of models that ship with the package, and of published ones, which
-    it fetches the first time.
+def available_models(published: bool = False) -> list[str]:
+    """Names of the models that ship with the package.
 
-    at_hand : only those that need no network any more
+    published : also the names of published models, which `load` fetches the first time
 
-    >>> "batio3" in available_models(at_hand=True), "sevennet-0" in available_models()
+    >>> "batio3" in available_models(), "sevennet-0" in available_models(published=True)
     (True, True)
     """
     folder = resources.files("openmm_pqeq.models")
     shipped = [
         item.name.removesuffix(".pt") for item in folder.iterdir() if item.name.endswith(".pt")
     ]
-    published = [
-        name
-        for name, module in PUBLISHED.items()
-        if not at_hand or importlib.import_module(module).cached_file(name).is_file()
-    ]
-    return sorted(shipped) + published
+    return sorted(shipped) + (list(PUBLISHED) if published else [])
+
+
+def at_hand(name: str) -> bool:
+    """Whether a model by this name needs no network: it ships, or has been fetched."""
+    if name in PUBLISHED:
+        return bool(importlib.import_module(PUBLISHED[name]).cached_file(name).is_file())
+    return name in available_models()
 
 
 def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
@@ -128,7 +129,7 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"model {name!r}: neither a model that ships or can be fetched "
-            f"({', '.join(available_models())}) nor the path of a file"
+            f"({', '.join(available_models(published=True))}) nor the path of a file"
         )
     return path
 

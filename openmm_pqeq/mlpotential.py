@@ -74,7 +74,7 @@ class PQEqPotentialFactory:
         if modelPath is None:
             raise ValueError(
                 "modelPath: expected the name of a model "
-                f"({', '.join(checkpoint.available_models())}) or the path of a .pt file,"
+                f"({', '.join(checkpoint.available_models(published=True))}) or the path of a .pt file,"
                 f' got none; for example MLPotential("{name}", modelPath="batio3")'
             )
         refuse_unknown(options, mixed=False)

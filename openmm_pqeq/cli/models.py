@@ -182,9 +182,8 @@ def _show(options: argparse.Namespace) -> int:
     console = Console(highlight=False, markup=False)
     if options.name is None:
         table = Table("model", "elements", "about", "where")
-        at_hand = checkpoint.available_models(at_hand=True)
-        for name in checkpoint.available_models():
-            table.add_row(*_row(name, name in at_hand))
+        for name in checkpoint.available_models(published=True):
+            table.add_row(*_row(name, checkpoint.at_hand(name)))
         console.print(table)
         console.print(
             "openmm-pqeq models MODEL shows the card of a model; openmm-pqeq models download "

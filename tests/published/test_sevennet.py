@@ -125,7 +125,7 @@ def test_a_model_of_the_cache_needs_no_network(cache, monkeypatch, capsys):
         "SevenNet-0 (11 July 2024)",
         "MIT, Copyright (c) 2024 Yutack Park",
     )
-    assert "sevennet-0" in pq.available_models(at_hand=True)
+    assert checkpoint.at_hand("sevennet-0")
     assert 3e6 < models.cached_file("sevennet-0").stat().st_size < 5e6
     assert main(["models", "download", "sevennet-0"]) == 0
     assert "needs no network any more" in capsys.readouterr().out
@@ -277,8 +277,8 @@ def test_without_network_it_is_said_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "_installed", lambda path: None)
     with pytest.raises(ConnectionError, match="models download sevennet-0' and copy the file"):
         pq.load("sevennet-0")
-    assert "sevennet-0" in pq.available_models()
-    assert "sevennet-0" not in pq.available_models(at_hand=True)
+    assert "sevennet-0" in pq.available_models(published=True)
+    assert not checkpoint.at_hand("sevennet-0")
     assert list(models.cached_file("sevennet-0").parent.iterdir()) == []
 
 
