@@ -124,7 +124,7 @@ def checked(wanted: Wanted, potential: Potential) -> Wanted:
 def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     """The conditions of the atoms at hand."""
     wanted = checked(wanted, potential)
-    periodic, field = _directions(wanted.periodic, known), _field(wanted.field)
+    periodic, field = directions_of(wanted.periodic, known), _field(wanted.field)
     coupling = str(wanted.coupling)
     if potential.pqeq is None:
         return Conditions(0.0, field, coupling, None, periodic)
@@ -188,7 +188,8 @@ def _field(field: Any) -> Vector:
     return float(components[0]), float(components[1]), float(components[2])
 
 
-def _directions(wanted: Any, known: Known) -> Directions:
+def directions_of(wanted: Any, known: Known) -> Directions:
+    """Periodic directions: three booleans that somebody wants, else the structure's own."""
     if wanted is None:
         return known.periodic
     given = tuple(wanted) if isinstance(wanted, Iterable) else ()
