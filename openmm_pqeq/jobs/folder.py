@@ -40,8 +40,8 @@ def owned(
     """Own a folder for the time of a job; it is made where it is not there, and removed again where
     the job leaves nothing in it.
 
-    Raises FileExistsError where it has a job already, FileNotFoundError where there is nothing to
-    resume, RuntimeError where another process works in it; nothing has changed then.
+    Raises FileExistsError where it has a job already or another process works in it,
+    FileNotFoundError where there is nothing to resume; nothing has changed then.
     """
     check(folder, kind, overwrite, resume)
     missing = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -27,7 +27,7 @@ from openmm import app
 
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import whole
-from openmm_pqeq.md.resume import Origin
+from openmm_pqeq.md.resume import Origin, origin_from
 
 
 class Restart(NamedTuple):
@@ -109,7 +109,7 @@ def read_restart(path: Path) -> Restart:
                 state=archive.read("state.xml").decode("utf-8"),
                 checkpoint=archive.read("checkpoint.bin"),
                 sums=sums,
-                origin=Origin(**about.get("origin", {"settings": {}, "sha256": {}})),
+                origin=origin_from(about.get("origin", {"settings": {}, "sha256": {}})),
             )
     except Exception as error:  # zipfile and numpy raise anything at all on damaged bytes
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):

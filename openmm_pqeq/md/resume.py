@@ -46,6 +46,12 @@ class Origin(NamedTuple):
                 )
 
 
+def origin_from(table: dict[str, Any]) -> Origin:
+    """What a restart file says of it."""
+    checksums = {str(name): str(value) for name, value in table["sha256"].items()}
+    return Origin(dict(table["settings"]), checksums)
+
+
 def described(config: RunConfig) -> dict[str, Any]:
     """The settings that a restart file remembers; checksums know structure and model better than
     their names do."""
