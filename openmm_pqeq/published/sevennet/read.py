@@ -106,7 +106,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Settings, dict[str, T
         raise ValueError(f"checkpoint {path}: its config or its weights are not a table of names")
     try:
         return _settings(config), {_name_of_today(name): value for name, value in tensors.items()}
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"checkpoint {path}: {error}") from error
 
 
@@ -143,17 +143,14 @@ def _settings(config: dict[str, Any]) -> Settings:
     for key in ("act_scalar", "act_gate"):
         if _get(config, key, dict).get("e") != "silu":
             raise ValueError(f"{key} is {config[key]!r}, and only 'silu' can be imported")
-    cutoff, layers = (
-        float(_get(config, "cutoff", (int, float))),
-        _whole(config, "num_convolution_layer"),
-    )
+    cutoff = float(_get(config, "cutoff", (int, float)))
+    layers, l_max = _whole(config, "num_convolution_layer"), _whole(config, "lmax")
     basis = _get(config, "radial_basis", dict)
     if basis.get("radial_basis_name") != "bessel":
         raise ValueError(f"radial_basis is {basis!r}, and only 'bessel' can be imported")
-    hidden, l_max = _hidden(config, layers), _whole(config, "lmax")
+    hidden, modalities = _hidden(config, layers), _modalities(config)
     if layers > 1 and [ir.l for ir in hidden] != list(range(l_max + 1)):
         raise ValueError(f"irreps_manual has the irreps {list(hidden)}, and lmax is {l_max}")
-    modal = bool(config.get("use_modality", False))
     return Settings(
         version=str(config.get("version", "unknown")),
         species=_species(config),
@@ -165,10 +162,10 @@ def _settings(config: dict[str, Any]) -> Settings:
         radial_hidden=[int(width) for width in _get(config, "weight_nn_hidden_neurons", list)],
         envelope=_envelope(_get(config, "cutoff_function", dict), cutoff),
         solid_harmonics=not config.get("_normalize_sph", False),
-        modalities=dict(_get(config, "_modal_map", dict)) if modal else {},
-        modal_up=modal and bool(config.get("use_modal_self_inter_intro", False)),
-        modal_down=modal and bool(config.get("use_modal_self_inter_outro", False)),
-        modal_readout=modal and bool(config.get("use_modal_output_block", False)),
+        modalities=modalities,
+        modal_up=bool(modalities and config.get("use_modal_self_inter_intro")),
+        modal_down=bool(modalities and config.get("use_modal_self_inter_outro")),
+        modal_readout=bool(modalities and config.get("use_modal_output_block")),
     )
 
 
@@ -188,6 +185,15 @@ def _hidden(config: dict[str, Any], layers: int) -> Blocks:
             "in every layer, scalars at both ends, can be imported"
         )
     return {ir: mul for mul, ir in Irreps([(mul, ir) for ir, mul in hidden.items()])}
+
+
+def _modalities(config: dict[str, Any]) -> dict[str, int]:
+    if not config.get("use_modality"):
+        return {}
+    places: dict[str, int] = _get(config, "_modal_map", dict)
+    if not places or sorted(places.values()) != list(range(len(places))):
+        raise ValueError(f"_modal_map must number the modalities, got {places!r}")
+    return dict(places)
 
 
 def _species(config: dict[str, Any]) -> list[str]:

@@ -144,20 +144,15 @@ def transfer(tensors: Tensors, settings: Settings, mode: int, network: NequIP) -
     for k, (layer, module) in enumerate(zip(plan_of(settings), network.interactions)):
         assert isinstance(module, Interaction)
         _fill_radial(tensors, k, layer, module)
-        maps = (
-            ("self_interaction_1", module.up, layer.inputs, layer.inputs, settings.modal_up),
-            (
-                "self_interaction_2",
-                module.down,
-                _messages(layer),
-                layer.outputs,
-                settings.modal_down,
-            ),
-            ("self_connection_intro", module.self_connection, layer.inputs, layer.outputs, False),
-        )
-        for name, linears, sources, targets, modal in maps:
+        inputs, outputs, messages = layer.inputs, layer.outputs, _messages(layer)
+        n_up, n_down = n_modes * settings.modal_up, n_modes * settings.modal_down
+        for name, linears, sources, targets, n in (
+            ("self_connection_intro", module.self_connection, inputs, outputs, 0),
+            ("self_interaction_1", module.up, inputs, inputs, n_up),
+            ("self_interaction_2", module.down, messages, outputs, n_down),
+        ):
             weight = tensors[f"{k}_{name}.linear.weight"]
-            _fill_linear(linears, weight, sources, targets, n_modes * modal, mode)
+            _fill_linear(linears, weight, sources, targets, n, mode)
         ratio = module.avg_neighbors / float(tensors[f"{k}_convolution.denominator"])
         for down in module.down:
             _put(_weight(down), _weight(down).detach() * ratio)
@@ -217,15 +212,16 @@ def _matrices(
     """The matrix of each irrep that sources and targets share, 1/√(rows) left to the map; and the
     constant (n_scalars,) that a modality adds to the even scalars, factors included.
 
-    n_modes : rows of a one-hot after those of the even scalars
+    n_modes : rows of a one-hot, at the end of `flat`
     """
     n_scalars, n_out = sources[EVEN], targets[EVEN]
     modal = flat[flat.numel() - n_modes * n_out :].view(n_modes, n_out)
     share = n_scalars / (n_scalars + n_modes)
     matrices = []
     for ir, n_in in sources.items():
-        block, flat = torch.split(flat, [n := n_in * targets.get(ir, 0), flat.numel() - n])
-        if n:
+        size = n_in * targets.get(ir, 0)
+        block, flat = flat[:size], flat[size:]
+        if size:
             matrices.append(block.view(n_in, -1) * (share**0.5 if ir == EVEN else 1.0))
     constant = (share / n_scalars) ** 0.5 * (modal[mode] if n_modes else modal.sum(0))
     return matrices, constant
