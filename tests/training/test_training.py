@@ -425,5 +425,5 @@ def test_elements_that_are_refused(frames):
         prepare(config_of(content), silent)
     content = table(frames, long_range=True)
     content["potential"]["pqeq"]["parameters"] = "pqeq1"
-    with pytest.raises(ValueError, match="Na, Mg is not in the terms pqeq, d3"):
+    with pytest.raises(ValueError, match="Na, Mg is not in the terms pqeq: expected H"):
         prepare(config_of(content), silent)
