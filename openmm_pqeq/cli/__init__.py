@@ -1,4 +1,4 @@
-"""The command line: `openmm-pqeq run | energy | train | fit-pqeq | import-reaxnet |
+"""The command line: `openmm-pqeq run | energy | evaluate | train | fit-pqeq | import-reaxnet |
 import-sevennet | finetune | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
@@ -22,6 +22,7 @@ from openmm_pqeq.cli import (
     bench,
     doctor,
     energy,
+    evaluate,
     finetune,
     fit_pqeq,
     import_reaxnet,
@@ -35,6 +36,7 @@ from openmm_pqeq.jobs.failure import RunFailure, of_the_disk
 COMMANDS = {
     "run": run,
     "energy": energy,
+    "evaluate": evaluate,
     "train": train,
     "fit-pqeq": fit_pqeq,
     "import-reaxnet": import_reaxnet,
