@@ -5,7 +5,6 @@ from typing import Any
 
 from openmm_pqeq.cli.run import add_existing
 from openmm_pqeq.cli.train import training
-from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.settings import add_flags, flags_given
 from openmm_pqeq.training.settings import DataSettings, StartSettings, TrainingSettings
 
@@ -117,7 +116,7 @@ def table_of(options: argparse.Namespace) -> dict[str, Any]:
     given = flags_given(TrainingSettings, options)
     held_out = {"files": options.test} if options.test else {"n": options.held_out}
     if "seed" in given:
-        held_out["seed"] = values.count("seed", given["seed"])
+        held_out["seed"] = given["seed"]
     data = DATA | flags_given(DataSettings, options) | {"files": options.data, "held_out": held_out}
     start = START | flags_given(StartSettings, options) | {"model": options.model}
     if options.keep_shifts:

@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -129,10 +130,13 @@ def add_flags(
         if about["section"] not in groups:
             groups[about["section"]] = parser.add_argument_group(about["section"])
         default = (defaults or {}).get(name, one.default)
+        help = about["help"]
+        if name in (defaults or {}):
+            help = re.sub(r" \(default: .*\)$", "", help)
         options: dict[str, Any] = {
             "dest": name,
             "default": None,
-            "help": _help(about["help"], default),
+            "help": _help(help, default),
         }
         if isinstance(one.default, bool):
             options["action"] = argparse.BooleanOptionalAction
