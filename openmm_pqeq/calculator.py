@@ -106,7 +106,7 @@ class PQEqCalculator(Calculator):
 
     @property
     def results(self) -> Results:
-        """Of the last calculation, see the class."""
+        """Results of the last calculation, see the class."""
         return self._results
 
     @results.setter
@@ -139,7 +139,8 @@ class PQEqCalculator(Calculator):
         return changed
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What changed since the last calculation; the total charge in ``atoms.info`` counts."""
+        """Names of what changed since the last calculation; the total charge in ``atoms.info``
+        counts."""
         changes: list[str] = super().check_state(atoms, tol=tol)
         if self.atoms is not None and self._said(atoms) != self._said(self.atoms):
             changes.append("total_charge")
@@ -186,8 +187,8 @@ class PQEqCalculator(Calculator):
         return (charge_in(atoms.info) or 0.0) if counts else None
 
     def _compiled_for(self, groups: Groups | None) -> Potential:
-        """What evaluates atoms of these groups; compiled anew where they are others than
-        before."""
+        """The compiled potential for atoms of these groups; compiled anew where they are others
+        than before."""
         if self._compiled is None or not _same(groups, self._groups):
             self.potential = (
                 self._configured if groups is None else self._configured.configured(groups=groups)

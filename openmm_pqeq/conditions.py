@@ -65,7 +65,7 @@ class Molecule(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What a door knows of the potential's atoms.
+    """Facts about the potential's atoms, as a door has them.
 
     n_atoms : how many
     cell : (3, 3) Å, rows, or None where the structure has none
@@ -99,7 +99,7 @@ class Conditions(NamedTuple):
 
 
 def checked(wanted: Wanted, potential: Potential) -> Wanted:
-    """The same in plain numbers and tuples, field and coupling filled in; refused is what cannot be
+    """`Wanted` in plain numbers and tuples, field and coupling filled in; refused is what cannot be
     whatever the atoms are."""
     wanted = wanted._replace(
         fragments=_plain(wanted.fragments),

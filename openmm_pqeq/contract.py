@@ -33,8 +33,8 @@ class Contribution(NamedTuple):
 class Term(Protocol):
     """A part of the potential's energy.
 
-    A term that reaches much farther than the others may have a module `search(structure)` of its own
-    beside a `model(structure, what that found)` of atomic energies; the two are timed apart.
+    A term that reaches much farther than the others may have a module `search(structure)` of its
+    own beside a `model(structure, what that found)` of atomic energies; the two are timed apart.
 
     label : what it is called where times are listed
     species : element symbols it knows
@@ -100,7 +100,7 @@ def made_of(name: str, kind: Callable[..., Made], settings: Mapping[str, Any]) -
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """Of the kernels: in "mixed" they are float32 and the rest is float64."""
+    """The dtype of kernels: in "mixed" they are float32 and the rest is float64."""
     return torch.float64 if precision == "double" else torch.float32
 
 

@@ -1,11 +1,13 @@
-"""A model against labelled structures: errors by element and by the size of the force, and its slope.
+"""A model against labelled structures: errors by element and by the size of the force, and its
+slope.
 
     slope = Σ F_model·F_reference / Σ F_reference²,     below 1 where the model is too soft
 
 Energies are compared per atom, once as they are and once without the elements' shifts (the least
-squares of E_model − E_reference in the composition), because levels of theory and programs differ in
-these alone. Shifts are fitted to the structures compared, and where there are as many compositions
-as elements they take everything: read them with the number of structures in mind. eV, eV/Å, eV/Å³.
+squares of E_model − E_reference in the composition), because levels of theory and programs differ
+in these alone. Shifts are fitted to the structures compared, and where there are as many
+compositions as elements they take everything: read them with the number of structures in mind. eV,
+eV/Å, eV/Å³.
 """
 
 import math
@@ -42,8 +44,8 @@ class Compared(NamedTuple):
 
 
 class ForceError(NamedTuple):
-    """Of some atoms: how many, RMS of the reference components, MAE and RMSE of the components
-    (meV/Å), and the slope."""
+    """Force errors of some atoms: how many, RMS of the reference components, MAE and RMSE of the
+    components (meV/Å), and the slope."""
 
     n_atoms: int
     rms: float

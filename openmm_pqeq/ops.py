@@ -32,7 +32,7 @@ Choice = TypeVar("Choice")
 
 
 class Native(NamedTuple):
-    """What became of the native operators.
+    """Whether the native operators were loaded, and why not.
 
     loaded : whether ``torch.ops.openmm_pqeq`` has them
     message : one or two sentences, with the remedy where they are not loaded
@@ -159,5 +159,5 @@ def _everywhere(tensor: Tensor) -> bool:
 
 
 def status() -> str:
-    """What became of the native operators, with the remedy where they are not loaded."""
+    """Whether the native operators were loaded, with the remedy where they are not loaded."""
     return _native.message

@@ -147,11 +147,11 @@ class Potential(nn.Module):
 
     @property
     def config(self) -> dict[str, dict[str, Any]]:
-        """What `build` makes this potential from; kept in files."""
+        """The config from which `build` makes this potential; kept in files."""
         return {name: dict(term.settings) for name, term in self._terms().items()}
 
     def select(self, *terms: str) -> "Potential":
-        """The same potential with only the named terms."""
+        """A copy with only the named terms."""
         present = ", ".join(self.terms)
         for name in terms:
             if name not in self.terms:
@@ -189,9 +189,9 @@ class Potential(nn.Module):
         return self._with(terms)
 
     def compile_for_inference(self) -> "Potential":
-        """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its
-        last solutions, and which keeps lists of neighbours as long as they hold. The sweeps of the
-        protocol `reaxnet` meet each pair once and form no matrix.
+        """A faster copy with equal numbers, for evaluation only, whose charge solver starts from
+        its last solutions, and which keeps lists of neighbours as long as they hold. The sweeps of
+        the protocol `reaxnet` meet each pair once and form no matrix.
 
         Where the native operators are there, the network becomes an `InferenceNequIP`, for the
         precision it has now, and D3 an `InferenceD3`. They may be differentiated once, and they
@@ -228,7 +228,7 @@ class Potential(nn.Module):
         return cast(nn.Module, self.terms[name].model) if name in self.terms else None
 
     def _with(self, terms: Mapping[str, Term], skin: float | None = None) -> "Potential":
-        """Of these terms, in the mode and on the device of this one."""
+        """A potential of these terms, in the mode and on the device of this one."""
         made = Potential(terms, self.search.skin if skin is None else skin).train(self.training)
         for tensor in (*self.parameters(), *self.buffers()):
             return made.to(tensor.device)

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 class Frame(NamedTuple):
-    """What the change of the dipole needs of a frame.
+    """Positions, charges, shells and cell of one frame, from which changes of the dipole are made.
 
     positions : (n_atoms, 3) Å, any images
     cell : (3, 3) Å, rows; zero rows where nothing is periodic

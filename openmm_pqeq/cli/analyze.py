@@ -25,7 +25,7 @@ openmm-pqeq energy FILE --model MODEL --response. Plots and tables are written b
 
 
 class Series(NamedTuple):
-    """What a file says.
+    """Columns of a file, by name.
 
     times : (n,) ps, at equal intervals
     dipole : (n, 3) e Å; volume times polarization where there is a volume
@@ -42,7 +42,7 @@ class Series(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to compute, and from what."""
+    """The analysis and its input."""
     parser.add_argument("what", metavar="{infrared,dielectric}", help="which analysis")
     parser.add_argument(
         "files",

@@ -52,7 +52,7 @@ DEFAULTS = {"model": "batio3", "timestep": 0.5, "seed": 1, "output": "bench"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to measure, and how."""
+    """The run to measure, and its length."""
     parser.add_argument(
         "structure",
         nargs="?",
@@ -94,7 +94,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 def configuration(options: argparse.Namespace, folder: Path) -> RunConfig:
-    """What to measure, as the description of a run; the built-in structure is written into
+    """The run to measure; the built-in structure is written into
     `folder`."""
     described: dict[str, Any] = DEFAULTS | flags_given(RunConfig, options)
     if options.structure is None:

@@ -88,7 +88,7 @@ def command(options: argparse.Namespace) -> int:
 
 
 class Outcome(NamedTuple):
-    """What became of one platform: its name, a sentence, and whether it worked."""
+    """The trial of one platform: its name, a sentence, and whether it worked."""
 
     platform: str
     sentence: str
@@ -96,7 +96,7 @@ class Outcome(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What became of a route, and which plugins OpenMM could not load."""
+    """The trial of a route, and which plugins OpenMM could not load."""
 
     outcomes: list[Outcome]
     plugin_failures: list[str]

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_choices(parser: argparse._ActionsContainer) -> None:
-    """What a published model leaves open."""
+    """Choices that a published model leaves open."""
     parser.add_argument(
         "--edge-sign",
         metavar="{training,notebook}",

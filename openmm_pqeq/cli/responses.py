@@ -1,4 +1,4 @@
-"""What `openmm-pqeq energy --response` adds: polarizability, ε∞ and Born charges, and phonopy's
+"""Output of `openmm-pqeq energy --response`: polarizability, ε∞ and Born charges, and phonopy's
 file BORN."""
 
 from collections.abc import Iterator

@@ -77,8 +77,8 @@ def switch(distances: Tensor, cutoff: float, width: float) -> Tensor:
 
 
 def counts(distances: Tensor, radii: Tensor, k1: float = 16.0) -> Tensor:
-    """What a neighbour adds to the coordination number; `radii` are the sums R_ij of covalent radii
-    (Å)."""
+    """The contribution of a neighbour to the coordination number; `radii` are the sums R_ij of
+    covalent radii (Å)."""
     return torch.sigmoid(k1 * (radii / distances - 1.0))
 
 

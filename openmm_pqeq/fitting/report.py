@@ -1,4 +1,4 @@
-"""What a fit of PQEq parameters leaves for its reader: a table of errors, parity plots, the
+"""The report of a fit of PQEq parameters: a table of errors, parity plots, the
 parameters and their card.
 
 Errors are over all components of all frames: root mean square, mean absolute, Pearson's r; for

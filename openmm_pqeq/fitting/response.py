@@ -185,7 +185,7 @@ def _placed(pqeq: PQEq, name: str, places: Sequence[Place], p: Tensor) -> Tensor
 
 
 def _moved(pairs: Pairs, structure: Structure) -> Pairs:
-    """The same pairs with vectors that follow the positions (which are those of the search)."""
+    """Pairs with vectors that follow the positions (which are those of the search)."""
     shift = structure.positions - structure.positions.detach()
     vectors = pairs.vectors.detach() + shift[pairs.neighbors] - shift[pairs.centers]
     return pairs._replace(vectors=vectors, distances=vectors.norm(2, dim=1))

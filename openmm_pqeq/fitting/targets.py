@@ -202,7 +202,7 @@ def _four_pi(structure: Structure) -> float:
 
 
 def predicted(frame: ResponseFrame, answer: Answer) -> dict[str, np.ndarray]:
-    """What PQEq gives for each label of a frame."""
+    """Predictions of PQEq for each label of a frame."""
     values = _quantities(frame, answer)
     if "dielectric" in values:
         values["dielectric"] = values["dielectric"] + np.eye(3)

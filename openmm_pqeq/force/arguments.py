@@ -1,5 +1,5 @@
-"""From OpenMM's arguments to what the package wants: plain numbers in e and V/Å, atomic numbers, and
-what a topology says of its atoms.
+"""From OpenMM's arguments to what the package wants: plain numbers in e and V/Å, atomic numbers,
+and what a topology says of its atoms.
 
 The laws are those of all doors, see conditions.py; ValueError for what is no topology, field or
 index.
@@ -58,8 +58,8 @@ def _field_value(quantity: unit.Quantity) -> Any:
 
 
 def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
-    """What the topology says of the potential's atoms (`indices` as from `model_atoms`): the box,
-    the file's periodic directions and charge, see `read_structure`, and the molecules."""
+    """Facts about the potential's atoms that the topology has (`indices` as from `model_atoms`):
+    the box, the file's periodic directions and charge, see `read_structure`, and the molecules."""
     box = topology.getPeriodicBoxVectors()
     cell, pbc = None, (False, False, False)
     if box is not None:

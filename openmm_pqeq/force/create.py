@@ -56,10 +56,10 @@ def create_force(
         file says (see `read_structure`), or 0
     field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the
         parameters `field_x`, `field_y`, `field_z`
-    coupling : default: "shell". "shell": shells answer the field and ions feel q F. "full": charges answer too;
-        refused along periodic directions, by this function and, after `context.setParameter`, by
-        the next evaluation. "fragment": charges answer within each fragment, whose own charge is
-        fixed, with or without a field.
+    coupling : default: "shell". "shell": shells answer the field and ions feel q F. "full": charges
+        answer too; refused along periodic directions, by this function and, after
+        `context.setParameter`, by the next evaluation. "fragment": charges answer within each
+        fragment, whose own charge is fixed, with or without a field.
     fragments : for the coupling "fragment": lists of atoms whose charge stays what it is; default:
         the topology's molecules
     fragment_charges : e, one for each fragment, or for the topology's molecules a mapping from
@@ -119,8 +119,8 @@ def create_energy(
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
     compiled: bool = True,
 ) -> PotentialEnergy:
-    """What `create_force` hands to OpenMM, before it is scripted; arguments and errors are those of
-    `create_force`.
+    """The energy that `create_force` hands to OpenMM, before it is scripted; arguments and errors
+    are those of `create_force`.
 
     compiled : False leaves the potential as it was trained, for comparison
     """
@@ -155,8 +155,8 @@ def create_system(
     molecules without bonds warns, and one that would scale a direction that is not periodic is
     refused by the System's `addForce`.
 
-    What `read_structure` found in the file is followed: isotopes have their masses; fixed atoms have
-    mass 0, so that OpenMM neither moves them in dynamics nor in its minimiser.
+    What `read_structure` found in the file is followed: isotopes have their masses; fixed atoms
+    have mass 0, so that OpenMM neither moves them in dynamics nor in its minimiser.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ class PotentialEnergy(nn.Module):
     def report(
         self, positions: Tensor, box: Tensor, field: Tensor
     ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
-        """What `forward` gives the energy of, for reporters.
+        """Charges, shells, dipole and energies at which `forward` gives the energy, for reporters.
 
         Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and the energies of the terms,
         name → (1,) eV.
@@ -173,7 +173,7 @@ class PotentialEnergy(nn.Module):
 
 
 class PeriodicEnergy(nn.Module):
-    """What TorchForce calls when the System has periodic boundary conditions."""
+    """The module of a TorchForce in a System with periodic boundary conditions."""
 
     def __init__(self, energy: PotentialEnergy):
         super().__init__()
@@ -196,7 +196,7 @@ class PeriodicEnergy(nn.Module):
 
 
 class ClusterEnergy(nn.Module):
-    """What TorchForce calls when nothing is periodic."""
+    """The module of a TorchForce where nothing is periodic."""
 
     def __init__(self, energy: PotentialEnergy):
         super().__init__()

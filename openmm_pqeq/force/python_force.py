@@ -89,7 +89,8 @@ class EnergyAndForces:
 
 
 def last_line(error: Exception) -> str:
-    """What was raised inside TorchScript: the last line of a message that is a traceback otherwise.
+    """The message raised inside TorchScript: the last line of a message that is a traceback
+    otherwise.
 
     OpenMM passes on the whole text, as an OpenMMException.
     """

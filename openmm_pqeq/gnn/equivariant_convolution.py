@@ -67,7 +67,7 @@ def planned_paths(p: list[int]) -> list[PlannedPath]:
 
 
 class Plan(NamedTuple):
-    """What a layer's convolution does, as numbers.
+    """A layer's convolution as numbers.
 
     paths : those of a `PlannedPath` for path after path
     outputs : 2l+1 and channels of each output

@@ -86,8 +86,8 @@ class InferenceNequIP(nn.Module):
         return self.read_out(features, index).to(pairs.vectors.dtype)
 
     def layout(self, numbers: Tensor, pairs: Pairs) -> tuple[Tensor, Species, Edges]:
-        """What every layer reads: the place in `species` of each atom (n_atoms,), atoms by species,
-        and edges."""
+        """The inputs that all layers share: the place in `species` of each atom (n_atoms,), atoms
+        by species, and edges."""
         index = species_index(numbers, self.index_of, self.species)
         near = within(pairs, self.cutoff)
         vectors = self.sign * near.vectors.to(self.readout.dtype)
@@ -200,7 +200,7 @@ class SharedMatrix(nn.Module):
 
 
 class FeatureSource(nn.Module):
-    """What a layer reads of its input: L_up x/n̄ for the convolution, W[Z] x for the
+    """The inputs of a layer: L_up x/n̄ for the convolution, W[Z] x for the
     self-connection."""
 
     own_inputs: list[int]
@@ -230,7 +230,7 @@ class FeatureSource(nn.Module):
 
 
 class SpeciesSource(nn.Module):
-    """The same for the first layer, whose input is the embedding."""
+    """The inputs of the first layer, which come from the embedding of each species."""
 
     up: Tensor
     own: Tensor
@@ -268,7 +268,7 @@ def folded(linear: nn.Module) -> Tensor:
 
 
 def constant(linear: nn.Module) -> Tensor | None:
-    """What a `Linear` adds, if anything."""
+    """The bias of a `Linear`, if it has one."""
     bias = linear.bias if isinstance(linear, Linear) else None
     return None if bias is None else bias.detach().clone()
 

@@ -12,7 +12,7 @@ from openmm_pqeq.jobs.times import now
 
 
 def machine() -> dict[str, Any]:
-    """What a job ran on, and when."""
+    """The machine that a job runs on, and the date."""
     return {
         "date": now(),
         "host": platform.node(),

@@ -171,7 +171,7 @@ def _help(text: str, default: Any) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file says."""
+    """The content of a TOML file."""
     if not path.is_file():
         raise FileNotFoundError(f"input: there is no file {path}")
     try:

@@ -326,7 +326,7 @@ def shown(value: Any) -> str:
 
 
 def halves(name: str, value: str, form: str) -> tuple[str, str]:
-    """What stands left and right of an equals sign."""
+    """The texts left and right of an equals sign."""
     left, equals, right = value.partition("=")
     if not equals or not left.strip() or not right.strip():
         raise ValueError(f"{name}: expected {form}, got {shown(value)}")

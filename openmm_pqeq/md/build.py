@@ -25,7 +25,7 @@ _PER_PICOSECOND = 1 / unit.picosecond
 
 
 class Parts(NamedTuple):
-    """What a Simulation is built from.
+    """Potential, topology and positions of a Simulation.
 
     potential : with its terms
     topology : with the box
@@ -67,7 +67,7 @@ def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simu
 
 
 def build_energy(config: RunConfig, parts: Parts, compiled: bool = True) -> PotentialEnergy:
-    """What the Simulation's force computes, before it is scripted; `compiled`: False as the
+    """The energy of the Simulation's force, before it is scripted; `compiled`: False as the
     potential was trained."""
     return create_energy(
         parts.potential, parts.topology, compiled=compiled, **_force_settings(config, parts)

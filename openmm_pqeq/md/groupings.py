@@ -56,7 +56,7 @@ class Meaning(NamedTuple):
     electrodes: list[tuple[list[int], float]] | None
 
     def renumbered(self, place: Sequence[int]) -> "Meaning":
-        """The same where atom i has become atom place[i]."""
+        """Atoms by new numbers: atom i has become atom place[i]."""
 
         def moved(atoms: list[int]) -> list[int]:
             return [int(place[atom]) if atom < len(place) else atom for atom in atoms]

@@ -66,7 +66,7 @@ def files_of(config: RunConfig) -> Files:
 
 
 def kind_of(config: RunConfig) -> folder.Kind:
-    """What a run leaves, for the protocol of the folder."""
+    """The files of a run, for the protocol of the folder."""
     trajectories = [f"trajectory.{name}" for name in FORMATS]
     names = dict.fromkeys([*(path.name for path in files_of(config)), *trajectories])
     return folder.Kind("run", tuple(names), resumes_from="run.toml", marks=("run.toml",))
@@ -162,7 +162,7 @@ def cut_back(every: list[Reported], step: int) -> None:
 
 
 class Reporters(NamedTuple):
-    """What a run reports to; `all` in the order in which OpenMM calls them."""
+    """The reporters of a run; `all` in the order in which OpenMM calls them."""
 
     table: TableReporter
     all: list[Any]

@@ -17,7 +17,7 @@ runs, and how often a restart file is written. Besides, charges.h5 may end: char
 
 
 class Origin(NamedTuple):
-    """What a run began with.
+    """Settings and checksums that a run began with.
 
     settings : as run.toml has them, without structure, model and output
     sha256 : checksums of "structure" and "model"
@@ -65,8 +65,8 @@ def may_change(config: RunConfig) -> tuple[str, ...]:
 
 
 def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
-    """The description of the run in the folder `place`, with those of `settings` that a resumed run may
-    change.
+    """The description of the run in the folder `place`, with those of `settings` that a resumed run
+    may change.
 
     ValueError names a setting that differs from the run's and must not.
     """

@@ -45,7 +45,7 @@ REMEMBERED_NEWS = 100
 
 
 class Result(NamedTuple):
-    """What came of a run.
+    """The outcome of a run.
 
     files : where everything is
     step, n_steps : done, and wanted
@@ -132,7 +132,7 @@ def _logged(
 
 
 class _Work:
-    """What the stages of a run share."""
+    """State that the stages of a run share."""
 
     def __init__(self, config: RunConfig, parts: Parts, watch: Watch):
         self.config, self.parts, self.watch = config, parts, watch

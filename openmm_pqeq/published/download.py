@@ -110,7 +110,7 @@ def download(
 
 
 def list_files(model: str, base_url: str = API) -> list[Remote]:
-    """What the article of a model holds."""
+    """The files in the article of a model."""
     url = f"{base_url.rstrip('/')}/articles/{ARTICLES[model].number}/files?page_size=1000"
     with urllib.request.urlopen(_checked_url(url), timeout=TIMEOUT) as answer:
         try:

@@ -95,7 +95,7 @@ class PolarizationSum:
         )
 
     def state(self) -> dict[str, Array]:
-        """What `restore` needs to continue."""
+        """The state from which `restore` continues."""
         arrays = {"offset": self._offset, "change": self._change}
         return arrays if self._frame is None else arrays | self._frame._asdict()
 

@@ -17,7 +17,7 @@ from openmm_pqeq.reporters.table import path_of
 
 
 class Quantity(NamedTuple):
-    """What a dataset holds in each frame: its shape, HDF5 type and unit."""
+    """A dataset's content in each frame: its shape, HDF5 type and unit."""
 
     shape: tuple[int, ...]
     dtype: str

@@ -142,7 +142,7 @@ class Observer:
         return self._latest
 
     def _evaluate(self, positions: Array, box: Array, field: Array) -> "_Found":
-        """Of positions and box in nm, of all particles, and a field in V/Å."""
+        """Evaluate at positions and box in nm, of all particles, and a field in V/Å."""
         inputs = [
             torch.tensor(array, dtype=torch.float64, device=self._device)
             for array in (positions, box, field)

@@ -1,4 +1,4 @@
-"""What each part of a potential costs: neighbours, and term by term; the network layer by layer.
+"""The cost of each part of a potential: neighbours, and term by term; the network layer by layer.
 
     structure → pairs → terms → energy;    ∂E/∂r = Σ_terms (∂E/∂r at fixed pairs + ∂E/∂pairs · ∂pairs/∂r)
 
@@ -23,8 +23,8 @@ from openmm_pqeq.potential import Potential
 from openmm_pqeq.structure import Structure
 
 NEIGHBORS = "neighbours"
-"""Name of the search for pairs; other parts have the labels of the terms, their layers and their own
-neighbours are named after them."""
+"""Name of the search for pairs; other parts have the labels of the terms, their layers and their
+own neighbours are named after them."""
 
 
 class Cost(NamedTuple):
@@ -35,7 +35,7 @@ class Cost(NamedTuple):
 
 
 class PartTime(NamedTuple):
-    """What a part cost: its energy (or what it makes for others), and its share of the forces."""
+    """The cost of a part: its energy (or what it makes for others), and its share of the forces."""
 
     name: str
     energy: Cost
@@ -53,7 +53,7 @@ class PartTime(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Of one structure.
+    """The costs of one evaluation of a structure.
 
     parts : in the order of evaluation
     products : Hessian–vector products of the charge solution; 0 without one
@@ -68,7 +68,7 @@ class Measured(NamedTuple):
 
 
 def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Cost]:
-    """What a function returns, and what that cost, the work of a GPU included."""
+    """The result of a function and its cost, the work of a GPU included."""
     _wait()
     wall, processor = time.perf_counter(), time.process_time()
     result = function(*arguments)
@@ -123,7 +123,7 @@ class PartTimer:
 
 
 class Share(NamedTuple):
-    """Of one term.
+    """The share of one term.
 
     energy : eV
     slopes : its gradients in the positions at fixed pairs, and in the pairs' vectors and distances

@@ -153,7 +153,7 @@ def _inputs(simulation: app.Simulation, device: torch.device) -> tuple[Tensor, T
 def _energy_and_forces(
     module: torch.jit.ScriptModule, periodic: bool, positions: Tensor, box: Tensor, field: Tensor
 ) -> Tensor:
-    """What a force of OpenMM does with the module."""
+    """Evaluate the module as a force of OpenMM does."""
     leaf = positions.clone().requires_grad_(True)
     energy = module(leaf, *([box] if periodic else []), *field)
     return torch.autograd.grad(energy, leaf)[0]
@@ -198,7 +198,7 @@ def _summary(
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
-    """Of each time by itself."""
+    """Medians, of each time by itself."""
     return Cost(
         statistics.median(c.wall for c in costs), statistics.median(c.processor for c in costs)
     )

@@ -26,7 +26,7 @@ lightest difference between isotopes and their mixture, of lead, is ten times as
 
 
 class StructureFacts(NamedTuple):
-    """Of one structure, in the order and the orientation of its atoms.
+    """Facts of one structure, in the order and the orientation of its atoms.
 
     total_charge : e, or None where the file says nothing
     fixed : atoms that the file holds in place, ascending
@@ -42,7 +42,7 @@ class StructureFacts(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def arranged(self, order: np.ndarray, rotation: np.ndarray) -> "StructureFacts":
-        """The same of atoms in another order (the old index of each) and orientation,
+        """Facts of the atoms in another order (the old index of each) and orientation,
         v_new = rotation @ v."""
         place = {int(old): new for new, old in enumerate(order)}
         turned = None if self.velocities is None else self.velocities[order] @ rotation.T
@@ -60,7 +60,7 @@ def facts_of(topology: Any) -> StructureFacts:
 
 
 def facts_in(atoms: ase.Atoms) -> StructureFacts:
-    """What ASE's atoms say: charge in `info`, constraints, masses and momenta.
+    """Facts that ASE's atoms have: charge in `info`, constraints, masses and momenta.
 
     Raises ValueError for a charge or a mass that is none.
     """

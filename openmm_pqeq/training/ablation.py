@@ -70,7 +70,7 @@ def _compare(results: dict[str, Result], folder: Path, say: Callable[[str], None
 
 
 def without_long_range(config: Config) -> Config:
-    """The same settings with a network alone."""
+    """Settings for the network alone."""
     if config.data.labels != "reference":
         raise ValueError(
             "data.labels: expected 'reference' for a training without the long-range part, got "

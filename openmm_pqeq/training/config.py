@@ -60,7 +60,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """What a training file says."""
+    """The content of a training file."""
     if not path.is_file():
         raise FileNotFoundError(
             f"config: no file {path}; a complete example is openmm_pqeq/models/batio3.toml"

@@ -1,5 +1,5 @@
-"""The folder of a training: what it leaves there, what a resumed one must have in common with the one
-that began, and how it says that it failed."""
+"""The folder of a training: what it leaves there, what a resumed one must have in common with the
+one that began, and how it says that it failed."""
 
 import dataclasses
 from pathlib import Path
@@ -69,7 +69,7 @@ def refuse_others(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def from_anywhere(config: Config) -> Config:
-    """The same with whole paths, for a file that describes it in another folder."""
+    """The config with whole paths, for a file that describes it in another folder."""
 
     def whole(files: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(config.place(file).absolute()) for file in files)

@@ -24,7 +24,7 @@ USUAL = {
 
 
 class Labels(NamedTuple):
-    """What is known or to be learned about one structure (float64).
+    """Reference labels of one structure (float64).
 
     energy : () eV, NaN where energies are not used
     forces : (n_atoms, 3) eV/Å

@@ -1,4 +1,4 @@
-"""What the network says of frames laid end to end.
+"""Predictions of the network for frames laid end to end.
 
 From one derivative of the network's energy with respect to the pair vectors r_ij = r_j − r_i +
 S·cell, g_ij = ∂E/∂r_ij:

@@ -30,7 +30,7 @@ from openmm_pqeq.training.settings import StartSettings
 
 
 class Prepared(NamedTuple):
-    """What a training starts from.
+    """Data, model and scales that a training starts from.
 
     model : the network in the dtype of training, with element shifts of zero; or a `Polarizable`
     config : what `build` takes for the whole potential
@@ -188,7 +188,7 @@ def _continued(
 
 
 def fit_shifts(prepared: Prepared, model: nn.Module, say: Callable[[str], None]) -> Prepared:
-    """The same with element shifts that are the best for `model` on the training frames; forces do
+    """Prepared with element shifts that are the best for `model` on the training frames; forces do
     not change."""
     training = prepared.part("train")
     left_over = data.join(training).energy - predict_all(model, training).energy

@@ -1,4 +1,4 @@
-"""What a training run leaves for its reader: a table, a JSON file and a parity plot.
+"""The report of a training: a table, a JSON file and a parity plot.
 
 Energies are per atom and without the elements' shifts. Everything is the network against its
 labels, reference − PQEq − D3, so that the errors are those of the whole potential.

@@ -111,8 +111,8 @@ def _asked(
 
 
 def every_radial(at_shells: Tensor) -> Tensor:
-    """Those at u, v and w, (9, n_pairs); where the shells are at rest these are all those at d, and
-    (3, n_pairs) are enough."""
+    """Radial functions at u, v and w, (9, n_pairs); where the shells are at rest all are those at
+    d, and (3, n_pairs) are enough."""
     return at_shells if at_shells.size(0) == 9 else at_shells.repeat(3, 1)
 
 

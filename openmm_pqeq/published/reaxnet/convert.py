@@ -62,7 +62,7 @@ def convert_reaxnet(
 def configuration(
     settings: Settings, edge_sign: str, stop_gradient: bool, d3: bool
 ) -> dict[str, dict[str, Any]]:
-    """What `build` makes the potential from, before it gets the weights."""
+    """The config from which `build` makes the potential, before it gets the weights."""
     config: dict[str, dict[str, Any]] = {
         "gnn": {
             "species": settings.species,

@@ -50,7 +50,7 @@ class Convolution(NamedTuple):
 
     @property
     def inputs(self) -> list[Chunk]:
-        """What is not zero, neighbours merged."""
+        """The chunks that are not zero, neighbours merged."""
         return merged(chunk for chunk in self.node if chunk.ir in self.live)
 
     @property

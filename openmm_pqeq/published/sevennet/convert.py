@@ -96,7 +96,7 @@ def _mode(settings: Settings, modality: str | None) -> int:
 
 
 def configuration(settings: Settings, tensors: Tensors, mode: int) -> dict[str, dict[str, Any]]:
-    """What `build` makes the potential from, before it gets the weights."""
+    """The config from which `build` makes the potential, before it gets the weights."""
     scale, shift = scale_and_shift(tensors, settings, mode)
     return {
         "gnn": {

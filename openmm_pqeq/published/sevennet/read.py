@@ -58,7 +58,7 @@ OLD_NAMES = {
 
 
 class Settings(NamedTuple):
-    """What the config says.
+    """Settings of the network, from the checkpoint's config.
 
     version : of `sevenn` that wrote the checkpoint
     species : element symbols, in the order of the weights

@@ -117,7 +117,8 @@ def _messages(layer: Layer) -> Blocks:
 
 
 def scale_and_shift(tensors: Tensors, settings: Settings, mode: int) -> tuple[Tensor, Tensor]:
-    """Of the energy of each species, eV: both (n_species,), of the modality at place `mode`."""
+    """Scale and shift of each species' energy, eV: both (n_species,), of the modality at place
+    `mode`."""
     values = []
     for name in ("scale", "shift"):
         value = tensors[f"rescale_atomic_energy.{name}"]
