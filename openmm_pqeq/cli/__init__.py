@@ -1,4 +1,4 @@
-"""The command line: `openmm-pqeq run | energy | evaluate | train | fit-pqeq | import-reaxnet |
+"""The command line: `openmm-pqeq run | energy | relax | evaluate | train | fit-pqeq | import-reaxnet |
 import-sevennet | finetune | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
@@ -28,6 +28,7 @@ from openmm_pqeq.cli import (
     import_reaxnet,
     import_sevennet,
     models,
+    relax,
     run,
     train,
 )
@@ -36,6 +37,7 @@ from openmm_pqeq.jobs.failure import RunFailure, of_the_disk
 COMMANDS = {
     "run": run,
     "energy": energy,
+    "relax": relax,
     "evaluate": evaluate,
     "train": train,
     "fit-pqeq": fit_pqeq,

@@ -1,0 +1,181 @@
+"""`openmm-pqeq relax`: a structure to the nearest minimum of its energy."""
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from openmm_pqeq.cli.run import add_existing
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import Kind, begin, owned
+from openmm_pqeq.jobs.settings import add_flags, configured, flags_given, setting
+
+HELP = "Relax the atoms of a structure, or atoms and cell."
+
+EPILOG = """examples:
+  openmm-pqeq relax BaTiO3.cif --model batio3 -o relaxed
+  openmm-pqeq relax NaCl.cif --model sevennet-0 --cell free --largest-force 0.005 -o relaxed
+  openmm-pqeq relax POSCAR --model sevennet-0 --cell isotropic --pressure 10 -o at_10_GPa
+
+The folder gets relaxed.extxyz and, of a crystal, relaxed.cif; steps.csv, relaxation.png and facts.json. What the file fixes stays
+fixed. A stopped relaxation leaves what it has reached (exit code 130)."""
+
+INTERRUPTED, UNFINISHED = 130, 1
+KIND = Kind(
+    "relaxation",
+    ("relaxed.extxyz", "relaxed.cif", "steps.csv", "relaxation.png"),
+)
+"""What a relaxation leaves in its folder."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A flag each."""
+
+    model: str = setting(
+        "relaxation", values.text, help="name of a model or path of a file", metavar="MODEL"
+    )
+    protocol: str | None = setting(
+        "relaxation", values.text, None, "protocol of the charges (default: the model's)", "NAME"
+    )
+    supercell: tuple[int, int, int] = setting(
+        "relaxation", values.counts, (1, 1, 1), "repeat the cell along its three vectors", "N", 3
+    )
+    cell: str = setting(
+        "relaxation",
+        values.choice("fixed", "isotropic", "free"),
+        "fixed",
+        "how the cell may change: not, in size, in size and shape",
+    )
+    largest_force: float = setting(
+        "relaxation", values.within(values.positive, 1e-6, 10.0, "eV/Å"), 0.01, "where it ends, eV/Å", "F"
+    )  # fmt: skip
+    steps: int = setting("relaxation", values.positive_count, 500, "most steps", "N")
+    pressure: float = setting(
+        "relaxation", values.within(values.number, -1e3, 1e4, "GPa"), 0.0, "of a cell that changes, GPa", "P"
+    )  # fmt: skip
+    optimizer: str = setting(
+        "relaxation", values.choice("bfgs", "fire"), "bfgs", "of ASE; fire is the more patient"
+    )
+    tolerance: float = setting(
+        "relaxation", values.positive, 1e-7, "convergence of the charges, eV/e and eV/Å", "TOL"
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The structure and how to relax it."""
+    parser.add_argument("structure", metavar="FILE", help="structure file, anything ASE reads")
+    parser.add_argument(
+        "--output", "-o", required=True, metavar="FOLDER", help="folder for what is written"
+    )
+    add_existing(parser, "relaxation", resume=False)
+    add_flags(parser, Settings)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Relax with a line of news, and write structure, table and plot."""
+    settings = configured(Settings, flags_given(Settings, options))
+    folder, source = Path(options.output), Path(options.structure)
+    from rich.console import Console
+
+    from openmm_pqeq.jobs.facts import facts_of
+    from openmm_pqeq.jobs.files import sha256
+
+    console = Console(highlight=False, markup=False)
+    with owned(folder, KIND, options.overwrite):
+        atoms, notes = _atoms(options.structure, settings)
+        for note in notes:
+            console.print(f"from the structure file: {note}")
+        checksums = {"structure": sha256(source)}
+        begin(folder, KIND, facts_of(asdict(settings), None, checksums))
+        steps, stopped = _relax(console, atoms, settings)
+        _write(folder, atoms, steps, settings, source.name)
+    last = steps[-1]
+    ended = last.largest_force <= settings.largest_force
+    how = "stopped" if stopped else ("relaxed" if ended else "not relaxed yet")
+    console.print(
+        f"{how} after {last.step} steps: {last.energy:.6f} eV, largest force "
+        f"{last.largest_force:.4f} eV/Å"
+    )
+    if atoms.pbc.all():
+        a, b, c, *angles = atoms.cell.cellpar()
+        console.print(
+            f"cell {a:.4f} {b:.4f} {c:.4f} Å, {' '.join(f'{angle:.2f}' for angle in angles)}°, "
+            f"volume {last.volume:.2f} Å³"
+        )
+    console.print(f"written to {folder}")
+    return INTERRUPTED if stopped else (0 if ended else UNFINISHED)
+
+
+def _atoms(structure: str, settings: Settings) -> tuple[Any, tuple[str, ...]]:
+    """The atoms with their calculator, and notes on what else the file says."""
+    from openmm_pqeq import checkpoint
+    from openmm_pqeq.calculator import PQEqCalculator
+    from openmm_pqeq.topology.file import read_file
+
+    potential = checkpoint.load(settings.model, protocol=settings.protocol)
+    atoms, facts = read_file(structure, -1, settings.supercell)
+    atoms.calc = PQEqCalculator(potential, tolerance=settings.tolerance)
+    return atoms, facts.notes
+
+
+def _relax(console: Any, atoms: Any, settings: Settings) -> tuple[list[Any], bool]:
+    """All steps, and whether somebody stopped it."""
+    from openmm_pqeq.relaxation import relax
+
+    steps: list[Any] = []
+    try:
+        for step in relax(
+            atoms,
+            settings.cell,
+            settings.largest_force,
+            settings.steps,
+            settings.pressure,
+            settings.optimizer,
+        ):
+            steps.append(step)
+            if console.is_terminal or step.step % 10 == 0:
+                end = "\r" if console.is_terminal else "\n"
+                console.print(
+                    f"step {step.step:4d}   {step.energy:.6f} eV   {step.largest_force:.4f} eV/Å",
+                    end=end,
+                )
+    except KeyboardInterrupt:
+        if not steps:
+            raise
+        return steps, True
+    return steps, False
+
+
+def _write(folder: Path, atoms: Any, steps: list[Any], settings: Settings, name: str) -> None:
+    import ase.io
+    import numpy as np
+
+    from openmm_pqeq.jobs.files import whole, write_text
+    from openmm_pqeq.report.plots import Curve, Panel, plot_panels
+
+    with whole(folder / "relaxed.extxyz") as part:
+        ase.io.write(part, atoms, format="extxyz")
+    if atoms.pbc.all():
+        with whole(folder / "relaxed.cif") as part:
+            ase.io.write(part, atoms, format="cif")
+    rows = ["step,energy_eV,largest_force_eV_per_A,volume_A3"]
+    rows += [f"{s.step},{s.energy:.9f},{s.largest_force:.6g},{s.volume:.6f}" for s in steps]
+    write_text(folder / "steps.csv", "\n".join(rows) + "\n")
+    energies = np.array([step.energy for step in steps])
+    forces = np.array([step.largest_force for step in steps])
+    panels = [
+        Panel(
+            "Energy above the last",
+            "E (meV/atom)",
+            [Curve("", 1000.0 * (energies - energies[-1]) / len(atoms))],
+        ),
+        Panel("Largest force", "log₁₀ F (eV/Å)", [Curve("", np.log10(forces.clip(min=1e-12)))]),
+    ]
+    if settings.cell != "fixed":
+        panels.append(Panel("Volume", "V (Å³)", [Curve("", np.array([s.volume for s in steps]))]))
+    note = f"Model {settings.model}, cell {settings.cell}, {settings.pressure:g} GPa."
+    numbers = np.array([step.step for step in steps], dtype=float)
+    figure = plot_panels(numbers, "step", panels, f"Relaxation of {name}", note)
+    with whole(folder / "relaxation.png") as part:
+        figure.savefig(part, format="png")
