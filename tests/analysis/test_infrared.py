@@ -334,12 +334,18 @@ def test_the_command_line_gives_a_dielectric_constant_where_there_is_a_volume(ta
             "longest_lag: expected",
         ),
         (["infrared", "FILE", "--temperature", "300", "--skip", "10ps"], "expected at least 9"),
-        (["raman", "FILE"], "analyze: expected one of"),
     ],
 )
 def test_wrong_input_is_named(arguments, words, table, capsys):
     assert main(["analyze", *(str(table) if word == "FILE" else word for word in arguments)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_an_unknown_analysis_is_told_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["analyze", "raman", "FILE"])
+    assert stop.value.code == 2
+    assert "infrared" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
