@@ -6,11 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openmm_pqeq.cli.run import add_existing
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.facts import facts_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
-from openmm_pqeq.jobs.settings import add_flags, flags_given, settings_of
+from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given, settings_of
 from openmm_pqeq.md.config import RunConfig, run_config
 
 if TYPE_CHECKING:

@@ -3,9 +3,8 @@
 import argparse
 from typing import Any
 
-from openmm_pqeq.cli.run import add_existing
 from openmm_pqeq.cli.train import training
-from openmm_pqeq.jobs.settings import add_flags, flags_given
+from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given
 from openmm_pqeq.training.settings import DataSettings, StartSettings, TrainingSettings
 
 HELP = "Adjust a model to labelled structures: its readout, any named part, or all of it."

@@ -4,10 +4,9 @@ charges."""
 import argparse
 from pathlib import Path
 
-from openmm_pqeq.cli.run import add_existing
 from openmm_pqeq.fitting.settings import RunSettings, fit_settings
 from openmm_pqeq.jobs.progress import Progress as News
-from openmm_pqeq.jobs.settings import add_flags, flags_given, read_toml
+from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given, read_toml
 
 INTERRUPTED = 130
 

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.cli.run import add_existing
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import Kind, begin, owned
-from openmm_pqeq.jobs.settings import add_flags, configured, flags_given, setting
+from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
 
 HELP = "Relax the atoms of a structure, or atoms and cell."
 

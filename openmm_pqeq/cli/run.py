@@ -6,6 +6,7 @@ from typing import Any
 
 from openmm_pqeq.jobs import settings as tables
 from openmm_pqeq.jobs.progress import Progress as News
+from openmm_pqeq.jobs.settings import add_existing
 from openmm_pqeq.jobs.times import clock
 from openmm_pqeq.md.config import RunConfig, read_toml, run_config
 
@@ -47,18 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "profile.png in the output folder",
     )
     add_existing(parser, "run")
-
-
-def add_existing(parser: argparse.ArgumentParser, job: str, resume: bool = True) -> None:
-    """What to do with a job that is in the output folder already: --overwrite, --resume."""
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--overwrite", action="store_true", help=f"replace the {job} that is in the output folder"
-    )
-    if resume:
-        existing.add_argument(
-            "--resume", action="store_true", help=f"continue the {job} that is in the output folder"
-        )
 
 
 def configuration(options: argparse.Namespace) -> RunConfig:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.cli.run import add_existing
-from openmm_pqeq.jobs.settings import add_flags, flags_given
+from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given
 from openmm_pqeq.training.settings import DataSettings, StartSettings, TrainingSettings
 
 HELP = "Train a model on labelled structures, as a TOML file describes it."

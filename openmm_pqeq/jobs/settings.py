@@ -151,6 +151,18 @@ def add_flags(
         groups[about["section"]].add_argument(*flags, **options)
 
 
+def add_existing(parser: argparse.ArgumentParser, job: str, resume: bool = True) -> None:
+    """What to do with a job that is in the output folder already: --overwrite, --resume."""
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--overwrite", action="store_true", help=f"replace the {job} that is in the output folder"
+    )
+    if resume:
+        existing.add_argument(
+            "--resume", action="store_true", help=f"continue the {job} that is in the output folder"
+        )
+
+
 def flags_given(kind: Any, options: argparse.Namespace) -> dict[str, Any]:
     """The settings that the command line gives."""
     values = {name: getattr(options, name, None) for name in settings_of(kind)}
