@@ -16,6 +16,7 @@ from typing import Any, Mapping
 
 import torch
 
+from openmm_pqeq.gradients import recorded
 from openmm_pqeq.potential import Potential, build
 
 FORMAT = 1
@@ -49,6 +50,7 @@ def at_hand(name: str) -> bool:
     return name in available_models()
 
 
+@recorded()
 def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
     """A potential by the name of a model or the path of a file.
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from openmm_pqeq.contract import Term, check_choice
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.gnn import NequIP
+from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
 from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.neighbors.verlet import SKIN
@@ -100,30 +101,30 @@ class Potential(nn.Module):
     def evaluate(
         self, structure: Structure, forces: bool = True, stress: bool = False
     ) -> Evaluation:
-        """Energies with forces and stress, detached.
+        """Energies with forces and stress, detached; also inside `torch.inference_mode` and
+        `torch.no_grad`.
 
         Raises ValueError for atoms at the same place or a structure the terms are not for,
         RuntimeError where charges do not converge.
         """
-        structure = structure._replace(
-            positions=structure.positions.detach().requires_grad_(forces or stress)
-        )
-        strain = None
-        if stress:
-            strain = torch.zeros_like(structure.cell).requires_grad_(True)
-        with torch.set_grad_enabled(forces or stress):
-            output = self(structure, strain)
-        force_values, stress_values = None, None
-        if forces or stress:
-            wanted = [structure.positions] if strain is None else [structure.positions, strain]
-            slopes = [torch.zeros_like(w) for w in wanted]
-            if output.energy.requires_grad:
-                found = torch.autograd.grad([output.energy.sum()], wanted, allow_unused=True)
-                slopes = [zero if slope is None else slope for slope, zero in zip(found, slopes)]
-            force_values = -slopes[0]
+        with recorded(forces or stress):
+            make_ordinary(self)
+            structure = Structure(*(ordinary(values) for values in structure))
+            structure = structure._replace(
+                positions=structure.positions.detach().requires_grad_(forces or stress)
+            )
+            strain = None
             if stress:
-                volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
-                stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume
+                strain = torch.zeros_like(structure.cell).requires_grad_(True)
+            output = self(structure, strain)
+            force_values, stress_values = None, None
+            if forces or stress:
+                wanted = [structure.positions] if strain is None else [structure.positions, strain]
+                slopes = self._slopes(output.energy.sum(), wanted, structure)
+                force_values = -slopes[0]
+                if stress:
+                    volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
+                    stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume
         values = {
             name: value.detach() for name, value in output._asdict().items() if name != "terms"
         }
@@ -150,6 +151,7 @@ class Potential(nn.Module):
         """What `build` makes this potential from; kept in files."""
         return {name: dict(term.settings) for name, term in self._terms().items()}
 
+    @recorded()
     def select(self, *terms: str) -> "Potential":
         """The same potential with only the named terms."""
         present = ", ".join(self.terms)
@@ -160,6 +162,7 @@ class Potential(nn.Module):
             raise ValueError(f"select: name at least one of {present}")
         return self._with({n: term for n, term in self._copies().items() if n in terms})
 
+    @recorded()
     def configured(
         self,
         coupling: str | None = None,
@@ -188,6 +191,7 @@ class Potential(nn.Module):
                 terms[name] = terms[name].in_precision(precision)
         return self._with(terms)
 
+    @recorded()
     def compile_for_inference(self) -> "Potential":
         """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its
         last solutions, and which keeps lists of neighbours as long as they hold. The sweeps of the
@@ -218,10 +222,24 @@ class Potential(nn.Module):
                 "made for these elements"
             )
 
+    def _slopes(self, energy: Tensor, wanted: list[Tensor], structure: Structure) -> list[Tensor]:
+        """∂E/∂x of positions, and of the strain. It is zero without a derivative for atoms that
+        have no neighbours, whose energy depends on neither; anywhere else a term has lost it."""
+        found: list[Tensor | None] = [None] * len(wanted)
+        if energy.requires_grad:
+            found = list(torch.autograd.grad([energy], wanted, allow_unused=True))
+        if any(slope is None for slope in found) and len(self.search(structure).centers) > 0:
+            raise RuntimeError(
+                "potential: atoms have neighbours, and the energy has no derivative in their "
+                "positions; a term computes it without recording, so that there are no forces"
+            )
+        return [torch.zeros_like(x) if slope is None else slope for slope, x in zip(found, wanted)]
+
     def _terms(self) -> dict[str, Term]:
         return cast(dict[str, Term], dict(self.terms.items()))
 
     def _copies(self) -> dict[str, Term]:
+        make_ordinary(self)
         return {name: copy.deepcopy(term) for name, term in self._terms().items()}
 
     def _model(self, name: str) -> nn.Module | None:
@@ -235,6 +253,7 @@ class Potential(nn.Module):
         return made
 
 
+@recorded()
 def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
     """A potential from a plain config: any subset of `terms.TERMS`, such as "gnn", "pqeq" and "d3",
     each with the keys of its class.

@@ -24,6 +24,7 @@ from openmm_pqeq.force.groups import among_chosen
 from openmm_pqeq.force.module import PotentialEnergy, script_energy
 from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
+from openmm_pqeq.gradients import recorded
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.topology.facts import facts_of
 
@@ -200,6 +201,7 @@ def create_system(
     return system
 
 
+@recorded()
 def _force(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
@@ -222,6 +224,7 @@ def _force(
     return force, (a, b, c)
 
 
+@recorded()
 def _energy(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,

@@ -95,6 +95,12 @@ class PotentialEnergy(nn.Module):
         box : (3, 3) nm, rows
         field : (3,) V/Å
         """
+        if positions.requires_grad and not torch.is_grad_enabled():
+            raise RuntimeError(
+                "torch.inference_mode, torch.no_grad: OpenMM was called inside one of them, where "
+                "torch records no gradient and there are no forces. Call it outside, or within "
+                "torch.inference_mode(False) and torch.enable_grad()."
+            )
         structure = self.structure(positions, box, field)
         energy = self.potential(structure).energy.sum()
         # TorchForce reads the gradients of positions and field even where this potential depends on

@@ -21,6 +21,7 @@ from openmm import State, unit
 from torch import Tensor
 
 from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.gradients import recorded
 
 
 def python_force(
@@ -48,6 +49,7 @@ class EnergyAndForces:
         self.periodic = periodic
         self.module = module.to(_device())
 
+    @recorded()
     def __call__(self, state: State) -> tuple[float, np.ndarray]:
         """Energy (kJ/mol) and forces (n_particles, 3) (kJ/mol/nm) at the State's positions, box and
         field parameters.
@@ -80,6 +82,7 @@ class EnergyAndForces:
             torch.jit.save(self.module, buffer)
         return {"module": buffer.getvalue(), "periodic": self.periodic}
 
+    @recorded()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read what `__getstate__` wrote."""
         self.periodic = state["periodic"]
