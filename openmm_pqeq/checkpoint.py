@@ -10,6 +10,7 @@ import torch
 
 from openmm_pqeq import model_file
 from openmm_pqeq.gradients import recorded
+from openmm_pqeq.limits import limits_of
 from openmm_pqeq.potential import Potential, build
 
 PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.published.sevennet.models")
@@ -59,6 +60,7 @@ def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential
                 f"model file {os.fspath(name)}: its weights do not fit its own config; the file is "
                 "damaged"
             ) from error
+    potential.limits = limits_of(content["card"], os.fspath(name))
     return potential if protocol is None else potential.configured(protocol=protocol)
 
 
@@ -86,6 +88,7 @@ def save(
             "potential: expected one that can be trained, got one from compile_for_inference(); "
             "save the original"
         )
+    limits_of(card or {}, os.fspath(path))
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"path: there is no folder {Path(path).parent}")
     model_file.write(Path(path), potential.config, weights, card or {})

@@ -18,6 +18,7 @@ from openmm_pqeq.contract import Term, check_choice
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
+from openmm_pqeq.limits import Limits
 from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.neighbors.verlet import SKIN
@@ -63,12 +64,17 @@ class Potential(nn.Module):
     ----------
     terms : by name, in the order of their sum
     skin : Å; above zero the list of neighbours is kept from call to call
+
+    `limits` is what it is for, as the card of its file says.
     """
 
+    limits: Limits
+    __jit_ignored_attributes__ = ("limits",)
     __jit_unused_properties__ = ("gnn", "pqeq", "d3", "config")
 
     def __init__(self, terms: Mapping[str, Term], skin: float = 0.0):
         super().__init__()
+        self.limits = Limits()
         self.terms = nn.ModuleDict(cast(Mapping[str, nn.Module], terms))
         self.search = NeighborSearch(max(1.0, *(term.cutoff for term in terms.values())), skin)
         self.species = [s for s in SYMBOLS[1:] if all(s in term.species for term in terms.values())]
@@ -206,7 +212,8 @@ class Potential(nn.Module):
         return self._with(fast, SKIN).eval().requires_grad_(False)
 
     def check_elements(self, numbers: Any) -> None:
-        """ValueError that names the elements which this potential does not know."""
+        """ValueError that names the elements which this potential does not know; a warning for
+        those that its card leaves out."""
         unknown = sorted({int(n) for n in numbers} - {ATOMIC_NUMBERS[s] for s in self.species})
         if unknown:
             names = ", ".join(
@@ -221,6 +228,7 @@ class Potential(nn.Module):
                 f"elements: this potential does not know {names}; it knows {known}. Use a model "
                 "made for these elements"
             )
+        self.limits.warn_of_elements(SYMBOLS[int(n)] for n in numbers)
 
     def _slopes(self, energy: Tensor, wanted: list[Tensor], structure: Structure) -> list[Tensor]:
         """∂E/∂x of positions, and of the strain. It is zero without a derivative for atoms that
@@ -248,6 +256,7 @@ class Potential(nn.Module):
     def _with(self, terms: Mapping[str, Term], skin: float | None = None) -> "Potential":
         """Of these terms, in the mode and on the device of this one."""
         made = Potential(terms, self.search.skin if skin is None else skin).train(self.training)
+        made.limits = self.limits
         for tensor in (*self.parameters(), *self.buffers()):
             return made.to(tensor.device)
         return made

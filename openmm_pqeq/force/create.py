@@ -154,7 +154,7 @@ def create_system(
     The topology's bonds are listed in a force of zero energy, so that barostats move whole
     molecules. Without bonds they move atoms, which is right for crystals; adding a barostat to
     molecules without bonds warns, and one that would scale a direction that is not periodic is
-    refused by the System's `addForce`.
+    refused by the System's `addForce`, which also warns of one that the model is not for.
 
     What `read_structure` found in the file is followed: isotopes have their masses; fixed atoms have
     mass 0, so that OpenMM neither moves them in dynamics nor in its minimiser.
@@ -180,6 +180,7 @@ def create_system(
     wanted = Wanted(
         total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
     )
+    potential = loaded(potential)
     force, periodic_directions = _force(
         potential, topology, wanted, atoms, precision, tolerance, backend
     )
@@ -198,6 +199,7 @@ def create_system(
         system.addForce(openmm.CMMotionRemover())
     system.topology = topology
     system.periodic = periodic_directions
+    system.limits = potential.limits
     return system
 
 
@@ -244,7 +246,6 @@ def _energy(
         field=argument.in_volt_per_angstrom(wanted.field),
     )
     conditions = settled(wanted, potential, argument.known_of(topology, indices))
-    argument.warn_of_quadratic_sums(potential, conditions.periodic, len(numbers))
     ready = potential.configured(
         coupling=conditions.coupling,
         tolerance=tolerance_of(tolerance),

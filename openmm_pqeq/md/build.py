@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,21 @@ def read_parts(config: RunConfig) -> Parts:
         raise ValueError(
             f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE"
         )
+    _warn_of_dynamics(config, potential)
     return Parts(potential, topology, positions)
+
+
+def _warn_of_dynamics(config: RunConfig, potential: Potential) -> None:
+    """Where the model is not for such a run; a barostat says so itself, when it is added."""
+    if config.ensemble != "NPT":
+        potential.limits.warn_of_temperature(config.temperature)
+    if "pqeq" in potential.terms and not {"gnn", "zbl"} & set(potential.terms):
+        warnings.warn(
+            f"model {config.model} has neither a network nor a repulsion: nothing keeps atoms of "
+            "opposite charge apart, and dynamics will end in a collapse. Charges alone are for "
+            "energies and responses; add a network, or the term 'zbl'",
+            stacklevel=2,
+        )
 
 
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
