@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.contract import Term, check_choice
 from openmm_pqeq.d3 import D3
+from openmm_pqeq.finite import check_energy, check_forces
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
 from openmm_pqeq.limits import Limits
@@ -111,7 +112,7 @@ class Potential(nn.Module):
         `torch.no_grad`.
 
         Raises ValueError for atoms at the same place or a structure the terms are not for,
-        RuntimeError where charges do not converge.
+        RuntimeError where charges do not converge, or an energy or force is not finite.
         """
         with recorded(forces or stress):
             make_ordinary(self)
@@ -123,11 +124,14 @@ class Potential(nn.Module):
             if stress:
                 strain = torch.zeros_like(structure.cell).requires_grad_(True)
             output = self(structure, strain)
+            parts = [output.atomic_energies.detach(), output.charges.detach()]
+            check_energy(output.energy.detach(), parts, structure.numbers)
             force_values, stress_values = None, None
             if forces or stress:
                 wanted = [structure.positions] if strain is None else [structure.positions, strain]
                 slopes = self._slopes(output.energy.sum(), wanted, structure)
                 force_values = -slopes[0]
+                check_forces(force_values, structure.numbers)
                 if stress:
                     volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
                     stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume

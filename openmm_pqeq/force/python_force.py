@@ -20,6 +20,7 @@ import vesin_torch  # noqa: F401  # its operators are in the module's code
 from openmm import State, unit
 from torch import Tensor
 
+from openmm_pqeq.finite import check_forces
 from openmm_pqeq.force.module import FIELD_PARAMETERS
 from openmm_pqeq.gradients import recorded
 
@@ -55,7 +56,7 @@ class EnergyAndForces:
         field parameters.
 
         Raises RuntimeError with the potential's own words: positions that are not finite, two atoms
-        at one place, charges that do not converge.
+        at one place, charges that do not converge, energies or forces that are not finite.
         """
         positions = _tensor(
             state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
@@ -72,7 +73,14 @@ class EnergyAndForces:
             (gradient,) = torch.autograd.grad(energy, positions)
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None
+        self._check(gradient)
         return energy.item(), -gradient.cpu().numpy()
+
+    def _check(self, gradient: Tensor) -> None:
+        """RuntimeError where a force is not finite; those on other particles are zero."""
+        if not bool(torch.isfinite(gradient).all()):
+            energy = self.module.energy
+            check_forces(gradient[energy.atoms], energy.numbers, energy.atoms)
 
     def __getstate__(self) -> dict[str, Any]:
         """The module as bytes."""

@@ -167,10 +167,12 @@ def check_start(simulation: app.Simulation) -> float:
             f"{last_line(error)}"
         ) from None
     energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-    if not math.isfinite(energy) or not np.isfinite(state.getForces(asNumpy=True)._value).all():
+    finite = np.isfinite(state.getForces(asNumpy=True)._value).all(axis=1)
+    if not math.isfinite(energy) or not finite.all():
+        first = list(simulation.topology.atoms())[int(finite.argmin())]
         raise ValueError(
-            "structure: the energy of the starting positions is not finite; are two atoms at the "
-            "same place?"
+            "structure: the energy of the starting positions, or a force, is not finite, first at "
+            f"atom {first.index} ({first.element.symbol}); are two atoms at the same place?"
         )
     return energy / KJ_PER_MOL_PER_EV
 
