@@ -1,6 +1,9 @@
 """NPT with a barostat that scales the three axes by themselves.
 
 python examples/npt.py
+
+This shows the mechanics: the card of `batio3` says that it is not for relaxing the cell, and
+`addForce` warns of it. For numbers take a model that has learnt from strained cells.
 """
 
 from pathlib import Path

@@ -164,6 +164,8 @@ class PQEqCalculator(Calculator):
             raise PropertyNotImplementedError(
                 f"stress: needs three periodic directions, atoms.pbc is {self.atoms.pbc.tolist()}"
             )
+        if "cell" in system_changes and "numbers" not in system_changes:
+            self._given.limits.warn_of_cell("the cell of these atoms has changed")
         check_atoms(self.atoms)
         self.potential.check_elements(self.atoms.numbers)
         known = known_of(self.atoms, self._said(self.atoms))

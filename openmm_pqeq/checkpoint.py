@@ -1,26 +1,17 @@
-"""Potentials in files: one format, read without running anything that the file says.
-
-A `.pt` file holds {"format": version, "config": what `build` takes, "weights": tensors of the
-network, "card": the model card}. It is read with torch's `weights_only=True`, so a pickle that
-would import or call anything is refused.
-"""
+"""Potentials in files, by name or path; model_file.py has what is in a file."""
 
 import importlib
 import os
-import pickle
-import re
-import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any, Mapping
 
 import torch
 
+from openmm_pqeq import model_file
+from openmm_pqeq.gradients import recorded
+from openmm_pqeq.limits import limits_of
 from openmm_pqeq.potential import Potential, build
-
-FORMAT = 1
-"""Version of the file format; files of a newer one are refused."""
-
 
 PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.published.sevennet.models")
 """Models of others by name, and the module that fetches and converts them the first time; named and
@@ -49,6 +40,7 @@ def at_hand(name: str) -> bool:
     return name in available_models()
 
 
+@recorded()
 def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential:
     """A potential by the name of a model or the path of a file.
 
@@ -59,15 +51,16 @@ def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential
     ConnectionError where a published one cannot be fetched.
     """
     content = _read(name)
-    potential = build(content["config"])
+    potential = _built(content["config"], name)
     if potential.gnn is not None:
         try:
             potential.gnn.load_state_dict(content["weights"])
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"model file {os.fspath(name)}: its weights do not fit its own config; the file is "
                 "damaged"
             ) from error
+    potential.limits = limits_of(content["card"], os.fspath(name))
     return potential if protocol is None else potential.configured(protocol=protocol)
 
 
@@ -80,7 +73,11 @@ def card(name: str | os.PathLike[str]) -> dict[str, Any]:
 def save(
     potential: Potential, path: str | os.PathLike[str], card: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a potential to a file that `load` reads. The file is whole or not there at all."""
+    """Write a potential to a file that `load` reads. The file is whole or not there at all.
+
+    Raises ValueError for weights and settings that are not finite, and for a compiled potential;
+    FileNotFoundError where there is no such folder.
+    """
     weights = (
         {}
         if potential.gnn is None
@@ -91,17 +88,10 @@ def save(
             "potential: expected one that can be trained, got one from compile_for_inference(); "
             "save the original"
         )
+    limits_of(card or {}, os.fspath(path))
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"path: there is no folder {Path(path).parent}")
-    content = {
-        "format": FORMAT,
-        "config": potential.config,
-        "weights": weights,
-        "card": dict(card or {}),
-    }
-    part = Path(f"{os.fspath(path)}.part")
-    torch.save(content, part)
-    part.replace(path)
+    model_file.write(Path(path), potential.config, weights, card or {})
 
 
 def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
@@ -134,6 +124,15 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _built(config: dict[str, Any], name: str | os.PathLike[str]) -> Potential:
+    """The potential of a file's config, which may hold anything."""
+    try:
+        return build(config)
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(f"model file {os.fspath(name)}: {reason}") from error
+
+
 def _short(values: torch.Tensor) -> torch.Tensor:
     """In float32, half the file, where that holds every number exactly."""
     single = values.to(torch.float32)
@@ -141,37 +140,4 @@ def _short(values: torch.Tensor) -> torch.Tensor:
 
 
 def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
-    path = file_of(name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of pickles that torch did not write; what they are is said below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        called = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = (
-            f"it would call {called[1]}"
-            if called
-            else "it is damaged or not a model of this package"
-        )
-        raise ValueError(
-            f"model file {path}: refused, because {what}; load only files that this package saved"
-        ) from error
-    except Exception as error:  # torch's reader raises anything at all on bytes that mean nothing
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(
-            f"model file {path}: cannot be read ({reason}); it is damaged or not a model file"
-        ) from error
-    if not isinstance(content, dict) or not {"format", "config", "weights", "card"} <= set(content):
-        raise ValueError(
-            f"model file {path}: not a model of this package (it has no format, config, weights "
-            "and card)"
-        )
-    if content["format"] > FORMAT:
-        raise ValueError(
-            f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads "
-            f"up to {FORMAT}; upgrade"
-            f" openmm-pqeq"
-        )
-    return content
+    return model_file.read(file_of(name))

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from openmm_pqeq.contract import Term, check_choice
 from openmm_pqeq.d3 import D3
+from openmm_pqeq.finite import check_energy, check_forces
 from openmm_pqeq.gnn import NequIP
+from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
+from openmm_pqeq.limits import Limits
 from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.neighbors.verlet import SKIN
@@ -62,12 +65,17 @@ class Potential(nn.Module):
     ----------
     terms : by name, in the order of their sum
     skin : Å; above zero the list of neighbours is kept from call to call
+
+    `limits` is what it is for, as the card of its file says.
     """
 
+    limits: Limits
+    __jit_ignored_attributes__ = ("limits",)
     __jit_unused_properties__ = ("gnn", "pqeq", "d3", "config")
 
     def __init__(self, terms: Mapping[str, Term], skin: float = 0.0):
         super().__init__()
+        self.limits = Limits()
         self.terms = nn.ModuleDict(cast(Mapping[str, nn.Module], terms))
         self.search = NeighborSearch(max(1.0, *(term.cutoff for term in terms.values())), skin)
         self.species = [s for s in SYMBOLS[1:] if all(s in term.species for term in terms.values())]
@@ -100,30 +108,33 @@ class Potential(nn.Module):
     def evaluate(
         self, structure: Structure, forces: bool = True, stress: bool = False
     ) -> Evaluation:
-        """Energies with forces and stress, detached.
+        """Energies with forces and stress, detached; also inside `torch.inference_mode` and
+        `torch.no_grad`.
 
         Raises ValueError for atoms at the same place or a structure the terms are not for,
-        RuntimeError where charges do not converge.
+        RuntimeError where charges do not converge, or an energy or force is not finite.
         """
-        structure = structure._replace(
-            positions=structure.positions.detach().requires_grad_(forces or stress)
-        )
-        strain = None
-        if stress:
-            strain = torch.zeros_like(structure.cell).requires_grad_(True)
-        with torch.set_grad_enabled(forces or stress):
-            output = self(structure, strain)
-        force_values, stress_values = None, None
-        if forces or stress:
-            wanted = [structure.positions] if strain is None else [structure.positions, strain]
-            slopes = [torch.zeros_like(w) for w in wanted]
-            if output.energy.requires_grad:
-                found = torch.autograd.grad([output.energy.sum()], wanted, allow_unused=True)
-                slopes = [zero if slope is None else slope for slope, zero in zip(found, slopes)]
-            force_values = -slopes[0]
+        with recorded(forces or stress):
+            make_ordinary(self)
+            structure = Structure(*(ordinary(values) for values in structure))
+            structure = structure._replace(
+                positions=structure.positions.detach().requires_grad_(forces or stress)
+            )
+            strain = None
             if stress:
-                volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
-                stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume
+                strain = torch.zeros_like(structure.cell).requires_grad_(True)
+            output = self(structure, strain)
+            parts = [output.atomic_energies.detach(), output.charges.detach()]
+            check_energy(output.energy.detach(), parts, structure.numbers)
+            force_values, stress_values = None, None
+            if forces or stress:
+                wanted = [structure.positions] if strain is None else [structure.positions, strain]
+                slopes = self._slopes(output.energy.sum(), wanted, structure)
+                force_values = -slopes[0]
+                check_forces(force_values, structure.numbers)
+                if stress:
+                    volume = torch.linalg.det(structure.cell).abs().reshape(-1, 1, 1)
+                    stress_values = 0.5 * (slopes[1] + slopes[1].transpose(1, 2)) / volume
         values = {
             name: value.detach() for name, value in output._asdict().items() if name != "terms"
         }
@@ -150,6 +161,7 @@ class Potential(nn.Module):
         """The config from which `build` makes this potential; kept in files."""
         return {name: dict(term.settings) for name, term in self._terms().items()}
 
+    @recorded()
     def select(self, *terms: str) -> "Potential":
         """A copy with only the named terms."""
         present = ", ".join(self.terms)
@@ -160,6 +172,7 @@ class Potential(nn.Module):
             raise ValueError(f"select: name at least one of {present}")
         return self._with({n: term for n, term in self._copies().items() if n in terms})
 
+    @recorded()
     def configured(
         self,
         coupling: str | None = None,
@@ -188,6 +201,7 @@ class Potential(nn.Module):
                 terms[name] = terms[name].in_precision(precision)
         return self._with(terms)
 
+    @recorded()
     def compile_for_inference(self) -> "Potential":
         """A faster copy with equal numbers, for evaluation only, whose charge solver starts from
         its last solutions, and which keeps lists of neighbours as long as they hold. The sweeps of
@@ -202,7 +216,8 @@ class Potential(nn.Module):
         return self._with(fast, SKIN).eval().requires_grad_(False)
 
     def check_elements(self, numbers: Any) -> None:
-        """ValueError that names the elements which this potential does not know."""
+        """ValueError that names the elements which this potential does not know; a warning for
+        those that its card leaves out."""
         unknown = sorted({int(n) for n in numbers} - {ATOMIC_NUMBERS[s] for s in self.species})
         if unknown:
             names = ", ".join(
@@ -217,11 +232,26 @@ class Potential(nn.Module):
                 f"elements: this potential does not know {names}; it knows {known}. Use a model "
                 "made for these elements"
             )
+        self.limits.warn_of_elements(SYMBOLS[int(n)] for n in numbers)
+
+    def _slopes(self, energy: Tensor, wanted: list[Tensor], structure: Structure) -> list[Tensor]:
+        """∂E/∂x of positions, and of the strain. It is zero without a derivative for atoms that
+        have no neighbours, whose energy depends on neither; anywhere else a term has lost it."""
+        found: list[Tensor | None] = [None] * len(wanted)
+        if energy.requires_grad:
+            found = list(torch.autograd.grad([energy], wanted, allow_unused=True))
+        if any(slope is None for slope in found) and len(self.search(structure).centers) > 0:
+            raise RuntimeError(
+                "potential: atoms have neighbours, and the energy has no derivative in their "
+                "positions; a term computes it without recording, so that there are no forces"
+            )
+        return [torch.zeros_like(x) if slope is None else slope for slope, x in zip(found, wanted)]
 
     def _terms(self) -> dict[str, Term]:
         return cast(dict[str, Term], dict(self.terms.items()))
 
     def _copies(self) -> dict[str, Term]:
+        make_ordinary(self)
         return {name: copy.deepcopy(term) for name, term in self._terms().items()}
 
     def _model(self, name: str) -> nn.Module | None:
@@ -230,11 +260,13 @@ class Potential(nn.Module):
     def _with(self, terms: Mapping[str, Term], skin: float | None = None) -> "Potential":
         """A potential of these terms, in the mode and on the device of this one."""
         made = Potential(terms, self.search.skin if skin is None else skin).train(self.training)
+        made.limits = self.limits
         for tensor in (*self.parameters(), *self.buffers()):
             return made.to(tensor.device)
         return made
 
 
+@recorded()
 def build(config: Mapping[str, Mapping[str, Any]]) -> Potential:
     """A potential from a plain config: any subset of `terms.TERMS`, such as "gnn", "pqeq" and "d3",
     each with the keys of its class.

@@ -3,6 +3,7 @@ the equations)."""
 
 from torch import Tensor
 
+from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq.derivatives.polarizability import polarizability_and_born_charges
 from openmm_pqeq.structure import Structure
@@ -25,7 +26,10 @@ def response(potential: Potential, structure: Structure) -> tuple[Tensor, Tensor
             "potential: a compiled one has first derivatives only; give the one that "
             "compile_for_inference() was called on"
         )
-    return polarizability_and_born_charges(potential.pqeq, structure, potential.search)
+    with recorded():
+        make_ordinary(potential)
+        structure = Structure(*(ordinary(values) for values in structure))
+        return polarizability_and_born_charges(potential.pqeq, structure, potential.search)
 
 
 def polarizability(potential: Potential, structure: Structure) -> Tensor:

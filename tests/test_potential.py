@@ -6,7 +6,8 @@ import pickle
 import pytest
 import torch
 
-from openmm_pqeq.checkpoint import FORMAT, card, load, save
+from openmm_pqeq.checkpoint import card, load, save
+from openmm_pqeq.model_file import FORMAT
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.structure import Structure, collate, structure_of
 

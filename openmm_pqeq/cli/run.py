@@ -14,7 +14,7 @@ HELP = "Molecular dynamics of a structure, from flags or from one TOML file that
 
 EPILOG = """examples:
   openmm-pqeq run BaTiO3.cif --model batio3 --temperature 300 --time 1ps --field 0 0 0.01 --output out
-  openmm-pqeq run BaTiO3.cif --model batio3 --supercell 3 3 3 --ensemble NPT --barostat flexible --steps 1000 --output out
+  openmm-pqeq run BaTiO3.cif --model sevennet-0 --supercell 3 3 3 --ensemble NPT --barostat flexible --steps 1000 --output out
   openmm-pqeq run BaTiO3.cif --model batio3 --time 20ps --field 0 0 "0.02*sin(2*pi*t/10)" --output loop
   openmm-pqeq run out --resume                   continue after Ctrl-C, a kill or a crash
   openmm-pqeq run out --resume --time 10ps       the same, with a new end

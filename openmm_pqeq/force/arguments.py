@@ -5,7 +5,6 @@ The laws are those of all doors, see conditions.py; ValueError for what is no to
 index.
 """
 
-import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
@@ -18,10 +17,6 @@ from openmm_pqeq.force.groups import molecules_among
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.topology.facts import facts_of
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
-
-MANY_FOR_EWALD = 300
-"""Atoms. `pme` takes half as long as `ewald` at 135 atoms and a fiftieth at 1,080
-(docs/performance.md)."""
 
 _FIELD = unit.volt / unit.angstrom
 _MOLAR_FIELD = unit.kilojoule_per_mole / unit.nanometer / unit.elementary_charge
@@ -73,26 +68,6 @@ def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
         facts_of(topology).total_charge if indices is None else None,
         lambda atoms: molecules_among(topology, chosen, atoms),
     )
-
-
-def warn_of_quadratic_sums(
-    potential: Potential, pbc: tuple[bool, bool, bool], n_atoms: int
-) -> None:
-    """A warning where charges of many atoms would be solved by a sum over all waves for every
-    atom."""
-    if (
-        potential.pqeq is not None
-        and potential.pqeq.protocol == "ewald"
-        and any(pbc)
-        and n_atoms > MANY_FOR_EWALD
-    ):
-        warnings.warn(
-            f"protocol 'ewald' takes time with the square of the number of atoms, here {n_atoms}; "
-            "'pme' gives the same charges and "
-            "forces to the tolerance and is faster from a hundred atoms on: load(..., "
-            "protocol='pme'), or --protocol pme",
-            stacklevel=5,
-        )
 
 
 def model_atoms(

@@ -15,8 +15,9 @@ import warnings
 from typing import Any
 
 import openmm
-from openmm import app
+from openmm import app, unit
 
+from openmm_pqeq.limits import Limits
 from openmm_pqeq.topology.facts import facts_of
 
 BAROSTATS = (
@@ -39,18 +40,24 @@ class PQEqSystem(openmm.System):
 
     topology: app.Topology | None = None
     periodic: Directions = (True, True, True)
+    limits: Limits = Limits()
 
     def addForce(self, force: openmm.Force) -> int:
         """Add a force, see openmm.System.addForce.
 
         Raises ValueError for a barostat that scales a direction that is not periodic; warns of one
-        that moves atoms where it should move molecules, or atoms that are fixed.
+        that moves atoms where it should move molecules, or atoms that are fixed, and of barostats
+        and temperatures that the model is not for.
         """
         if self.topology is not None:
             refuse_barostat(force, self.periodic)
         index = super().addForce(force)
         if self.topology is not None and isinstance(force, BAROSTATS):
             warn_about_barostat(self, self.topology)
+            self.limits.warn_of_cell(f"{type(force).__name__} changes it")
+        if isinstance(force, (*BAROSTATS, openmm.AndersenThermostat)):
+            kelvin = force.getDefaultTemperature()
+            self.limits.warn_of_temperature(kelvin.value_in_unit(unit.kelvin))
         return index
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -24,6 +24,7 @@ from openmm_pqeq.force.groups import among_chosen
 from openmm_pqeq.force.module import PotentialEnergy, script_energy
 from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
+from openmm_pqeq.gradients import recorded
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.topology.facts import facts_of
 
@@ -153,7 +154,7 @@ def create_system(
     The topology's bonds are listed in a force of zero energy, so that barostats move whole
     molecules. Without bonds they move atoms, which is right for crystals; adding a barostat to
     molecules without bonds warns, and one that would scale a direction that is not periodic is
-    refused by the System's `addForce`.
+    refused by the System's `addForce`, which also warns of one that the model is not for.
 
     What `read_structure` found in the file is followed: isotopes have their masses; fixed atoms
     have mass 0, so that OpenMM neither moves them in dynamics nor in its minimiser.
@@ -179,6 +180,7 @@ def create_system(
     wanted = Wanted(
         total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
     )
+    potential = loaded(potential)
     force, periodic_directions = _force(
         potential, topology, wanted, atoms, precision, tolerance, backend
     )
@@ -197,9 +199,11 @@ def create_system(
         system.addForce(openmm.CMMotionRemover())
     system.topology = topology
     system.periodic = periodic_directions
+    system.limits = potential.limits
     return system
 
 
+@recorded()
 def _force(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
@@ -222,6 +226,7 @@ def _force(
     return force, (a, b, c)
 
 
+@recorded()
 def _energy(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
@@ -241,7 +246,6 @@ def _energy(
         field=argument.in_volt_per_angstrom(wanted.field),
     )
     conditions = settled(wanted, potential, argument.known_of(topology, indices))
-    argument.warn_of_quadratic_sums(potential, conditions.periodic, len(numbers))
     ready = potential.configured(
         coupling=conditions.coupling,
         tolerance=tolerance_of(tolerance),

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.conditions import Conditions
+from openmm_pqeq.finite import check_energy, named, not_finite
 from openmm_pqeq.pqeq.coupling import along_periodic
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
@@ -95,8 +96,17 @@ class PotentialEnergy(nn.Module):
         box : (3, 3) nm, rows
         field : (3,) V/Å
         """
+        if positions.requires_grad and not torch.is_grad_enabled():
+            raise RuntimeError(
+                "torch.inference_mode, torch.no_grad: OpenMM was called inside one of them, where "
+                "torch records no gradient and there are no forces. Call it outside, or within "
+                "torch.inference_mode(False) and torch.enable_grad()."
+            )
         structure = self.structure(positions, box, field)
-        energy = self.potential(structure).energy.sum()
+        output = self.potential(structure)
+        energy = output.energy.sum()
+        parts = [output.atomic_energies, output.charges]
+        check_energy(energy, parts, self.numbers, self.atoms)
         # TorchForce reads the gradients of positions and field even where this potential depends on
         # neither: let them be zero.
         return energy * self.kj_per_mol_per_ev + 0.0 * (
@@ -127,10 +137,12 @@ class PotentialEnergy(nn.Module):
         positions = positions.to(device=device, dtype=dtype)
         if self.subset:
             positions = positions.index_select(0, self.atoms)
-        if not bool(torch.isfinite(positions).all()):
+        atom = not_finite(positions)
+        if atom >= 0:
+            name = named(int(self.atoms[atom]), int(self.numbers[atom]))
             raise RuntimeError(
-                "positions: finite numbers are expected, and NaN or infinity came. In a starting "
-                "structure: correct it. "
+                f"positions: finite numbers are expected, and {name} has NaN or infinity. In a "
+                "starting structure: correct it. "
                 "During a run: the simulation has become unstable; start from a minimised "
                 "structure or use a shorter time step."
             )

@@ -20,7 +20,9 @@ import vesin_torch  # noqa: F401  # its operators are in the module's code
 from openmm import State, unit
 from torch import Tensor
 
+from openmm_pqeq.finite import check_forces
 from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.gradients import recorded
 
 
 def python_force(
@@ -48,12 +50,13 @@ class EnergyAndForces:
         self.periodic = periodic
         self.module = module.to(_device())
 
+    @recorded()
     def __call__(self, state: State) -> tuple[float, np.ndarray]:
         """Energy (kJ/mol) and forces (n_particles, 3) (kJ/mol/nm) at the State's positions, box and
         field parameters.
 
         Raises RuntimeError with the potential's own words: positions that are not finite, two atoms
-        at one place, charges that do not converge.
+        at one place, charges that do not converge, energies or forces that are not finite.
         """
         positions = _tensor(
             state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
@@ -70,7 +73,14 @@ class EnergyAndForces:
             (gradient,) = torch.autograd.grad(energy, positions)
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None
+        self._check(gradient)
         return energy.item(), -gradient.cpu().numpy()
+
+    def _check(self, gradient: Tensor) -> None:
+        """RuntimeError where a force is not finite; those on other particles are zero."""
+        if not bool(torch.isfinite(gradient).all()):
+            energy = self.module.energy
+            check_forces(gradient[energy.atoms], energy.numbers, energy.atoms)
 
     def __getstate__(self) -> dict[str, Any]:
         """The module as bytes."""
@@ -80,6 +90,7 @@ class EnergyAndForces:
             torch.jit.save(self.module, buffer)
         return {"module": buffer.getvalue(), "periodic": self.periodic}
 
+    @recorded()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read what `__getstate__` wrote."""
         self.periodic = state["periodic"]

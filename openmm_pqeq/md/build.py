@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,21 @@ def read_parts(config: RunConfig) -> Parts:
         raise ValueError(
             f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE"
         )
+    _warn_of_dynamics(config, potential)
     return Parts(potential, topology, positions)
+
+
+def _warn_of_dynamics(config: RunConfig, potential: Potential) -> None:
+    """Where the model is not for such a run; a barostat says so itself, when it is added."""
+    if config.ensemble != "NPT":
+        potential.limits.warn_of_temperature(config.temperature)
+    if "pqeq" in potential.terms and not {"gnn", "zbl"} & set(potential.terms):
+        warnings.warn(
+            f"model {config.model} has neither a network nor a repulsion: nothing keeps atoms of "
+            "opposite charge apart, and dynamics will end in a collapse. Charges alone are for "
+            "energies and responses; add a network, or the term 'zbl'",
+            stacklevel=2,
+        )
 
 
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
@@ -152,10 +167,12 @@ def check_start(simulation: app.Simulation) -> float:
             f"{last_line(error)}"
         ) from None
     energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-    if not math.isfinite(energy) or not np.isfinite(state.getForces(asNumpy=True)._value).all():
+    finite = np.isfinite(state.getForces(asNumpy=True)._value).all(axis=1)
+    if not math.isfinite(energy) or not finite.all():
+        first = list(simulation.topology.atoms())[int(finite.argmin())]
         raise ValueError(
-            "structure: the energy of the starting positions is not finite; are two atoms at the "
-            "same place?"
+            "structure: the energy of the starting positions, or a force, is not finite, first at "
+            f"atom {first.index} ({first.element.symbol}); are two atoms at the same place?"
         )
     return energy / KJ_PER_MOL_PER_EV
 

@@ -232,6 +232,12 @@ class RunConfig:
         "surface tension of a membrane barostat, bar nm",
         "G",
     )
+    stop_if_unstable: bool = _setting(
+        "dynamics",
+        values.boolean,
+        True,
+        "stop where temperature, energy or distances have become absurd, see md/watch.py",
+    )
     seed: int | None = _setting(
         "dynamics",
         values.seed,

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from openmm_pqeq.jobs.facts import changed
 from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
 
-RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval")
+RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval", "stop_if_unstable")
 """Settings that a resumed run may have otherwise than the run it continues: its length, where it
-runs, and how often a restart file is written. Besides, charges.h5 may end: charges_interval = 0."""
+runs, how often a restart file is written, and whether what is absurd ends it. Besides, charges.h5 may end: charges_interval = 0."""
 
 
 class Origin(NamedTuple):

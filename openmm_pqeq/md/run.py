@@ -37,6 +37,7 @@ from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
 from openmm_pqeq.md.resume import Origin, described, may_change
+from openmm_pqeq.md.watch import StabilityWatch
 from openmm_pqeq.topology.facts import facts_of
 
 SECONDS_BETWEEN_NEWS = 0.3
@@ -142,6 +143,7 @@ class _Work:
         self.reported = output.reported(config, self.files, parts.topology, charges)
         self.stop = StopSignals()
         self.log: Callable[[str], None] = print
+        self.stability = StabilityWatch(config, parts.topology, lambda text: self.log(text))
         self.reporters: output.Reporters | None = None
         self.ns_per_day = 0.0
         self.step = 0
@@ -196,6 +198,7 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
     news = deque([(time.perf_counter(), simulation.currentStep)], maxlen=REMEMBERED_NEWS)
     if simulation.currentStep == 0:
         work.save(simulation, stage)
+    work.stability.look(simulation, work.row)
     while simulation.currentStep < n_steps and not work.stop.requested:
         step = simulation.currentStep
         n = min(chunk, n_steps - step, interval - step % interval)
@@ -204,6 +207,7 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
             simulation.step(n)
         finally:
             work.step = simulation.currentStep
+        work.stability.look(simulation, work.row)
         now = time.perf_counter()
         chunk = max(1, min(2 * chunk, int(n * SECONDS_BETWEEN_NEWS / max(now - before, 1e-9))))
         news.append((now, simulation.currentStep))

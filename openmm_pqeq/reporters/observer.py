@@ -20,6 +20,7 @@ from openmm import app, unit
 from openmm_pqeq.force.module import FIELD_PARAMETERS
 from openmm_pqeq.force.python_force import EnergyAndForces, last_line
 from openmm_pqeq.force.torch_force import import_openmmtorch
+from openmm_pqeq.gradients import recorded
 from openmm_pqeq.units import ANGSTROM_PER_NM
 
 Array = NDArray[np.float64]
@@ -143,12 +144,12 @@ class Observer:
 
     def _evaluate(self, positions: Array, box: Array, field: Array) -> "_Found":
         """Evaluate at positions and box in nm, of all particles, and a field in V/Å."""
-        inputs = [
-            torch.tensor(array, dtype=torch.float64, device=self._device)
-            for array in (positions, box, field)
-        ]
         try:
-            with torch.no_grad():
+            with recorded(False):
+                inputs = [
+                    torch.tensor(array, dtype=torch.float64, device=self._device)
+                    for array in (positions, box, field)
+                ]
                 output = self._module.report(*inputs)
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None

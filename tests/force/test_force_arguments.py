@@ -124,7 +124,7 @@ def test_the_quadratic_sum_of_many_atoms_is_pointed_out(ewald, monkeypatch):
     create_force(
         ewald, topology, backend="python"
     )  # warnings are errors here, and four atoms are few
-    monkeypatch.setattr("openmm_pqeq.force.arguments.MANY_FOR_EWALD", 3)
+    monkeypatch.setattr("openmm_pqeq.conditions.MANY_FOR_EWALD", 3)
     with pytest.warns(
         UserWarning, match=r"here 4; 'pme' gives the same .* load\(\.\.\., protocol='pme'\)"
     ):

@@ -1,0 +1,38 @@
+"""Derivatives, whatever mode the caller is in.
+
+Inside `torch.inference_mode` nothing is recorded, whatever asks for gradients, and the tensors made
+there may never be part of a graph. Forces are derivatives: whoever takes them leaves the mode first.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def recorded(wanted: bool = True) -> Iterator[None]:
+    """Record what is computed here for derivatives, or do not, outside of inference mode; as a
+    `with` or, called, as a decorator."""
+    with torch.inference_mode(False), torch.set_grad_enabled(wanted):
+        yield
+
+
+def ordinary(tensor: Tensor) -> Tensor:
+    """A tensor that may be part of a graph: itself, or a copy of one from inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def make_ordinary(module: nn.Module) -> None:
+    """Replace parameters and buffers that were made in inference mode by copies that may be part of
+    a graph; to be called within `recorded`."""
+    if not any(tensor.is_inference() for tensor in (*module.parameters(), *module.buffers())):
+        return
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if parameter.is_inference():
+                copied = nn.Parameter(parameter.clone(), requires_grad=parameter.requires_grad)
+                part._parameters[name] = copied
+        for name, buffer in part.named_buffers(recurse=False):
+            part._buffers[name] = ordinary(buffer)

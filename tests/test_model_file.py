@@ -1,0 +1,123 @@
+"""A model file is what was saved, or it is refused with a message that names it."""
+
+import math
+import random
+import warnings
+
+import pytest
+import torch
+
+from openmm_pqeq import model_file
+from openmm_pqeq.checkpoint import available_models, file_of, load, save
+from openmm_pqeq.potential import build
+
+GNN = {"species": ["O", "H"], "hidden_irreps": "4x0e+2x1o", "layers": 1, "r_max": 4.0, "seed": 3}
+CONFIG = {"gnn": GNN, "pqeq": {"protocol": "ewald"}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "model.pt"
+    save(build(CONFIG), path, {"title": "test"})
+    return path
+
+
+def inverted(path, place, n=64):
+    content = bytearray(path.read_bytes())
+    content[place : place + n] = bytes(255 - byte for byte in content[place : place + n])
+    path.write_bytes(bytes(content))
+
+
+def rewritten(path, **changes):
+    """The file with other content, in an archive that is whole."""
+    torch.save(torch.load(path, weights_only=True) | changes, path)
+
+
+def test_shipped_models_and_old_files_load(path):
+    for name in available_models():
+        assert torch.load(file_of(name), weights_only=True)["format"] == model_file.FORMAT
+        load(name)
+    content = torch.load(path, weights_only=True)
+    del content["checksums"]
+    torch.save(content | {"format": 1}, path)
+    assert load(path).config == build(CONFIG).config
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_64_inverted_bytes_of_a_tensor(path, checksums):
+    """torch reads them without a word."""
+    if not checksums:
+        rewritten(path, format=1, checksums=None)
+    largest = max(torch.load(path, weights_only=True)["weights"].values(), key=torch.Tensor.numel)
+    place = path.read_bytes().find(largest.numpy().tobytes()[:64])
+    inverted(path, place)
+    torch.load(path, weights_only=True)
+    with pytest.raises(ValueError, match=rf"model file {path}: .*damaged"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["weights", "config", "card"])
+def test_a_changed_number_is_named(path, name):
+    content = torch.load(path, weights_only=True)
+    if name == "weights":
+        name = next(iter(content["weights"]))
+        content["weights"][name].view(-1)[0] += 1e-6
+        name = f"weights.{name}"
+    elif name == "config":
+        content["config"]["gnn"]["r_max"] = 4.1
+    else:
+        content["card"]["title"] = "another"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=rf"{name} is not what was saved"):
+        load(path)
+
+
+def test_numbers_that_are_not_finite(path):
+    potential = build(CONFIG)
+    name, parameter = next(iter(potential.gnn.named_parameters()))
+    parameter.data.view(-1)[0] = math.nan
+    with pytest.raises(ValueError, match=rf"weights: {name} .*not finite"):
+        save(potential, path.with_name("nan.pt"))
+    assert [one.name for one in path.parent.iterdir()] == ["model.pt"]
+    content = torch.load(path, weights_only=True)
+    content["weights"][name].view(-1)[0] = math.inf
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=rf"weights: {name} .*not finite"):
+        load(path)
+    bare = {"format": 1, "weights": {}, "card": {}}
+    torch.save(bare | {"config": {"pqeq": {"tolerance": math.nan}}}, path)
+    with pytest.raises(ValueError, match=r"config\.pqeq\.tolerance: expected a finite number"):
+        load(path)
+
+
+ODD = [None, True, 1.5, "1", [], {1: 2}, {"a": {"b": None}}, torch.ones(2), -1, [[1]], 10**30]
+
+
+@pytest.mark.parametrize("name", ["format", "config", "weights", "card", "checksums"])
+@pytest.mark.parametrize("odd", ODD, ids=[str(k) for k in range(len(ODD))])
+def test_odd_content_is_a_message(path, name, odd):
+    rewritten(path, **{name: odd})
+    with pytest.raises(ValueError, match=rf"model file {path}: "):
+        load(path)
+
+
+def test_files_with_random_damage_are_refused_or_the_same(path):
+    """400 files; bytes between the records of the archive mean nothing."""
+    expected, whole = load(path), path.read_bytes()
+    random.seed(1)
+    for _ in range(400):
+        place = random.randrange(len(whole))
+        path.write_bytes(whole)
+        if random.random() < 0.2:
+            path.write_bytes(whole[:place])
+        else:
+            inverted(path, place, random.choice([1, 8, 64]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found = load(path)
+            except ValueError:
+                continue
+        assert found.config == expected.config
+        for ours, theirs in zip(found.parameters(), expected.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
