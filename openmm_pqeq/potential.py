@@ -23,7 +23,7 @@ from openmm_pqeq.neighbors.verlet import SKIN
 from openmm_pqeq.pqeq import COUPLINGS, Groups, PQEq
 from openmm_pqeq.pqeq.term import ChargeTerm
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, deformed
-from openmm_pqeq.terms import make_terms
+from openmm_pqeq.terms import TERMS, make_terms
 
 PRECISIONS = ("double", "mixed", "single")
 
@@ -187,6 +187,18 @@ class Potential(nn.Module):
             if precision is not None:
                 terms[name] = terms[name].in_precision(precision)
         return self._with(terms)
+
+    def with_dispersion(self, functional: str = "pbe") -> "Potential":
+        """A copy with D3(BJ) added, for energies of this functional that have no dispersion."""
+        if "d3" in self.terms:
+            raise ValueError(
+                "with_dispersion: this potential has D3 already "
+                f"({self.config['d3'].get('functional', 'with its own parameters')})"
+            )
+        beside = None if self.gnn is None else self.gnn.species
+        added = TERMS["d3"].from_settings({"damping": "bj", "functional": functional}, beside)
+        terms = {**self._copies(), "d3": added}
+        return self._with({name: terms[name] for name in TERMS if name in terms})
 
     def compile_for_inference(self) -> "Potential":
         """The same numbers, faster: a copy for evaluation only, whose charge solver starts from its

@@ -64,6 +64,8 @@ class PotentialEnergy(nn.Module):
         self.default_field = conditions.field
         self.n_particles = n_particles
         self.single = single
+        # without a field there is no derivative in one to be right
+        self.only_energy = not any(conditions.field)
         self.refuse_periodic_field = conditions.coupling == "full"
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
@@ -95,7 +97,7 @@ class PotentialEnergy(nn.Module):
         box : (3, 3) nm, rows
         field : (3,) V/Å
         """
-        structure = self.structure(positions, box, field)
+        structure = self.structure(positions, box, field, self.only_energy)
         energy = self.potential(structure).energy.sum()
         # TorchForce reads the gradients of positions and field even where this potential depends on
         # neither: let them be zero.
@@ -114,7 +116,9 @@ class PotentialEnergy(nn.Module):
         output = self.potential(self.structure(positions, box, field))
         return output.charges, output.shells, output.dipole.reshape(3), output.terms
 
-    def structure(self, positions: Tensor, box: Tensor, field: Tensor) -> Structure:
+    def structure(
+        self, positions: Tensor, box: Tensor, field: Tensor, only_energy: bool = False
+    ) -> Structure:
         """The potential's atoms in Å, checked."""
         dtype = torch.float32 if self.single else torch.float64
         device = self.numbers.device
@@ -152,6 +156,7 @@ class PotentialEnergy(nn.Module):
             batch=self.batch,
             total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
             field=field,
+            only_energy=only_energy,
         )
 
     def check_vacuum(self, positions: Tensor, cell: Tensor) -> None:
