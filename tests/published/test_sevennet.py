@@ -267,7 +267,7 @@ def test_command_line(network, tmp_path, capsys):
     for fact in ("An imported SevenNet, PBE", "4: H O Ti Ba", "layers 3", "cutoff 4 Å"):
         assert fact in out
     assert main(arguments) == 2
-    assert "exists; give another name, or --overwrite" in capsys.readouterr().err
+    assert "exists. Choose another name, or replace it with --overwrite" in capsys.readouterr().err
     assert main([*arguments, "--overwrite"]) == 0
 
 
