@@ -12,6 +12,7 @@ import re
 import warnings
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Mapping
 
 import torch
@@ -22,9 +23,20 @@ FORMAT = 1
 """Version of the file format; files of a newer one are refused."""
 
 
-PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.published.sevennet.models")
+PUBLISHED = {
+    "sevennet-0": "openmm_pqeq.published.sevennet.models",
+    "sevennet-l3i5": "openmm_pqeq.published.sevennet.models",
+    "universal": "openmm_pqeq.published.universal",
+    "universal-l3i5": "openmm_pqeq.published.universal",
+}
 """Models of others by name, and the module that fetches and converts them the first time; named and
 not imported, as it stands above this one."""
+
+
+def maker(name: str) -> ModuleType:
+    """The module of a published model, with MODELS (each with a title), `at_hand`, `cached_file`
+    and `model_file`."""
+    return importlib.import_module(PUBLISHED[name])
 
 
 def available_models(published: bool = False) -> list[str]:
@@ -45,7 +57,7 @@ def available_models(published: bool = False) -> list[str]:
 def at_hand(name: str) -> bool:
     """Whether a model by this name needs no network: it ships, or has been fetched."""
     if name in PUBLISHED:
-        return bool(importlib.import_module(PUBLISHED[name]).cached_file(name).is_file())
+        return bool(maker(name).at_hand(name))
     return name in available_models()
 
 
@@ -121,7 +133,7 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     FileNotFoundError where there is none."""
     name = os.fspath(name)
     if name in PUBLISHED:
-        fetched: Path = importlib.import_module(PUBLISHED[name]).model_file(name)
+        fetched: Path = maker(name).model_file(name)
         return fetched
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
         shipped = Path(folder) / f"{name}.pt"

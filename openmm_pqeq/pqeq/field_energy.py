@@ -56,7 +56,7 @@ class FieldEnergy(PQEq):
             self.met_field = torch.ones_like(self.met_field)
         inside = self.problem(structure, pairs)
         outside = self.without_field(inside, structure)
-        minima = self.minima([inside] if at_rest else [inside, outside], structure, pairs)
+        minima = self.converged([inside] if at_rest else [inside, outside], structure, pairs)
         charges, shells = minima[0].charges, minima[0].shells
         if at_rest:
             return field_part(inside, outside, charges, shells), charges, shells
@@ -83,11 +83,22 @@ class FieldEnergy(PQEq):
             problem.coulomb,
         )
 
+    def converged(
+        self, problems: list[Problem], structure: Structure, pairs: Pairs
+    ) -> list[Minimum]:
+        """The minima, without derivatives; RuntimeError where there is none."""
+        with torch.no_grad():
+            minima = self.minima(problems, structure, pairs)
+        for minimum in minima:
+            if len(minimum.failure) > 0:
+                self.raise_unsolved(structure, minimum)
+        return minima
+
     def minima(
         self, problems: list[Problem], structure: Structure, pairs: Pairs, kept: int = CHANGES_KEPT
     ) -> list[Minimum]:
         """Of the problem in the field and, where there is another, of that without: it begins at
-        the first, less by what earlier solutions differed. RuntimeError where there is none."""
+        the first, by as much away as earlier solutions differed."""
         tolerance = reachable(self.tolerance, structure.positions.dtype)
         positions = structure.positions.detach()
         dq, ds = torch.zeros_like(positions[:, 0]), torch.zeros_like(positions)
@@ -103,22 +114,18 @@ class FieldEnergy(PQEq):
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
         minima: list[Minimum] = []
         products = 0
-        with torch.no_grad():
-            # TorchScript copies what it calls to every place of a call: one place for both
-            for problem in problems:
-                found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
-                minima.append(found)
-                products += found.products
-                start, inverse = (found.charges + dq, found.shells + ds), found.preconditioner
+        # TorchScript copies what it calls to every place of a call: one place for both
+        for problem in problems:
+            found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
+            minima.append(found)
+            products += found.products
+            start, inverse = (found.charges + dq, found.shells + ds), found.preconditioner
         if self.warm_start:
             self.memory.remember(positions, minima[0], was_kept)
             if len(minima) == 2:
                 change = difference(minima[1], minima[0])
                 self.changes.remember(positions, change, was_kept=True, length=kept)
             self.memory.products = torch.tensor(products)
-        for minimum in minima:
-            if len(minimum.failure) > 0:
-                self.raise_unsolved(structure, minimum)
         return minima
 
 
