@@ -4,6 +4,7 @@ import importlib
 import os
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Mapping
 
 import torch
@@ -13,9 +14,20 @@ from openmm_pqeq.gradients import recorded
 from openmm_pqeq.limits import limits_of
 from openmm_pqeq.potential import Potential, build
 
-PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.published.sevennet.models")
+PUBLISHED = {
+    "sevennet-0": "openmm_pqeq.published.sevennet.models",
+    "sevennet-l3i5": "openmm_pqeq.published.sevennet.models",
+    "universal": "openmm_pqeq.published.universal",
+    "universal-l3i5": "openmm_pqeq.published.universal",
+}
 """Models of others by name, and the module that fetches and converts them the first time; named and
 not imported, as it stands above this one."""
+
+
+def maker(name: str) -> ModuleType:
+    """The module of a published model, with MODELS (each with a title), `at_hand`, `cached_file`
+    and `model_file`."""
+    return importlib.import_module(PUBLISHED[name])
 
 
 def available_models(published: bool = False) -> list[str]:
@@ -36,7 +48,7 @@ def available_models(published: bool = False) -> list[str]:
 def at_hand(name: str) -> bool:
     """Whether a model by this name needs no network: it ships, or has been fetched."""
     if name in PUBLISHED:
-        return bool(importlib.import_module(PUBLISHED[name]).cached_file(name).is_file())
+        return bool(maker(name).at_hand(name))
     return name in available_models()
 
 
@@ -111,7 +123,7 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     FileNotFoundError where there is none."""
     name = os.fspath(name)
     if name in PUBLISHED:
-        fetched: Path = importlib.import_module(PUBLISHED[name]).model_file(name)
+        fetched: Path = maker(name).model_file(name)
         return fetched
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
         shipped = Path(folder) / f"{name}.pt"

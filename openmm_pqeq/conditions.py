@@ -22,6 +22,7 @@ import torch
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import (
     COUPLINGS,
+    FieldEnergy,
     Groups,
     along_periodic,
     electrodes_of,
@@ -139,6 +140,12 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     _warn_of_quadratic_sums(potential, periodic, known.n_atoms)
     said = known.total_charge if wanted.total_charge is None else wanted.total_charge
     charge = 0.0 if said is None else float(said)
+    if charge and potential.gnn is not None and isinstance(potential.pqeq, FieldEnergy):
+        warnings.warn(
+            f"total_charge: the network of this potential knows none; {charge:g} e changes the "
+            "charges and the answer to a field, and not the energy without one",
+            stacklevel=2,
+        )
     return Conditions(charge, field, coupling, _groups(wanted, known, charge), periodic)
 
 

@@ -7,7 +7,7 @@ in e, lengths in Å.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import torch
@@ -89,14 +89,19 @@ def of_atoms(atomic_energies: Tensor, structure: Structure) -> Contribution:
     )
 
 
-def made_of(name: str, kind: Callable[..., Made], settings: Mapping[str, Any]) -> Made:
-    """kind(**settings); ValueError for a setting that it does not have."""
-    keys = list(inspect.signature(kind).parameters)
+def made_of(
+    name: str, kind: Callable[..., Made], settings: Mapping[str, Any], besides: Sequence[str] = ()
+) -> Made:
+    """kind(**settings); ValueError for a setting that it does not have.
+
+    besides : settings that are not for `kind`
+    """
+    keys = [*inspect.signature(kind).parameters, *besides]
     if unknown := [key for key in settings if key not in keys]:
         raise ValueError(
             f"config[{name!r}]: unknown key {unknown[0]!r}; the keys are {', '.join(keys)}"
         )
-    return kind(**settings)
+    return kind(**{key: value for key, value in settings.items() if key not in besides})
 
 
 def dtype_of(precision: str) -> torch.dtype:

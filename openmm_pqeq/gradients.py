@@ -6,9 +6,12 @@ there may never be part of a graph. Forces are derivatives: whoever takes them l
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from openmm_pqeq.structure import Structure
 
 
 @contextmanager
@@ -22,6 +25,16 @@ def recorded(wanted: bool = True) -> Iterator[None]:
 def ordinary(tensor: Tensor) -> Tensor:
     """A tensor that may be part of a graph: itself, or a copy of one from inference mode."""
     return tensor.clone() if tensor.is_inference() else tensor
+
+
+def ordinary_structure(structure: Structure) -> Structure:
+    """A structure whose tensors may be part of a graph."""
+    tensors: dict[str, Any] = {
+        name: ordinary(value)
+        for name, value in structure._asdict().items()
+        if isinstance(value, Tensor)
+    }
+    return structure._replace(**tensors)
 
 
 def make_ordinary(module: nn.Module) -> None:

@@ -18,7 +18,7 @@ from openmm_pqeq.contract import Term, check_choice
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.finite import check_energy, check_forces
 from openmm_pqeq.gnn import NequIP
-from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
+from openmm_pqeq.gradients import make_ordinary, ordinary_structure, recorded
 from openmm_pqeq.limits import Limits
 from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -26,7 +26,7 @@ from openmm_pqeq.neighbors.verlet import SKIN
 from openmm_pqeq.pqeq import COUPLINGS, Groups, PQEq
 from openmm_pqeq.pqeq.term import ChargeTerm
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, deformed
-from openmm_pqeq.terms import make_terms
+from openmm_pqeq.terms import TERMS, make_terms
 
 PRECISIONS = ("double", "mixed", "single")
 
@@ -116,7 +116,7 @@ class Potential(nn.Module):
         """
         with recorded(forces or stress):
             make_ordinary(self)
-            structure = Structure(*(ordinary(values) for values in structure))
+            structure = ordinary_structure(structure)
             structure = structure._replace(
                 positions=structure.positions.detach().requires_grad_(forces or stress)
             )
@@ -200,6 +200,18 @@ class Potential(nn.Module):
             if precision is not None:
                 terms[name] = terms[name].in_precision(precision)
         return self._with(terms)
+
+    def with_dispersion(self, functional: str = "pbe") -> "Potential":
+        """A copy with D3(BJ) added, for energies of this functional that have no dispersion."""
+        if "d3" in self.terms:
+            raise ValueError(
+                "with_dispersion: this potential has D3 already "
+                f"({self.config['d3'].get('functional', 'with its own parameters')})"
+            )
+        beside = None if self.gnn is None else self.gnn.species
+        added = TERMS["d3"].from_settings({"damping": "bj", "functional": functional}, beside)
+        terms = {**self._copies(), "d3": added}
+        return self._with({name: terms[name] for name in TERMS if name in terms})
 
     @recorded()
     def compile_for_inference(self) -> "Potential":

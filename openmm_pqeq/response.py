@@ -3,7 +3,7 @@ the equations)."""
 
 from torch import Tensor
 
-from openmm_pqeq.gradients import make_ordinary, ordinary, recorded
+from openmm_pqeq.gradients import make_ordinary, ordinary_structure, recorded
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq.derivatives.polarizability import polarizability_and_born_charges
 from openmm_pqeq.structure import Structure
@@ -28,7 +28,7 @@ def response(potential: Potential, structure: Structure) -> tuple[Tensor, Tensor
         )
     with recorded():
         make_ordinary(potential)
-        structure = Structure(*(ordinary(values) for values in structure))
+        structure = ordinary_structure(structure)
         return polarizability_and_born_charges(potential.pqeq, structure, potential.search)
 
 

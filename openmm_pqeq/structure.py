@@ -44,6 +44,8 @@ class Structure(NamedTuple):
     batch : (n_atoms,) int64, ascending: the structure an atom belongs to
     total_charge : (n_structures,) e
     field : (n_structures, 3) V/Å
+    only_energy : nothing but the energy and its gradients in positions and cell is wanted: a term
+        may leave charges out that it needs none for
     """
 
     positions: Tensor
@@ -53,6 +55,7 @@ class Structure(NamedTuple):
     batch: Tensor
     total_charge: Tensor
     field: Tensor
+    only_energy: bool = False
 
 
 def structure_of(
@@ -119,6 +122,7 @@ def select_structure(structure: Structure, index: int) -> Structure:
         batch=torch.zeros_like(structure.batch[atoms]),
         total_charge=structure.total_charge[index : index + 1],
         field=structure.field[index : index + 1],
+        only_energy=structure.only_energy,
     )
 
 
@@ -136,4 +140,5 @@ def deformed(structure: Structure, strain: Tensor) -> Structure:
         structure.batch,
         structure.total_charge,
         structure.field,
+        structure.only_energy,
     )

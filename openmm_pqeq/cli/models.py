@@ -17,8 +17,8 @@ EPILOG = """examples:
   openmm-pqeq models download reaxnet-mp    fetch ReaxNet-MP (doi 10.6084/m9.figshare.28407524) and write reaxnet-mp.pt
 
 A download goes into the user's cache, with the SHA-256 of each file beside it; a file that is not the same later is an error. The
-downloaded files are converted as by openmm-pqeq import-reaxnet or import-sevennet. SevenNets stay in the cache under their names:
-a cache that is copied to a computer without network serves them there."""
+downloaded files are converted as by openmm-pqeq import-reaxnet or import-sevennet. SevenNets, and the universal models that are
+made of them, stay in the cache under their names: a cache that is copied to a computer without network serves them there."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "published",
         nargs="?",
         metavar="NAME",
-        help="after download: the published model, sevennet-0, sevennet-l3i5 or reaxnet-mp",
+        help="after download: the published model: universal, universal-l3i5, sevennet-0, "
+        "sevennet-l3i5 or reaxnet-mp",
     )
     group = parser.add_argument_group("download")
     group.add_argument(
         "--output",
         "-o",
         metavar="FILE",
-        help="model file to write (default: NAME.pt; of a SevenNet none but that in the cache)",
+        help="model file to write (default: NAME.pt; of the others than reaxnet-mp none but that in the cache)",
     )
     group.add_argument(
         "--cache",
@@ -84,7 +85,7 @@ def _download(options: argparse.Namespace) -> int:
         known = ", ".join([*checkpoint.PUBLISHED, *download.ARTICLES])
         raise ValueError(f"models download: which one? There is {known}")
     if options.published in checkpoint.PUBLISHED:
-        return _download_sevennet(options)
+        return _download_named(options)
     output = options.output or f"{options.published}.pt"
     import_reaxnet.check_output(output, options.overwrite)
     console = Console(highlight=False, markup=False)
@@ -103,10 +104,10 @@ def _download(options: argparse.Namespace) -> int:
     return 0
 
 
-def _download_sevennet(options: argparse.Namespace) -> int:
+def _download_named(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from openmm_pqeq.published.sevennet.models import model_file
+    from openmm_pqeq import checkpoint
 
     others = {"base_url": None, "select": "", "edge_sign": "training", "stop_gradient": True}
     for name, default in {**others, "d3": False}.items():
@@ -120,7 +121,7 @@ def _download_sevennet(options: argparse.Namespace) -> int:
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
 
-    path = model_file(options.published, options.cache, say)
+    path = checkpoint.maker(options.published).model_file(options.published, options.cache, say)
     say(f"{options.published}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.output is not None:
         part = Path(f"{options.output}.part")
@@ -211,9 +212,8 @@ def _row(name: str, at_hand: bool) -> tuple[str, str, str, str]:
     from openmm_pqeq import checkpoint
 
     if name in checkpoint.PUBLISHED:
-        from openmm_pqeq.published.sevennet.models import MODELS
-
-        return name, "89, H to Pu", MODELS[name].title, "cache" if at_hand else "download"
+        title = checkpoint.maker(name).MODELS[name].title
+        return name, "89, H to Pu", title, "cache" if at_hand else "download"
     species = " ".join(checkpoint.load(name).species)
     return name, species, str(checkpoint.card(name).get("title", "")), "ships"
 

@@ -65,6 +65,8 @@ class PotentialEnergy(nn.Module):
         self.default_field = conditions.field
         self.n_particles = n_particles
         self.single = single
+        # without a field there is no derivative in one to be right
+        self.only_energy = not any(conditions.field)
         self.refuse_periodic_field = conditions.coupling == "full"
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
@@ -102,7 +104,7 @@ class PotentialEnergy(nn.Module):
                 "torch records no gradient and there are no forces. Call it outside, or within "
                 "torch.inference_mode(False) and torch.enable_grad()."
             )
-        structure = self.structure(positions, box, field)
+        structure = self.structure(positions, box, field, self.only_energy)
         output = self.potential(structure)
         energy = output.energy.sum()
         parts = [output.atomic_energies, output.charges]
@@ -124,7 +126,9 @@ class PotentialEnergy(nn.Module):
         output = self.potential(self.structure(positions, box, field))
         return output.charges, output.shells, output.dipole.reshape(3), output.terms
 
-    def structure(self, positions: Tensor, box: Tensor, field: Tensor) -> Structure:
+    def structure(
+        self, positions: Tensor, box: Tensor, field: Tensor, only_energy: bool = False
+    ) -> Structure:
         """The potential's atoms in Å, checked."""
         dtype = torch.float32 if self.single else torch.float64
         device = self.numbers.device
@@ -164,6 +168,7 @@ class PotentialEnergy(nn.Module):
             batch=self.batch,
             total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
             field=field,
+            only_energy=only_energy,
         )
 
     def check_vacuum(self, positions: Tensor, cell: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Polarizable charge equilibration (PQEq)."""
 
 from openmm_pqeq.pqeq.coupling import COUPLINGS, along_periodic
+from openmm_pqeq.pqeq.field_energy import FieldEnergy
 from openmm_pqeq.pqeq.groups import Groups, electrodes_of, fragments_of, groups_of
 from openmm_pqeq.pqeq.model import PQEq, Solution
 from openmm_pqeq.pqeq.parameters import PUBLISHED_SETS, as_mapping, resolve_parameters
@@ -16,6 +17,7 @@ __all__ = [
     "COUPLINGS",
     "PROTOCOLS",
     "PUBLISHED_SETS",
+    "FieldEnergy",
     "Groups",
     "PQEq",
     "Solution",

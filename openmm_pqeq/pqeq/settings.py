@@ -21,6 +21,10 @@ CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 """Protocols that stand for each other: they converge to one solution."""
 
 
+ENERGIES = ("all", "field")
+"""What counts as PQEq's energy: all of it, or what a field does to it (field_energy.py)."""
+
+
 def default_cutoff(protocol: str) -> float:
     """The range (Å) of a protocol's taper, or of its sum in real space."""
     return 12.5 if protocol == "reaxnet" else (4.0 if protocol == "pme" else 6.0)
@@ -31,6 +35,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     its protocol has no use for."""
     check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
     check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
+    check_choice("energy", settings.get("energy", "all"), ENERGIES)
+    if settings.get("energy") == "field" and settings.get("protocol", "reaxnet") == "reaxnet":
+        raise ValueError(
+            "energy: 'field' is the difference of two converged solutions, and the protocol "
+            f"'reaxnet' has none; give one of {', '.join(CONVERGED_PROTOCOLS)}"
+        )
     for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
         value = settings.get(name)
         if value is not None and not (

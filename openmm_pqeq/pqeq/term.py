@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.contract import Contribution, made_of
 from openmm_pqeq.neighbors.pairs import Pairs
+from openmm_pqeq.pqeq.field_energy import FieldEnergy
 from openmm_pqeq.pqeq.groups import Groups
 from openmm_pqeq.pqeq.model import PQEq
 from openmm_pqeq.pqeq.parameters import as_mapping, resolve_parameters
@@ -29,10 +30,11 @@ class ChargeTerm(nn.Module):
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], species: list[str] | None) -> Self:
         """With a `PQEq` of these arguments; `parameters` a mapping, the path of a table, or the
-        name of a published set."""
+        name of a published set; `energy` "all", or "field" for a `FieldEnergy`."""
         check_settings(settings)
         parameters = resolve_parameters(settings.get("parameters", "reaxnet"))
-        model = made_of("pqeq", PQEq, {**settings, "parameters": parameters})
+        kind = FieldEnergy if settings.get("energy") == "field" else PQEq
+        model = made_of("pqeq", kind, {**settings, "parameters": parameters}, ("energy",))
         return cls(model, {**settings, "parameters": as_mapping(parameters)})
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Contribution:

@@ -16,10 +16,12 @@ import logging
 import os
 import shutil
 import tarfile
+import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
@@ -63,6 +65,23 @@ class Remote(NamedTuple):
 def cache_folder(model: str, cache: str | os.PathLike[str] | None = None) -> Path:
     """Where the files of a model are kept; by default in the user's cache."""
     return Path(pooch.os_cache("openmm_pqeq") if cache is None else cache) / model
+
+
+@contextmanager
+def making(path: Path) -> Iterator[Path]:
+    """Where to write what is to be the file `path`, which appears whole at the end, so that two
+    processes may make it at once. OSError where the cache cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix="making-", dir=path.parent)
+    except OSError as error:
+        raise OSError(
+            f"cache: {path.parent} cannot be written ({error}); make it writable, or let the "
+            "variable XDG_CACHE_HOME name a folder that is"
+        ) from error
+    with made as folder:
+        yield Path(folder, path.name)
+        os.replace(Path(folder, path.name), path)
 
 
 def download(

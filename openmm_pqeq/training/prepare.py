@@ -19,6 +19,7 @@ from openmm_pqeq.checkpoint import load
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential, build
+from openmm_pqeq.pqeq import FieldEnergy
 from openmm_pqeq.training import parts
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import Config
@@ -109,6 +110,11 @@ def model_to_start(start: StartSettings) -> Potential:
     if start.train_pqeq and potential.pqeq is None:
         raise ValueError(
             f"start.train_pqeq: {start.model} has no PQEq; expected none of its parameters"
+        )
+    if start.train_pqeq and isinstance(potential.pqeq, FieldEnergy):
+        raise ValueError(
+            f"start.train_pqeq: the PQEq of {start.model} adds nothing without a field; expected "
+            "none of its parameters"
         )
     if not parts.select(potential.gnn, start.train) and not start.train_pqeq:
         raise ValueError(

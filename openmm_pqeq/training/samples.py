@@ -142,7 +142,8 @@ def fingerprint(frames: Sequence[Frame], config: Any) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for frame in frames:
         for values in frame.structure:
-            digest.update(values.numpy().tobytes())
+            if isinstance(values, Tensor):
+                digest.update(values.numpy().tobytes())
     return digest.hexdigest()
 
 

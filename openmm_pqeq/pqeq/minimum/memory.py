@@ -8,7 +8,13 @@ Context and are not in checkpoints.
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
+from openmm_pqeq.pqeq.minimum.history import (
+    HISTORY_LENGTH,
+    History,
+    guess,
+    nearest_images,
+    remember,
+)
 from openmm_pqeq.pqeq.minimum.newton import Minimum
 from openmm_pqeq.pqeq.minimum.preconditioner import CLUSTER_AGE, Preconditioner
 from openmm_pqeq.structure import Structure
@@ -89,9 +95,10 @@ class Memory(nn.Module):
         minimum: Minimum,
         was_kept: bool,
         lifetime: int = CLUSTER_AGE,
+        length: int = HISTORY_LENGTH,
     ) -> None:
         """Take in a solution at unwrapped positions; `was_kept`: its preconditioner came from
-        here."""
+        here; `length`: how many to keep."""
         self.products = torch.tensor(minimum.products)
         # what was kept for other atoms is good for no solution of these
         left = int(self.kept_solutions) if self.knows(positions) else 0
@@ -106,7 +113,7 @@ class Memory(nn.Module):
         if len(minimum.failure) > 0:
             left = 0
         else:
-            history = remember(self.history(), positions, minimum.charges, minimum.shells)
+            history = remember(self.history(), positions, minimum.charges, minimum.shells, length)
             self.last_positions, self.last_charges, self.last_shells = (
                 history.positions,
                 history.charges,

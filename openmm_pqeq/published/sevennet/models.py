@@ -12,13 +12,12 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from openmm_pqeq.published.download import cache_folder
+from openmm_pqeq.published.download import cache_folder, making
 from openmm_pqeq.published.sevennet.convert import convert_sevennet
 
 VERSION = "0.13.0"
@@ -57,6 +56,11 @@ def cached_file(name: str, cache: str | os.PathLike[str] | None = None) -> Path:
     return cache_folder(name, cache) / f"conversion-{CONVERSION}.pt"
 
 
+def at_hand(name: str) -> bool:
+    """Whether a model needs no network: it has been converted."""
+    return cached_file(name).is_file()
+
+
 def model_file(
     name: str,
     cache: str | os.PathLike[str] | None = None,
@@ -68,26 +72,17 @@ def model_file(
     cache : folder that holds a folder for each model; default: the user's cache
     say : gets a line on what takes time
 
-    The file appears whole, so that two processes may do the same at once. Raises ConnectionError,
+    Raises ConnectionError,
     with what to do by hand, where the checkpoint cannot be fetched; ValueError where what came is
     not the published file; OSError where the cache cannot be written.
     """
     path = cached_file(name, cache)
     if path.is_file():
         return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        making = tempfile.TemporaryDirectory(prefix="making-", dir=path.parent)
-    except OSError as error:
-        raise OSError(
-            f"cache: {path.parent} cannot be written ({error}); make it writable, or let the "
-            "variable XDG_CACHE_HOME name a folder that is"
-        ) from error
-    with making as folder:
-        checkpoint = _checkpoint(name, Path(folder), path, say)
+    with making(path) as part:
+        checkpoint = _checkpoint(name, part.parent, path, say)
         say(f"{name}: converting, once, into {path}")
-        convert_sevennet(checkpoint, Path(folder, "model.pt"))
-        os.replace(Path(folder, "model.pt"), path)
+        convert_sevennet(checkpoint, part)
     return path
 
 

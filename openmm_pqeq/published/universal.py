@@ -1,0 +1,114 @@
+"""Universal models: a published SevenNet, and on top of it what a field does.
+
+    E = E_SevenNet(r, Z, cell) + E_PQEq(r; F, V; Q) − E_PQEq(r; 0, 0; Q)
+
+The network learned whole PBE energies, so that PQEq gives it the field alone. Charges flow freely,
+with the parameter set `reaxnet`; the card says what that means. Composed once, from the cache ever
+after.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from openmm_pqeq import checkpoint
+from openmm_pqeq.potential import build
+from openmm_pqeq.published.download import cache_folder, making
+from openmm_pqeq.published.sevennet import models as sevennet
+
+COMPOSITION = 1
+"""Raised when the composition changes: files of an earlier one are not used any more."""
+
+
+class Composed(NamedTuple):
+    """The network's name, and what the model is in a few words."""
+
+    network: str
+    title: str
+
+
+MODELS = {
+    "universal": Composed("sevennet-0", "SevenNet-0, and a field on top: the faster one"),
+    "universal-l3i5": Composed(
+        "sevennet-l3i5", "SevenNet-l3i5, and a field on top: the more accurate one"
+    ),
+}
+
+PQEQ = {"protocol": "pme", "parameters": "reaxnet", "energy": "field"}
+
+METHOD = (
+    "PQEq, Naserifar et al., J. Chem. Phys. 146, 124117 (2017), "
+    "https://doi.org/10.1063/1.4978891; parameters: Gao et al., Nat. Commun. 16, 10484 (2025), "
+    "https://doi.org/10.1038/s41467-025-65496-3; energy: E_PQEq(field) - E_PQEq(no field)"
+)
+
+LIMITS = [
+    "field: the parameters are those published, not fitted to responses; cubic BaTiO3 gets a "
+    "high-frequency dielectric constant of 13.4 (PBE 4.8) and a Born charge of 0.5 e on Ti (PBE "
+    "6.5). Compare polarizability and Born charges with DFT before trusting a number",
+    "charges flow freely through a structure, so that a neutral insulator screens like a metal: "
+    "answers of bulk crystals to a uniform field are as good as the parameters, films are not "
+    "(Z* of a film is 5.96 e with coupling 'shell' and 0.003 e with 'full' where 1.18 e is right, "
+    "parameters of BaTiO3), and the splitting of longitudinal and transverse optical modes "
+    "vanishes at long waves (0.3 instead of 20 eV/Å² for Ti at 0.1/Å). Molecules and ions keep "
+    "their charges with the coupling 'fragment'",
+    "a field along a slab's or film's normal in a cell periodic along it is the macroscopic one, "
+    "not the applied one",
+    "with the coupling 'shell' and a field energy is not conserved: the field does work",
+    "total charge: the network knows none; it changes the charges and the answer to a field",
+    "dispersion: only what PBE has of it; potential.with_dispersion('pbe') adds D3(BJ)",
+]
+
+
+def cached_file(name: str, cache: str | os.PathLike[str] | None = None) -> Path:
+    """Where the composed model is, or will be."""
+    version = f"{sevennet.CONVERSION}-{COMPOSITION}"
+    return cache_folder(name, cache) / f"conversion-{version}.pt"
+
+
+def at_hand(name: str) -> bool:
+    """Whether a model needs no network: it has been composed, or its network fetched."""
+    return cached_file(name).is_file() or sevennet.at_hand(MODELS[name].network)
+
+
+def model_file(
+    name: str,
+    cache: str | os.PathLike[str] | None = None,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> Path:
+    """The composed model, its network fetched and converted, unless it is in the cache.
+
+    Parameters and errors are those of the network's `model_file`.
+    """
+    path = cached_file(name, cache)
+    if not path.is_file():
+        network = sevennet.model_file(MODELS[name].network, cache, say)
+        with making(path) as part:
+            compose(network, part, MODELS[name].title)
+    return path
+
+
+def compose(network: Path, output: Path, title: str) -> None:
+    """Write the network of a file, with the energy of a field beside it."""
+    base = checkpoint.load(network)
+    whole = build({**base.config, "pqeq": PQEQ})
+    if base.gnn is None or whole.gnn is None:
+        raise ValueError(f"model file {network}: expected one with a network, got none")
+    whole.gnn.load_state_dict(base.gnn.state_dict())
+    checkpoint.save(whole, output, _card(checkpoint.card(network), title, whole.species))
+
+
+def _card(network: dict[str, Any], title: str, species: list[str]) -> dict[str, Any]:
+    """The network's card, with what the field adds to it."""
+    about_field = ("charges, fields", "dispersion")
+    kept = [limit for limit in network["limits"] if not limit.startswith(about_field)]
+    return {
+        **network,
+        "title": title,
+        "network": network["title"],
+        "field": METHOD,
+        "elements": species,
+        "limits": LIMITS + kept,
+    }
