@@ -50,7 +50,7 @@ def read(path: Path) -> dict[str, Any]:
             f"{of}: not a model of this package (it has no format, config, weights and card)"
         )
     for name, kind in KINDS.items():
-        if type(content[name]) is not kind:
+        if not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise ValueError(f"{of}: {name}: not of this package, got {shown(content[name])}")
     if content["format"] < 1:
         raise ValueError(f"{of}: format: expected 1 to {FORMAT}, got {content['format']}")

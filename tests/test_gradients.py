@@ -129,3 +129,13 @@ def test_no_derivative_is_zero_without_neighbours_only():
     potential.terms["zbl"] = Forgetful(potential.terms["zbl"])
     with pytest.raises(RuntimeError, match="atoms have neighbours, and the energy has no deriv"):
         potential.evaluate(salt())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_memories_of_inference_mode_do_no_harm(name):
+    """Lists and solutions that a call of the module itself has left inside the mode."""
+    made = build(CONFIGS[name]).compile_for_inference()
+    with torch.inference_mode():
+        made(salt())
+    expected = build(CONFIGS[name]).evaluate(salt()).forces
+    torch.testing.assert_close(made.evaluate(salt()).forces, expected, atol=1e-8, rtol=0)

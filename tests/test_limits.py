@@ -13,6 +13,7 @@ from openmm_pqeq.limits import Limits, limits_of
 from openmm_pqeq.md.build import build_simulation, read_parts
 from openmm_pqeq.md.config import run_config
 from openmm_pqeq.potential import build
+from openmm_pqeq.training.config import config_of
 
 VALID_FOR = {"elements": ["Na", "Cl"], "temperature": [10, 400], "cell": False, "phases": "salt"}
 CELL = r"model .*salt\.pt: .* not for cells that change \(it is for salt\), and "
@@ -112,3 +113,12 @@ def test_a_quadratic_sum_in_ase(ewald, monkeypatch):
         PQEqCalculator(ewald).get_potential_energy(
             Atoms(SALT, salt_positions(), cell=BOX, pbc=True)
         )
+
+
+def test_a_training_refuses_odd_limits_at_its_beginning():
+    """Not when it saves the model, hours later."""
+    table = {"data": {"files": ["x.xyz"]}, "potential": {"gnn": {"species": ["H"]}}}
+    card_of = {"valid_for": {"temperature": 300}}
+    with pytest.raises(ValueError, match=r"valid_for\.temperature: expected the lowest"):
+        config_of(table | {"card": card_of})
+    assert config_of(table | {"card": {"valid_for": VALID_FOR}}).card["valid_for"] == VALID_FOR

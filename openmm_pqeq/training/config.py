@@ -21,6 +21,7 @@ from openmm_pqeq.jobs.settings import (
     toml_lines,
     toml_value,
 )
+from openmm_pqeq.limits import limits_of
 from openmm_pqeq.terms import TERMS
 from openmm_pqeq.training.settings import (
     LABELS,
@@ -100,6 +101,7 @@ def config_of(
     card, output = table.get("card", {}), table.get("output", default_output)
     if not isinstance(card, dict):
         raise ValueError(f"[card]: expected a table of texts, got {card!r}")
+    limits_of(card, "to be trained")
     if not isinstance(output, str) or not output.strip():
         raise ValueError(f"output: expected the name of a folder, got {output!r}")
     return Config(data, potential, training, card, output, Path(folder), start)
