@@ -27,6 +27,8 @@ from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import groups_of
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import structure_of
+from openmm_pqeq.training.prepare import model_to_start
+from openmm_pqeq.training.settings import StartSettings
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
 
 NETWORK = {"species": ["H", "O", "Na", "Cl", "Ti", "Ba"], "layers": 1, "r_max": 4.0}
@@ -266,3 +268,10 @@ def test_what_it_cannot_do_is_named():
         build({"pqeq": {"protocol": "pme", "energies": "field"}})
     with pytest.warns(UserWarning, match="total_charge: the network of this potential knows none"):
         create_energy(with_network(), topology_of(SALT, BOX), total_charge=1)
+
+
+def test_a_training_does_not_fit_what_has_no_part_in_its_energies(tmp_path):
+    pq.save(with_network(), tmp_path / "m.pt")
+    start = StartSettings(model=str(tmp_path / "m.pt"), train="none", train_pqeq=("hardness",))
+    with pytest.raises(ValueError, match=r"start.train_pqeq: .* adds nothing without a field"):
+        model_to_start(start)
