@@ -116,9 +116,14 @@ class Potential(nn.Module):
         """Energies with forces and stress, detached; also inside `torch.inference_mode` and
         `torch.no_grad`.
 
-        Raises ValueError for atoms at the same place or a structure the terms are not for,
-        RuntimeError where charges do not converge, or an energy or force is not finite.
+        Raises ValueError for atoms at the same place, a structure the terms are not for, or the
+        stress of one without a volume, RuntimeError where charges do not converge, or an energy or force is not finite.
         """
+        if stress and bool((torch.linalg.det(structure.cell) == 0).any()):
+            raise ValueError(
+                "stress: expected structures with a volume, got one without three lattice "
+                "vectors; leave stress out, or give it a cell"
+            )
         with recorded(forces or stress):
             make_ordinary(self)
             structure = ordinary_structure(structure)
