@@ -28,6 +28,7 @@ from openmm_pqeq.pqeq import (
     electrodes_of,
     fragments_of,
     groups_of,
+    has_meaning_along_periods,
 )
 
 Vector = tuple[float, float, float]
@@ -135,8 +136,8 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     if potential.pqeq is None:
         return Conditions(0.0, field, coupling, None, periodic)
     potential.pqeq.check_periodicity(torch.tensor(periodic))
-    if coupling == "full":
-        _refuse_field_along_periodic(field, known.cell, periodic)
+    if not has_meaning_along_periods(coupling):
+        _refuse_field_along_periodic(coupling, field, known.cell, periodic)
     _warn_of_quadratic_sums(potential, periodic, known.n_atoms)
     said = known.total_charge if wanted.total_charge is None else wanted.total_charge
     charge = 0.0 if said is None else float(said)
@@ -243,16 +244,16 @@ def _refuse_without_charges(wanted: Wanted) -> None:
 
 
 def _refuse_field_along_periodic(
-    field: Vector, cell: np.ndarray | None, periodic: Directions
+    coupling: str, field: Vector, cell: np.ndarray | None, periodic: Directions
 ) -> None:
-    """With "full" charge would flow along a periodic direction for ever."""
+    """Charge would flow along a periodic direction for ever."""
     if cell is None or not any(periodic):
         return
     vectors = torch.tensor(cell, dtype=torch.float64)
     if along_periodic(torch.tensor(field, dtype=torch.float64), vectors, torch.tensor(periodic)):
         raise ValueError(
-            'field: coupling="full" moves charge along the field, which has no meaning along a '
-            f"periodic direction; got field={field} with periodic={periodic}. Use "
+            f'field: coupling="{coupling}" moves charge along the field, which has no meaning along '
+            f"a periodic direction; got field={field} with periodic={periodic}. Use "
             'coupling="shell", a field along a direction that is not periodic, or say which '
             "directions are periodic"
         )

@@ -1,6 +1,7 @@
 """The potential: structure → pairs → terms → energy.
 
-    E(r, Z, cell; Q, F) = Σ_terms E_term,    such as Σ_i E_i (network) + E_PQEq (charges, shells, field) + E_D3
+    E(r, Z, cell; Q, F) = Σ_terms E_term,
+    such as Σ_i E_i (network) + E_PQEq (charges, shells, field) + E_D3
 
 `build` makes one from a plain config; `checkpoint.load` from a file; `terms.TERMS` lists what may
 be summed. Energies in eV, forces in eV/Å by autograd, stress σ = (1/V) ∂E/∂ε in eV/Å³ from a strain
@@ -29,6 +30,9 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, deformed
 from openmm_pqeq.terms import TERMS, make_terms
 
 PRECISIONS = ("double", "mixed", "single")
+
+CLOSE = 1.0
+"""Å; pairs so close are always searched, so that atoms at the same place are seen and refused."""
 
 
 class Output(NamedTuple):
@@ -77,7 +81,8 @@ class Potential(nn.Module):
         super().__init__()
         self.limits = Limits()
         self.terms = nn.ModuleDict(cast(Mapping[str, nn.Module], terms))
-        self.search = NeighborSearch(max(1.0, *(term.cutoff for term in terms.values())), skin)
+        cutoff = max(CLOSE, *(term.cutoff for term in terms.values()))
+        self.search = NeighborSearch(cutoff, skin)
         self.species = [s for s in SYMBOLS[1:] if all(s in term.species for term in terms.values())]
 
     def forward(self, structure: Structure, strain: Tensor | None = None) -> Output:
@@ -111,9 +116,14 @@ class Potential(nn.Module):
         """Energies with forces and stress, detached; also inside `torch.inference_mode` and
         `torch.no_grad`.
 
-        Raises ValueError for atoms at the same place or a structure the terms are not for,
-        RuntimeError where charges do not converge, or an energy or force is not finite.
+        Raises ValueError for atoms at the same place, a structure the terms are not for, or the
+        stress of one without a volume, RuntimeError where charges do not converge, or an energy or force is not finite.
         """
+        if stress and bool((torch.linalg.det(structure.cell) == 0).any()):
+            raise ValueError(
+                "stress: expected structures with a volume, got one without three lattice "
+                "vectors; leave stress out, or give it a cell"
+            )
         with recorded(forces or stress):
             make_ordinary(self)
             structure = ordinary_structure(structure)

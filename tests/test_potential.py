@@ -43,6 +43,12 @@ def perovskite(charge: float = 0.0) -> Structure:
     )
 
 
+def test_the_stress_of_a_molecule_is_refused(potential):
+    molecule = structure_of(FRACTIONS @ CELL, torch.tensor([56, 22, 8, 8, 8]))
+    with pytest.raises(ValueError, match="stress: expected structures with a volume"):
+        potential.evaluate(molecule, stress=True)
+
+
 def test_terms_add_up_and_can_be_selected(potential):
     whole = potential.evaluate(perovskite(), stress=True)
     assert sorted(whole.terms) == ["d3", "gnn", "pqeq"]

@@ -1,2 +1,2 @@
-"""Analysis of trajectories: functions of arrays and of mdtraj trajectories, which know nothing of
-the rest of the package."""
+"""Analysis of series and responses: functions of arrays, which know nothing of the rest of the
+package but its units."""

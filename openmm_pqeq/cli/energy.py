@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import check_file_in_folder
 from openmm_pqeq.md import groupings
 from openmm_pqeq.pqeq import COUPLINGS
 
@@ -122,7 +123,7 @@ def command(options: argparse.Namespace) -> int:
         raise ValueError(f"index: expected a whole number, got {options.index!r}")
     groups = groupings.meaning(options.fragments, options.fragment_charges, options.electrodes)
     if options.born_file:
-        _check_born_file(Path(options.born_file), options.overwrite)
+        check_file_in_folder(Path(options.born_file), options.overwrite, "born_file")
 
     from openmm_pqeq import checkpoint
     from openmm_pqeq.calculator import PQEqCalculator
@@ -161,16 +162,6 @@ def command(options: argparse.Namespace) -> int:
     else:
         _print(results, atoms.get_chemical_formula(), bool(atoms.pbc.any()))
     return 0
-
-
-def _check_born_file(path: Path, overwrite: bool) -> None:
-    """Refuse at once what could not be written after the calculation."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ValueError(f"born_file: expected a file in a folder that exists, got {path}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"born_file: {path} exists; give another name, or --overwrite to replace it"
-        )
 
 
 def _plain(value: Any) -> Any:

@@ -53,13 +53,11 @@ def command(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from openmm_pqeq import checkpoint, evaluation
-    from openmm_pqeq.jobs.folder import check_file
+    from openmm_pqeq.jobs.folder import check_file_in_folder
 
     targets = [Path(name) for name in (options.json, options.plot) if name is not None]
     for target in targets:
-        check_file(target, options.overwrite)
-        if not target.absolute().parent.is_dir():
-            raise FileNotFoundError(f"output: there is no folder {target.parent}")
+        check_file_in_folder(target, options.overwrite)
     frames = _frames(options)
     potentials = {name: checkpoint.load(name, protocol=options.protocol) for name in options.model}
     console = Console(highlight=False, markup=False)

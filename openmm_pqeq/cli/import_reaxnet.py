@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openmm_pqeq.jobs.folder import check_file
+from openmm_pqeq.jobs.folder import check_file_in_folder
 
 if TYPE_CHECKING:
     from openmm_pqeq.potential import Potential
@@ -67,18 +67,9 @@ def add_choices(parser: argparse._ActionsContainer) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Convert and print what was imported."""
-    check_output(options.output, options.overwrite)
+    check_file_in_folder(Path(options.output), options.overwrite)
     convert(options, options.parameters, options.config, options.mapping, options.output)
     return 0
-
-
-def check_output(output: str, overwrite: bool) -> None:
-    """FileExistsError for a file that would be replaced, FileNotFoundError where its folder is
-    not."""
-    path = Path(output)
-    check_file(path, overwrite)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"output: there is no folder {path.parent}")
 
 
 def convert(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openmm_pqeq.cli.import_reaxnet import check_output
+from openmm_pqeq.jobs.folder import check_file_in_folder
 
 if TYPE_CHECKING:
     from openmm_pqeq.potential import Potential
@@ -41,7 +41,7 @@ def command(options: argparse.Namespace) -> int:
     """Convert and print what was imported."""
     from openmm_pqeq.published.sevennet import convert_sevennet
 
-    check_output(options.output, options.overwrite)
+    check_file_in_folder(Path(options.output), options.overwrite)
     _print(convert_sevennet(options.checkpoint, options.output, options.modality), options.output)
     return 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.cli import import_reaxnet
+from openmm_pqeq.jobs.folder import check_file_in_folder
 
 HELP = "List the models, show the card of one, or download a published one."
 
@@ -87,7 +88,7 @@ def _download(options: argparse.Namespace) -> int:
     if options.published in checkpoint.PUBLISHED:
         return _download_named(options)
     output = options.output or f"{options.published}.pt"
-    import_reaxnet.check_output(output, options.overwrite)
+    check_file_in_folder(Path(output), options.overwrite)
     console = Console(highlight=False, markup=False)
     cache = download.cache_folder(options.published, options.cache)
     cache.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ def _download_named(options: argparse.Namespace) -> int:
             flag = name.replace("_", "-")
             raise ValueError(f"--{flag}: means nothing for {options.published}; leave it away")
     if options.output is not None:
-        import_reaxnet.check_output(options.output, options.overwrite)
+        check_file_in_folder(Path(options.output), options.overwrite)
     console = Console(highlight=False, markup=False)
 
     def say(line: str) -> None:

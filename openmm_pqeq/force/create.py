@@ -81,7 +81,8 @@ def create_force(
     -----
     With TorchForce, `getState(parameterDerivatives=True)` gives the partial derivative of the
     energy with respect to the field: −Σ(q r − Z s) at the images given ("shell"). It costs a
-    gradient in energy-only evaluations.
+    gradient in energy-only evaluations. With `energy = "field"` a force that was made without a
+    field gives zero until the Context has met one.
 
     With "shell" and a field the force is −∇E + q F, not the gradient of the energy: energy is not
     conserved while a field does work.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.conditions import Conditions
 from openmm_pqeq.finite import check_energy, named, not_finite
-from openmm_pqeq.pqeq.coupling import along_periodic
+from openmm_pqeq.pqeq.coupling import along_periodic, has_meaning_along_periods
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
 
@@ -67,7 +67,8 @@ class PotentialEnergy(nn.Module):
         self.single = single
         # without a field there is no derivative in one to be right
         self.only_energy = not any(conditions.field)
-        self.refuse_periodic_field = conditions.coupling == "full"
+        self.coupling = conditions.coupling
+        self.refuse_periodic_field = not has_meaning_along_periods(conditions.coupling)
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
         self.angstrom_per_nm = ANGSTROM_PER_NM
@@ -156,8 +157,8 @@ class PotentialEnergy(nn.Module):
         field = field.to(device=device, dtype=dtype).reshape(1, 3)
         if self.refuse_periodic_field and along_periodic(field[0], cell[0], self.pbc[0]):
             raise RuntimeError(
-                'field: with coupling="full" a component along a periodic direction has no '
-                "meaning, and one that is not zero came. "
+                f'field: with coupling="{self.coupling}" a component along a periodic direction '
+                "has no meaning, and one that is not zero came. "
                 'Set it to zero, or use coupling="shell".'
             )
         return Structure(

@@ -95,14 +95,21 @@ def _job_in(folder: Path, kind: Kind) -> str | None:
     return kind.name if any((folder / name).exists() for name in kind.marks) else None
 
 
-def check_file(path: Path, overwrite: bool = False) -> None:
-    """Refuse to replace a file, FileExistsError."""
+def check_file(path: Path, overwrite: bool = False, name: str = "output") -> None:
+    """Refuse to replace a file, FileExistsError; `name` is that of the argument."""
     if path.is_dir():
-        raise FileExistsError(f"output: {path} is a folder; expected the name of a file")
+        raise FileExistsError(f"{name}: {path} is a folder; expected the name of a file")
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"output: {path} exists. Choose another name, or replace it with --overwrite"
+            f"{name}: {path} exists. Choose another name, or replace it with --overwrite"
         )
+
+
+def check_file_in_folder(path: Path, overwrite: bool = False, name: str = "output") -> None:
+    """Refuse to replace a file, and FileNotFoundError where its folder is not."""
+    check_file(path, overwrite, name)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{name}: there is no folder {path.parent}")
 
 
 def begin(folder: Path, kind: Kind, facts: dict[str, Any], keep: Sequence[str] = ()) -> None:

@@ -176,10 +176,10 @@ def _help(text: str, default: Any) -> str:
     if isinstance(default, tuple) and not default:
         return text
     items = default if isinstance(default, tuple) else (default,)
-    shown = " ".join(
+    written = " ".join(
         f"{item:g}" if isinstance(item, float) else str(item).lower() for item in items
     )
-    return f"{text} (default: {shown.replace('%', '%%')})"
+    return f"{text} (default: {written.replace('%', '%%')})"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -16,11 +16,13 @@ BAR = {
     "bar": 1.0,
     "mbar": 1e-3,
     "kbar": 1e3,
+    "Mbar": 1e6,
     "atm": 1.01325,
-    "pa": 1e-5,
-    "kpa": 1e-2,
-    "mpa": 10.0,
-    "gpa": 1e4,
+    "Pa": 1e-5,
+    "mPa": 1e-8,
+    "kPa": 1e-2,
+    "MPa": 10.0,
+    "GPa": 1e4,
 }
 _WITH_UNIT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -161,11 +163,19 @@ def booleans(name: str, value: Any) -> tuple[bool, bool, bool]:
     return a, b, c
 
 
+def _scale(units: dict[str, float], written: str) -> float | None:
+    """Of a unit, whose upper and lower case matter only where they tell mega from milli."""
+    if written in units:
+        return units[written]
+    alike = [scale for unit, scale in units.items() if unit.lower() == written.lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def _with_unit(name: str, value: Any, units: dict[str, float], default: str) -> float:
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
     written = str(number(name, value)) if plain else value
     match = _WITH_UNIT.fullmatch(written) if isinstance(written, str) else None
-    scale = units.get((match[2] or default).lower()) if match else None
+    scale = _scale(units, match[2] or default) if match else None
     if match is None or scale is None:
         raise ValueError(
             f"{name}: expected a number with one of the units {', '.join(units)} (or in "

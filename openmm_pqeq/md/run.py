@@ -139,7 +139,7 @@ class _Work:
         self.config, self.parts, self.watch = config, parts, watch
         self.origin = Origin(described(config), output.checksums(config))
         self.files = output.files_of(config)
-        charges = hasattr(parts.potential, "pqeq") and parts.potential.pqeq is not None
+        charges = parts.potential.pqeq is not None
         self.reported = output.reported(config, self.files, parts.topology, charges)
         self.stop = StopSignals()
         self.log: Callable[[str], None] = print

@@ -1,14 +1,14 @@
 """The files of a run that grow, counted and cut back to a step, so that a resumed run neither loses
 nor doubles a frame.
 
-A run may die after it has written frames that its restart file does not know. `whole_frames` says how many
-whole frames there are and changes nothing; `cut_back` keeps the first of them and removes the rest,
-half-written ones included.
+A run may die after it has written frames that its restart file does not know. `whole_frames` says
+how many whole frames there are and changes nothing; `cut_back` keeps the first of them and removes
+the rest, half-written ones included.
 
 DCD  header of 276 bytes with the number of frames at byte 8 and the last step at byte 20, then
-frames of equal size XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms,
-step, time, box, then coordinates, plain up to 9
-     atoms and compressed with their length in bytes above
+     frames of equal size
+XTC  frames of their own size: 4-byte big-endian numbers, magic 1995, atoms, step, time, box, then
+     coordinates, plain up to 9 atoms and compressed with their length in bytes above
 """
 
 import os

@@ -104,15 +104,19 @@ def along_periodic(
     return bool(along.any())
 
 
+def has_meaning_along_periods(coupling: str) -> bool:
+    """Whether a field along a period may be coupled so; −Σ q r·F depends on the images of atoms."""
+    return coupling != "full"
+
+
 def check_field(coupling: str, structure: Structure) -> None:
-    """ValueError for the coupling `full` with a field along a periodic direction, where −Σ q r·F
-    has no meaning."""
-    if coupling == "full" and along_periodic(
+    """ValueError for a field along a periodic direction where the coupling has no meaning there."""
+    if not has_meaning_along_periods(coupling) and along_periodic(
         structure.field[0], structure.cell[0], structure.pbc[0]
     ):
         raise ValueError(
-            "field: coupling 'full' has no meaning along a periodic direction; use 'shell', or "
-            "a field across it"
+            f"field: coupling '{coupling}' has no meaning along a periodic direction; use 'shell', "
+            "or a field across it"
         )
 
 
@@ -122,9 +126,8 @@ def check_groups(coupling: str, structure: Structure, groups: Groups) -> None:
     n, n_grouped = structure.numbers.size(0), groups.fragment.size(0)
     if n_grouped == 0 and coupling == "fragment":
         raise ValueError(
-            "fragments: coupling 'fragment' needs to know them; give fragments to "
-            "create_force, to the calculator, or groups to"
-            " Potential.configured"
+            "fragments: coupling 'fragment' needs to know them; give fragments to create_force, to "
+            "the calculator, or groups to Potential.configured"
         )
     if n_grouped > 0 and n_grouped != n:
         raise ValueError(

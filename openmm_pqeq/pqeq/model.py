@@ -1,9 +1,11 @@
 """Polarizable charge equilibration: charges and shells from the structure, and the energy they
 give.
 
-    E_PQEq = Σ_i [ χ_i q_i + ½ η_i q_i² + ½ K_i |s_i|² ] + Coulomb over core–core, core–shell,
-    shell–core, shell–shell core charge q_i + Z_i at r_i, shell charge −Z_i at r_i + s_i, Gaussians
-    of one width per element; Σ q_i = Q
+    E_PQEq = Σ_i [ χ_i q_i + ½ η_i q_i² + ½ K_i |s_i|² ]
+             + Coulomb over core–core, core–shell, shell–core, shell–shell
+
+with core charges q_i + Z_i at r_i and shell charges −Z_i at r_i + s_i, Gaussians of one width per
+element, and Σ q_i = Q.
 
 Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891; Gao et al., Nat. Commun.
 16, 10484 (2025). Protocols are in settings.py, fields in coupling.py, fragments and electrodes in
@@ -184,8 +186,8 @@ class PQEq(nn.Module):
     @property
     @torch.jit.unused
     def precision(self) -> str:
-        """The precision: "double", or "mixed" where kernels of pairs are float32 in Hessian–vector products and in
-        the sweeps for dynamics."""
+        """The precision: "double", or "mixed" where kernels of pairs are float32 in Hessian–vector
+        products and in the sweeps for dynamics."""
         return "mixed" if self.lattice.float32_products else "double"
 
     @torch.jit.unused

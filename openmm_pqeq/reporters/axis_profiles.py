@@ -27,7 +27,7 @@ class ProfileReporter:
     time            (n_frames,) ps
     length          (n_frames,) Å, of the cell along the axis
     charge_density  (n_frames, n_points) e/Å³, of cores and shells, averaged over the planes of the
-    other two cell vectors
+                    other two cell vectors
     field           (n_frames, n_points) V/Å, of these charges; an applied field comes on top
     potential       (n_frames, n_points) V
     fractions       (n_points,) of the length, where the profiles are

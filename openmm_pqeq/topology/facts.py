@@ -21,8 +21,8 @@ CHARGE_KEYS = ("charge", "total_charge")
 """Names under which files and ASE's `atoms.info` give the total charge."""
 
 SAME_MASS = 1e-4
-"""Relative; nearer to an element's standard mass than this is the standard mass, rounded. The
-lightest difference between isotopes and their mixture, of lead, is ten times as large."""
+"""Relative; nearer to an element's standard mass than this is the standard mass, rounded. Of the
+isotopes only those that are nearly all of their element are as near, such as V-51 and U-238."""
 
 
 class StructureFacts(NamedTuple):

@@ -12,7 +12,6 @@ from openmm import app, unit
 FARTHEST = 9999.0
 """Å; a coordinate of more does not fit the columns of a PDB file."""
 
-
 MOST_ATOMS = 493_000
 """The last serial number is 493,215, and the ends of chains have some."""
 

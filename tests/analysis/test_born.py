@@ -172,7 +172,7 @@ def test_the_command_line_replaces_no_file_unasked(crystal, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert born.read_text() == "mine\n"
     assert main([*command, str(crystal / "none" / "BORN")]) == 2
-    assert "born_file: expected a file in a folder that exists" in capsys.readouterr().err
+    assert "born_file: there is no folder" in capsys.readouterr().err
     assert main([*command, str(born), "--overwrite"]) == 0
     assert len(tensors(born)[1]) == 3
 

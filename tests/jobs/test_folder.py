@@ -14,7 +14,7 @@ import pytest
 import openmm_pqeq
 from openmm_pqeq.jobs import facts
 from openmm_pqeq.jobs.files import sha256, whole, write_text
-from openmm_pqeq.jobs.folder import Kind, begin, check_file, owned
+from openmm_pqeq.jobs.folder import Kind, begin, check_file, check_file_in_folder, owned
 from openmm_pqeq.jobs.lock import LOCK, locked
 
 pytestmark = pytest.mark.python_route
@@ -195,6 +195,9 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path):
     with pytest.raises(FileExistsError, match=r"route\.csv exists\. Choose another name"):
         check_file(path)
     check_file(path, overwrite=True)
+    check_file_in_folder(tmp_path / "new.csv")
+    with pytest.raises(FileNotFoundError, match=r"born_file: there is no folder .*nowhere"):
+        check_file_in_folder(tmp_path / "nowhere" / "BORN", name="born_file")
 
 
 def test_facts_name_what_differs_and_must_not(tmp_path):

@@ -120,3 +120,17 @@ def test_a_table_is_the_same_from_flags_and_from_the_file_that_it_writes():
 )
 def test_small_languages(parse, text, value):
     assert parse("name", text) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "bar"),
+    [("1 Mbar", 1e6), ("1 mbar", 1e-3), ("1MPa", 10.0), ("1 mPa", 1e-8), ("2 gpa", 2e4), (3, 3.0)],
+)
+def test_mega_is_not_milli(written, bar):
+    assert values.pressure("pressure", written) == pytest.approx(bar, rel=1e-12)
+
+
+@pytest.mark.parametrize("written", ["1 mpa", "1 MBAR"])
+def test_a_unit_that_may_be_mega_or_milli_is_refused(written):
+    with pytest.raises(ValueError, match="pressure: expected a number with one of the units"):
+        values.pressure("pressure", written)

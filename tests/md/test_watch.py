@@ -119,3 +119,18 @@ def test_total_energy(folder):
     for energy in (-100.0, -90.0):
         watch.look(simulation, {"total_energy_eV": energy})
     assert said == []
+
+
+def test_energy_that_a_field_puts_in_is_no_drift(tmp_path):
+    """With `shell` the force q F is not in the energy; with `full` all of it is."""
+    save(build({"pqeq": {"protocol": "direct"}}), tmp_path / "model.pt")
+    Atoms("NaCl", [[0, 0, 0], [0, 0, 2.5]]).write(tmp_path / "salt.xyz")
+    said_of = {}
+    for field, coupling in (([0, 0, 0], None), ([0, 0, 0.1], None), ([0, 0, 0.1], "full")):
+        _, watch, said = simulation_of(tmp_path, "salt.xyz", field=field, coupling=coupling)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            watch._energy(0.0)
+            watch._energy(1.0)
+        said_of[bool(field[2]), coupling] = len(said)
+    assert said_of == {(False, None): 1, (True, None): 0, (True, "full"): 1}

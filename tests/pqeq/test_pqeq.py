@@ -52,7 +52,7 @@ CASES = [
 
 @pytest.mark.parametrize(("protocol", "coupling", "structure"), CASES)
 def test_forces_and_stress_against_finite_differences(protocol, coupling, structure):
-    """With `shell` the force is −∇E_SCF + qF (DESIGN: a force, not a gradient). 1e-5 eV/Å, 1e-6
+    """With `shell` the force is −∇E + qF, where qF is a force and no gradient. 1e-5 eV/Å, 1e-6
     eV/Å³; step 1e-4 Å."""
     potential = potential_of(protocol, coupling)
     periodic = bool(structure.pbc.all())

@@ -36,7 +36,6 @@ def test_an_imported_model_in_openmm(name, backend, tmp_path):
     context.setPositions(POSITIONS * unit.angstrom)
     energy, forces = evaluated(context)
     assert wanted.forces is not None
-    assert abs(energy - float(wanted.energy)) < 1e-6 * len(
-        NUMBERS
-    )  # eV; DESIGN: both routes agree to 1e-6 eV/atom and eV/Å
+    # both routes agree with the potential to 1e-6 eV/atom and 1e-6 eV/Å
+    assert abs(energy - float(wanted.energy)) < 1e-6 * len(NUMBERS)
     np.testing.assert_allclose(forces, wanted.forces, rtol=0, atol=1e-6)

