@@ -4,11 +4,13 @@ refused."""
 import pickle
 
 import pytest
+import structures
 import torch
+from structures import CELL, FIELD, tensor
 
 from openmm_pqeq.checkpoint import FORMAT, card, load, save
 from openmm_pqeq.potential import Potential, build
-from openmm_pqeq.structure import Structure, collate, structure_of
+from openmm_pqeq.structure import Structure, collate
 
 GNN = {
     "species": ["Ba", "Ti", "O"],
@@ -23,12 +25,6 @@ CONFIG = {
     "pqeq": {"protocol": "ewald", "tolerance": 1e-10},
     "d3": {"damping": "bj", "functional": "pbe", "cutoff": 8.0, "cn_cutoff": 8.0},
 }
-CELL = torch.tensor([[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]], dtype=torch.float64)
-FRACTIONS = torch.tensor(
-    [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]],
-    dtype=torch.float64,
-)
-FIELD = torch.tensor([0.02, -0.01, 0.03], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +33,7 @@ def potential() -> Potential:
 
 
 def perovskite(charge: float = 0.0) -> Structure:
-    return structure_of(
-        FRACTIONS @ CELL, torch.tensor([56, 22, 8, 8, 8]), CELL, total_charge=charge, field=FIELD
-    )
+    return structures.perovskite(charge, FIELD)
 
 
 def test_terms_add_up_and_can_be_selected(potential):
@@ -66,7 +60,7 @@ def test_forces_and_stress_of_the_sum_against_finite_differences(potential):
             for s in (1, -1)
         )
         assert abs(-(up - down) / (2 * step) - float(expected[atom, axis])) < 1e-5
-    volume = float(torch.linalg.det(CELL))
+    volume = float(torch.linalg.det(tensor(CELL)))
     for a, b in ((0, 0), (1, 2), (2, 2)):
         strain = torch.zeros(1, 3, 3, dtype=torch.float64)
         strain[0, a, b] += step / 2
@@ -121,7 +115,7 @@ def test_lower_precision_stays_close(potential, precision, error):
 
 def test_two_atoms_at_the_same_place_are_named(potential):
     structure = perovskite()
-    structure.positions[3] = structure.positions[2] + CELL[0]
+    structure.positions[3] = structure.positions[2] + tensor(CELL[0])
     with pytest.raises(ValueError, match=r"atoms 2 and 3 .* same place"):
         potential.evaluate(structure)
 
