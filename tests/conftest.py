@@ -6,7 +6,7 @@ import torch
 
 from openmm_pqeq.potential import build
 
-pytest.register_assert_rewrite("force_structures")
+pytest.register_assert_rewrite("through_openmm")
 
 D3 = {"damping": "bj", "functional": "pbe", "cutoff": 7.0, "cn_cutoff": 5.0}
 

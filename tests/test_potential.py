@@ -4,12 +4,14 @@ refused."""
 import pickle
 
 import pytest
+import structures
 import torch
+from structures import CELL, FIELD, tensor
 
 from openmm_pqeq.checkpoint import card, load, save
 from openmm_pqeq.model_file import FORMAT
 from openmm_pqeq.potential import Potential, build
-from openmm_pqeq.structure import Structure, collate, structure_of
+from openmm_pqeq.structure import Structure, collate
 
 GNN = {
     "species": ["Ba", "Ti", "O"],
@@ -24,12 +26,6 @@ CONFIG = {
     "pqeq": {"protocol": "ewald", "tolerance": 1e-10},
     "d3": {"damping": "bj", "functional": "pbe", "cutoff": 8.0, "cn_cutoff": 8.0},
 }
-CELL = torch.tensor([[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]], dtype=torch.float64)
-FRACTIONS = torch.tensor(
-    [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]],
-    dtype=torch.float64,
-)
-FIELD = torch.tensor([0.02, -0.01, 0.03], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +34,7 @@ def potential() -> Potential:
 
 
 def perovskite(charge: float = 0.0) -> Structure:
-    return structure_of(
-        FRACTIONS @ CELL, torch.tensor([56, 22, 8, 8, 8]), CELL, total_charge=charge, field=FIELD
-    )
+    return structures.perovskite(charge, FIELD)
 
 
 def test_the_stress_of_a_molecule_is_refused(potential):
@@ -73,7 +67,7 @@ def test_forces_and_stress_of_the_sum_against_finite_differences(potential):
             for s in (1, -1)
         )
         assert abs(-(up - down) / (2 * step) - float(expected[atom, axis])) < 1e-5
-    volume = float(torch.linalg.det(CELL))
+    volume = float(torch.linalg.det(tensor(CELL)))
     for a, b in ((0, 0), (1, 2), (2, 2)):
         strain = torch.zeros(1, 3, 3, dtype=torch.float64)
         strain[0, a, b] += step / 2
@@ -128,7 +122,7 @@ def test_lower_precision_stays_close(potential, precision, error):
 
 def test_two_atoms_at_the_same_place_are_named(potential):
     structure = perovskite()
-    structure.positions[3] = structure.positions[2] + CELL[0]
+    structure.positions[3] = structure.positions[2] + tensor(CELL[0])
     with pytest.raises(ValueError, match=r"atoms 2 and 3 .* same place"):
         potential.evaluate(structure)
 

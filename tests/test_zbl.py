@@ -9,7 +9,8 @@ import openmm
 import pytest
 import torch
 from ase import Atoms
-from force_structures import (
+from openmm import app
+from through_openmm import (
     BOX,
     SALT,
     assert_same,
@@ -20,7 +21,6 @@ from force_structures import (
     salt_positions,
     topology_of,
 )
-from openmm import app
 
 import openmm_pqeq as pq
 from openmm_pqeq.checkpoint import load, save

@@ -13,45 +13,22 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+from structures import ethanol, quartz_like, rattled, structure_from
 from torch import Tensor
 
 from openmm_pqeq.d3 import tables as d3_tables
 from openmm_pqeq.d3.energy import reference_weights, switch
 from openmm_pqeq.d3.model import D3
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.structure import Structure
 from openmm_pqeq.units import BOHR, HARTREE
 
 SHORT = {"cutoff": 8.0, "cn_cutoff": 6.0, "smoothing_width": 2.0}
 
 
-def structure_from(atoms: Atoms) -> Structure:
-    cell = torch.tensor(np.array(atoms.cell)) if atoms.pbc.any() else None
-    return structure_of(
-        torch.tensor(atoms.positions), torch.tensor(atoms.numbers), cell, torch.tensor(atoms.pbc)
-    )
-
-
 def energy_of(term: D3) -> Callable[[Structure], Tensor]:
     search = NeighborSearch(term.cutoff)
     return lambda structure: laws.per_structure(term(structure, search(structure)), structure)
-
-
-def rattled(atoms: Atoms) -> Atoms:
-    atoms.rattle(0.08, seed=3)
-    return atoms
-
-
-def ethanol() -> Atoms:
-    return rattled(molecule("CH3CH2OH"))
-
-
-def quartz_like() -> Atoms:
-    """A skewed cell, shorter than the cutoff, with elements between their references."""
-    cell = [[3.1, 0.0, 0.0], [0.7, 3.4, 0.0], [-0.5, 0.9, 4.2]]
-    return Atoms(
-        "SiOC", cell=cell, scaled_positions=[(0, 0, 0), (0.4, 0.45, 0.3), (0.7, 0.2, 0.7)], pbc=True
-    )
 
 
 @pytest.fixture(params=["zero", "bj"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from test_d3 import ethanol, quartz_like, structure_from
+from structures import ethanol, quartz_like, structure_from
 
 from openmm_pqeq import ops
 from openmm_pqeq.d3.dispersion import dispersion_native, dispersion_reference

@@ -7,6 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
+from structures import perovskite, tensor, water
 
 import openmm_pqeq as pq
 from openmm_pqeq.cli import main
@@ -20,17 +21,8 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS
 from openmm_pqeq.response import response
-from openmm_pqeq.structure import structure_of
+from openmm_pqeq.structure import Structure, structure_of
 
-WATER = [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.1]]
-CELL = [[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]]
-FRACTIONS = [
-    [0.02, 0.01, 0.0],
-    [0.5, 0.52, 0.49],
-    [0.5, 0.5, 0.03],
-    [0.48, 0.0, 0.5],
-    [0.0, 0.51, 0.5],
-]
 # an earlier fit to response (2 PBE frames): Ti with a negative electronegativity gives O its
 # anisotropic Born charges
 BATIO3 = {
@@ -40,23 +32,11 @@ BATIO3 = {
 }
 
 
-def tensor(values) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def perovskite(shift: float = 0.0):
-    cell = tensor(CELL)
-    move = shift * torch.randn(
-        5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
-    )
-    return structure_of(tensor(FRACTIONS) @ cell + move, torch.tensor([56, 22, 8, 8, 8]), cell)
-
-
-def water(shift: float = 0.0):
-    move = shift * torch.randn(
-        3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4)
-    )
-    return structure_of(tensor(WATER) + move, torch.tensor([8, 1, 1]))
+def moved(structure: Structure, by: float) -> Structure:
+    """Every atom moved at random, by the same random numbers whatever `by` (Å) is."""
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.randn(structure.positions.shape, dtype=torch.float64, generator=generator)
+    return structure._replace(positions=structure.positions + by * noise)
 
 
 def batio3():
@@ -313,7 +293,7 @@ def data(tmp_path):
     softer = with_values(start, free_parameters(start, ["O"], ["O:spring_constant"]), [300.0])
     images = []
     for k in range(10):
-        structure = water(0.02 * k)
+        structure = moved(water(), 0.02 * k)
         alpha = frame_of(structure, softer, ["polarizability"]).labels["polarizability"]
         atoms = ase.Atoms("OHH", structure.positions.numpy(), cell=[50.0] * 3, pbc=True)
         atoms.info["pol"] = alpha * 14.399645 / 0.529177210903**3

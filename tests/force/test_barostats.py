@@ -3,7 +3,7 @@
 import numpy as np
 import openmm
 import pytest
-from force_structures import BOX, SALT, WATER, context_of, topology_of, water_positions
+from through_openmm import BOX, SALT, WATER, context_of, topology_of, water_positions
 
 from openmm_pqeq.force.create import create_system
 from openmm_pqeq.topology.facts import StructureFacts

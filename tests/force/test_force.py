@@ -4,7 +4,8 @@ particles of a System."""
 import numpy as np
 import openmm
 import pytest
-from force_structures import (
+from openmm import app
+from through_openmm import (
     BOX,
     FIELD,
     FORCE,
@@ -19,7 +20,6 @@ from force_structures import (
     topology_of,
     water_positions,
 )
-from openmm import app
 
 from openmm_pqeq.force.create import create_system
 from openmm_pqeq.potential import build

@@ -3,8 +3,8 @@ was expected."""
 
 import pytest
 import torch
-from force_structures import BOX, FIELD, SALT, WATER, topology_of
 from openmm import app, unit
+from through_openmm import BOX, FIELD, SALT, WATER, topology_of
 
 from openmm_pqeq import versions
 from openmm_pqeq.force.create import create_force

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import openmm
 import pytest
-from force_structures import (
+from through_openmm import (
     BOX,
     FIELD,
     SALT,

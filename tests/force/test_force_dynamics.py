@@ -6,7 +6,8 @@ import io
 import numpy as np
 import openmm
 import pytest
-from force_structures import (
+from openmm import app
+from through_openmm import (
     BOX,
     SALT,
     both_routes,
@@ -16,7 +17,6 @@ from force_structures import (
     simulation_of,
     topology_of,
 )
-from openmm import app
 
 from openmm_pqeq.force.create import create_system
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV

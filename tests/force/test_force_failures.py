@@ -3,7 +3,7 @@
 import numpy as np
 import openmm
 import pytest
-from force_structures import (
+from through_openmm import (
     BOX,
     SALT,
     both_routes,

@@ -3,7 +3,8 @@ minus the dipole."""
 
 import numpy as np
 import pytest
-from force_structures import (
+from openmm import unit
+from through_openmm import (
     BOX,
     FIELD,
     FORCE,
@@ -19,7 +20,6 @@ from force_structures import (
     torchforce,
     water_positions,
 )
-from openmm import unit
 
 from openmm_pqeq.force.create import create_force, create_system
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM, KJ_PER_MOL_PER_EV

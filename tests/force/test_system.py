@@ -4,8 +4,8 @@ them."""
 import numpy as np
 import openmm
 import pytest
-from force_structures import BOX, SALT, WATER, context_of, topology_of, water_positions
 from openmm import app, unit
+from through_openmm import BOX, SALT, WATER, context_of, topology_of, water_positions
 
 from openmm_pqeq.force.create import create_system
 from openmm_pqeq.force.system import keep_facts

@@ -7,7 +7,7 @@ import io
 import laws
 import pytest
 import torch
-from test_gnn import MODELS, cluster, energy_of, network, perovskite
+from networks import MODELS, cluster, energy_of, network, perovskite
 
 from openmm_pqeq import build, ops, save
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused

@@ -7,7 +7,7 @@ import laws
 import pytest
 import torch
 from e3nn import o3
-from test_gnn import MODELS, network
+from networks import MODELS, network
 from torch import Tensor
 
 from openmm_pqeq.gnn import NequIP

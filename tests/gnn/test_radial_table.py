@@ -4,7 +4,7 @@ everywhere."""
 import laws
 import pytest
 import torch
-from test_gnn import MODELS, network
+from networks import MODELS, network
 
 from openmm_pqeq.gnn.radial import XPLOR_WIDTH, RadialBasis, RadialNetwork
 from openmm_pqeq.gnn.radial_table import FIRST_KNOT, RadialTable, blocks, grid_of, locate, taylor

@@ -5,7 +5,7 @@ import copy
 
 import pytest
 import torch
-from test_verlet import CELL, CUTOFF, SKIN, crystal, random
+from random_crystals import CELL, CUTOFF, SKIN, crystal, random
 
 from openmm_pqeq import ops
 from openmm_pqeq.neighbors.half_list import KeptPairs, KeptSearch

@@ -3,12 +3,13 @@ itself."""
 
 import pytest
 import torch
+from structures import FIELD, perovskite, water
 
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import PQEq
 from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS, parameters_as, solve_with_gradient
-from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.structure import Structure
 
 STEP = {
     "electronegativity": 1e-4,
@@ -21,35 +22,11 @@ STEP = {
 derivative."""
 
 
-def tensor(values) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def perovskite() -> Structure:
-    """Ba Ti O O O in a triclinic cell, with a charge and in a field."""
-    cell = tensor([[4.03, 0.0, 0.0], [0.3, 4.2, 0.0], [-0.5, 0.4, 4.1]])
-    fractions = tensor(
-        [[0.02, 0.01, 0.0], [0.5, 0.52, 0.49], [0.5, 0.5, 0.03], [0.48, 0.0, 0.5], [0.0, 0.51, 0.5]]
-    )
-    return structure_of(
-        fractions @ cell,
-        torch.tensor([56, 22, 8, 8, 8]),
-        cell,
-        total_charge=0.3,
-        field=tensor([0.02, -0.01, 0.03]),
-    )
-
-
-def water() -> Structure:
-    positions = tensor([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.1]])
-    return structure_of(positions, torch.tensor([8, 1, 1]), field=tensor([0.02, -0.01, 0.03]))
-
-
 def pqeq_of(protocol: str, **settings) -> PQEq:
     return build({"pqeq": {"protocol": protocol, "tolerance": 1e-11, **settings}}).pqeq
 
 
-CASES = {"crystal": (perovskite, "ewald"), "molecule": (water, "direct")}
+CASES = {"crystal": (perovskite(0.3, FIELD), "ewald"), "molecule": (water(field=FIELD), "direct")}
 
 
 def observed(pqeq: PQEq, structure: Structure, what: str) -> torch.Tensor:
@@ -75,8 +52,8 @@ def test_derivatives_in_a_parameter_are_those_of_the_solution(name, case):
     """A weighted sum of charges, shells, energy and forces, differentiated in one parameter of
     every element, against central differences of full solutions: to 1e-6 per unit of the parameter,
     where the derivatives are 0.01 to 10."""
-    make, protocol = CASES[case]
-    structure, pqeq = make(), pqeq_of(protocol)
+    structure, protocol = CASES[case]
+    pqeq = pqeq_of(protocol)
     own = getattr(pqeq, name)
     elements = torch.unique(structure.numbers)
     generator = torch.Generator().manual_seed(1)
@@ -105,7 +82,7 @@ def test_derivatives_in_a_parameter_are_those_of_the_solution(name, case):
 def test_the_solution_moves_with_positions_and_field_where_asked():
     """`geometry=True`: charges and shells against central differences in positions (1e-4 Å) and
     field, to 1e-6."""
-    structure, pqeq = perovskite(), pqeq_of("ewald")
+    structure, pqeq = perovskite(0.3, FIELD), pqeq_of("ewald")
     generator = torch.Generator().manual_seed(2)
     weight_q = torch.randn(5, dtype=torch.float64, generator=generator)
     weight_s = torch.randn(5, 3, dtype=torch.float64, generator=generator)
@@ -141,7 +118,7 @@ def test_the_solution_moves_with_positions_and_field_where_asked():
 def test_forces_are_those_of_the_potential_and_charges_keep_their_sum():
     """The force from a solution with gradients is −dE/dr at fixed charges and shells, to 1e-9 eV/Å,
     and Σq = Q to 1e-12 e."""
-    structure = perovskite()._replace(field=torch.zeros(1, 3, dtype=torch.float64))
+    structure = perovskite(0.3, FIELD)._replace(field=torch.zeros(1, 3, dtype=torch.float64))
     potential = build({"pqeq": {"protocol": "ewald", "tolerance": 1e-11}})
     expected = potential.evaluate(structure, forces=True).forces
     assert (observed(potential.pqeq, structure, "forces") - expected).abs().max() < 1e-9
@@ -159,7 +136,7 @@ def test_parameters_return_after_the_block_even_after_an_error():
 
 
 def test_what_cannot_be_differentiated_is_refused():
-    structure = water()
+    structure = water(field=FIELD)
     pairs = NeighborSearch(6.0)(structure)
     with pytest.raises(ValueError, match="has no minimum"):
         solve_with_gradient(build({"pqeq": {"protocol": "reaxnet"}}).pqeq, structure, pairs)

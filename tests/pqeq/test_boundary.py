@@ -5,7 +5,8 @@ import math
 
 import pytest
 import torch
-from pqeq_structures import energy_of, periodic_along, perovskite, potential_of, tensor, water
+from pqeq_potentials import energy_of, potential_of
+from structures import periodic_along, perovskite, tensor, water
 
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build

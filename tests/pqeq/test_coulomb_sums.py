@@ -5,7 +5,8 @@ import math
 
 import pytest
 import torch
-from pqeq_structures import FIELD, TIGHT, periodic_along, perovskite, potential_of, tensor, water
+from pqeq_potentials import TIGHT, potential_of
+from structures import FIELD, periodic_along, perovskite, tensor, water
 
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from pqeq_structures import FIELD, TIGHT, energy_of, potential_of, tensor, water
+from pqeq_potentials import TIGHT, energy_of, potential_of
+from structures import FIELD, tensor, water
 
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import groups_of

@@ -4,7 +4,8 @@ without a field, with net charge, in bulk, slabs, wires and molecules."""
 import laws
 import pytest
 import torch
-from pqeq_structures import FIELD, TIGHT, periodic_along, perovskite, tensor, water
+from pqeq_potentials import TIGHT
+from structures import FIELD, periodic_along, perovskite, tensor, water
 
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import groups_of

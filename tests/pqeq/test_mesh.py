@@ -5,7 +5,8 @@ import math
 
 import pytest
 import torch
-from pqeq_structures import FIELD, energy_of, periodic_along, perovskite, potential_of, tensor
+from pqeq_potentials import energy_of, potential_of
+from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, waters
 
 from openmm_pqeq.pqeq.coulomb.mesh import deconvolution, smooth_size
 from openmm_pqeq.pqeq.coulomb.splines import (
@@ -16,40 +17,6 @@ from openmm_pqeq.pqeq.coulomb.splines import (
     splines,
     spread,
 )
-from openmm_pqeq.structure import Structure, structure_of
-
-
-def rock_salt(numbers: tuple[int, int], side: float, seed: int = 1, repeat: int = 2) -> Structure:
-    """A rattled cube of rock salt, repeated."""
-    corners = tensor([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-    sites = torch.cat([corners, corners + tensor([0.5, 0, 0])])
-    cells = torch.cartesian_prod(*[torch.arange(repeat, dtype=torch.float64)] * 3)
-    positions = side * (sites[None] + cells[:, None]).reshape(-1, 3)
-    noise = torch.randn(
-        positions.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    elements = torch.tensor([numbers[0]] * 4 + [numbers[1]] * 4).repeat(repeat**3)
-    return structure_of(
-        positions + 0.08 * noise,
-        elements,
-        repeat * side * torch.eye(3, dtype=torch.float64),
-        field=FIELD,
-    )
-
-
-def waters() -> Structure:
-    """Eight waters in a box of liquid density, turned at random."""
-    generator = torch.Generator().manual_seed(3)
-    molecule = tensor([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
-    places = 3.1 * torch.cartesian_prod(*[torch.arange(2, dtype=torch.float64)] * 3)
-    turned = [
-        molecule @ torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))[0]
-        for _ in places
-    ]
-    positions = torch.cat([place + m for place, m in zip(places, turned)])
-    return structure_of(
-        positions, torch.tensor([8, 1, 1] * 8), 6.2 * torch.eye(3, dtype=torch.float64)
-    )
 
 
 @pytest.mark.parametrize("order", [4, 5, 8])

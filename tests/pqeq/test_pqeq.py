@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from pqeq_structures import CELL, FIELD, TIGHT, energy_of, perovskite, potential_of, tensor, water
+from pqeq_potentials import TIGHT, energy_of, potential_of
+from structures import CELL, FIELD, perovskite, tensor, water
 
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build

@@ -3,8 +3,8 @@ float32 in products, the memory."""
 
 import pytest
 import torch
-from pqeq_structures import FIELD, perovskite, potential_of, tensor, water
-from test_mesh import rock_salt, waters
+from pqeq_potentials import potential_of
+from structures import FIELD, perovskite, rock_salt, tensor, water, waters
 
 from openmm_pqeq.neighbors.pairs import within
 from openmm_pqeq.neighbors.search import NeighborSearch

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pqeq_structures import FIELD, periodic_along, perovskite, salt, tensor, water
+from structures import FIELD, periodic_along, perovskite, salt, tensor, water
 
 from openmm_pqeq.neighbors.half_list import KeptSearch
 from openmm_pqeq.potential import build

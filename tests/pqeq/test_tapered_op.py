@@ -3,7 +3,7 @@ of the energy."""
 
 import pytest
 import torch
-from pqeq_structures import FIELD, periodic_along, perovskite, salt, tensor, water
+from structures import FIELD, periodic_along, perovskite, salt, tensor, water
 
 from openmm_pqeq import ops
 from openmm_pqeq.neighbors.half_list import KeptSearch

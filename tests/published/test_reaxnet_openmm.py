@@ -5,9 +5,9 @@ import numpy as np
 import openmm
 import pytest
 import torch
-from force_structures import BACKENDS, evaluated, topology_of
 from openmm import unit
 from published import CELL, NUMBERS, POSITIONS, config_of, draw, write_model
+from through_openmm import BACKENDS, evaluated, topology_of
 
 import openmm_pqeq as pq
 from openmm_pqeq.published.reaxnet.layout import expected_shapes

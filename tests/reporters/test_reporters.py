@@ -1,18 +1,16 @@
 """Reporters write what the running potential has: the same charges by both routes, a polarization
 without jumps, files that stay whole."""
 
-import csv
-
 import h5py
 import numpy as np
 import openmm
 import pytest
 from openmm import app, unit
+from simulations import EDGE, FIELD, mgo, rows_of, simulation_of
+from through_openmm import both_routes
 
-from openmm_pqeq import versions
 from openmm_pqeq.analysis.polarization import Frame, dipole_change, displacements
 from openmm_pqeq.calculator import PQEqCalculator
-from openmm_pqeq.force.create import create_system
 from openmm_pqeq.potential import build
 from openmm_pqeq.reporters import ChargeReporter, DipoleReporter, PolarizationSum
 from openmm_pqeq.reporters.observer import Observer
@@ -21,58 +19,11 @@ from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_C
 pytestmark = pytest.mark.python_route
 
 CHARGE = 1e-8  # e and e Å: both sides solve to 1e-10 eV/e with hardnesses of several eV
-FIELD = (0.01, -0.02, 0.03)
-EDGE = 4.2  # Å, MgO's cubic cell
-
-torchforce = pytest.mark.skipif(
-    bool(versions.problems("torchscript")),
-    reason="TorchForce needs its own versions of torch and OpenMM",
-)
-both_routes = pytest.mark.parametrize(
-    "backend", [pytest.param("torchscript", marks=torchforce), "python"]
-)
 
 
 @pytest.fixture(scope="module")
 def potential():
     return build({"pqeq": {"protocol": "ewald", "tolerance": 1e-10}})
-
-
-def mgo(rattle=0.1):
-    """Symbols and positions (8, 3) Å of a cubic cell of MgO, displaced at random."""
-    sites = np.array([[i // 4, i // 2 % 2, i % 2] for i in range(8)])
-    symbols = ["O" if site.sum() % 2 else "Mg" for site in sites]
-    return symbols, sites * EDGE / 2 + np.random.default_rng(5).normal(0, rattle, (8, 3))
-
-
-def simulation_of(potential, backend="python", atoms=None, cell=True, extra=0, field=FIELD):
-    """A Simulation of MgO with steps of zero length, so that positions stay as they are set."""
-    symbols, positions = mgo()
-    topology = app.Topology()
-    residue = topology.addResidue("MgO", topology.addChain())
-    for _ in range(extra):
-        topology.addAtom("X", None, residue)
-    for symbol in symbols:
-        topology.addAtom(symbol, app.Element.getBySymbol(symbol), residue)
-    if cell:
-        topology.setPeriodicBoxVectors(
-            [openmm.Vec3(*row) for row in (np.eye(3) * EDGE / 10).tolist()] * unit.nanometer
-        )
-    system = create_system(
-        potential,
-        topology,
-        field=field,
-        atoms=atoms,
-        backend=backend,
-        precision="double",
-        removeCMMotion=False,
-    )
-    integrator = openmm.CustomIntegrator(0.001)
-    simulation = app.Simulation(
-        topology, system, integrator, openmm.Platform.getPlatformByName("Reference")
-    )
-    simulation.context.setPositions(np.vstack([np.zeros((extra, 3)), positions]) / 10)
-    return simulation
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +43,6 @@ def simulation(shared):
         shared.context.setParameter(name, value)
     yield shared
     shared.reporters.clear()
-
-
-def rows_of(path):
-    """Rows of a CSV file as dicts of text."""
-    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def expected(potential, cell=True, positions=None):

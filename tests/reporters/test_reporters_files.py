@@ -14,23 +14,17 @@ import mdtraj
 import numpy as np
 import openmm
 import pytest
+from endless_writer import FIXED, QUANTITIES
 from openmm import app
-from test_reporters import EDGE, mgo, rows_of, simulation_of
+from simulations import EDGE, mgo, rows_of, simulation_of
 
 import openmm_pqeq as pq
 from openmm_pqeq.potential import build
 from openmm_pqeq.reporters.charges import cut_back_xyz
-from openmm_pqeq.reporters.frames import FrameFile, Quantity, cut_back_frames
+from openmm_pqeq.reporters.frames import FrameFile, cut_back_frames
 from openmm_pqeq.reporters.table import Table
 
 pytestmark = pytest.mark.python_route
-
-QUANTITIES = {
-    "step": Quantity((), "i8", "1"),
-    "charges": Quantity((500, 3), "f8", "e"),
-    "time": Quantity((), "f8", "ps"),
-}
-FIXED = {"numbers": np.arange(500)}
 
 
 @pytest.fixture(scope="module")
@@ -109,40 +103,13 @@ def test_extended_xyz_is_what_ase_reads(potential, tmp_path):
         other.step(1)
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-import numpy as np
-from openmm_pqeq.reporters.charges import XYZFile
-from openmm_pqeq.reporters.frames import FrameFile
-from openmm_pqeq.reporters.table import Table
-from test_reporters_files import FIXED, QUANTITIES
-folder = Path(sys.argv[1])
-frames, table, xyz = FrameFile(folder / "f.h5"), Table(folder / "t.csv"), XYZFile(folder / "x.extxyz", False)
-frames.open(QUANTITIES, FIXED)
-observer = SimpleNamespace(symbols=["O"] * 500, periodic=np.ones(3, bool))
-step = 0
-while True:
-    step += 1
-    frames.write({"step": step, "charges": np.full((500, 3), step), "time": step})
-    table.write({"step": step, "energy_eV": step})
-    array = np.full((500, 3), float(step))
-    now = SimpleNamespace(positions=array, charges=array[0, 0] * np.ones(500), shells=array, cell=np.eye(3), step=step, time=0.0,
-                          field=np.zeros(3), dipole=np.zeros(3))
-    xyz.write(observer, now)
-    if step == 5:
-        print("writing", flush=True)
-"""
-
-
 @pytest.fixture(scope="module", params=[0.01, 0.037, 0.083])
 def killed(request, tmp_path_factory):
     """A folder with files whose writer was killed, with SIGKILL, while it did nothing but write."""
     folder, here = tmp_path_factory.mktemp("killed"), Path(__file__).parent
     path = os.pathsep.join(map(str, (here, *here.parents[:2])))
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder)],
+        [sys.executable, str(here / "endless_writer.py"), str(folder)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path},
     )

@@ -7,7 +7,8 @@ import openmm
 import pytest
 from ase import Atoms
 from openmm import app, unit
-from test_reporters import both_routes, mgo, rows_of, simulation_of
+from simulations import EDGE, FIELD, mgo, rows_of, simulation_of
+from through_openmm import both_routes
 
 import openmm_pqeq as pq
 from openmm_pqeq.analysis.axis_profiles import profile
@@ -19,8 +20,6 @@ pytestmark = pytest.mark.python_route
 
 ENERGY = 1e-6  # eV; both sides solve to 1e-10 eV/e, in 10 digits of a few hundred eV
 CHARGE = 1e-8  # e
-EDGE = 4.2  # Å
-FIELD = (0.01, -0.02, 0.03)
 
 
 @pytest.fixture(scope="module")
