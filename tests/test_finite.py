@@ -6,7 +6,8 @@ import openmm
 import pytest
 import torch
 from ase import Atoms
-from force_structures import (
+from openmm import unit
+from through_openmm import (
     BOX,
     SALT,
     both_routes,
@@ -15,7 +16,6 @@ from force_structures import (
     salt_positions,
     topology_of,
 )
-from openmm import unit
 
 from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.contract import Contribution, of_atoms

@@ -5,7 +5,7 @@ import numpy as np
 import openmm
 import pytest
 import torch
-from force_structures import (
+from through_openmm import (
     BOX,
     SALT,
     both_routes,

@@ -3,8 +3,8 @@
 import openmm
 import pytest
 from ase import Atoms
-from force_structures import BOX, SALT, salt_positions, topology_of
 from openmm import unit
+from through_openmm import BOX, SALT, salt_positions, topology_of
 
 from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.checkpoint import available_models, card, load, save

@@ -6,7 +6,10 @@ import numpy as np
 import openmm
 import pytest
 import torch
-from force_structures import (
+from openmm import unit
+from pqeq_potentials import TIGHT, potential_of
+from structures import FIELD, periodic_along, perovskite, tensor, water
+from through_openmm import (
     BOX,
     SALT,
     assert_same,
@@ -18,8 +21,6 @@ from force_structures import (
     topology_of,
     torchforce,
 )
-from openmm import unit
-from pqeq_structures import FIELD, TIGHT, periodic_along, perovskite, potential_of, tensor, water
 
 import openmm_pqeq as pq
 from openmm_pqeq.force.create import create_energy, create_system

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from laws import close
-from pqeq_structures import FIELD, TIGHT, perovskite
+from pqeq_potentials import TIGHT
 from sevennet import Network
+from structures import FIELD, perovskite
 
 import openmm_pqeq as pq
 from openmm_pqeq import checkpoint
