@@ -97,6 +97,8 @@ def run(
             _equilibration_ensemble(config) if equilibrating else config.ensemble,
         )
         energy = check_start(simulation)
+        if restart is not None:
+            apply_restart(restart, simulation, work.files.restart)
         try:
             if restart is None:
                 output.begin(config, work.parts.topology, work.parts.positions, work.origin.sha256)
@@ -119,8 +121,6 @@ def _logged(
         work.log(_description(work.config, work.parts, simulation, energy, restart))
         for note in facts_of(work.parts.topology).notes:
             work.log(f"from the structure file: {note}")
-        if restart is not None:
-            apply_restart(restart, simulation)
         try:
             return _stages(work, simulation, restart)
         except Exception as error:
@@ -181,7 +181,7 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     step = simulation.currentStep
     output.cut_back(work.reported, step)
     work.reporters = output.reporters_of(config, work.reported)
-    if restart is not None and restart.stage == "produce" and restart.sums:
+    if restart is not None and restart.stage == "produce":
         work.reporters.table.polarization.restore(restart.sums)
     simulation.reporters.extend(work.reporters.all)
     finished = _advance(work, simulation, "produce", config.n_steps)
