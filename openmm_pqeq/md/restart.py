@@ -35,6 +35,8 @@ from openmm_pqeq.reporters import PolarizationSum
 
 MOST_COMPRESSED = 200
 """Times that a part of a restart file may be longer than it is in the archive."""
+UNUSED_GENERATOR = 5
+"""Bytes of the Reference platform's generator before its first use: seed, and that it was not."""
 CHECKPOINT_MAGIC = b"OpenMM Binary Checkpoint\n\0"
 
 
@@ -174,7 +176,7 @@ def _load_random_numbers(restart: Restart, context: openmm.Context) -> bool:
 
     OpenMM believes every length that a checkpoint gives. So it only gets one that begins as the
     Context's own, with the same platform, particles and parameters, and that is as long; on the
-    Reference platform the generator, which comes last, is only there once it has been used.
+    Reference platform the generator, which comes last, is longer once it has been used.
     """
     if (restart.version, restart.platform) != (
         openmm.version.version,
@@ -183,7 +185,7 @@ def _load_random_numbers(restart: Restart, context: openmm.Context) -> bool:
         return False
     own, given = context.createCheckpoint(), restart.checkpoint
     head = _head_length(own)
-    longer = restart.platform == "Reference" and given.startswith(own[:-1])
+    longer = restart.platform == "Reference" and given.startswith(own[:-UNUSED_GENERATOR])
     if given[:head] != own[:head] or not (len(given) == len(own) or longer):
         return False
     try:
