@@ -16,6 +16,7 @@ from typing import Any, Mapping
 
 import torch
 
+from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.potential import Potential, build
 
 FORMAT = 1
@@ -99,9 +100,8 @@ def save(
         "weights": weights,
         "card": dict(card or {}),
     }
-    part = Path(f"{os.fspath(path)}.part")
-    torch.save(content, part)
-    part.replace(path)
+    with whole(Path(path)) as part:
+        torch.save(content, part)
 
 
 def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:

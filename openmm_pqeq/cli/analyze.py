@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from openmm_pqeq.analysis.infrared import WINDOWS
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.files import whole
 
 HELP = "Infrared spectrum or static dielectric constant from the dipole or polarization of a run."
 
@@ -186,9 +187,8 @@ def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -
     )
     table = np.column_stack([found.wavenumbers, found.isotropic, found.components])
     header = "wavenumber_per_cm,absorption,absorption_x,absorption_y,absorption_z"
-    np.savetxt(
-        folder / "infrared.csv", table, delimiter=",", header=header, comments="", fmt="%.6g"
-    )
+    with whole(folder / "infrared.csv") as part:
+        np.savetxt(part, table, delimiter=",", header=header, comments="", fmt="%.6g")
     covered = np.cumsum(np.abs(found.isotropic))
     shown = slice(0, int(np.searchsorted(covered, 0.998 * covered[-1])) + 2)
     quantity = "absorption × refractive index" if given.volume is not None else "molar absorption"
@@ -200,9 +200,11 @@ def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -
     ]
     length = f"{given.times[-1] - given.times[0]:g} ps, every {1000 * interval:g} fs"
     note = f"{temperature:.0f} K, {length}; resolution {found.resolution:.0f} cm⁻¹; classical with harmonic quantum correction."
-    plot_panels(
+    figure = plot_panels(
         found.wavenumbers[shown], "wavenumber (cm⁻¹)", panels, "Infrared spectrum", note
-    ).savefig(folder / "infrared.png")
+    )
+    with whole(folder / "infrared.png") as part:
+        figure.savefig(part, format="png")
     print(
         f"{length}, {temperature:.1f} K, resolution {found.resolution:.1f} cm⁻¹, up to "
         f"{found.wavenumbers[-1]:.0f} cm⁻¹"
@@ -273,5 +275,6 @@ def _dielectric(series: list[Series], folder: Path, options: argparse.Namespace)
         f"ε = {found.isotropic:.2f} ± {found.isotropic_error:.2f}",
         note,
     )
-    figure.savefig(folder / "dielectric.png")
+    with whole(folder / "dielectric.png") as part:
+        figure.savefig(part, format="png")
     print(f"plot {folder / 'dielectric.png'}")

@@ -71,7 +71,7 @@ class DCD(NamedTuple):
     def cut_back(self, n_frames: int) -> None:
         """Keep the first frames; without any, not even the header."""
         if n_frames == 0:
-            self.path.write_bytes(b"")
+            os.truncate(self.path, 0)
             return
         with open(self.path, "r+b") as file:
             file.truncate(_DCD_HEADER + n_frames * self._frame)

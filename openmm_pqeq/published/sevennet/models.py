@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from openmm_pqeq.jobs.files import sync_folder
 from openmm_pqeq.published.download import cache_folder
 from openmm_pqeq.published.sevennet.convert import convert_sevennet
 
@@ -87,7 +88,8 @@ def model_file(
         checkpoint = _checkpoint(name, Path(folder), path, say)
         say(f"{name}: converting, once, into {path}")
         convert_sevennet(checkpoint, Path(folder, "model.pt"))
-        os.replace(Path(folder, "model.pt"), path)
+        os.replace(Path(folder, "model.pt"), path)  # another process may do the same
+        sync_folder(path.parent)
     return path
 
 
