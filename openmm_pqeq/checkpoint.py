@@ -23,6 +23,9 @@ FORMAT = 1
 """Version of the file format; files of a newer one are refused."""
 
 
+LARGEST_SIZE = 10_000
+"""Of whole numbers in a config: layers, widths, points; seeds may be larger."""
+
 PUBLISHED = dict.fromkeys(("sevennet-0", "sevennet-l3i5"), "openmm_pqeq.published.sevennet.models")
 """Models of others by name, and the module that fetches and converts them the first time; named and
 not imported, as it stands above this one."""
@@ -60,11 +63,11 @@ def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential
     ConnectionError where a published one cannot be fetched.
     """
     content = _read(name)
-    potential = build(content["config"])
+    potential = _built(content["config"], name)
     if potential.gnn is not None:
         try:
             potential.gnn.load_state_dict(content["weights"])
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"model file {os.fspath(name)}: its weights do not fit its own config; the file is "
                 "damaged"
@@ -134,6 +137,31 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _built(config: dict[str, Any], name: str | os.PathLike[str]) -> Potential:
+    """The potential that a file's config describes; ValueError names the file."""
+    try:
+        _refuse_giants(config)
+        return build(config)
+    except Exception as error:  # a config that nobody has checked may hold anything at all
+        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        raise ValueError(
+            f"model file {os.fspath(name)}: its config cannot be built: {reason}"
+        ) from error
+
+
+def _refuse_giants(config: Any, where: str = "config") -> None:
+    """ValueError for sizes, such as a number of layers, that would fill the memory."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key != "seed":
+                _refuse_giants(value, f"{where}[{key!r}]")
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _refuse_giants(value, where)
+    elif isinstance(config, int) and abs(config) > LARGEST_SIZE:
+        raise ValueError(f"{where}: expected at most {LARGEST_SIZE}, got {config:g}")
+
+
 def _short(values: torch.Tensor) -> torch.Tensor:
     """In float32, half the file, where that holds every number exactly."""
     single = values.to(torch.float32)
@@ -168,6 +196,13 @@ def _read(name: str | os.PathLike[str]) -> dict[str, Any]:
             f"model file {path}: not a model of this package (it has no format, config, weights "
             "and card)"
         )
+    kinds = {"format": int, "config": dict, "weights": dict, "card": dict}
+    for part, kind in kinds.items():
+        if not isinstance(content[part], kind):
+            raise ValueError(
+                f"model file {path}: {part}: expected {kind.__name__}, got "
+                f"{type(content[part]).__name__}; the file is damaged"
+            )
     if content["format"] > FORMAT:
         raise ValueError(
             f"model file {path}: format {content['format']}, and this version of openmm-pqeq reads "
