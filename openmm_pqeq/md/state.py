@@ -51,7 +51,10 @@ def state_from(text: str) -> openmm.State:
     if not _VERSION.fullmatch(version):
         raise ValueError("State: expected a version of OpenMM")
     root.attrib |= {"type": "State", "openmmVersion": version}
-    return openmm.XmlSerializer.deserialize(ElementTree.tostring(root, encoding="unicode"))
+    try:
+        return openmm.XmlSerializer.deserialize(ElementTree.tostring(root, encoding="unicode"))
+    except openmm.OpenMMException as error:
+        raise ValueError(f"expected the XML of a State ({error})") from None
 
 
 def same_moment(one: openmm.State, two: openmm.State) -> bool:

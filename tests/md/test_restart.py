@@ -127,6 +127,7 @@ def arrays(**changes):
         {"state": lambda data: data.replace(b'x="', b'x="nan', 1)},
         {"state": lambda data: b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + data},
         {"state": lambda data: data.replace(b"<Position ", b"<Velocity ", 1)},
+        {"state": lambda data: data.replace(b" time=", b" tame=", 1)},
         {"state": lambda data: b"<a>" * 5000},
         {"state": lambda data: b" " * 100_000_000},
         {"run": lambda data: b"[]"},
