@@ -3,7 +3,12 @@ thermostat and trajectory format; in NPT, with each barostat, the run up to the 
 cell, and one and the same sequel each time."""
 
 import dataclasses
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import mdtraj
 import numpy as np
@@ -106,3 +111,29 @@ def test_the_seed_of_a_resumed_barostat_is_made_from_seed_stage_and_step(folder)
     assert seeds == [seeded_anew(begun, *moment).seed for moment in moments]
     other = seeded_anew(dataclasses.replace(begun, seed=4), "produce", 5).seed
     assert len({begun.seed, other, *seeds}) == 5
+
+
+@pytest.mark.parametrize("trajectory_format", ["dcd", "xtc"])
+def test_a_run_that_was_killed_ends_as_the_unbroken_one(folder, trajectory_format):
+    """SIGKILL at a moment that nobody chose, between or in the midst of writes."""
+    settings = {"steps": 60, "restart_interval": 7, "trajectory_format": trajectory_format}
+    one = unbroken(folder, **settings)
+    begin = [str(folder / "run" / "run.toml"), "--output", str(folder / "killed")]
+    resume = [str(folder / "killed"), "--resume"]
+    table, delay = folder / "killed" / "table.csv", random.Random(trajectory_format).random()
+    shutil.rmtree(folder / "killed", ignore_errors=True)
+    with subprocess.Popen([sys.executable, "-m", "openmm_pqeq", "run", *begin]) as process:
+        while process.poll() is None and not (table.is_file() and table.stat().st_size > 3000):
+            time.sleep(0.002)
+        time.sleep(0.1 * delay)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    subprocess.run([sys.executable, "-m", "openmm_pqeq", "run", *resume], check=True)
+    assert largest_difference(one, read_table(table)) < 1e-6
+    name = f"trajectory.{trajectory_format}"
+    expected, found = (
+        mdtraj.load(folder / place / name, top=folder / place / "topology.pdb")
+        for place in ("run", "killed")
+    )
+    assert expected.n_frames == found.n_frames == 30
+    assert np.abs(expected.xyz - found.xyz).max() < 1.1e-3  # nm, xtc's rounding
