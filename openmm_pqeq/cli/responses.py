@@ -2,12 +2,14 @@
 file BORN."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from openmm_pqeq.analysis import born, dielectric
+from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.units import BOHR, HARTREE
 
 
@@ -37,7 +39,8 @@ def write_born_file(path: str, atoms: Atoms, results: dict[str, Any]) -> None:
         )
     independent = born.independent_atoms(atoms.cell.array, atoms.positions, atoms.numbers.tolist())
     neutral = born.with_sum_rule(results["born_charges"])
-    born.write_born(path, results["dielectric_constant"], neutral.born_charges, independent)
+    with whole(Path(path)) as part:
+        born.write_born(part, results["dielectric_constant"], neutral.born_charges, independent)
 
 
 def rows(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.force.create import create_energy, create_system
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import last_line
+from openmm_pqeq.jobs import values
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
@@ -148,6 +149,15 @@ def seed_of(config: RunConfig) -> int:
     if config.seed is None:
         raise ValueError("seed: the description of the run has none yet; call with_seed first")
     return config.seed
+
+
+def seeded_anew(config: RunConfig, stage: str, step: int) -> RunConfig:
+    """The description with the seed for what goes on at a step of a stage, "equilibrate" or
+    "produce": OpenMM keeps the random numbers of no barostat, so they start there anew, the same
+    ones whenever it goes on from there, and not those of the beginning."""
+    drawn = np.random.SeedSequence([seed_of(config), step, int(stage == "produce")])
+    seed = int(drawn.generate_state(1)[0]) % values.LARGEST_SEED
+    return dataclasses.replace(config, seed=max(1, seed))
 
 
 def with_seed(config: RunConfig) -> RunConfig:

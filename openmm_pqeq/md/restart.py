@@ -9,12 +9,14 @@ A restart file is a zip archive with
     sums.npz         what the polarization of the table has been summed from
 
 It is written under another name, synced and renamed. A run is only continued with the settings,
-the structure and the model that it began with, see `Origin.check`.
+the structure and the model that it began with, see `Origin.check`. Nothing in the file is run: see
+state.py for its XML, and `_load_random_numbers` for the checkpoint.
 """
 
 import errno
 import io
 import json
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -28,6 +30,14 @@ from openmm import app
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.md.resume import Origin, origin_from
+from openmm_pqeq.md.state import same_moment, state_from
+from openmm_pqeq.reporters import PolarizationSum
+
+MOST_COMPRESSED = 200
+"""Times that a part of a restart file may be longer than it is in the archive."""
+UNUSED_GENERATOR = 5
+"""Bytes of the Reference platform's generator before its first use: seed, and that it was not."""
+CHECKPOINT_MAGIC = b"OpenMM Binary Checkpoint\n\0"
 
 
 class Restart(NamedTuple):
@@ -98,48 +108,107 @@ def read_restart(path: Path) -> Restart:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            about = json.loads(archive.read("run.json"))
-            with np.load(io.BytesIO(archive.read("sums.npz")), allow_pickle=False) as arrays:
-                sums = {name: arrays[name] for name in arrays.files}
+            about = json.loads(_part(archive, "run.json"))
+            with zipfile.ZipFile(io.BytesIO(_part(archive, "sums.npz"))) as arrays:
+                sums = {
+                    name.removesuffix(".npy"): np.lib.format.read_array(
+                        io.BytesIO(_part(arrays, name)), allow_pickle=False
+                    )
+                    for name in arrays.namelist()
+                }
             return Restart(
                 stage={"equilibrate": "equilibrate", "produce": "produce"}[about["stage"]],
                 step=values.count("step", about["step"]),
                 version=about["openmm"],
                 platform=about["platform"],
-                state=archive.read("state.xml").decode("utf-8"),
-                checkpoint=archive.read("checkpoint.bin"),
+                state=_part(archive, "state.xml").decode("utf-8"),
+                checkpoint=_part(archive, "checkpoint.bin"),
                 sums=sums,
                 origin=origin_from(about.get("origin", {"settings": {}, "sha256": {}})),
             )
     except Exception as error:  # zipfile and numpy raise anything at all on damaged bytes
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # of the disk, not of the file
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"resume: {path} is not a restart file of a run ({error}); start the run anew with "
-            "--overwrite"
+            f"resume: {path} is not a restart file of a run, or a damaged one ({reason}); bring it "
+            "back, or start the run anew with --overwrite"
         ) from None
 
 
-def apply_restart(restart: Restart, simulation: app.Simulation) -> None:
-    """Put a Simulation into the moment of a restart.
+def _part(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A part of an archive; ValueError where it would fill the memory."""
+    about = archive.getinfo(name)
+    if about.file_size > MOST_COMPRESSED * (about.compress_size + 1024):
+        raise ValueError(f"{name}: {about.file_size} bytes out of {about.compress_size}")
+    return archive.read(name)
 
-    With the same version and platform of OpenMM the random numbers continue too; else they start
-    anew from the seed, with a warning.
+
+def apply_restart(restart: Restart, simulation: app.Simulation, path: Path) -> None:
+    """Put a Simulation into the moment of a restart, read from `path`; ValueError where it is that
+    of another System, or where State and checkpoint are of two moments.
+
+    With the same version and platform of OpenMM the random numbers of the thermostat continue too;
+    else they start anew from the seed and the step, with a warning.
     """
     context = simulation.context
-    same = (
-        restart.version == openmm.version.version
-        and restart.platform == context.getPlatform().getName()
-    )
-    if same and restart.checkpoint:
-        try:
-            context.loadCheckpoint(restart.checkpoint)
-        except openmm.OpenMMException:
-            same = False
-    if not (same and restart.checkpoint):
+    try:
+        PolarizationSum().restore(restart.sums)
+        n_atoms = len(restart.sums.get("charges", range(simulation.topology.getNumAtoms())))
+        if n_atoms != simulation.topology.getNumAtoms():
+            raise ValueError(f"its sums.npz is of {n_atoms} atoms")
+        state = state_from(restart.state)
+        context.setState(state)
+    except (ValueError, openmm.OpenMMException) as error:
+        raise _unfit(path, str(error)) from None
+    if not _load_random_numbers(restart, context):
         warnings.warn(
             "the run continues with new random numbers: OpenMM or its platform has changed",
             stacklevel=2,
         )
-        context.setState(openmm.XmlSerializer.deserialize(restart.state))
+    if not same_moment(state, context.getState(positions=True, velocities=True)):
+        raise _unfit(path, "its checkpoint.bin is not of the moment of its state.xml")
     simulation.currentStep = restart.step
+
+
+def _load_random_numbers(restart: Restart, context: openmm.Context) -> bool:
+    """Load a checkpoint over the State that it belongs to; False where it cannot be this Context's.
+
+    OpenMM believes every length that a checkpoint gives. So it only gets one that begins as the
+    Context's own, with the same platform, particles and parameters, and that is as long; on the
+    Reference platform the generator, which comes last, is longer once it has been used.
+    """
+    if (restart.version, restart.platform) != (
+        openmm.version.version,
+        context.getPlatform().getName(),
+    ):
+        return False
+    own, given = context.createCheckpoint(), restart.checkpoint
+    head = _head_length(own)
+    longer = restart.platform == "Reference" and given.startswith(own[:-UNUSED_GENERATOR])
+    if given[:head] != own[:head] or not (len(given) == len(own) or longer):
+        return False
+    try:
+        context.loadCheckpoint(given)
+    except openmm.OpenMMException:
+        return False
+    return True
+
+
+def _head_length(checkpoint: bytes) -> int:
+    """Bytes of a Context's own checkpoint up to its last parameter: magic, platform, number of
+    particles, number of parameters, then the name and value of each."""
+    end = len(CHECKPOINT_MAGIC)
+    end += 4 + int.from_bytes(checkpoint[end : end + 4], sys.byteorder)
+    n_parameters = int.from_bytes(checkpoint[end + 4 : end + 8], sys.byteorder)
+    end += 8
+    for _ in range(n_parameters):
+        end += 4 + int.from_bytes(checkpoint[end : end + 4], sys.byteorder) + 8
+    return end
+
+
+def _unfit(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"resume: {path}: not of this run, or damaged ({reason}); bring it back as it was, or start "
+        "the run anew with --overwrite"
+    )

@@ -1,9 +1,11 @@
 """A run from beginning to end: build, minimise, equilibrate, produce, resume.
 
 A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or
-SIGTERM). A resumed run cuts its files back to that moment first; it is the unbroken run up to the
-tolerance of the charges, because warm starts are not kept. Everything that may be refused is looked
-at before the first file changes; what goes wrong after that is a RunFailure.
+SIGTERM). A resumed run cuts its files back to that moment first; in NVE and NVT it is the unbroken
+run up to the tolerance of the charges, because warm starts are not kept. In NPT it is another run
+of the same ensemble, the same one each time: OpenMM keeps neither random numbers nor step lengths
+of a barostat, which begins anew with a seed made from the run's and the step. Everything that may
+be refused is looked at before the first file changes; what goes wrong after that is a RunFailure.
 """
 
 import dataclasses
@@ -31,6 +33,7 @@ from openmm_pqeq.md.build import (
     check_start,
     read_parts,
     seed_of,
+    seeded_anew,
     with_seed,
 )
 from openmm_pqeq.md.config import RunConfig
@@ -93,11 +96,13 @@ def run(
             output.check(work.reported, restart.step if restart.stage == "produce" else 0)
         equilibrating = restart is None or restart.stage == "equilibrate"
         simulation = build_simulation(
-            config,
+            config if restart is None else seeded_anew(config, restart.stage, restart.step),
             work.parts,
             _equilibration_ensemble(config) if equilibrating else config.ensemble,
         )
         energy = check_start(simulation)
+        if restart is not None:
+            apply_restart(restart, simulation, work.files.restart)
         try:
             if restart is None:
                 output.begin(config, work.parts.topology, work.parts.positions, work.origin.sha256)
@@ -120,8 +125,8 @@ def _logged(
         work.log(_description(work.config, work.parts, simulation, energy, restart))
         for note in facts_of(work.parts.topology).notes:
             work.log(f"from the structure file: {note}")
-        if restart is not None:
-            apply_restart(restart, simulation)
+        if restart is not None and work.config.ensemble == "NPT":
+            work.log("the barostat begins anew: its random numbers are those of seed and step")
         try:
             return _stages(work, simulation, restart)
         except Exception as error:
@@ -183,7 +188,7 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     step = simulation.currentStep
     output.cut_back(work.reported, step)
     work.reporters = output.reporters_of(config, work.reported)
-    if restart is not None and restart.stage == "produce" and restart.sums:
+    if restart is not None and restart.stage == "produce":
         work.reporters.table.polarization.restore(restart.sums)
     simulation.reporters.extend(work.reporters.all)
     finished = _advance(work, simulation, "produce", config.n_steps)

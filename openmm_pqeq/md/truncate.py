@@ -16,11 +16,10 @@ import struct
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import h5py
 import numpy as np
 
 from openmm_pqeq.jobs.files import whole
-from openmm_pqeq.reporters.frames import cut_back_frames
+from openmm_pqeq.reporters.frames import cut_back_frames, hdf5
 
 _DCD_HEADER = 276
 _XTC_MAGIC = 1995
@@ -72,7 +71,7 @@ class DCD(NamedTuple):
     def cut_back(self, n_frames: int) -> None:
         """Keep the first frames; without any, not even the header."""
         if n_frames == 0:
-            self.path.write_bytes(b"")
+            os.truncate(self.path, 0)
             return
         with open(self.path, "r+b") as file:
             file.truncate(_DCD_HEADER + n_frames * self._frame)
@@ -163,17 +162,11 @@ class Charges(NamedTuple):
     def whole_frames(self) -> int:
         """Whole frames up to the first that is not of the next multiple of the interval."""
         try:
-            with h5py.File(self.path, "r") as file:
+            with hdf5(self.path) as file:
                 steps = file["step"][:] if "step" in file else np.zeros(0, dtype=int)
-        except BlockingIOError:
+        except ValueError as error:
             raise ValueError(
-                f"resume: {self.path} is open in another program, such as a notebook that reads "
-                "it; close it there first"
-            ) from None
-        except (OSError, KeyError) as error:
-            raise ValueError(
-                f"resume: {self.path} cannot be read ({error}). Bring it back, or continue "
-                "without it: --charges-interval 0"
+                f"resume: {error}; or bring it back, or continue without it: --charges-interval 0"
             ) from None
         right = steps == self.interval * np.arange(1, len(steps) + 1)
         return int(right.argmin()) if not right.all() else len(steps)

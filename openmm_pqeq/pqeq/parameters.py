@@ -77,7 +77,7 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
             resolved = _read_table(table, None)
     elif isinstance(parameters, (str, Path)) and Path(parameters).is_file():
         with open(parameters, encoding="utf-8") as table:
-            resolved = _read_table(table, None)
+            resolved = _read_table(table, None, f"parameters {parameters}")
     else:
         raise ValueError(
             f"parameters: expected one of the sets {', '.join(PUBLISHED_SETS + FITTED_SETS)}, the "
@@ -103,22 +103,42 @@ def _from_mapping(symbol: str, values: Mapping[str, float]) -> ElementParameters
     return ElementParameters(*(float(values.get(name, 0.0)) for name in names))
 
 
-def _read_table(table: IO[str], name: str | None) -> Parameters:
-    rows = list(csv.DictReader(line for line in table if not line.startswith("#")))
+def _read_table(table: IO[str], name: str | None, where: str = "parameters") -> Parameters:
+    """The elements of a table, or of the set `name` in it; ValueError names row and column."""
+    try:
+        lines = [(number, line) for number, line in enumerate(table, 1) if line[:1] != "#"]
+        reader = csv.DictReader(line for _, line in lines)
+        columns, rows = reader.fieldnames or (), list(reader)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: expected text in UTF-8 ({error})") from None
+    except csv.Error as error:
+        raise ValueError(f"{where}: expected a table in CSV ({error})") from None
+    if missing := {"element", *COLUMNS} - set(columns):
+        raise ValueError(
+            f"{where}: the table has no column {sorted(missing)}; expected element, pol, "
+            f"{', '.join(COLUMNS)}"
+        )
     resolved = {}
-    for row in rows:
+    numbers = [number for number, line in lines[1:] if line.strip()]
+    for number, row in zip(numbers, rows):
         if name is not None and row["set"] != name:
             continue
-        if missing := {"element", *COLUMNS} - set(row):
-            raise ValueError(
-                f"parameters: the table has no column {sorted(missing)}; expected element, pol, "
-                f"{', '.join(COLUMNS)}"
-            )
-        values = ElementParameters(*(float(row[column]) for column in COLUMNS))
+        place = f"{where}: row {number}"
+        if None in row:
+            raise ValueError(f"{place}: expected {len(columns)} cells, got more")
+        values = ElementParameters(*(_cell(place, column, row[column]) for column in COLUMNS))
         if row.get("pol", "1") == "0":
             values = values._replace(spring_constant=0.0)
         resolved[row["element"]] = values
     return resolved
+
+
+def _cell(place: str, column: str, text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        got = repr(text[:40]) if text else "nothing"
+        raise ValueError(f"{place}, column {column}: expected a number, got {got}") from None
 
 
 def _check(symbol: str, values: ElementParameters) -> None:

@@ -27,6 +27,8 @@ from typing import IO, Any, NamedTuple
 
 import pooch
 
+from openmm_pqeq.jobs.files import whole, write_text
+
 API = "https://api.figshare.com/v2"
 TIMEOUT = 60.0
 """Seconds without an answer."""
@@ -169,7 +171,7 @@ def pin(path: Path) -> str:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     record = path.with_name(f"{path.name}.sha256")
     if not record.exists():
-        record.write_text(f"{found}  {path.name}\n", encoding="utf-8")
+        write_text(record, f"{found}  {path.name}\n")
         return found
     pinned = record.read_text(encoding="utf-8").split()[:1]
     if pinned != [found]:
@@ -251,20 +253,19 @@ def fetch(remote: Remote, folder: Path, say: Callable[[str], None], progress: An
     logger.setLevel(logging.WARNING)  # pooch's own words; they are said above
     (folder / f"{remote.name}.part").unlink(missing_ok=True)
     try:
-        path = pooch.retrieve(
-            _checked_url(remote.url),
-            known_hash=f"md5:{remote.md5}" if remote.md5 else None,
-            fname=f"{remote.name}.part",
-            path=folder,
-            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT),
-        )
+        with whole(folder / remote.name) as part:
+            pooch.retrieve(
+                _checked_url(remote.url),
+                known_hash=f"md5:{remote.md5}" if remote.md5 else None,
+                fname=part.name,
+                path=folder,
+                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT),
+            )
     except ValueError as error:  # of pooch, on an MD5 that is not the list's
         raise OSError(f"{remote.name} did not arrive as the list describes it: {error}") from error
     finally:
         logger.setLevel(level)
-    whole = folder / remote.name
-    Path(path).replace(whole)
-    return whole
+    return folder / remote.name
 
 
 def unpack(archive: Path, folder: Path, select: str) -> None:
@@ -291,10 +292,8 @@ def unpack(archive: Path, folder: Path, select: str) -> None:
 
 
 def _write(source: IO[bytes], path: Path) -> None:
-    part = path.with_name(f"{path.name}.part")
-    with open(part, "wb") as file:
+    with whole(path) as part, open(part, "wb") as file:
         shutil.copyfileobj(source, file)
-    part.replace(path)
 
 
 def _members(names: list[str], archive: Path, select: str) -> tuple[str, str, str]:

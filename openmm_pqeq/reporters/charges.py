@@ -13,6 +13,7 @@ from openmm import app
 from openmm_pqeq.reporters.frames import FrameFile, Quantity
 from openmm_pqeq.reporters.observer import Observation, Observer
 from openmm_pqeq.reporters.table import next_report, path_of, positive_interval, unbuffered
+from openmm_pqeq.reporters.writers import claim, release
 
 XYZ = (".xyz", ".extxyz")
 
@@ -35,6 +36,10 @@ class ChargeReporter:
     Extended XYZ has the columns species, pos (Å, the images that OpenMM holds), charges (e) and
     shells (Å), and in the second line Lattice (Å), pbc, step, time (ps), field (V/Å) and dipole (e
     Å); ASE reads it, charges and dipole as results of a calculator.
+
+    Both may be read while they grow, from another process: h5py.File("charges.h5") sees the frames
+    that were there when it was opened. An HDF5 file is not locked; where it was opened in the midst
+    of a write and cannot be read, open it again.
 
     Frames are those of OpenMM's DCDReporter and XTCReporter with the same interval.
 
@@ -110,6 +115,7 @@ class XYZFile:
         self._path = path_of(file, append)
         self._symbols: list[str] | None = cut_back_xyz(self._path) if append else None
         self._out = unbuffered(self._path, append)
+        claim(self._path, self)
 
     def check(self, observer: Observer) -> None:
         """ValueError where an existing file is one of other atoms."""
@@ -135,6 +141,7 @@ class XYZFile:
         """Close the file."""
         if hasattr(self, "_out"):
             self._out.close()
+            release(self._path, self)
 
     def __del__(self) -> None:
         self.close()

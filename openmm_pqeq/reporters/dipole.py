@@ -100,7 +100,23 @@ class PolarizationSum:
         return arrays if self._frame is None else arrays | self._frame._asdict()
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Continue from what `state` gave."""
+        """Continue from what `state` gave, or from nothing; ValueError for anything else."""
+        if not state:
+            return
+        n_atoms = len(np.atleast_1d(state.get("charges", np.zeros(0))))
+        shapes: dict[str, tuple[int, ...]] = {"offset": (3,), "change": (3,)}
+        if len(state) > len(shapes):
+            of_atoms = {"positions": (n_atoms, 3), "cell": (3, 3), "charges": (n_atoms,)}
+            shapes |= of_atoms | {"shell_dipole": (3,)}
+        for name in (*shapes, *state):
+            there = state.get(name, np.empty(0))
+            if there.shape != shapes.get(name) or there.dtype != np.float64:
+                raise ValueError(
+                    f"polarization: {name}: expected numbers of shape {shapes.get(name)}, got "
+                    f"{there.dtype} of shape {there.shape}"
+                )
+            if not np.isfinite(there).all():
+                raise ValueError(f"polarization: {name}: expected finite numbers")
         self._offset, self._change = state["offset"], state["change"]
         if "positions" in state:
             self._frame = Frame(*(state[name] for name in Frame._fields))

@@ -3,9 +3,15 @@
 A frame is written and flushed before its step is: as many frames are whole as there are steps,
 whenever the process is killed, even where some dataset is longer by one. A file that is continued
 is first cut back to them.
+
+Files keep no lock of HDF5, so that others may read them while they grow, and nobody who reads one
+stops a run from going on. One writer a file is what writers.py and a run's folder see to.
 """
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +19,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.reporters.table import path_of
+from openmm_pqeq.reporters.writers import claim, release
+
+if sys.platform != "win32":
+    import fcntl
 
 
 class Quantity(NamedTuple):
@@ -37,7 +48,9 @@ class FrameFile:
         self.path = path_of(file, append)
         self._file: h5py.File | None = None
         if not append:
-            h5py.File(self.path, "w").close()
+            with hdf5(self.path, "w"):
+                pass  # an empty file
+        claim(self.path, self)
 
     def open(self, quantities: dict[str, Quantity], fixed: dict[str, NDArray[Any]]) -> None:
         """Open the file, once; ValueError where it has other atoms or settings.
@@ -67,6 +80,8 @@ class FrameFile:
         if getattr(self, "_file", None) is not None:
             self._file.close()  # type: ignore[union-attr]
             self._file = None
+        if hasattr(self, "path"):
+            release(self.path, self)
 
     def __del__(self) -> None:
         self.close()
@@ -74,12 +89,9 @@ class FrameFile:
     def _opened(self, quantities: dict[str, Quantity], fixed: dict[str, NDArray[Any]]) -> h5py.File:
         try:
             cut_back_frames(self.path)
-            file = h5py.File(self.path, "a")
-        except OSError as error:
-            raise ValueError(
-                f"file: {self.path} is not an HDF5 file, or a damaged one ({error}); use another "
-                "file or append=False"
-            ) from None
+            file = opened(self.path, "a")
+        except ValueError as error:
+            raise ValueError(f"{error}, or use another file or append=False") from None
         if "step" not in file:
             for name, quantity in quantities.items():
                 _create(file, name, quantity)
@@ -109,7 +121,7 @@ def cut_back_frames(path: Path, n_frames: int | None = None) -> int:
     Where a process was killed while it wrote a frame, the whole frames are copied into a new file:
     the old one may refer to what was never written.
     """
-    with h5py.File(path, "r") as file:
+    with hdf5(path) as file:
         if "step" not in file:
             return 0
         growing = {
@@ -119,16 +131,58 @@ def cut_back_frames(path: Path, n_frames: int | None = None) -> int:
         if set(growing.values()) == {kept}:
             return kept
         if len(set(growing.values())) > 1:
-            part = path.with_name(path.name + ".part")
-            with h5py.File(part, "w") as new:
+            with whole(path) as part, h5py.File(part, "w") as new:
                 for name, dataset in file.items():
                     _copy(dataset, new, name, kept if name in growing else None)
-            os.replace(part, path)
             return kept
-    with h5py.File(path, "a") as file:
+    with hdf5(path, "a") as file:
         for name in growing:
             file[name].resize(kept, axis=0)
     return kept
+
+
+@contextmanager
+def hdf5(path: Path, mode: str = "r") -> Iterator[h5py.File]:
+    """A file, opened and closed; ValueError says what is wrong with it, an OSError of the disk
+    stays one."""
+    file = opened(path, mode)
+    try:
+        yield file
+    except (KeyError, RuntimeError, OSError) as error:
+        raise _of_file(path, error) from None
+    finally:
+        file.close()
+
+
+def opened(path: Path, mode: str) -> h5py.File:
+    """A file that others may read while it is open here, whether or not they lock it.
+
+    HDF5 takes a lock when it opens a file, which is given back at once. It refuses, within one
+    process, to open a file with locks and without, so it is first opened with them.
+    """
+    try:
+        file = h5py.File(path, mode)
+        if sys.platform != "win32":
+            fcntl.flock(file.id.get_vfd_handle(), fcntl.LOCK_UN)
+        return file
+    except OSError as error:
+        if not isinstance(error, BlockingIOError) and "locking flag" not in str(error):
+            raise _of_file(path, error) from None
+    try:
+        return h5py.File(path, mode, locking=False)
+    except OSError as error:
+        raise _of_file(path, error) from None
+
+
+def _of_file(path: Path, error: Exception) -> Exception:
+    """What an exception of h5py is about: the disk, who has the file, or the file."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    if "already open" in str(error):
+        return ValueError(
+            f"file: {path} is open in this process, as by an h5py.File in a notebook; close that first"
+        )
+    return ValueError(f"file: {path} cannot be read as HDF5, it may be damaged ({error})")
 
 
 def _create(file: h5py.File, name: str, quantity: Quantity) -> h5py.Dataset:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from openmm import app
 
 from openmm_pqeq.reporters.observer import Observation
+from openmm_pqeq.reporters.writers import claim, refuse_second, release
 
 Array = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ class Table:
         self.path = path_of(file, append)
         self.header: list[str] | None = cut_back(self.path) if append else None
         self._out = unbuffered(self.path, append)
+        claim(self.path, self)
 
     def write(self, row: dict[str, float]) -> None:
         """Append a row; ValueError where the file has other columns."""
@@ -59,6 +61,7 @@ class Table:
         """Close the file."""
         if hasattr(self, "_out"):
             self._out.close()
+            release(self.path, self)
 
     def __del__(self) -> None:
         self.close()
@@ -92,9 +95,10 @@ class RowReporter:
 
 
 def path_of(file: str | os.PathLike[str], append: bool) -> Path:
-    """The path of a file to write, or FileNotFoundError where one is to be continued that is not
-    there."""
+    """The path of a file to write; FileNotFoundError where one is to be continued that is not
+    there, ValueError where another reporter writes it."""
     path = Path(file)
+    refuse_second(path)
     if append and not path.is_file():
         raise FileNotFoundError(
             f"file: {path} does not exist and so cannot be appended to; use append=False"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from openmm import app, unit
 
+from openmm_pqeq.jobs.files import whole
+
 FARTHEST = 9999.0
 """Å; a coordinate of more does not fit the columns of a PDB file."""
 
@@ -19,10 +21,10 @@ MOST_ATOMS = 493_000
 def write_topology(topology: app.Topology, positions: unit.Quantity, path: Path) -> None:
     """Write `path`.pdb and `path`.cif; no .pdb where atoms, coordinates or edges outgrow
     its columns."""
-    with open(path.with_suffix(".cif"), "w", encoding="utf-8") as file:
+    with whole(path.with_suffix(".cif")) as part, open(part, "w", encoding="utf-8") as file:
         app.PDBxFile.writeFile(topology, positions, file)
     if _fits(topology, positions):
-        with open(path.with_suffix(".pdb"), "w", encoding="utf-8") as file:
+        with whole(path.with_suffix(".pdb")) as part, open(part, "w", encoding="utf-8") as file:
             app.PDBFile.writeFile(topology, positions, file)
 
 

@@ -7,6 +7,7 @@ least squares of what the model leaves over: a foundation model and new data hav
 of reference, and no network should spend itself on learning those.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.checkpoint import load
 from openmm_pqeq.gnn import NequIP
+from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.pqeq import FieldEnergy
@@ -249,12 +251,14 @@ def _long_range_labels(
     computed and kept there."""
     same = data.fingerprint(frames, potential.config)
     if path is not None and path.is_file():
-        kept = torch.load(path, weights_only=True)
-        if kept["fingerprint"] == same:
-            return [Labels(*values) for values in kept["labels"]]
+        with suppress(Exception):  # torch raises anything at all on damaged bytes
+            kept = torch.load(path, weights_only=True)
+            if kept["fingerprint"] == same:
+                return [Labels(*values) for values in kept["labels"]]
     labels = data.long_range_part(frames, potential)
     if path is not None:
-        torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, path)
+        with whole(path) as part:
+            torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, part)
     return labels
 
 

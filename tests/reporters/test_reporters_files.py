@@ -172,7 +172,7 @@ def test_files_of_something_else_are_not_continued_and_stay_as_they_are(potentia
         pq.ChargeReporter(notes, 1, append=True)
     assert notes.read_text() == "What I saw\non Monday"
     damaged.write_text("not HDF5")
-    with pytest.raises(ValueError, match=r"damaged\.h5 is not an HDF5 file"):
+    with pytest.raises(ValueError, match=r"damaged\.h5 cannot be read as HDF5"):
         FrameFile(damaged, append=True).open(QUANTITIES, FIXED)
     assert damaged.read_text() == "not HDF5"
     frames = FrameFile(other)
@@ -218,3 +218,81 @@ def test_a_table_keeps_its_columns(tmp_path):
         table.write({"step": 2, "b": 1.0})
     table.close()
     assert (tmp_path / "t.csv").read_text() == "step,a\n1,2.5\n"
+
+
+READER = """
+import sys, h5py
+with h5py.File(sys.argv[1]) as file:
+    print(len(file["step"]), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def frames_written(path, numbers, append=False):
+    file = FrameFile(path, append)
+    file.open(QUANTITIES, FIXED)
+    for number in numbers:
+        file.write({"step": number, "charges": np.zeros((500, 3)), "time": number / 10})
+    return file
+
+
+def test_a_file_is_read_while_it_grows_and_grows_while_it_is_read(tmp_path):
+    path = tmp_path / "charges.h5"
+    file = frames_written(path, [1, 2])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, path], stdin=pipe, stdout=pipe, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "2\n"
+        file.write({"step": 3, "charges": np.zeros((500, 3)), "time": 0.3})
+        file.close()
+        assert cut_back_frames(path, 2) == 2  # as a resumed run does
+        frames_written(path, [3, 4], append=True).close()
+        reader.communicate("\n")
+    with frames_written(path, [5], append=True)._file, h5py.File(path) as here:
+        assert len(here["step"]) == 5
+    cut_back_frames(path, 4)
+    with h5py.File(path) as again:
+        assert again["step"][:].tolist() == [1, 2, 3, 4]
+
+
+def test_a_reader_in_the_same_process_is_told_and_the_file_is_not_called_damaged(tmp_path):
+    path = tmp_path / "charges.h5"
+    frames_written(path, [1, 2]).close()
+    with (
+        h5py.File(path),
+        pytest.raises(ValueError, match=r"charges\.h5 is open in this process.* close that first"),
+    ):
+        cut_back_frames(path, 1)
+    assert cut_back_frames(path, 1) == 1
+
+
+def test_an_error_of_the_disk_is_not_damage(tmp_path):
+    path = tmp_path / "charges.h5"
+    frames_written(path, [1]).close()
+    moved = path.rename(tmp_path / "moved.h5")
+    with pytest.raises(FileNotFoundError):
+        cut_back_frames(path)
+    moved.write_bytes(moved.read_bytes()[:900])
+    with pytest.raises(ValueError, match="damaged"):
+        cut_back_frames(moved)
+
+
+@pytest.mark.parametrize("name", ["charges.h5", "charges.xyz", "dipole.csv"])
+def test_two_reporters_of_one_file_are_refused_by_name(potential, tmp_path, name):
+    kind = pq.DipoleReporter if name.endswith("csv") else pq.ChargeReporter
+    simulation = simulation_of(potential)
+    simulation.reporters.append(kind(tmp_path / name, 1))
+    simulation.step(1)
+    before = (tmp_path / name).stat().st_size
+    for again in (False, True):
+        with pytest.raises(
+            ValueError, match=f"another reporter of this process writes to .*{name}"
+        ):
+            kind(tmp_path / name, 1, append=again)
+    assert (tmp_path / name).stat().st_size == before
+    simulation.reporters.pop().close()
+    kind(tmp_path / name, 1).close()
+    simulation.reporters.append(kind(tmp_path / name, 1))
+    del simulation  # a notebook's cell that is run again makes another
+    kind(tmp_path / name, 1).close()

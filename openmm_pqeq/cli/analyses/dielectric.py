@@ -12,6 +12,7 @@ from openmm_pqeq.cli.analyses.series import (
     known_volume,
 )
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.files import whole
 
 HELP = "Static dielectric constant from the dipole or polarization of a run."
 
@@ -96,5 +97,6 @@ def command(options: argparse.Namespace) -> None:
         f"ε = {found.isotropic:.2f} ± {found.isotropic_error:.2f}",
         note,
     )
-    figure.savefig(folder / "dielectric.png")
+    with whole(folder / "dielectric.png") as part:
+        figure.savefig(part, format="png")
     print(f"plot {folder / 'dielectric.png'}")

@@ -7,6 +7,7 @@ import numpy as np
 from openmm_pqeq.analysis.infrared import WINDOWS
 from openmm_pqeq.cli.analyses.series import add_series, all_series, folder_of, known_temperature
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.files import whole
 
 HELP = "Infrared spectrum from the dipole or polarization of a run."
 
@@ -50,9 +51,8 @@ def command(options: argparse.Namespace) -> None:
     )
     table = np.column_stack([found.wavenumbers, found.isotropic, found.components])
     header = "wavenumber_per_cm,absorption,absorption_x,absorption_y,absorption_z"
-    np.savetxt(
-        folder / "infrared.csv", table, delimiter=",", header=header, comments="", fmt="%.6g"
-    )
+    with whole(folder / "infrared.csv") as part:
+        np.savetxt(part, table, delimiter=",", header=header, comments="", fmt="%.6g")
     covered = np.cumsum(np.abs(found.isotropic))
     shown = slice(0, int(np.searchsorted(covered, 0.998 * covered[-1])) + 2)
     quantity = "absorption × refractive index" if given.volume is not None else "molar absorption"
@@ -64,9 +64,11 @@ def command(options: argparse.Namespace) -> None:
     ]
     length = f"{given.times[-1] - given.times[0]:g} ps, every {1000 * interval:g} fs"
     note = f"{temperature:.0f} K, {length}; resolution {found.resolution:.0f} cm⁻¹; classical with harmonic quantum correction."
-    plot_panels(
+    figure = plot_panels(
         found.wavenumbers[shown], "wavenumber (cm⁻¹)", panels, "Infrared spectrum", note
-    ).savefig(folder / "infrared.png")
+    )
+    with whole(folder / "infrared.png") as part:
+        figure.savefig(part, format="png")
     print(
         f"{length}, {temperature:.1f} K, resolution {found.resolution:.1f} cm⁻¹, up to "
         f"{found.wavenumbers[-1]:.0f} cm⁻¹"
