@@ -99,6 +99,7 @@ class NequIP(nn.Module):
             "n_basis": n_basis,
             "avg_neighbors": avg_neighbors,
         }
+        _check_irreps(hidden_irreps=hidden_irreps, sh_irreps=sh_irreps)
         _check(self.species, sh_irreps, nonlinearities, sizes)
         _check_choices(self_connection, norms)
         degrees = [ir.l for _, ir in Irreps(sh_irreps)]
@@ -186,6 +187,17 @@ def _sign(edge_sign: str) -> float:
     if edge_sign not in signs:
         raise ValueError(f"edge_sign must be 'training' or 'notebook', got '{edge_sign}'")
     return signs[edge_sign]
+
+
+def _check_irreps(hidden_irreps: str, sh_irreps: str) -> None:
+    """Irreps that e3nn reads."""
+    for name, value in (("hidden_irreps", hidden_irreps), ("sh_irreps", sh_irreps)):
+        try:
+            n_features = Irreps(value).dim
+        except (ValueError, TypeError, AssertionError):
+            n_features = 0
+        if n_features < 1:
+            raise ValueError(f"{name}: expected irreps such as 16x0e + 8x1o, got {value!r}")
 
 
 def _check(

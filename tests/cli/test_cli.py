@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
     card = {
         "title": "Charges of MgO",
         "licence": "MIT",
-        "errors": {"held out": {"force rmse": 0.5}},
+        "errors": {"held out": {"force_rmse": 0.5}},
     }
     save(
         build({"pqeq": {"protocol": "ewald", "parameters": {"Mg": _MG, "O": _O}}}),
@@ -334,7 +334,7 @@ def test_energy_as_a_table_names_every_quantity(here, capsys):
 def test_the_card_of_a_model_is_shown(here, capsys):
     assert main(["models", "model.pt"]) == 0
     text = capsys.readouterr().out
-    for word in ("Charges of MgO", "MIT", "force rmse: 0.5", "O, Mg"):
+    for word in ("Charges of MgO", "MIT", "force RMSE, meV/Å: 0.5", "O, Mg"):
         assert word in text
 
 
