@@ -16,6 +16,8 @@ from typing import Any, Mapping
 
 import torch
 
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.values import shown
 from openmm_pqeq.potential import Potential, build
 
 FORMAT = 1
@@ -81,6 +83,11 @@ def save(
     potential: Potential, path: str | os.PathLike[str], card: Mapping[str, Any] | None = None
 ) -> None:
     """Write a potential to a file that `load` reads. The file is whole or not there at all."""
+    if not isinstance(potential, Potential):
+        raise ValueError(f"potential: expected a Potential, got {type(potential).__name__}")
+    if not isinstance(card, Mapping | None):
+        raise ValueError(f"card: expected a mapping or None, got {shown(card)}")
+    path = values.path("path", path)
     weights = (
         {}
         if potential.gnn is None
@@ -91,8 +98,8 @@ def save(
             "potential: expected one that can be trained, got one from compile_for_inference(); "
             "save the original"
         )
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(f"path: there is no folder {Path(path).parent}")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {path.parent}")
     content = {
         "format": FORMAT,
         "config": potential.config,
@@ -119,7 +126,7 @@ def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
 def file_of(name: str | os.PathLike[str]) -> Path:
     """The file of a model by its name, fetched where it is a published one, or by its path;
     FileNotFoundError where there is none."""
-    name = os.fspath(name)
+    name = str(values.path("model", name))
     if name in PUBLISHED:
         fetched: Path = importlib.import_module(PUBLISHED[name]).model_file(name)
         return fetched

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from openmm_pqeq.analysis.infrared import WINDOWS
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import made
 
 HELP = "Infrared spectrum or static dielectric constant from the dipole or polarization of a run."
 
@@ -22,6 +23,13 @@ EPILOG = """examples:
 
 The polarization is used where the file has it (crystals, liquids), else the dipole (molecules). ε∞ comes from
 openmm-pqeq energy FILE --model MODEL --response. Plots and tables are written beside the input, or into --output."""
+
+
+VECTORS = ("field_{}_V_per_A", "dipole_{}_eA")
+"""Columns that a file must have of each direction."""
+OTHERS = {"infrared": ("eps_inf", "blocks"), "dielectric": ("longest_lag", "window")}
+"""Flags that belong to the other analysis."""
+_epsilon = values.within(values.positive, 1e-3, 1e6)
 
 
 class Series(NamedTuple):
@@ -70,7 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window",
         metavar="{" + ",".join(WINDOWS) + "}",
-        default="hann",
         help="infrared (default: hann)",
     )
     parser.add_argument(
@@ -79,7 +86,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blocks",
         metavar="N",
-        default="5",
         help="dielectric: blocks for the standard error (default: 5)",
     )
     parser.add_argument(
@@ -94,11 +100,15 @@ def command(options: argparse.Namespace) -> int:
     allowed = 1 if what == "infrared" else 2
     if len(options.files) > allowed:
         raise ValueError(f"files: expected at most {allowed} for {what}, got {len(options.files)}")
+    for name in OTHERS[what]:
+        if getattr(options, name) is not None:
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag}: means nothing for {what}; leave it away")
     skip = values.picoseconds_or_zero("skip", options.skip)
     series = [_read(Path(name), skip, options) for name in options.files]
     first = Path(options.files[0])
     folder = Path(options.output) if options.output else first if first.is_dir() else first.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     analyses[what](series, folder, options)
     return 0
 
@@ -114,16 +124,19 @@ def _read(path: Path, skip: float, options: argparse.Namespace) -> Series:
             "DipoleReporter"
         )
     columns = read_table(path)
-    if "time_ps" not in columns or "dipole_x_eA" not in columns:
+    vectors = [f"{name.format(axis)}" for name in VECTORS for axis in "xyz"]
+    if missing := [name for name in ("time_ps", *vectors) if name not in columns]:
         raise ValueError(
-            f"file: {path} has no columns time_ps and dipole_x_eA; expected table.csv or a file of "
+            f"file: {path} has no column {missing[0]}; expected table.csv or a file of "
             "DipoleReporter"
         )
+    if strange := [name for name, column in columns.items() if not np.isfinite(column).all()]:
+        raise ValueError(f"file: {path}, column {strange[0]}: expected finite numbers")
     chosen = columns["time_ps"] >= skip
     columns = {name: column[chosen] for name, column in columns.items()}
     times = columns["time_ps"]
     steps = np.diff(times)
-    if len(times) < 9 or np.ptp(steps) > 1e-3 * steps.mean():
+    if len(times) < 9 or not 0 <= np.ptp(steps) < 1e-3 * steps.mean():
         raise ValueError(
             f"file: {path} has {len(times)} rows after --skip; expected at least 9, at equal "
             "intervals of time"
@@ -134,8 +147,8 @@ def _read(path: Path, skip: float, options: argparse.Namespace) -> Series:
             f"file: {path} has a field that changes with time; these analyses are for a constant "
             "field or none"
         )
-    temperature = _setting("temperature", options.temperature, columns.get("temperature_K"))
-    volume = _setting("volume", options.volume, columns.get("volume_A3"))
+    temperature = _setting("temperature", options.temperature, columns.get("temperature_K"), 1e6)
+    volume = _setting("volume", options.volume, columns.get("volume_A3"), 1e12)
     if "polarization_x_uC_per_cm2" in columns:
         if volume is None:
             raise ValueError(f"volume: {path} has polarizations and no volume; give --volume (Å³)")
@@ -149,9 +162,11 @@ def _read(path: Path, skip: float, options: argparse.Namespace) -> Series:
     return Series(times, dipole, field[0], volume, temperature)
 
 
-def _setting(name: str, given: str | None, column: NDArray[np.float64] | None) -> float | None:
+def _setting(
+    name: str, given: str | None, column: NDArray[np.float64] | None, most: float
+) -> float | None:
     if given is not None:
-        return values.positive(name, given)
+        return values.within(values.positive, 1e-6, most)(name, given)
     return None if column is None else float(column.mean())
 
 
@@ -182,7 +197,7 @@ def _infrared(series: list[Series], folder: Path, options: argparse.Namespace) -
     interval = float(np.diff(given.times).mean())
     temperature = _known_temperature(given)
     found = infrared.spectrum_from_dipole(
-        given.dipole, interval, temperature, given.volume, lag, options.window
+        given.dipole, interval, temperature, given.volume, lag, options.window or "hann"
     )
     table = np.column_stack([found.wavenumbers, found.isotropic, found.components])
     header = "wavenumber_per_cm,absorption,absorption_x,absorption_y,absorption_z"
@@ -216,8 +231,8 @@ def _dielectric(series: list[Series], folder: Path, options: argparse.Namespace)
     from openmm_pqeq.analysis import dielectric
     from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
-    infinite = 1.0 if options.eps_inf is None else values.positive("eps_inf", options.eps_inf)
-    blocks = values.positive_count("blocks", options.blocks)
+    infinite = 1.0 if options.eps_inf is None else _epsilon("eps_inf", options.eps_inf)
+    blocks = values.positive_count("blocks", options.blocks or "5")
     remark = "" if options.eps_inf else "  (ε∞ = 1 assumed: --eps-inf)"
     if len(series) == 2:
         plus, minus = series

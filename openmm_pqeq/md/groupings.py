@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs import values
 
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
 
 
 def fragments(name: str, value: Any) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def fragment_charges(name: str, value: Any) -> tuple[str, ...]:
     named = ["=" in item for item in items]
     if any(named) and not all(named):
         raise ValueError(
-            f"{name}: expected all charges with names such as NA=1, or none, got {value!r}"
+            f"{name}: expected all charges with names such as NA=1, or none, got {values.shown(value)}"
         )
     for item in items:
         values.number(name, item.rpartition("=")[2])
@@ -107,7 +107,7 @@ def _several(name: str, value: Any, kind: str) -> list[Any]:
     if isinstance(value, str):
         return value.split()
     if isinstance(value, Mapping) or not isinstance(value, Sequence):
-        raise ValueError(f"{name}: expected {kind}, got {value!r}")
+        raise ValueError(f"{name}: expected {kind}, got {values.shown(value)}")
     return list(value)
 
 
@@ -118,7 +118,7 @@ def _atoms(name: str, value: Any) -> str:
     words = str(value).replace(" ", "")
     parts = [_RANGE.fullmatch(part) for part in words.split(",")]
     if not all(part and int(part[2] or part[1]) >= int(part[1]) for part in parts):
-        raise ValueError(f"{name}: expected atoms such as 0-2,7, got {value!r}")
+        raise ValueError(f"{name}: expected atoms such as 0-2,7, got {values.shown(value)}")
     return words
 
 
@@ -133,6 +133,6 @@ def _electrode(name: str, value: Any) -> str:
         atoms, colon, voltage = str(value).rpartition(":")
         if not colon:
             raise ValueError(
-                f"{name}: expected atoms and a voltage such as 0-39:1.5, got {value!r}"
+                f"{name}: expected atoms and a voltage such as 0-39:1.5, got {values.shown(value)}"
             )
     return f"{_atoms(name, atoms)}:{values.number(name, voltage)!r}"

@@ -22,6 +22,7 @@ from typing import IO, Mapping, NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq.jobs.values import is_finite
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
@@ -93,6 +94,8 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
 
 def _from_mapping(symbol: str, values: Mapping[str, float]) -> ElementParameters:
     names = ElementParameters._fields
+    if not isinstance(values, Mapping) or not all(map(is_finite, values.values())):
+        raise ValueError(f"parameters[{symbol!r}]: expected a table of numbers, got {values!r}")
     unknown, missing = set(values) - set(names), set(names) - set(values) - {"spring_constant"}
     if unknown or missing:
         raise ValueError(
@@ -114,11 +117,24 @@ def _read_table(table: IO[str], name: str | None) -> Parameters:
                 f"parameters: the table has no column {sorted(missing)}; expected element, pol, "
                 f"{', '.join(COLUMNS)}"
             )
-        values = ElementParameters(*(float(row[column]) for column in COLUMNS))
+        values = _numbers(row)
         if row.get("pol", "1") == "0":
             values = values._replace(spring_constant=0.0)
         resolved[row["element"]] = values
     return resolved
+
+
+def _numbers(row: Mapping[str, str]) -> ElementParameters:
+    """A row of a table; a short one has None for what it lacks."""
+    for column in COLUMNS:
+        try:
+            float(row[column])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"parameters: {row['element']}, column {column}: expected a number, got "
+                f"{row[column]!r}"
+            ) from None
+    return ElementParameters(*(float(row[column]) for column in COLUMNS))
 
 
 def _check(symbol: str, values: ElementParameters) -> None:

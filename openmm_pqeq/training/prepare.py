@@ -148,6 +148,11 @@ def _fresh(
         pairs = sum(len(edges[i].centers) for i in split.train) / sum(
             len(edges[i].numbers) for i in split.train
         )
+        if not pairs:
+            raise ValueError(
+                f"potential.gnn.r_max: expected a cutoff within which atoms have neighbours, got "
+                f"{gnn.cutoff:g} Å"
+            )
         table = table | {"avg_neighbors": round(pairs, 3)}
         gnn = network_of(build({"gnn": table}))
     gnn.scale.fill_(scale)
