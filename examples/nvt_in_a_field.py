@@ -28,7 +28,7 @@ integrator.setRandomNumberSeed(1)
 simulation = app.Simulation(topology, system, integrator)
 simulation.context.setPositions(positions)
 simulation.context.setVelocitiesToTemperature(300 * unit.kelvin, 1)
-with open(OUTPUT / "topology.pdb", "w") as file:
+with open(OUTPUT / "topology.pdb", "w", encoding="utf-8") as file:
     app.PDBFile.writeFile(topology, positions, file)
 simulation.reporters += [
     app.DCDReporter(str(OUTPUT / "trajectory.dcd"), 10),

@@ -245,7 +245,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     """The torch device, if this machine has it."""
     try:
         found = torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError, OverflowError):
         raise ValueError(
             f"device: expected a torch device such as 'cpu' or 'cuda', got {device!r}"
         ) from None

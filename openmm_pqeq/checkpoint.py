@@ -11,6 +11,8 @@ import torch
 
 from openmm_pqeq import model_file
 from openmm_pqeq.gradients import recorded
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.values import shown
 from openmm_pqeq.limits import limits_of
 from openmm_pqeq.potential import Potential, build
 
@@ -93,6 +95,11 @@ def save(
     Raises ValueError for weights and settings that are not finite, and for a compiled potential;
     FileNotFoundError where there is no such folder.
     """
+    if not isinstance(potential, Potential):
+        raise ValueError(f"potential: expected a Potential, got {type(potential).__name__}")
+    if not isinstance(card, Mapping | None):
+        raise ValueError(f"card: expected a mapping or None, got {shown(card)}")
+    path = values.path("path", path)
     weights = (
         {}
         if potential.gnn is None
@@ -103,10 +110,10 @@ def save(
             "potential: expected one that can be trained, got one from compile_for_inference(); "
             "save the original"
         )
-    limits_of(card or {}, os.fspath(path))
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(f"path: there is no folder {Path(path).parent}")
-    model_file.write(Path(path), potential.config, weights, card or {})
+    limits_of(card or {}, str(path))
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {path.parent}")
+    model_file.write(path, potential.config, weights, card or {})
 
 
 def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
@@ -124,7 +131,7 @@ def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
 def file_of(name: str | os.PathLike[str]) -> Path:
     """The file of a model by its name, fetched where it is a published one, or by its path;
     FileNotFoundError where there is none."""
-    name = os.fspath(name)
+    name = str(values.path("model", name))
     if name in PUBLISHED:
         fetched: Path = maker(name).model_file(name)
         return fetched

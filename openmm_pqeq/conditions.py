@@ -9,16 +9,15 @@ Every door makes a `Wanted`: create_force and create_system, PQEqCalculator, ope
 raise ValueError that names the argument.
 """
 
-import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from openmm_pqeq.jobs.values import is_finite
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import (
     COUPLINGS,
@@ -173,7 +172,7 @@ def _plain(value: Any) -> Any:
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> str:
     """`value`, if it is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
 
@@ -182,11 +181,7 @@ def tolerance_of(tolerance: Any) -> float | None:
     """A positive number, or None for the potential's own tolerance."""
     if tolerance is None:
         return None
-    if (
-        isinstance(tolerance, bool)
-        or not isinstance(tolerance, Real)
-        or not 0 < float(tolerance) < math.inf
-    ):
+    if not is_finite(tolerance) or tolerance <= 0:
         raise ValueError(
             f"tolerance: expected a positive number (eV/e and eV/Å) or None, got {tolerance!r}"
         )
@@ -194,11 +189,7 @@ def tolerance_of(tolerance: Any) -> float | None:
 
 
 def _charge(total_charge: Any) -> float:
-    if (
-        isinstance(total_charge, bool)
-        or not isinstance(total_charge, Real)
-        or not math.isfinite(total_charge)
-    ):
+    if not is_finite(total_charge):
         raise ValueError(f"total_charge: expected a finite number in e, got {total_charge!r}")
     return float(total_charge)
 
@@ -207,9 +198,7 @@ def _field(field: Any) -> Vector:
     if isinstance(field, str) or not isinstance(field, Iterable):
         raise ValueError(f"field: expected three components (x, y, z) in V/Å, got {field!r}")
     components = list(field)
-    if len(components) != 3 or not all(
-        isinstance(value, Real) and math.isfinite(value) for value in components
-    ):
+    if len(components) != 3 or not all(map(is_finite, components)):
         raise ValueError(f"field: expected three finite numbers (x, y, z) in V/Å, got {field!r}")
     return float(components[0]), float(components[1]), float(components[2])
 

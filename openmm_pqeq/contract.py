@@ -7,12 +7,15 @@ in e, lengths in Å.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, Union, get_args, get_origin
 
 import torch
 from torch import Tensor
 
+from openmm_pqeq.jobs.values import is_finite, shown
 from openmm_pqeq.neighbors.pairs import Pairs
 from openmm_pqeq.structure import Structure
 
@@ -92,16 +95,50 @@ def of_atoms(atomic_energies: Tensor, structure: Structure) -> Contribution:
 def made_of(
     name: str, kind: Callable[..., Made], settings: Mapping[str, Any], besides: Sequence[str] = ()
 ) -> Made:
-    """kind(**settings); ValueError for a setting that it does not have.
+    """kind(**settings); ValueError for a setting that it does not have, or of another type than its
+    signature says.
 
     besides : settings that are not for `kind`
     """
-    keys = [*inspect.signature(kind).parameters, *besides]
+    hints = inspect.signature(kind, eval_str=True).parameters
+    keys = [*hints, *besides]
     if unknown := [key for key in settings if key not in keys]:
         raise ValueError(
             f"config[{name!r}]: unknown key {unknown[0]!r}; the keys are {', '.join(keys)}"
         )
-    return kind(**{key: value for key, value in settings.items() if key not in besides})
+    given = {key: value for key, value in settings.items() if key not in besides}
+    for key, value in given.items():
+        if not _is_a(value, hints[key].annotation):
+            expected = _in_words(hints[key].annotation)
+            raise ValueError(f"config[{name!r}]: {key}: expected {expected}, got {shown(value)}")
+    return kind(**given)
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether a setting has the type of its annotation; numbers are finite, true is no number."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is_a(value, one) for one in inner)
+    if hint in (int, float):
+        return is_finite(value) and isinstance(value, numbers.Integral if hint is int else object)
+    if origin in (Mapping, dict):
+        return isinstance(value, Mapping) and all(_is_a(one, inner[1]) for one in value.values())
+    if origin in (Sequence, list):
+        whole = isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+        return not whole and all(_is_a(one, inner[0]) for one in value)
+    return isinstance(value, hint) if hint in (str, bool, NoneType) else True
+
+
+def _in_words(hint: Any) -> str:
+    """A type as people call it."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_in_words(one) for one in get_args(hint) if one is not NoneType)
+    if get_origin(hint) in (Mapping, dict):
+        return "a table"
+    if get_origin(hint) in (Sequence, list):
+        return f"a list, each item {_in_words(get_args(hint)[0])}"
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return words.get(hint, "another value")
 
 
 def dtype_of(precision: str) -> torch.dtype:

@@ -180,7 +180,7 @@ def test_lower_precision_stays_close():
     [
         ({"inner": 2.0, "outer": 1.0}, "inner, outer: .* got 2.0, 1.0"),
         ({"inner": -1.0}, "inner, outer: "),
-        ({"outer": "2"}, "inner, outer: "),
+        ({"outer": "2"}, "outer: expected a number"),
         ({"species": ["Xx"]}, "species: .*'Xx'"),
         ({"cutoff": 2.0}, "unknown key 'cutoff'; the keys are inner, outer, species"),
     ],

@@ -213,7 +213,7 @@ def record(made: app.Simulation, picoseconds: float, minutes: float, file: Path)
         1 / (1.5 * len(masses) * 8.314462618e-3),
     )
     start, rows = time.monotonic(), []
-    with file.open("w") as lines:
+    with file.open("w", encoding="utf-8") as lines:
         print("ps,E,E',K", file=lines)
         for block in range(round(picoseconds / STEP / EVERY)):
             made.step(EVERY - 2)

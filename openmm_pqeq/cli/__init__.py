@@ -120,7 +120,9 @@ def _with_negative_values(arguments: Sequence[str]) -> list[str]:
     result: list[str] = []
     for argument in arguments:
         component = "--field" in result[-3:] and re.match(r"-[^-]", argument) is not None
-        result.append(f" {argument}" if component or re.match(r"-[\d.(]", argument) else argument)
+        result.append(
+            f" {argument}" if component or re.match(r"-([\d.(]|inf|nan)", argument) else argument
+        )
     return result
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import check_file_in_folder
 from openmm_pqeq.md import groupings
+from openmm_pqeq.md.config import STRONGEST_FIELD, parsed_setting
 from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Energy, forces, charges, dipole and stress of one structure."
@@ -110,15 +111,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Evaluate and print."""
-    field = tuple(values.number("field", value) for value in options.field)
+    limits = (-STRONGEST_FIELD, STRONGEST_FIELD, "V/Å")
+    field = tuple(values.within(values.number, *limits)("field", value) for value in options.field)
     charge = (
         None
         if options.total_charge is None
-        else values.number("total_charge", options.total_charge)
+        else parsed_setting("total_charge", options.total_charge)
     )
-    tolerance = values.positive("tolerance", options.tolerance)
-    supercell = values.counts("supercell", options.supercell)
-    index = values.number("index", options.index)
+    tolerance = parsed_setting("tolerance", options.tolerance)
+    supercell = parsed_setting("supercell", options.supercell)
+    most = values.LARGEST_COUNT
+    index = values.within(values.number, -most, most)("index", options.index)
     if index != int(index):
         raise ValueError(f"index: expected a whole number, got {options.index!r}")
     groups = groupings.meaning(options.fragments, options.fragment_charges, options.electrodes)

@@ -122,8 +122,9 @@ def table_of(options: argparse.Namespace) -> dict[str, Any]:
         start["shifts"] = "keep"
     length = {"schedule": "cosine", "epochs": options.epochs or 100}
     if options.time is not None:
-        length = {"schedule": "cosine-time", "max_time": options.time}
-        length["epochs"] = options.epochs or 1_000_000
+        length = {"max_time": options.time}
+        if options.epochs is not None:
+            length |= {"schedule": "cosine-time", "epochs": options.epochs}
     settings = TRAINING | given | length
     for name in ("energy", "stress"):
         if name not in options.loss:

@@ -223,10 +223,17 @@ def _text(value: Any, indent: int = 0) -> str:
     """A value of a card as text, nested mappings indented."""
     if isinstance(value, dict):
         lines = [
-            f"{' ' * indent}{str(name).replace('_', ' ')}: {_text(item, indent + 2)}"
+            f"{' ' * indent}{_with_unit(str(name))}: {_text(item, indent + 2)}"
             for name, item in value.items()
         ]
         return ("\n" if indent else "") + "\n".join(lines)
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(item) for item in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _with_unit(name: str) -> str:
+    """A quantity of a card as text; errors of a training have the units of their report."""
+    from openmm_pqeq.training.report import HEADINGS
+
+    return HEADINGS.get(name, name.replace("_", " "))

@@ -82,11 +82,14 @@ def command(options: argparse.Namespace) -> int:
         path = Path(options.config)
         table = read_table(path)
         for name, (kind, _) in TABLES.items():
-            if given := flags_given(kind, options):
-                table[name] = table.get(name, {}) | given
+            given, described = flags_given(kind, options), table.get(name, {})
+            if given and isinstance(described, dict):
+                table[name] = described | given
+        if options.output is not None:
+            table["output"] = options.output
         config = config_of(table, path.parent, default_output=path.stem)
         do = ablate if options.ablate_long_range else fit
-        do(config, Path(options.output or config.output), options.overwrite, options.resume, say)
+        do(config, Path(config.output), options.overwrite, options.resume, say)
     return 0
 
 

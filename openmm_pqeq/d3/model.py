@@ -122,8 +122,10 @@ class D3(nn.Module):
         super().__init__()
         parameters = damping_parameters(damping, functional, s6, s8, a1, a2, rs6, rs8)
         for name, value in (("cutoff", cutoff), ("cn_cutoff", cn_cutoff)):
-            if not value > 0.0:
-                raise ValueError(f"{name}: expected a positive distance in Å, got {value}")
+            if not 0.0 < value <= 1000.0:
+                raise ValueError(
+                    f"{name}: expected a positive distance of at most 1000 Å, got {value:g}"
+                )
         if not 0.0 <= smoothing_width <= min(cutoff, cn_cutoff):
             raise ValueError(
                 f"smoothing_width: expected 0 to {min(cutoff, cn_cutoff)} Å (the shorter cutoff), "

@@ -298,7 +298,7 @@ def fit(
     u = residuals.origin.copy()
     steps = 0
     if state is not None and state.exists():
-        kept = json.loads(state.read_text())
+        kept = json.loads(state.read_text(encoding="utf-8"))
         if kept["free"] != [str(item) for item in free]:
             raise ValueError(
                 f"resume: {state} was written for other parameters ({', '.join(kept['free'])}); "

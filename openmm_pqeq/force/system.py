@@ -167,7 +167,7 @@ def _in_unit(name: str, value: Any, expected: unit.Unit) -> float:
     """A positive number in the unit, from a number or a Quantity."""
     try:
         number = float(value.value_in_unit(expected) if unit.is_quantity(value) else value)
-    except TypeError:
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"{name}: expected a number in {expected.get_name()} or a Quantity, got {value!r}"
         ) from None

@@ -27,12 +27,27 @@ def torch_force(
 ) -> openmm.Force:
     """TorchForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters'
     default values."""
+    compile_once()
     force = import_openmmtorch().TorchForce(flattened(module))
     force.setUsesPeriodicBoundaryConditions(periodic)
     for name, value in zip(FIELD_PARAMETERS, field, strict=True):
         force.addGlobalParameter(name, value)
         force.addEnergyParameterDerivative(name)
     return force
+
+
+def compile_once() -> None:
+    """Let TorchScript compile each function once, for all shapes and devices; in this process, and
+    only where torch has no GPU.
+
+    By default it compiles a function anew, with fused loops, for the shapes of its first calls.
+    TorchForce makes a copy of the module for each Context, and torch keeps the code of every copy
+    as long as the module lives: 80 MB a Context of batio3, now 21 MB. On the CPU the fused loops
+    save nothing: steps of 5, 40 and 135 atoms take as long without them, and the first three take
+    0.05 s in place of 1 s.
+    """
+    if not torch.cuda.is_available():
+        torch.jit.set_fusion_strategy([("DYNAMIC", 0)])
 
 
 def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:

@@ -26,6 +26,11 @@ from openmm_pqeq.gnn.spherical import SphericalHarmonics
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 
+MOST_FEATURES = 10**5
+"""Of an atom, and of a hidden layer."""
+LARGEST = {"layers": 100, "r_max": 100.0, "n_basis": 1000, "avg_neighbors": 1e6}
+"""Å of r_max; far beyond what a network can be trained with."""
+
 
 class NequIP(nn.Module):
     """Atomic energies of the short-range part.
@@ -99,7 +104,9 @@ class NequIP(nn.Module):
             "n_basis": n_basis,
             "avg_neighbors": avg_neighbors,
         }
+        _check_irreps(hidden_irreps=hidden_irreps, sh_irreps=sh_irreps)
         _check(self.species, sh_irreps, nonlinearities, sizes)
+        _check_widths(radial_hidden, readout_hidden, seed)
         _check_choices(self_connection, norms)
         degrees = [ir.l for _, ir in Irreps(sh_irreps)]
         plan = plan_layers(hidden_irreps, sh_irreps, layers, bool(self_connection))
@@ -188,6 +195,27 @@ def _sign(edge_sign: str) -> float:
     return signs[edge_sign]
 
 
+def _check_irreps(hidden_irreps: str, sh_irreps: str) -> None:
+    """Irreps that e3nn reads."""
+    for name, value in (("hidden_irreps", hidden_irreps), ("sh_irreps", sh_irreps)):
+        try:
+            n_features = Irreps(value).dim
+        except (ValueError, TypeError, AssertionError):
+            n_features = 0
+        if not 1 <= n_features <= MOST_FEATURES:
+            raise ValueError(f"{name}: expected irreps such as 16x0e + 8x1o, got {value!r}")
+
+
+def _check_widths(radial_hidden: Sequence[int], readout_hidden: int | None, seed: int) -> None:
+    """Hidden layers that there can be, and a seed that is no other one's."""
+    for name, widths in (("radial_hidden", radial_hidden), ("readout_hidden", [readout_hidden])):
+        for width in widths:
+            if width is not None and not 1 <= width <= MOST_FEATURES:
+                raise ValueError(f"{name}: expected 1 to {MOST_FEATURES} features, got {width}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed: expected a whole number from 0, got {seed}")
+
+
 def _check(
     species: list[str], sh_irreps: str, nonlinearities: dict[str, str], positive: dict[str, float]
 ) -> None:
@@ -207,8 +235,8 @@ def _check(
             f"got {nonlinearities}"
         )
     for name, value in positive.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}")
+        if not 0 < value <= LARGEST[name]:
+            raise ValueError(f"{name} must be positive and at most {LARGEST[name]:g}, got {value}")
 
 
 def _check_choices(self_connection: bool | str, norms: Mapping[str, float]) -> None:

@@ -43,9 +43,10 @@ def owned(
     Raises FileExistsError where it has a job already or another process works in it,
     FileNotFoundError where there is nothing to resume; nothing has changed then.
     """
-    check(folder, kind, overwrite, resume)
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    with _about(folder):
+        check(folder, kind, overwrite, resume)
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(folder, kind.name):
             check(folder, kind, overwrite, resume)
@@ -54,6 +55,26 @@ def owned(
         for path in missing:
             with suppress(OSError):
                 path.rmdir()  # of an empty folder only
+
+
+def made(folder: Path) -> Path:
+    """A folder for output, made where it is not there; OSError names it where it cannot be."""
+    with _about(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _about(folder: Path) -> Iterator[None]:
+    """Errors of the system say that they are about the output."""
+    if "\0" in str(folder):
+        raise ValueError(f"output: expected the name of a folder, got {str(folder)!r}")
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"output: {folder}: {error.strerror}") from None
 
 
 def check(folder: Path, kind: Kind, overwrite: bool = False, resume: bool = False) -> None:

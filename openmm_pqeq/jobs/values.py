@@ -7,8 +7,12 @@ meant. Phrases such as "Ba:radius=0.4:1.6" are read by phrases.py.
 """
 
 import math
+import os
 import re
+import sys
 from collections.abc import Callable
+from numbers import Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 PICOSECONDS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}
@@ -32,6 +36,9 @@ LARGEST_SEED = 2**31 - 8
 LONGEST = 10**9
 """Seconds, of durations."""
 
+MOST_CELLS = 10**6
+"""Of a supercell."""
+
 T = TypeVar("T")
 
 
@@ -51,6 +58,21 @@ def within(
         return result
 
     return bounded
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a Python value is a number that a float can hold; true and false are none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return bool(abs(value) <= sys.float_info.max)  # type: ignore[operator]
+
+
+def path(name: str, value: Any) -> Path:
+    """The path of a file or folder."""
+    whole = isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
+    if not whole or not os.fspath(value) or "\0" in os.fspath(value):
+        raise ValueError(f"{name}: expected the path of a file, got {shown(value)}")
+    return Path(value)
 
 
 def text(name: str, value: Any) -> str:
@@ -155,6 +177,15 @@ def counts(name: str, value: Any) -> tuple[int, int, int]:
         positive_count(name, item) for item in three(name, value, "whole numbers such as 3 3 3")
     )
     return a, b, c
+
+
+def cells(name: str, value: Any) -> tuple[int, int, int]:
+    """Repeats along three cell vectors, of as many cells as a computer can hold."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    result = counts(name, value)
+    if math.prod(result) > MOST_CELLS:
+        raise ValueError(f"{name}: expected at most {MOST_CELLS} cells in all, got {shown(value)}")
+    return result
 
 
 def booleans(name: str, value: Any) -> tuple[bool, bool, bool]:

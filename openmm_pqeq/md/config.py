@@ -5,7 +5,6 @@ made from it, so both always offer the same. A TOML file is flat; relative paths
 the file's folder.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,6 @@ BAROSTATS = ("isotropic", "anisotropic", "flexible", "membrane")
 FORMATS = ("dcd", "xtc")
 STRONGEST_FIELD = 1e3
 """V/Å, of numbers; atoms are torn apart long before."""
-MOST_CELLS = 10**6
-"""Of a supercell."""
 
 
 def field_components(name: str, value: Any) -> tuple[float | str, float | str, float | str]:
@@ -50,14 +47,6 @@ def field_components(name: str, value: Any) -> tuple[float | str, float | str, f
     return x, y, z
 
 
-def cells(name: str, value: Any) -> tuple[int, int, int]:
-    """Three whole numbers above zero, whose product a computer can hold."""
-    result = values.counts(name, value)
-    if math.prod(result) > MOST_CELLS:
-        raise ValueError(f"{name}: expected at most {MOST_CELLS} cells in all, got {value!r}")
-    return result
-
-
 @dataclass(frozen=True)
 class RunConfig:
     """Settings of a run; made by `run_config`, which checks them."""
@@ -66,7 +55,7 @@ class RunConfig:
         "structure", values.text, "", "structure file, anything ASE reads", "FILE"
     )
     supercell: tuple[int, int, int] = _setting(
-        "structure", cells, (1, 1, 1), "repeat the cell along its three vectors", "N", 3
+        "structure", values.cells, (1, 1, 1), "repeat the cell along its three vectors", "N", 3
     )
     periodic: tuple[bool, bool, bool] | None = _setting(
         "structure",

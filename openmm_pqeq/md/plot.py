@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from openmm import app
 
 from openmm_pqeq.jobs.files import whole
+from openmm_pqeq.jobs.values import shown
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
@@ -16,11 +17,22 @@ AXES = "xyz"
 
 
 def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns of a table, (n_rows,) each."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    values = np.array(rows[1:], dtype=float).reshape(-1, len(rows[0]))
-    return dict(zip(rows[0], values.T))
+    """The columns of a table, (n_rows,) each; ValueError names file and line of what is none."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file)
+    except (ValueError, csv.Error) as error:  # no line at all, not UTF-8, no text
+        raise ValueError(f"file: {path} is not a table of numbers ({error})") from None
+    values = np.empty((len(rows), len(names)))
+    for line, row in enumerate(rows):
+        try:
+            values[line] = row
+        except ValueError:
+            raise ValueError(
+                f"file: {path}, line {line + 2}: expected {len(names)} numbers, got "
+                f"{shown(','.join(row))}"
+            ) from None
+    return dict(zip(names, values.T))
 
 
 def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology) -> None:

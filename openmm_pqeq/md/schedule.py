@@ -12,6 +12,7 @@ through the Context parameters `field_x`, `field_y`, `field_z`.
 
 import ast
 import math
+from collections.abc import Sized
 from typing import Any, Callable, Sequence
 
 from openmm import app, unit
@@ -157,7 +158,7 @@ class FieldSchedule:
     """
 
     def __init__(self, field: Sequence[float | str], interval: int = 1):
-        if isinstance(field, str) or len(field) != 3:
+        if isinstance(field, str | bytes) or not isinstance(field, Sized) or len(field) != 3:
             raise ValueError(
                 "field: expected three components such as (0, 0, '0.02*sin(2*pi*t/10)'), got "
                 f"{field!r}"

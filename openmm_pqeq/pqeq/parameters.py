@@ -22,6 +22,7 @@ from typing import IO, Mapping, NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq.jobs.values import is_finite
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
@@ -93,6 +94,8 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
 
 def _from_mapping(symbol: str, values: Mapping[str, float]) -> ElementParameters:
     names = ElementParameters._fields
+    if not isinstance(values, Mapping) or not all(map(is_finite, values.values())):
+        raise ValueError(f"parameters[{symbol!r}]: expected a table of numbers, got {values!r}")
     unknown, missing = set(values) - set(names), set(names) - set(values) - {"spring_constant"}
     if unknown or missing:
         raise ValueError(

@@ -14,11 +14,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from openmm_pqeq.contract import check_choice
+from openmm_pqeq.jobs.values import is_finite, shown
 from openmm_pqeq.pqeq.coupling import COUPLINGS
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
 CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 """Protocols that stand for each other: they converge to one solution."""
+
+LARGEST = {"cutoff": 1e3, "tolerance": 1.0, "sweeps": 1e3, "max_shell": 1e3, "mesh_spacing": 1e2}
+"""Å, and eV/e of the tolerance; larger ones mean nothing."""
 
 
 ENERGIES = ("all", "field")
@@ -41,12 +45,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             "energy: 'field' is the difference of two converged solutions, and the protocol "
             f"'reaxnet' has none; give one of {', '.join(CONVERGED_PROTOCOLS)}"
         )
-    for name in ("cutoff", "tolerance", "sweeps", "max_shell", "mesh_spacing"):
+    for name, largest in LARGEST.items():
         value = settings.get(name)
-        if value is not None and not (
-            isinstance(value, (int, float)) and value > 0 and value == value
-        ):
-            raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        if value is not None and not (is_finite(value) and 0 < value <= largest):
+            raise ValueError(
+                f"{name}: expected a positive number, at most {largest:g}, got {shown(value)}"
+            )
     if settings.get("protocol", "reaxnet") != "reaxnet":
         for name in ("sweeps", "stop_gradient"):
             if name in settings:

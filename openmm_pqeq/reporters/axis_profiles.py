@@ -12,10 +12,13 @@ import numpy as np
 from openmm import app, unit
 
 from openmm_pqeq.analysis.axis_profiles import axis_of, profile
+from openmm_pqeq.jobs.values import is_finite, shown
 from openmm_pqeq.reporters.frames import FrameFile, Quantity
 from openmm_pqeq.reporters.observer import Observer
 from openmm_pqeq.reporters.table import next_report, positive_interval
 from openmm_pqeq.units import ANGSTROM_PER_NM
+
+MOST_POINTS = 10**6
 
 
 class ProfileReporter:
@@ -58,12 +61,12 @@ class ProfileReporter:
         append: bool = False,
     ):
         self._interval = positive_interval(interval)
-        if axis not in ("x", "y", "z"):
+        if not isinstance(axis, str) or axis not in ("x", "y", "z"):
             raise ValueError(f"axis: expected x, y or z, got {axis!r}")
         whole = isinstance(n_points, Integral) and not isinstance(n_points, bool)
-        if not whole or n_points < 1:
-            raise ValueError(f"n_points: expected a positive whole number, got {n_points!r}")
-        if isinstance(width, bool) or not 0 < width < np.inf:
+        if not whole or not 1 <= n_points <= MOST_POINTS:
+            raise ValueError(f"n_points: expected 1 to {MOST_POINTS}, got {shown(n_points)}")
+        if not is_finite(width) or width <= 0:
             raise ValueError(f"width: expected a positive number, got {width!r}")
         self._axis, self._n_points, self._width = "xyz".index(axis), int(n_points), float(width)
         self._frames = FrameFile(file, append)

@@ -53,7 +53,7 @@ class ChargeReporter:
 
     def __init__(self, file: str | os.PathLike[str], interval: int, append: bool = False):
         self._interval = positive_interval(interval)
-        text = Path(file).suffix.lower() in XYZ
+        text = path_of(file, append).suffix.lower() in XYZ
         self._file: XYZFile | ChargeFile = (
             XYZFile(file, append) if text else ChargeFile(file, append)
         )

@@ -7,10 +7,8 @@ back to its last whole row.
 
 import csv
 import io
-import math
 import os
 from io import FileIO
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app
 
+from openmm_pqeq.jobs import values
 from openmm_pqeq.reporters.observer import Observation
 from openmm_pqeq.reporters.writers import claim, refuse_second, release
 
@@ -97,7 +96,7 @@ class RowReporter:
 def path_of(file: str | os.PathLike[str], append: bool) -> Path:
     """The path of a file to write; FileNotFoundError where one is to be continued that is not
     there, ValueError where another reporter writes it."""
-    path = Path(file)
+    path = values.path("file", file)
     refuse_second(path)
     if append and not path.is_file():
         raise FileNotFoundError(
@@ -126,8 +125,8 @@ def vector_columns(name: str, values: Array, units: str) -> dict[str, float]:
 
 def positive_interval(interval: int) -> int:
     """The interval, or ValueError where it is not a positive whole number of steps."""
-    number = isinstance(interval, Real) and not isinstance(interval, bool)
-    if not number or not 1 <= interval < math.inf or interval != int(interval):
+    whole = values.is_finite(interval) and interval == int(interval)
+    if not whole or not 1 <= interval <= values.LARGEST_COUNT:
         raise ValueError(f"interval: expected a positive number of steps, got {interval!r}")
     return int(interval)
 

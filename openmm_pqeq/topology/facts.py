@@ -5,10 +5,8 @@
 Total charge in e, masses in amu, velocities in nm/ps. Nothing here needs OpenMM.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any, NamedTuple
 
 import ase
@@ -16,6 +14,8 @@ import numpy as np
 from ase.constraints import FixAtoms
 from ase.data import atomic_masses
 from ase.units import fs
+
+from openmm_pqeq.jobs.values import is_finite
 
 CHARGE_KEYS = ("charge", "total_charge")
 """Names under which files and ASE's `atoms.info` give the total charge."""
@@ -93,9 +93,7 @@ def charge_in(info: Mapping[str, Any]) -> float | None:
     else than one finite number."""
     given = {key: info[key] for key in CHARGE_KEYS if key in info}
     for key, value in given.items():
-        if isinstance(value, bool | np.bool_) or not (
-            isinstance(value, Real) and math.isfinite(value)
-        ):
+        if not is_finite(value):
             raise ValueError(
                 f'atoms.info["{key}"]: expected the total charge in e, a finite number, got '
                 f"{value!r}"

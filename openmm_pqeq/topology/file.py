@@ -16,6 +16,7 @@ import ase.io
 import numpy as np
 from ase.io.formats import filetype, open_with_compression
 
+from openmm_pqeq.jobs import values
 from openmm_pqeq.topology import pdb, sites
 from openmm_pqeq.topology.facts import CHARGE_KEYS, StructureFacts, charge_in, facts_in
 from openmm_pqeq.topology.isotopes import (
@@ -150,11 +151,7 @@ def _check(atoms: ase.Atoms) -> None:
 
 def _repeated(atoms: ase.Atoms, supercell: Sequence[int]) -> ase.Atoms:
     """The structure repeated along its cell vectors, with as many times its charge."""
-    n = tuple(int(value) for value in supercell)
-    if len(n) != 3 or min(n) < 1:
-        raise ValueError(
-            f"supercell: expected three whole numbers above zero, got {tuple(supercell)}"
-        )
+    n = values.cells("supercell", supercell)
     missing = [axis for axis in range(3) if n[axis] > 1 and not atoms.cell[axis].any()]
     if missing:
         raise ValueError(

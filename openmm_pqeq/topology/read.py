@@ -13,6 +13,7 @@ import ase
 import numpy as np
 from openmm import Vec3, app, unit
 
+from openmm_pqeq.jobs import values
 from openmm_pqeq.topology.box import reduced_box
 from openmm_pqeq.topology.facts import held_otherwise
 from openmm_pqeq.topology.file import read_file
@@ -66,7 +67,7 @@ def read_structure(
         without an element, positions that are not finite, a singular cell, a volume that no matter
         has, or constraints other than atoms fixed in place
     """
-    name = os.fspath(path)
+    name = str(values.path("path", path))
     atoms, facts = read_file(path, index, supercell)
     if held := held_otherwise(atoms):
         raise ValueError(

@@ -30,7 +30,7 @@ def topology_of(symbols: Sequence[str], molecules: Molecules) -> app.Topology:
                 chain = topology.addChain()
             residue = topology.addResidue(name, chain)
             for atom, label in part.items():
-                element = app.Element.getBySymbol(symbols[atom])
+                element = _element(symbols[atom])
                 atoms[atom] = topology.addAtom(label, element, residue)
     for i, j in molecules.bonds:
         topology.addBond(atoms[i], atoms[j])
@@ -63,3 +63,11 @@ def repeated_cells(n_atoms: int, n_cells: int) -> Molecules:
     """A crystal without molecules: a residue for each repetition of the file's cell."""
     cells = np.split(np.arange(n_atoms), n_cells)
     return Molecules(list(cells), ["STR"] * n_cells, [])
+
+
+def _element(symbol: str) -> app.Element:
+    """OpenMM's element; it has none for the heaviest."""
+    try:
+        return app.Element.getBySymbol(symbol)
+    except KeyError:
+        raise ValueError(f"expected elements that OpenMM has, got {symbol}") from None

@@ -1,7 +1,8 @@
 """What the long-range part is worth: the same training with and without it.
 
-Same network, seeds, split, settings and allowance of time; with it the labels are reference − PQEq
-− D3, without it the reference itself. Either way the errors are those of the whole model against
+Same network, seeds, split and settings, and as many epochs: those that the training with it had are
+those of the one without. With it the labels are reference − PQEq − D3, without it the reference
+itself. Either way the errors are those of the whole model against
 the reference (Gao et al., Nat. Commun. 16, 10484 (2025),
 https://doi.org/10.1038/s41467-025-65496-3, call the second one w/o-lr).
 """
@@ -44,7 +45,9 @@ def ablate(
                 say(f"--- {name.replace('-', ' ')} ---")
                 begun = resume and (folder / name / CHECKPOINT).is_file()
                 again = overwrite or (resume and not begun)
-                results[name] = fit(variant, folder / name, again, begun, say)
+                epochs = results[WITH].epochs if results else None
+                variant = variant if epochs is None else of_length(variant, epochs)
+                results[name] = fit(variant, folder / name, again, begun, say, last_epoch=epochs)
         except BaseException:
             if not any((folder / name).exists() for name in variants):
                 clear(folder, KIND)
@@ -53,8 +56,25 @@ def ablate(
     return results
 
 
+def of_length(config: Config, epochs: int) -> Config:
+    """The same with nothing that ends it but a number of epochs; a learning rate that followed the
+    time reaches zero with the last of them."""
+    training = dataclasses.replace(config.training, max_time=0.0, patience=0)
+    if training.schedule == "cosine-time":
+        training = dataclasses.replace(training, schedule="cosine", epochs=epochs)
+    return dataclasses.replace(config, training=training)
+
+
 def _compare(results: dict[str, Result], folder: Path, say: Callable[[str], None]) -> None:
-    """Both models on the same frames: a table, a file, a plot."""
+    """Both models on the same frames: a table, a file, a plot; nothing where one of them was trained
+    for longer, as in folders of earlier versions."""
+    one, other = (results[name].epochs for name in (WITH, WITHOUT))
+    if one != other:
+        say(
+            f"nothing is compared: {one} epochs with the long-range part, {other} without; train "
+            "both anew with overwrite"
+        )
+        return
     parts = [
         part for part in ("held out", "validation", "training") if part in results[WITH].errors
     ]
@@ -95,32 +115,39 @@ def without_long_range(config: Config) -> Config:
 
 
 def plot(results: dict[str, Result], part: str, path: Path) -> None:
-    """Force errors: on the way (validation or held-out frames, as measured) and at the end."""
+    """Force errors: on the way, as far as they were measured, and at the end."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     way, end = figure.subplots(1, 2, width_ratios=(2, 1))
+    measured = {name: _on_the_way(result.folder / METRICS) for name, result in results.items()}
+    where = max(measured[WITH], key=lambda column: len(measured[WITH][column]))
     for index, (name, result) in enumerate(results.items()):
         label, color = name.replace("-", " "), f"C{index}"
-        with (result.folder / METRICS).open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        column = next(
-            (
-                c
-                for c in ("held_out_force_rmse", "validation_force_rmse")
-                if any(row[c] for row in rows)
-            ),
-            None,
-        )
-        if column is not None:
-            points = [(int(row["epoch"]), float(row[column])) for row in rows if row[column]]
-            way.plot(*zip(*points), color=color, label=label)
+        if points := measured[name][where]:
+            style = {"color": color, "label": label, "markersize": 4}
+            way.plot(*zip(*points), "-o" if index == 0 else "--s", **style)
         value = result.errors[part].force_rmse
         bar = end.bar(label.replace(" ", "\n", 1), value, color=color)
         end.bar_label(bar, [f"{value:.3g}"])
-    way.set(title="on the way", xlabel="epoch", ylabel="force RMSE, meV/Å", yscale="log")
+    way.set(title=f"{where} frames, on the way", xlabel="epoch", ylabel="force RMSE, meV/Å")
+    way.xaxis.set_major_locator(MaxNLocator(integer=True))
     end.set(title=f"{part}, exported model", ylabel="force RMSE, meV/Å")
+    end.margins(y=0.1)
     if way.lines:
+        way.set_ylim(bottom=0)
         way.legend(frameon=False)
     with whole(path) as written:
         figure.savefig(written, dpi=130, format="png")
+
+
+def _on_the_way(metrics: Path) -> dict[str, list[tuple[int, float]]]:
+    """(epoch, force RMSE in meV/Å) of held-out and validation frames, where they were measured."""
+    with metrics.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = {"held-out": "held_out_force_rmse", "validation": "validation_force_rmse"}
+    return {
+        name: [(int(row["epoch"]), float(row[column])) for row in rows if row[column]]
+        for name, column in columns.items()
+    }

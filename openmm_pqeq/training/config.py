@@ -31,6 +31,8 @@ from openmm_pqeq.training.settings import (
     TrainingSettings,
 )
 
+ANY_NUMBER = 1_000_000
+"""Epochs of a training that its time ends."""
 TABLES = ("data", "potential", "start", "training", "card", "output")
 
 
@@ -94,7 +96,7 @@ def config_of(
             "table will do)"
         )
     data = configured(DataSettings, table["data"], "data.")
-    training = configured(TrainingSettings, table.get("training", {}), "training.")
+    training = configured(TrainingSettings, _length(table.get("training", {})), "training.")
     _check(data, training)
     if start is not None:
         _check_start(start, data)
@@ -125,6 +127,17 @@ def write_toml(config: Config) -> str:
 
 def _body(table: Any) -> list[str]:
     return [line for line in toml_lines(table) if line and not line.startswith("# ")]
+
+
+def _length(training: Any) -> Any:
+    """[training] with what `max_time` alone means: as many epochs as fit into it, and a learning
+    rate that is zero at its end."""
+    limited = isinstance(training, dict) and "max_time" in training
+    if not limited or not values.seconds("training.max_time", training["max_time"]):
+        return training
+    if "epochs" in training or "schedule" in training:
+        return training
+    return training | {"epochs": ANY_NUMBER, "schedule": "cosine-time"}
 
 
 def share(name: str, value: int | str, total: int) -> int:

@@ -59,7 +59,7 @@ def read_n2p2(path: Path) -> list[ase.Atoms]:
     rows: list[list[str]] = []
     lattice: list[list[float]] = []
     info: dict[str, float] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         word, *values = line.split() or [""]
         try:
             if word == "begin":
@@ -105,7 +105,7 @@ def read_deepmd(folder: Path, type_map: Sequence[str] = ()) -> list[ase.Atoms]:
     """Frames of a DeePMD system: a folder with type.raw and set.000, set.001, ..."""
     types = np.loadtxt(folder / "type.raw", dtype=int, ndmin=1)
     if (folder / "type_map.raw").is_file():
-        type_map = (folder / "type_map.raw").read_text().split()
+        type_map = (folder / "type_map.raw").read_text(encoding="utf-8").split()
     if types.max() >= len(type_map) or any(
         symbol not in chemical_symbols[1:] for symbol in type_map
     ):

@@ -216,11 +216,13 @@ class AfterEveryEpoch(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Of a resumed run: forget the lines after its checkpoint; do nothing more where its time
-        was used up."""
+        or patience was used up."""
         training = _training_of(pl_module)
         _shorten(self.folder / METRICS, trainer.current_epoch)
         allowed = training.settings.max_time
         if allowed and (training.elapsed >= allowed or training.time_used_up >= allowed):
+            trainer.should_stop = True
+        if trainer.current_epoch and _waited(training, trainer.current_epoch - 1):
             trainer.should_stop = True
 
     def on_train_epoch_start(
@@ -265,7 +267,7 @@ class AfterEveryEpoch(Callback):
             left = min(left, max(0.0, settings.max_time - training.elapsed))
         measured = {name: value for name, value in row.items() if isinstance(value, float)}
         self.watch(Progress("train", epoch + 1, settings.epochs, left, row=measured))
-        if settings.patience and epoch - training.best_epoch >= settings.patience:
+        if _waited(training, epoch):
             self.say(f"no better validation error for {settings.patience} epochs")
             trainer.should_stop = True
         allowed = settings.max_time
@@ -282,6 +284,18 @@ class AfterEveryEpoch(Callback):
         if allowed and training.tick() + 0.5 * (time.monotonic() - self.epoch_started) >= allowed:
             training.time_used_up = allowed  # the next epoch would have gone beyond it
             trainer.should_stop = True
+            self._say_how_it_ended(training)
+
+    def _say_how_it_ended(self, training: NetworkTraining) -> None:
+        """Of a training that its time has ended, where its learning rate had not fallen by then."""
+        settings = training.settings
+        part = training.learning_rate() / settings.learning_rate
+        if settings.schedule == "cosine" and part > 0.1:
+            self.say(
+                f"max_time ended the training while the learning rate was at {100 * part:.0f} % of "
+                "its highest: errors would be lower with fewer epochs, or with schedule = "
+                '"cosine-time"'
+            )
 
     def _measure(
         self, training: NetworkTraining, frames: Sequence[Edges], every: int, epoch: int
@@ -310,6 +324,12 @@ def _training_of(module: lightning.LightningModule) -> NetworkTraining:
     return cast(NetworkTraining, module)
 
 
+def _waited(training: NetworkTraining, epoch: int) -> bool:
+    """Whether the patience is at its end after an epoch."""
+    patience = training.settings.patience
+    return patience > 0 and epoch - training.best_epoch >= patience
+
+
 def _columns(prefix: str, errors: Errors | None) -> dict[str, float | str]:
     return {
         f"{prefix}_{name}": "" if errors is None else getattr(errors, name)
@@ -319,7 +339,7 @@ def _columns(prefix: str, errors: Errors | None) -> dict[str, float | str]:
 
 def _append(path: Path, row: dict[str, Any]) -> None:
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         if new:
             writer.writeheader()
@@ -329,11 +349,11 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 def _shorten(path: Path, epochs: int) -> None:
     """Keep the lines of the first `epochs` epochs."""
     if path.exists():
-        with path.open(newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             lines = file.readlines()
         kept = lines[:1] + [line for line in lines[1:] if int(line.split(",")[0]) < epochs]
         with whole(path) as part:
-            part.write_text("".join(kept), newline="")
+            part.write_text("".join(kept), encoding="utf-8", newline="")
 
 
 def _line(row: dict[str, Any], energies: bool) -> str:

@@ -83,6 +83,9 @@ def prepare(
         if start is not None
         else {name: dict(table) for name, table in config.potential.items()}
     )
+    _check_elements(
+        config, known["gnn"], [frames[i] for i in split.train], [frames[i] for i in used]
+    )
     subtracted = {name: values for name, values in known.items() if name != "gnn"}
     if config.start is not None and config.start.train_pqeq:
         subtracted.pop("pqeq")
@@ -101,6 +104,16 @@ def prepare(
     if start is None:
         return _fresh(config, in_use, split, say)
     return _continued(config, start, in_use, split, say)
+
+
+def _check_elements(
+    config: Config, gnn: dict[str, Any], training: list[Frame], used: list[Frame]
+) -> None:
+    """What the network does not know is refused before anything is computed."""
+    species = gnn.get("species", data.species_of(training))
+    term = "the network" if config.start is None else f"the model {config.start.model}"
+    network_of(build({"gnn": {"species": species} | gnn}))
+    data.check_species(used, species, term)
 
 
 def model_to_start(start: StartSettings) -> Potential:
@@ -136,7 +149,6 @@ def _fresh(
         "seed": config.training.seed,
     } | config.potential["gnn"]
     shifts = data.element_shifts(training, table["species"], config.data.atomic_energies)
-    data.check_species(list(frames.values()), table["species"], "the network")
     scale = data.force_rms(training)
     gnn = network_of(build({"gnn": table}))
     edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
@@ -144,6 +156,11 @@ def _fresh(
         pairs = sum(len(edges[i].centers) for i in split.train) / sum(
             len(edges[i].numbers) for i in split.train
         )
+        if not pairs:
+            raise ValueError(
+                f"potential.gnn.r_max: expected a cutoff within which atoms have neighbours, got "
+                f"{gnn.cutoff:g} Å"
+            )
         table = table | {"avg_neighbors": round(pairs, 3)}
         gnn = network_of(build({"gnn": table}))
     gnn.scale.fill_(scale)
@@ -170,7 +187,6 @@ def _continued(
     if settings is None:
         raise ValueError("start: expected the table [start], got nothing")
     gnn, table = network_of(start), start.config["gnn"]
-    data.check_species(list(frames.values()), table["species"], f"the model {settings.model}")
     training = [frames[i] for i in split.train]
     trained = parts.select(gnn, settings.train)
     gnn.to(getattr(torch, config.training.dtype))

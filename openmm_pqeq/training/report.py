@@ -29,6 +29,16 @@ HEADINGS = {
 }
 
 
+QUANTITIES = (
+    ("energy per atom (eV)", "energy_rmse", "meV/atom"),
+    ("force components (eV/Å)", "force_rmse", "meV/Å"),
+    ("stress components (eV/Å³)", "stress_rmse", "eV/Å³"),
+)
+"""Of a parity plot: title, error and its unit."""
+NOT_LEARNT = 0.8
+"""RMSE over spread of the labels from which on energies count as not learnt: 1 is their mean."""
+
+
 class Measured(NamedTuple):
     """Some frames, what a network says of them, and how wrong it is."""
 
@@ -64,6 +74,8 @@ def report(
         "errors": as_json({name: part.errors for name, part in after.items()}),
     }
     text = table({name: part.errors for name, part in after.items()})
+    if note := energies_not_learnt(after):
+        text += f"\n{note}"
     shown = dict(after)
     if before is not None:
         content["errors_before"] = as_json({name: part.errors for name, part in before.items()})
@@ -77,6 +89,21 @@ def report(
     write_text(folder / "errors.txt", text + "\n")
     plot(shown, folder / "parity.png")
     return text
+
+
+def energies_not_learnt(parts: Mapping[str, Measured]) -> str:
+    """A sentence where the energies of a part are predicted hardly better than by their mean."""
+    for name, part in parts.items():
+        label = _points(part)[0][0]
+        spread = 1000 * float(label.double().std(correction=0)) if len(label) > 1 else 0.0
+        if part.errors.energy_rmse > NOT_LEARNT * spread > 0:
+            return (
+                f"Energies were not learnt: of the {name} frames, their RMSE is "
+                f"{part.errors.energy_rmse:.3g} meV/atom, and the spread of the labels "
+                f"{spread:.3g} meV/atom. More time, more frames or a larger energy_weight may help; "
+                "forces are judged by their own errors."
+            )
+    return ""
 
 
 def table(errors: Mapping[str, Errors]) -> str:
@@ -131,26 +158,22 @@ def plot(parts: Mapping[str, Measured], path: Path) -> None:
     stress that there is."""
     from matplotlib.figure import Figure
 
-    titles = ("energy per atom (eV)", "force components (eV/Å)", "stress components (eV/Å³)")
     points = {name: _points(part) for name, part in parts.items()}
     shown = [index for index in range(3) if any(len(own[index][0]) for own in points.values())]
     figure = Figure(figsize=(0.4 + 4.2 * len(shown), 4.3), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for panel, index in zip(panels, shown):
+        title, key, unit = QUANTITIES[index]
         for name, own in points.items():
             label, value = own[index]
-            style = {
-                "markersize": 3,
-                "rasterized": True,
-                "label": f"{name} ({len(parts[name].frames)} frames)",
-            }
+            error = getattr(parts[name].errors, key)
+            about = f"{name} ({len(parts[name].frames)} frames), RMSE {error:.3g} {unit}"
+            style = {"markersize": 3, "rasterized": True, "label": about}
             panel.plot(label.numpy(), value.numpy(), ".", **style)
         low, high = panel.get_xlim()
         panel.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-        panel.set(
-            title=titles[index], xlabel="label: reference − long-range part", ylabel="network"
-        )
-    panels[0].legend()
+        panel.set(title=title, xlabel="label: reference − long-range part", ylabel="network")
+        panel.legend(fontsize=7)
     with whole(path) as part:
         figure.savefig(part, dpi=130, format="png")
 

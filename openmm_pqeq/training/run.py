@@ -50,11 +50,12 @@ from openmm_pqeq.training.settings import StartSettings
 
 class Result(NamedTuple):
     """folder with everything written; errors of "training", "validation" and "held out"; the
-    model's file."""
+    model's file; the epochs that there were."""
 
     folder: Path
     errors: dict[str, Errors]
     model: Path
+    epochs: int
 
 
 def train(
@@ -94,8 +95,10 @@ def fit(
     resume: bool,
     say: Callable[[str], None],
     watch: Watch = unwatched,
+    last_epoch: int | None = None,
 ) -> Result:
-    """Train from settings that have been read; `watch` gets news after every epoch."""
+    """Train from settings that have been read; `watch` gets news after every epoch, and the training
+    ends after `last_epoch` of them without another schedule."""
     if config.training.device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "training.device: expected 'cpu', because torch finds no CUDA device here, got 'cuda'"
@@ -106,9 +109,8 @@ def fit(
     with owned(folder, KIND, overwrite, resume):
         prepared = _prepared(config, folder, overwrite, resume, say)
         try:
-            return _fitted(
-                config, prepared, folder, folder / CHECKPOINT if resume else None, say, watch
-            )
+            checkpoint = folder / CHECKPOINT if resume else None
+            return _fitted(config, prepared, folder, checkpoint, say, watch, last_epoch)
         except (RuntimeError, OSError) as error:
             raise failure_of(folder, error) from error
 
@@ -145,11 +147,12 @@ def _fitted(
     checkpoint: Path | None,
     say: Callable[[str], None],
     watch: Watch,
+    last_epoch: int | None,
 ) -> Result:
     """The training itself, and what it leaves."""
     settings = config.training
     before = _measure(prepared.model, prepared) if config.start is not None else None
-    module, epochs = _trained(config, prepared, folder, checkpoint, say, watch)
+    module, epochs = _trained(config, prepared, folder, checkpoint, say, watch, last_epoch)
     model = module.exported()
     if settings.energy_weight == 0 and (config.start is None or config.start.shifts == "fit"):
         prepared = fit_shifts(prepared, model, say)
@@ -174,7 +177,7 @@ def _fitted(
     errors = {name: part.errors for name, part in after.items()}
     path = export(config, prepared, model, folder / MODEL, facts, errors)
     say(f"model: {path}")
-    return Result(folder, errors, path)
+    return Result(folder, errors, path, epochs)
 
 
 def _measure(model: nn.Module, prepared: Prepared) -> dict[str, report.Measured]:
@@ -199,6 +202,7 @@ def _trained(
     checkpoint: Path | None,
     say: Callable[[str], None],
     watch: Watch,
+    last_epoch: int | None,
 ) -> tuple[NetworkTraining, int]:
     """The loop itself: the module after the last epoch, and how many there were."""
     settings = config.training
@@ -218,7 +222,7 @@ def _trained(
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
             devices=1,
-            max_epochs=settings.epochs,
+            max_epochs=last_epoch or settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=[
                 AfterEveryEpoch(folder, validation, held_out, say, watch),

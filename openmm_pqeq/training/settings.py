@@ -156,8 +156,8 @@ class TrainingSettings:
         "training",
         values.choice(*SCHEDULES),
         "cosine",
-        "learning rate: constant; cosine to zero over epochs; cosine-time to zero over max_time, "
-        "which on another machine is another run",
+        "learning rate: constant; cosine to zero over epochs; cosine-time to zero over max_time "
+        "(where that alone is given), which on another machine is another run",
     )
     warmup: int = setting(
         "training", values.count, 20, "steps over which the learning rate grows from zero", "N"

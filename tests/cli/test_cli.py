@@ -1,6 +1,8 @@
 """The command line: what it prints, and that wrong input ends with one message, exit code 2, and
 nothing written."""
 
+import ast
+import io
 import json
 import os
 import re
@@ -39,7 +41,7 @@ def folder(tmp_path_factory):
     card = {
         "title": "Charges of MgO",
         "licence": "MIT",
-        "errors": {"held out": {"force rmse": 0.5}},
+        "errors": {"held out": {"force_rmse": 0.5}},
     }
     save(
         build({"pqeq": {"protocol": "ewald", "parameters": {"Mg": _MG, "O": _O}}}),
@@ -334,7 +336,7 @@ def test_energy_as_a_table_names_every_quantity(here, capsys):
 def test_the_card_of_a_model_is_shown(here, capsys):
     assert main(["models", "model.pt"]) == 0
     text = capsys.readouterr().out
-    for word in ("Charges of MgO", "MIT", "force rmse: 0.5", "O, Mg"):
+    for word in ("Charges of MgO", "MIT", "force RMSE, meV/Å: 0.5", "O, Mg"):
         assert word in text
 
 
@@ -369,6 +371,43 @@ def test_no_result_is_lost_to_the_encoding_of_a_console(here, encoding):
         assert done.returncode == 0, done.stderr.decode()
         assert b"odec can't" not in done.stderr
         assert done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_help_of_every_command_is_shown_by_every_console(monkeypatch, command, encoding):
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", console)
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    console.flush()
+    assert f"openmm-pqeq {command}" in console.buffer.getvalue().decode(encoding)
+
+
+def test_text_files_are_read_and_written_as_utf_8():
+    """No call in the package leaves the encoding to the machine."""
+    others = {"os", "tarfile", "zipped", "self"}  # whose `open` has no encoding
+
+    def in_text_mode(call):
+        if isinstance(call.func, ast.Attribute):
+            name, of = call.func.attr, ast.unparse(call.func.value).split(".")[0]
+            if name not in ("read_text", "write_text", "open") or of in {*others, "metadata"}:
+                return False
+        elif not isinstance(call.func, ast.Name) or call.func.id != "open":
+            return False
+        inside = [one for arg in call.args for one in ast.walk(arg)]
+        modes = [one.value for one in inside if isinstance(one, ast.Constant)]
+        return not set(modes) & {"rb", "wb", "ab", "r+b"}
+
+    bare = [
+        f"{file.name}:{call.lineno}"
+        for file in sorted(Path(openmm_pqeq.__file__).parent.rglob("*.py"))
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and in_text_mode(call)
+        if "encoding" not in [keyword.arg for keyword in call.keywords]
+    ]
+    assert bare == []
 
 
 def test_fits_and_help_need_no_lightning(here):

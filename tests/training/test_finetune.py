@@ -106,7 +106,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(files: Path, start: dict | None = None, data: str = "frames.traj", **training):
+def config(
+    files: Path,
+    start: dict | None = None,
+    data: str = "frames.traj",
+    data_settings: dict | None = None,
+    **training,
+):
     settings = {
         "epochs": 2,
         "learning_rate": 0.03,
@@ -117,7 +123,8 @@ def config(files: Path, start: dict | None = None, data: str = "frames.traj", **
     }
     return config_of(
         {
-            "data": {"files": [str(files / data)], "held_out": {"seed": 0, "n": 3}},
+            "data": {"files": [str(files / data)], "held_out": {"seed": 0, "n": 3}}
+            | (data_settings or {}),
             "start": {"model": str(files / "model.pt")} | (start or {}),
             "training": settings
             | {"warmup": 2, "batch_size": 3, "ema": 0.5, "measure_every": 100}
@@ -245,6 +252,44 @@ def test_with_and_without_long_range_see_the_same_frames(files, tmp_path):
     assert pq.load(with_.model).pqeq is not None
     assert "with long range" in (tmp_path / "both" / "ablation.txt").read_text()
     assert (tmp_path / "both" / "ablation.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    "length",
+    [{"epochs": 50, "max_time": "3s"}, {"epochs": 3}, {"epochs": 30, "patience": 1}],
+    ids=str,
+)
+def test_as_many_epochs_without_long_range_as_with_it(files, tmp_path, length, monkeypatch):
+    from matplotlib.axes import Axes
+
+    from openmm_pqeq.training import ablation
+
+    drawn = []
+    plot = Axes.plot
+    monkeypatch.setattr(
+        Axes, "plot", lambda self, *a, **k: drawn.extend(lines := plot(self, *a, **k)) or lines
+    )
+    settings = config(files, data_settings={"validation": 2}, **length)
+    results = ablate(settings, tmp_path / "both", False, False, silent)
+    with_, without = (results[name] for name in (ablation.WITH, ablation.WITHOUT))
+    steps = [json.loads((r.folder / "errors.json").read_text())["steps"] for r in (with_, without)]
+    assert with_.epochs == without.epochs
+    assert steps[0] == steps[1]
+    curves = [line for line in drawn if str(line.get_label()).endswith("long range")]
+    assert len(curves) == 2
+    assert all(line.get_marker() not in ("", "None", None) for line in curves)
+
+
+def test_trainings_of_unequal_length_are_not_compared(files, tmp_path):
+    from openmm_pqeq.training import ablation
+
+    results = ablate(config(files, epochs=1), tmp_path / "both", False, False, silent)
+    (tmp_path / "both" / "ablation.txt").unlink()
+    results[ablation.WITHOUT] = results[ablation.WITHOUT]._replace(epochs=2)
+    lines: list[str] = []
+    ablation._compare(results, tmp_path / "both", lines.append)
+    assert lines == [line for line in lines if "nothing is compared: 1 epochs" in line] != []
+    assert not (tmp_path / "both" / "ablation.txt").exists()
 
 
 def test_the_model_without_long_range_overwrites_nothing(files, tmp_path):

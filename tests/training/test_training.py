@@ -25,11 +25,11 @@ from openmm_pqeq.structure import structure_of
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
+from openmm_pqeq.training import report, train
 from openmm_pqeq.training import samples as data
-from openmm_pqeq.training import train
 from openmm_pqeq.training.config import config_of, read_config
 from openmm_pqeq.training.frames import Frame, read_frames
-from openmm_pqeq.training.loss import predict
+from openmm_pqeq.training.loss import Prediction, errors_of, predict
 from openmm_pqeq.training.prepare import prepare
 from openmm_pqeq.training.run import fit
 from openmm_pqeq.training.settings import DataSettings, TrainingSettings
@@ -427,3 +427,68 @@ def test_elements_that_are_refused(frames):
     content["potential"]["pqeq"]["parameters"] = "pqeq1"
     with pytest.raises(ValueError, match="Na, Mg is not in the terms pqeq: expected H"):
         prepare(config_of(content), silent)
+
+
+# --- what would mislead ---
+
+
+def test_max_time_alone_takes_the_learning_rate_to_zero_with_it(frames):
+    content = table(frames, max_time="10min")
+    del content["training"]["epochs"], content["training"]["schedule"]
+    settings = config_of(content).training
+    assert (settings.schedule, settings.max_time) == ("cosine-time", 600.0)
+    assert settings.epochs > 100_000
+    assert (
+        config_of(table(frames, max_time="10min", epochs=3, schedule="cosine")).training.epochs == 3
+    )
+
+
+def test_a_training_that_time_ends_at_a_high_rate_says_so(frames, tmp_path):
+    lines: list[str] = []
+    settings = config_of(table(frames, schedule="cosine", epochs=500, max_time="1e-3"))
+    fit(settings, tmp_path / "short", False, False, lines.append)
+    assert any("learning rate was at" in line and "cosine-time" in line for line in lines)
+
+
+def test_elements_are_refused_before_anything_is_computed(frames, monkeypatch):
+    content = table(frames, long_range=True)
+    content["potential"]["gnn"]["species"] = ["O", "Mg"]
+    monkeypatch.setattr(data, "long_range_part", lambda *_: pytest.fail("computed"))
+    with pytest.raises(ValueError, match=r"Na is not in the network"):
+        prepare(config_of(content), silent)
+    content["potential"]["gnn"] = dict(GNN) | {"hidden_irreps": "8x0q"}
+    with pytest.raises(ValueError, match="hidden_irreps"):
+        prepare(config_of(content), silent)
+
+
+@pytest.mark.parametrize(("learnt", "said"), [(0.0, True), (0.5, False)])
+def test_energies_count_as_learnt_where_they_beat_the_mean_of_the_labels(frames, learnt, said):
+    """Predictions that are the labels' mean plus a part of what distinguishes them."""
+    edges = prepare(config_of(table(frames)), silent).part("train")
+    label = data.join(edges)
+    energy = label.energy / label.counts
+    mean = energy.mean() + learnt * (energy - energy.mean())
+    predicted = Prediction(mean * label.counts, label.forces, label.stress)
+    part = report.Measured(edges, predicted, errors_of(predicted, edges))
+    assert bool(report.energies_not_learnt({"training": part})) == said
+
+
+def test_the_report_says_that_energies_were_not_learnt_and_plots_say_how_wrong_they_are(
+    frames, tmp_path, monkeypatch
+):
+    from matplotlib.axes import Axes
+
+    labels = []
+    plot = Axes.plot
+    monkeypatch.setattr(
+        Axes, "plot", lambda self, *a, **k: (labels.append(k.get("label")), plot(self, *a, **k))[1]
+    )
+    lines: list[str] = []
+    monkeypatch.setattr(report, "NOT_LEARNT", 1e-9)  # what was learnt is not enough
+    settings = config_of(table(frames, epochs=1))
+    fit(settings, tmp_path / "run", False, False, lines.append)
+    written = (tmp_path / "run" / "errors.txt").read_text(encoding="utf-8")
+    assert re.search("Energies were not learnt: of the training frames.* the spread of", written)
+    assert any("Energies were not learnt" in line for line in lines)
+    for unit in ("meV/atom", "meV/Å", "eV/Å³"):
+        assert any(label and re.search(rf"RMSE [\d.e+-]+ {unit}", label) for label in labels)

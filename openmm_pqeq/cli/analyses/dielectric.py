@@ -23,6 +23,9 @@ EPILOG = """examples:
 ε∞ comes from openmm-pqeq energy FILE --model MODEL --response. dielectric.png is written beside the input, or into --output."""
 
 
+_epsilon = values.within(values.positive, 1e-3, 1e6)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The dipole, and what else the constant needs."""
     add_series(parser, several=True)
@@ -39,7 +42,7 @@ def command(options: argparse.Namespace) -> None:
     from openmm_pqeq.analysis import dielectric
     from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
-    infinite = 1.0 if options.eps_inf is None else values.positive("eps_inf", options.eps_inf)
+    infinite = 1.0 if options.eps_inf is None else _epsilon("eps_inf", options.eps_inf)
     blocks = values.positive_count("blocks", options.blocks)
     remark = "" if options.eps_inf else "  (ε∞ = 1 assumed: --eps-inf)"
     series, folder = all_series(options, 2), folder_of(options)

@@ -8,6 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import made
+
+VECTORS = ("field_{}_V_per_A", "dipole_{}_eA")
+"""Columns that a file must have of each direction."""
 
 
 class Series(NamedTuple):
@@ -65,7 +69,7 @@ def folder_of(options: argparse.Namespace) -> Path:
     """The folder to write into, which is made: beside the first file, or as --output says."""
     first = Path(options.files[0])
     folder = Path(options.output) if options.output else first if first.is_dir() else first.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     return folder
 
 
@@ -82,16 +86,19 @@ def read_series(path: Path, skip: float, options: argparse.Namespace) -> Series:
             "DipoleReporter"
         )
     columns = read_table(path)
-    if "time_ps" not in columns or "dipole_x_eA" not in columns:
+    vectors = [name.format(axis) for name in VECTORS for axis in "xyz"]
+    if missing := [name for name in ("time_ps", *vectors) if name not in columns]:
         raise ValueError(
-            f"file: {path} has no columns time_ps and dipole_x_eA; expected table.csv or a file of "
+            f"file: {path} has no column {missing[0]}; expected table.csv or a file of "
             "DipoleReporter"
         )
+    if strange := [name for name, column in columns.items() if not np.isfinite(column).all()]:
+        raise ValueError(f"file: {path}, column {strange[0]}: expected finite numbers")
     chosen = columns["time_ps"] >= skip
     columns = {name: column[chosen] for name, column in columns.items()}
     times = columns["time_ps"]
     steps = np.diff(times)
-    if len(times) < 9 or np.ptp(steps) > 1e-3 * steps.mean():
+    if len(times) < 9 or not 0 <= np.ptp(steps) < 1e-3 * steps.mean():
         raise ValueError(
             f"file: {path} has {len(times)} rows after --skip; expected at least 9, at equal "
             "intervals of time"
@@ -102,8 +109,10 @@ def read_series(path: Path, skip: float, options: argparse.Namespace) -> Series:
             f"file: {path} has a field that changes with time; these analyses are for a constant "
             "field or none"
         )
-    temperature = setting_or_mean("temperature", options.temperature, columns.get("temperature_K"))
-    volume = setting_or_mean("volume", options.volume, columns.get("volume_A3"))
+    temperature = setting_or_mean(
+        "temperature", options.temperature, columns.get("temperature_K"), 1e6
+    )
+    volume = setting_or_mean("volume", options.volume, columns.get("volume_A3"), 1e12)
     if "polarization_x_uC_per_cm2" in columns:
         if volume is None:
             raise ValueError(f"volume: {path} has polarizations and no volume; give --volume (Å³)")
@@ -118,11 +127,11 @@ def read_series(path: Path, skip: float, options: argparse.Namespace) -> Series:
 
 
 def setting_or_mean(
-    name: str, given: str | None, column: NDArray[np.float64] | None
+    name: str, given: str | None, column: NDArray[np.float64] | None, most: float
 ) -> float | None:
     """A setting from the command line, or else the mean of the file's column, or None."""
     if given is not None:
-        return values.positive(name, given)
+        return values.within(values.positive, 1e-6, most)(name, given)
     return None if column is None else float(column.mean())
 
 

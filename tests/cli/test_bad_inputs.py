@@ -1,0 +1,320 @@
+"""Inputs that mean nothing: each command ends with one message that names the argument or the file,
+and exit code 2; each public function raises an error that names its argument."""
+
+import math
+import shutil
+import tomllib
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from openmm import app
+
+import openmm_pqeq as pq
+from openmm_pqeq.cli import main
+from openmm_pqeq.force.create import create_energy
+from openmm_pqeq.jobs.settings import settings_of
+from openmm_pqeq.md.config import RunConfig
+
+pytestmark = pytest.mark.python_route
+
+MG = dict(zip(("electronegativity", "hardness", "core_charge", "radius"), (3.9, 8.0, 1.0, 1.4)))
+OXYGEN = dict(zip(("electronegativity", "hardness", "core_charge", "radius"), (8.7, 8.6, 1.0, 0.7)))
+GNN = {"species": ["O", "Mg"], "hidden_irreps": "4x0e", "sh_irreps": "1x0e", "layers": 1}
+GNN |= {"r_max": 3.0, "n_basis": 2, "radial_hidden": [4]}
+TABLE = (
+    "time_ps,dipole_x_eA,dipole_y_eA,dipole_z_eA,field_x_V_per_A,field_y_V_per_A,field_z_V_per_A"
+)
+
+
+def rows(value="0.1", n=20):
+    return "".join(f"{0.1 * index:.1f}" + f",{value}" * 6 + "\n" for index in range(n))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, a crystal, labelled frames, and files of every kind that are none."""
+    folder = tmp_path_factory.mktemp("bad")
+    parameters = {"Mg": MG, "O": OXYGEN}
+    model = pq.build({"gnn": GNN, "pqeq": {"protocol": "ewald", "parameters": parameters}})
+    pq.save(model, folder / "model.pt")
+    crystal = Atoms("MgO", [[0, 0, 0], [0, 0, 2.1]], cell=[3.0, 3.0, 4.2], pbc=True)
+    crystal.calc = SinglePointCalculator(crystal, energy=-1.0, forces=np.zeros((2, 3)))
+    ase.io.write(folder / "MgO.extxyz", crystal)
+    ase.io.write(folder / "frames.extxyz", [crystal] * 6)
+    crystal.symbols[0] = "Og"
+    ase.io.write(folder / "og.extxyz", crystal)
+    (folder / "data.toml").write_text('[data]\nfiles = ["frames.extxyz"]\n[potential.gnn]\n')
+    for ending in ("cif", "extxyz", "pdb", "toml", "pt", "csv", "pth"):
+        (folder / f"empty.{ending}").write_bytes(b"")
+        (folder / f"latin.{ending}").write_bytes(b"caf\xe9 = \xe9\n" * 9)
+        (folder / f"bytes.{ending}").write_bytes(np.random.default_rng(1).bytes(999))
+        (folder / f"words.{ending}").write_text("1 2 3\nhello world\n")
+        (folder / f"loop.{ending}").symlink_to(f"loop.{ending}")
+        (folder / f"place.{ending}").mkdir()
+    tables = {"short": TABLE + "\n" + rows() + "1,2\n", "word": TABLE + "\n" + rows("x")}
+    tables |= {"columns": "time_ps,dipole_x_eA\n0,1\n", "inf": TABLE + "\n" + rows("inf")}
+    tables |= {"header": TABLE + "\n", "still": TABLE + "\n" + ",".join("0" * 7) + "\n", "good": ""}
+    tables["good"] = TABLE + "\n" + rows()
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text)
+    (folder / "row.csv").write_text("element,pol,chi,eta,Z,R_core,K2\nMg,1,3.9\n")
+    return folder
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    before = sorted(folder.iterdir())
+    yield folder
+    written = [path for path in folder.iterdir() if path not in before]
+    for path in written:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert not written
+
+
+# --- commands ---
+
+RUN = [
+    "run",
+    "MgO.extxyz",
+    "--model",
+    "model.pt",
+    "--steps",
+    "1",
+    "--backend",
+    "python",
+    "-o",
+    "new",
+]
+ENERGY = ["energy", "MgO.extxyz", "--model", "model.pt"]
+TRAIN = ["train", "data.toml", "-o", "new"]
+FIT = ["fit-pqeq", "frames.extxyz", "-o", "new"]
+FINETUNE = ["finetune", "model.pt", "frames.extxyz", "-o", "new.pt"]
+BENCH = ["bench", "MgO.extxyz", "--model", "model.pt", "-o", "new"]
+INFRARED = ["analyze", "infrared", "good.csv", "--temperature", "300"]
+DIELECTRIC = ["analyze", "dielectric", "good.csv", "--temperature", "300", "--volume", "100"]
+
+VALUES = [
+    (RUN, "--timestep", ("nan", "inf", "1e300", "1e400fs", "-1", "0", "1 parsec", "")),
+    (RUN, "--time", ("1e400ps", "inf", "1e30ns", "-1ps", "long")),
+    (RUN, "--temperature", ("nan", "1e300", "-1", "hot")),
+    (RUN, "--pressure", ("inf", "nan", "1e300GPa", "1e400")),
+    (RUN, "--barostat-interval", ("1e18", "0", "-1", "1.5", "inf")),
+    (RUN, "--supercell", ("100000", "0", "nan", "1e400", "x")),
+    (RUN, "--field", ("min()", "max(t, )", "1e400", "nan", "1e30", "x", "(" * 500)),
+    (RUN, "--seed", ("-1", "1e30", "nan", "0")),
+    (RUN, "--friction", ("nan", "inf", "-1", "0")),
+    (RUN, "--total-charge", ("nan", "inf", "1e300", "x")),
+    (RUN, "--tolerance", ("nan", "0", "1e300")),
+    (RUN, "--threads", ("0", "1e9", "-1")),
+    (RUN, "--charges-interval", ("-1", "1e18")),
+    (RUN, "--fragments", ("x", "5-1", "0-1e9")),
+    (ENERGY, "--index", ("1e300", "1.5", "nan")),
+    (ENERGY, "--supercell", ("100000", "-1", "x")),
+    (ENERGY, "--total-charge", ("1e300", "nan")),
+    (ENERGY, "--field", ("1e18", "nan", "min()")),
+    (ENERGY, "--tolerance", ("1e300", "0", "nan")),
+    (TRAIN, "--learning-rate", ("nan", "inf", "0", "-1", "1e300")),
+    (TRAIN, "--gradient-clip", ("nan", "-1")),
+    (TRAIN, "--seed", ("-1", "1e30", "nan")),
+    (TRAIN, "--epochs", ("0", "1e30", "inf")),
+    (TRAIN, "--max-time", ("inf", "1e300", "soon")),
+    (TRAIN, "--ema", ("1", "nan")),
+    (FINETUNE, "--pqeq-learning-rate", ("nan", "0")),
+    (FINETUNE, "--bounds", ("nan", "2")),
+    (FINETUNE, "--validation", ("200%", "-1", "x")),
+    (FIT, "--prior", ("nan", "-1")),
+    (FIT, "--iterations", ("0", "1e30")),
+    (FIT, "--seed", ("-1", "inf")),
+    (BENCH, "--steps", ("0", "1e30", "nan")),
+    (BENCH, "--timestep", ("inf", "1e300")),
+    (INFRARED, "--volume", ("nan", "1e300", "0")),
+    (INFRARED, "--longest-lag", ("1e300", "nan", "0")),
+    (INFRARED, "--window", ("x",)),
+    (INFRARED, "--blocks", ("5",)),
+    (DIELECTRIC, "--eps-inf", ("nan", "1e300", "0")),
+    (DIELECTRIC, "--blocks", ("0", "1e30")),
+    (DIELECTRIC, "--skip", ("nan", "1e300")),
+]
+KINDS = ("empty", "latin", "bytes", "words", "loop", "place", "missing")
+FILES = [
+    (["run", "FILE", *RUN[2:]], ("cif", "extxyz", "pdb", "toml")),
+    (["energy", "FILE", "--model", "model.pt"], ("cif", "pdb")),
+    (["energy", "MgO.extxyz", "--model", "FILE"], ("pt",)),
+    (["train", "FILE", "-o", "new"], ("toml",)),
+    (["finetune", "model.pt", "FILE", "-o", "new.pt"], ("extxyz",)),
+    (["finetune", "FILE", "frames.extxyz", "-o", "new.pt"], ("pt",)),
+    (["fit-pqeq", "FILE", "-o", "new"], ("extxyz",)),
+    (["fit-pqeq", "frames.extxyz", "-o", "new", "--parameters", "FILE", "--target", "x"], ("csv",)),
+    (["analyze", "infrared", "FILE"], ("csv",)),
+    (["bench", "FILE", *BENCH[2:]], ("cif",)),
+    (["models", "FILE"], ("pt",)),
+    (["import-sevennet", "FILE", "-o", "new.pt"], ("pth",)),
+    (["import-reaxnet", "model.pt", "FILE", "MgO.extxyz", "-o", "new.pt"], ("csv",)),
+]
+
+
+def repeated(command, flag, value):
+    return [*command, flag, *[value] * (3 if flag in ("--supercell", "--field") else 1)]
+
+
+CASES = {
+    f"{command[0]} {flag} {value[:12]}": (repeated(command, flag, value), flag[2:])
+    for command, flag, given in VALUES
+    for value in given
+}
+CASES |= {
+    f"{' '.join(command[:3])} {kind}.{ending}": (
+        [word.replace("FILE", f"{kind}.{ending}") for word in command],
+        "" if kind == "empty" and ending == "toml" else f"{kind}.{ending}",
+    )
+    for command, endings in FILES
+    for ending in endings
+    for kind in KINDS
+    if "--parameters" not in command
+}
+CASES |= {
+    f"analyze {name}": (["analyze", "infrared", f"{name}.csv", "--temperature", "9"], f"{name}.csv")
+    for name in ("short", "word", "columns", "inf", "header", "still")
+}
+CASES |= {
+    f"{command[0]} into {place!r}": ([*command[:-1], place], "output")
+    for command in (RUN, TRAIN, FIT, BENCH)
+    for place in ("MgO.extxyz", "MgO.extxyz/new", "\0")
+}
+CASES["an element that no set has"] = (["run", "og.extxyz", *RUN[2:]], "Og")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_command_says_what_is_wrong(here, capsys, case):
+    if case.split()[0] in ("train", "finetune"):
+        pytest.importorskip("lightning", reason="training needs the extra `train`")
+    arguments, name = CASES[case]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert said.startswith("openmm-pqeq: error: ")
+    assert name.replace("-", "_") in said.replace("-", "_")
+    assert "Traceback" not in said
+
+
+# --- values with a type, as TOML has them ---
+
+TYPED = {"inf": "inf", "nan": "nan", "list": "[1, 2]", "table": "{ a = 1 }", "date": "1979-05-27"}
+TYPED |= {"long": "9" * 300, "nested": "[[1], [2]]", "control": '"\\u0000"', "minus": "-1.5"}
+
+
+def test_a_setting_of_another_type_is_refused_by_its_name():
+    """Or it is understood; nothing else than a ValueError comes of it."""
+    said = []
+    for name, one in settings_of(RunConfig).items():
+        for value in (tomllib.loads(f"a = {text}")["a"] for text in TYPED.values()):
+            try:
+                one.metadata["parse"](name, value)
+            except ValueError as error:
+                said.append((name, str(error)))
+    assert len(said) > 100
+    assert all(message.startswith(name) for name, message in said)
+
+
+@pytest.mark.parametrize("kind", TYPED)
+@pytest.mark.parametrize(
+    ("term", "key"),
+    [
+        *(("gnn", key) for key in ("species", "hidden_irreps", "layers", "r_max", "n_basis")),
+        *(
+            ("gnn", key)
+            for key in ("radial_hidden", "readout_hidden", "nonlinearities", "envelope")
+        ),
+        *(("pqeq", key) for key in ("protocol", "parameters", "tolerance", "cutoff")),
+        *(("d3", key) for key in ("damping", "functional", "cutoff")),
+    ],
+)
+def test_a_term_refuses_settings_of_another_type(term, key, kind):
+    value = tomllib.loads(f"a = {TYPED[kind]}")["a"]
+    if (key, kind) in {("radial_hidden", "list"), ("parameters", "control")}:
+        value = {"list": [-1, 4], "control": "no such set"}[kind]
+    made = {"gnn": GNN, "pqeq": {"protocol": "ewald"}, "d3": {"functional": "pbe"}}[term]
+    with pytest.raises(ValueError, match=key):
+        pq.build({term: made | {key: value}})
+
+
+def test_tables_that_are_none_are_refused_whatever_the_flags(here, capsys):
+    pytest.importorskip("lightning", reason="training needs the extra `train`")
+    for text in TYPED.values():
+        Path("data.toml").write_text(
+            f'training = {text}\n[data]\nfiles = ["frames.extxyz"]\n[potential.gnn]\n'
+        )
+        assert main([*TRAIN, "--epochs", "1"]) == 2
+        assert "training" in capsys.readouterr().err
+
+
+# --- functions ---
+
+JUNK = {"nan": math.nan, "inf": math.inf, "long": 10**400, "bytes": b"ab", "object": object()}
+JUNK |= {"nested": [[1], [2, 3]], "array": np.zeros((2, 3)), "complex": 1j, "-1": -1, "set": {1}}
+
+
+def topology():
+    made = app.Topology()
+    residue = made.addResidue("X", made.addChain())
+    for symbol in ("Mg", "O"):
+        made.addAtom(symbol, app.Element.getBySymbol(symbol), residue)
+    made.setPeriodicBoxVectors(np.diag([0.3, 0.3, 0.42]).tolist())
+    return made
+
+
+FUNCTIONS = {
+    "energy": (
+        lambda **given: create_energy("model.pt", topology(), compiled=False, **given),
+        ("field", "coupling", "precision", "fragments", "electrodes", "periodic", "atoms"),
+    ),
+    "calculator": (
+        lambda **given: pq.PQEqCalculator("model.pt", **given),
+        ("field", "coupling", "device", "dtype", "tolerance"),
+    ),
+    "read": (lambda **given: pq.read_structure(**({"path": "MgO.extxyz"} | given)), ("path", "supercell")),
+    "profile": (
+        lambda **given: pq.ProfileReporter(**({"file": "new.h5", "interval": 1} | given)),
+        ("file", "interval", "axis", "n_points", "width"),
+    ),
+    "charges": (
+        lambda **given: pq.ChargeReporter(**({"file": "new.h5", "interval": 1} | given)),
+        ("file", "interval"),
+    ),
+    "save": (lambda **given: pq.save(**({"potential": pq.load("model.pt"), "path": "x.pt"} | given)), ("potential", "path", "card")),
+    "schedule": (lambda **given: pq.FieldSchedule(**({"field": (0, 0, 0)} | given)), ("field", "interval")),
+    "load": (lambda model: pq.load(model), ("model",)),
+    "build": (lambda config: pq.build(config), ("config",)),
+}  # fmt: skip
+UNDERSTOOD = {("tolerance", "-1"): False, ("atoms", "set"): True, ("device", "bytes"): False}
+
+
+@pytest.mark.parametrize(
+    ("function", "argument"),
+    [(name, argument) for name, (_, arguments) in FUNCTIONS.items() for argument in arguments],
+)
+def test_a_function_names_the_argument_that_it_does_not_understand(here, function, argument):
+    call = FUNCTIONS[function][0]
+    for kind, value in JUNK.items():
+        if UNDERSTOOD.get((argument, kind)):
+            continue
+        with pytest.raises((ValueError, FileNotFoundError)) as refused:
+            call(**{argument: value})
+        assert argument in str(refused.value), kind
+
+
+def test_a_short_row_of_parameters_is_named(here):
+    with pytest.raises(ValueError, match=r"Mg, column eta: expected a number, got None"):
+        pq.build({"pqeq": {"parameters": "row.csv"}})
+
+
+def test_an_element_beyond_every_set_is_named(here):
+    atoms = ase.io.read("og.extxyz")
+    atoms.calc = pq.PQEqCalculator("model.pt")
+    with pytest.raises(ValueError, match="Og"):
+        atoms.get_potential_energy()
