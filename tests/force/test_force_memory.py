@@ -6,7 +6,7 @@ from pathlib import Path
 
 import openmm
 import pytest
-from force_structures import torchforce
+from through_openmm import torchforce
 
 import openmm_pqeq as pq
 
