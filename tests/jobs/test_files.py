@@ -13,7 +13,6 @@ from openmm_pqeq.potential import build
 
 ELSEWHERE = {
     "jobs/files.py": "the way itself",
-    "published/sevennet/models.py": "in a folder of its own; synced, and two processes may do it",
     "published/download.py": "renamed within a folder of its own",
     "analysis/born.py": "stands below jobs; the command gives it a name beside",
 }
