@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.training.pqeq import Polarizable
 from openmm_pqeq.training.prediction import Prediction, network_prediction
-from openmm_pqeq.training.samples import Edges, join
+from openmm_pqeq.training.samples import Samples, join
 
 
 class Weights(NamedTuple):
@@ -39,32 +39,32 @@ class Errors(NamedTuple):
     stress_rmse: float
 
 
-def predict(model: nn.Module, edges: Edges, create_graph: bool = False) -> Prediction:
+def predict(model: nn.Module, samples: Samples, create_graph: bool = False) -> Prediction:
     """Energy, forces and stress of a network, or of a network and its PQEq, in the network's
     dtype."""
     if not isinstance(model, Polarizable):
-        return network_prediction(model, edges, create_graph)
-    network = network_prediction(model.gnn, edges, create_graph)
-    charges = model.pqeq.predict(edges, create_graph)
+        return network_prediction(model, samples, create_graph)
+    network = network_prediction(model.gnn, samples, create_graph)
+    charges = model.pqeq.predict(samples, create_graph)
     return Prediction(*(one + two.to(one.dtype) for one, two in zip(network, charges)))
 
 
-def loss_of(predicted: Prediction, edges: Edges, weights: Weights) -> Tensor:
+def loss_of(predicted: Prediction, samples: Samples, weights: Weights) -> Tensor:
     """The loss L of a batch; unitless."""
-    known = torch.isfinite(edges.energy)
+    known = torch.isfinite(samples.energy)
     per_frame = torch.where(
         known,
-        (predicted.energy - torch.nan_to_num(edges.energy)) / edges.counts,
-        torch.zeros_like(edges.energy),
+        (predicted.energy - torch.nan_to_num(samples.energy)) / samples.counts,
+        torch.zeros_like(samples.energy),
     )
     energy = per_frame.square().sum() / known.sum().clamp(min=1)
-    forces = (predicted.forces - edges.forces).square().mean()
-    per_atom = (edges.volume / edges.counts)[:, None, None]
-    labelled = torch.isfinite(edges.stress)
+    forces = (predicted.forces - samples.forces).square().mean()
+    per_atom = (samples.volume / samples.counts)[:, None, None]
+    labelled = torch.isfinite(samples.stress)
     virial = torch.where(
         labelled,
-        (predicted.stress - torch.nan_to_num(edges.stress)) * per_atom,
-        torch.zeros_like(edges.stress),
+        (predicted.stress - torch.nan_to_num(samples.stress)) * per_atom,
+        torch.zeros_like(samples.stress),
     )
     stress = virial.square().sum() / labelled.sum().clamp(min=1)
     return (
@@ -72,22 +72,24 @@ def loss_of(predicted: Prediction, edges: Edges, weights: Weights) -> Tensor:
     ) / weights.scale**2
 
 
-def predict_all(model: nn.Module, frames: Sequence[Edges]) -> Prediction:
+def predict_all(model: nn.Module, frames: Sequence[Samples]) -> Prediction:
     """Predictions for many frames, one at a time on the network's device, laid end to end on the
     CPU."""
     device = next(model.parameters()).device
-    parts = [predict(model, Edges(*(values.to(device) for values in frame))) for frame in frames]
+    parts = [predict(model, Samples(*(values.to(device) for values in frame))) for frame in frames]
     return Prediction(
         *(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts))
     )
 
 
-def errors_of(predicted: Prediction, frames: Sequence[Edges]) -> Errors:
+def errors_of(predicted: Prediction, frames: Sequence[Samples]) -> Errors:
     """Errors of predictions of `frames`, over the labels that there are."""
-    edges = join(frames)
-    energy = (1000 * (predicted.energy - edges.energy) / edges.counts)[torch.isfinite(edges.energy)]
-    forces = 1000 * (predicted.forces - edges.forces).ravel()
-    stress = (predicted.stress - edges.stress)[torch.isfinite(edges.stress)]
+    samples = join(frames)
+    energy = (1000 * (predicted.energy - samples.energy) / samples.counts)[
+        torch.isfinite(samples.energy)
+    ]
+    forces = 1000 * (predicted.forces - samples.forces).ravel()
+    stress = (predicted.stress - samples.stress)[torch.isfinite(samples.stress)]
 
     def both(difference: Tensor) -> tuple[float, float]:
         difference = difference.to(torch.float64)

@@ -26,7 +26,7 @@ from openmm_pqeq.jobs.progress import Progress, Watch
 from openmm_pqeq.training.folder import CHECKPOINT, METRICS
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
 from openmm_pqeq.training.pqeq import Polarizable
-from openmm_pqeq.training.samples import Edges, join
+from openmm_pqeq.training.samples import Samples, join
 from openmm_pqeq.training.settings import TrainingSettings
 
 LONG = 600.0
@@ -51,7 +51,7 @@ class EpochOrder(Sampler[int]):
         return iter(torch.randperm(self.n_frames, generator=generator).tolist())
 
 
-def loader_of(frames: Sequence[Edges], batch_size: int, seed: int) -> DataLoader:
+def loader_of(frames: Sequence[Samples], batch_size: int, seed: int) -> DataLoader:
     """Batches of frames laid end to end, in the order of EpochOrder."""
     order = EpochOrder(len(frames), seed)
     return DataLoader(
@@ -148,18 +148,18 @@ class NetworkTraining(lightning.LightningModule):
         """Start the clock."""
         self.clock = time.monotonic()
 
-    def on_train_batch_start(self, batch: Edges, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Samples, batch_idx: int) -> None:
         """Set the learning rate."""
         rate = self.learning_rate()
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = rate * group["factor"]
 
-    def training_step(self, batch: Edges, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Samples, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         return loss_of(predict(self.gnn, batch, create_graph=True), batch, self.weights)
 
-    def on_train_batch_end(self, outputs: Any, batch: Edges, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Samples, batch_idx: int) -> None:
         """Update the running average."""
         decay = (
             min(self.settings.ema, (1 + self.steps) / (10 + self.steps))
@@ -202,8 +202,8 @@ class AfterEveryEpoch(Callback):
     def __init__(
         self,
         folder: Path,
-        validation: Sequence[Edges],
-        held_out: Sequence[Edges],
+        validation: Sequence[Samples],
+        held_out: Sequence[Samples],
         say: Callable[[str], None],
         watch: Watch,
     ):
@@ -298,7 +298,7 @@ class AfterEveryEpoch(Callback):
             )
 
     def _measure(
-        self, training: NetworkTraining, frames: Sequence[Edges], every: int, epoch: int
+        self, training: NetworkTraining, frames: Sequence[Samples], every: int, epoch: int
     ) -> Errors | None:
         if not frames or epoch % every:
             return None

@@ -23,7 +23,7 @@ from openmm_pqeq.pqeq.coulomb.kernels import gaussian_self_energy
 from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, solve_with_gradient
 from openmm_pqeq.structure import SYMBOLS, Structure, deformed
 from openmm_pqeq.training.prediction import Prediction
-from openmm_pqeq.training.samples import Edges
+from openmm_pqeq.training.samples import Samples
 
 MARGIN = 0.05
 """eV by which a hardness stays above the self-energy of its Gaussian."""
@@ -75,24 +75,24 @@ class TrainedPQEq(nn.Module):
             for name in self.names
         }
 
-    def predict(self, edges: Edges, create_graph: bool = False) -> Prediction:
+    def predict(self, samples: Samples, create_graph: bool = False) -> Prediction:
         """Energy, forces and stress (where labelled) of every frame, float64."""
         parts: list[Prediction] = []
         first = 0
-        for index, count in enumerate(edges.counts.tolist()):
+        for index, count in enumerate(samples.counts.tolist()):
             atoms = slice(first, first + count)
             first += count
             one = slice(index, index + 1)
             structure = Structure(
-                edges.positions[atoms],
-                edges.numbers[atoms],
-                edges.cell[one],
-                edges.pbc[one],
-                torch.zeros_like(edges.numbers[atoms]),
-                edges.total_charge[one],
-                torch.zeros_like(edges.cell[one, 0]),
+                samples.positions[atoms],
+                samples.numbers[atoms],
+                samples.cell[one],
+                samples.pbc[one],
+                torch.zeros_like(samples.numbers[atoms]),
+                samples.total_charge[one],
+                torch.zeros_like(samples.cell[one, 0]),
             )
-            stress = bool(torch.isfinite(edges.stress[index]).all())
+            stress = bool(torch.isfinite(samples.stress[index]).all())
             parts.append(self._predict_one(structure, stress, create_graph))
         return Prediction(*(torch.cat(list(values)) for values in zip(*parts)))
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.pairs import Pairs
-from openmm_pqeq.training.samples import Edges
+from openmm_pqeq.training.samples import Samples
 
 
 class Prediction(NamedTuple):
@@ -26,24 +26,26 @@ class Prediction(NamedTuple):
     stress: Tensor
 
 
-def network_prediction(gnn: nn.Module, edges: Edges, create_graph: bool = False) -> Prediction:
+def network_prediction(gnn: nn.Module, samples: Samples, create_graph: bool = False) -> Prediction:
     """Energy, forces and stress of the network alone; `create_graph` where a loss of them will be
     differentiated."""
     with torch.enable_grad():
-        vectors = edges.vectors.detach().requires_grad_(True)
+        vectors = samples.vectors.detach().requires_grad_(True)
         shifts = torch.zeros_like(vectors)  # the network reads vectors and distances only
-        pairs = Pairs(edges.centers, edges.neighbors, shifts, vectors, vectors.norm(2, dim=1))
-        atomic = gnn(edges.numbers, pairs).reshape(-1)
+        pairs = Pairs(samples.centers, samples.neighbors, shifts, vectors, vectors.norm(2, dim=1))
+        atomic = gnn(samples.numbers, pairs).reshape(-1)
         (gradient,) = torch.autograd.grad([atomic.sum()], [vectors], create_graph=create_graph)
-        n_frames = len(edges.counts)
-        energy = atomic.new_zeros(n_frames).index_add(0, edges.batch, atomic)
-        forces = gradient.new_zeros(len(edges.numbers), 3).index_add(0, edges.centers, gradient)
-        forces = forces.index_add(0, edges.neighbors, -gradient)
-        outer = edges.vectors.unsqueeze(2) * gradient.unsqueeze(1)
+        n_frames = len(samples.counts)
+        energy = atomic.new_zeros(n_frames).index_add(0, samples.batch, atomic)
+        forces = gradient.new_zeros(len(samples.numbers), 3).index_add(0, samples.centers, gradient)
+        forces = forces.index_add(0, samples.neighbors, -gradient)
+        outer = samples.vectors.unsqueeze(2) * gradient.unsqueeze(1)
         virial = outer.new_zeros(n_frames, 3, 3).index_add(
-            0, edges.batch[edges.centers], 0.5 * (outer + outer.transpose(1, 2))
+            0, samples.batch[samples.centers], 0.5 * (outer + outer.transpose(1, 2))
         )
         per_volume = torch.where(
-            edges.volume > 0, 1 / edges.volume.clamp(min=1e-12), torch.zeros_like(edges.volume)
+            samples.volume > 0,
+            1 / samples.volume.clamp(min=1e-12),
+            torch.zeros_like(samples.volume),
         )
         return Prediction(energy, forces, virial * per_volume[:, None, None])

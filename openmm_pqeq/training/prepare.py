@@ -28,7 +28,7 @@ from openmm_pqeq.training.config import Config
 from openmm_pqeq.training.frames import Frame, Labels, read_frames
 from openmm_pqeq.training.loss import predict_all
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
-from openmm_pqeq.training.samples import Edges, Split
+from openmm_pqeq.training.samples import Samples, Split
 from openmm_pqeq.training.settings import StartSettings
 
 
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
     shifts : (n_species,) eV
     scale : eV/Å, the force scale of the loss
     split : indices of the frames read
-    edges : the frames in use, by index
+    samples : the frames in use, by index
     """
 
     model: nn.Module
@@ -48,16 +48,16 @@ class Prepared(NamedTuple):
     shifts: Tensor
     scale: float
     split: Split
-    edges: dict[int, Edges]
+    samples: dict[int, Samples]
 
     @property
     def species(self) -> list[str]:
         """Element symbols in the order of the shifts."""
         return list(self.config["gnn"]["species"])
 
-    def part(self, name: str) -> list[Edges]:
+    def part(self, name: str) -> list[Samples]:
         """The frames of "train", "validation" or "held_out"."""
-        return [self.edges[index] for index in getattr(self.split, name)]
+        return [self.samples[index] for index in getattr(self.split, name)]
 
 
 def prepare(
@@ -151,10 +151,10 @@ def _fresh(
     shifts = data.element_shifts(training, table["species"], config.data.atomic_energies)
     scale = data.force_rms(training)
     gnn = network_of(build({"gnn": table}))
-    edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
+    samples = _samples(config, frames, gnn.cutoff, table["species"], shifts)
     if "avg_neighbors" not in table:
-        pairs = sum(len(edges[i].centers) for i in split.train) / sum(
-            len(edges[i].numbers) for i in split.train
+        pairs = sum(len(samples[i].centers) for i in split.train) / sum(
+            len(samples[i].numbers) for i in split.train
         )
         if not pairs:
             raise ValueError(
@@ -165,13 +165,13 @@ def _fresh(
         gnn = network_of(build({"gnn": table}))
     gnn.scale.fill_(scale)
     weights = sum(p.numel() for p in gnn.parameters())
-    spread = _spread([edges[i] for i in split.train])
+    spread = _spread([samples[i] for i in split.train])
     say(
         f"labels: force RMS {scale:.3f} eV/Å, energy spread {spread:.1f} meV/atom; {weights} "
         "weights"
     )
     gnn = gnn.to(getattr(torch, config.training.dtype)).train()
-    return Prepared(gnn, config.potential | {"gnn": table}, shifts, scale, split, edges)
+    return Prepared(gnn, config.potential | {"gnn": table}, shifts, scale, split, samples)
 
 
 def _continued(
@@ -205,8 +205,8 @@ def _continued(
             f"PQEq: {', '.join(settings.train_pqeq)} of {len(numbers)} elements within "
             f"±{100 * settings.bounds:g} %"
         )
-    edges = _edges(config, frames, gnn.cutoff, table["species"], shifts)
-    prepared = Prepared(model, start.config, shifts, data.force_rms(training), split, edges)
+    samples = _samples(config, frames, gnn.cutoff, table["species"], shifts)
+    prepared = Prepared(model, start.config, shifts, data.force_rms(training), split, samples)
     say(f"labels: force RMS {prepared.scale:.3f} eV/Å")
     return fit_shifts(prepared, model, say) if settings.shifts == "fit" else prepared
 
@@ -218,7 +218,7 @@ def fit_shifts(prepared: Prepared, model: nn.Module, say: Callable[[str], None])
     left_over = data.join(training).energy - predict_all(model, training).energy
     if not bool(torch.isfinite(left_over).any()):
         return prepared
-    counts = data.compositions([edges.numbers for edges in training], prepared.species)
+    counts = data.compositions([samples.numbers for samples in training], prepared.species)
     atoms = counts.sum(1)
     correction = data.least_squares(counts, left_over.double().numpy())
     before, after = (
@@ -233,23 +233,23 @@ def fit_shifts(prepared: Prepared, model: nn.Module, say: Callable[[str], None])
         "energies of the training frames"
         f" were {1000 * _rms(before):.1f} meV/atom off, and are {1000 * _rms(after):.1f}"
     )
-    edges = {
+    samples = {
         index: one._replace(
             energy=one.energy
             - float(data.compositions([one.numbers], prepared.species)[0] @ correction)
         )
-        for index, one in prepared.edges.items()
+        for index, one in prepared.samples.items()
     }
-    return prepared._replace(shifts=prepared.shifts + torch.tensor(correction), edges=edges)
+    return prepared._replace(shifts=prepared.shifts + torch.tensor(correction), samples=samples)
 
 
-def _edges(
+def _samples(
     config: Config, frames: dict[int, Frame], cutoff: float, species: list[str], shifts: Tensor
-) -> dict[int, Edges]:
+) -> dict[int, Samples]:
     search, dtype = NeighborSearch(cutoff), getattr(torch, config.training.dtype)
     by_number = dict(zip((chemical_symbols.index(s) for s in species), shifts.tolist()))
     return {
-        index: data.edges_of(frame, search, by_number, dtype) for index, frame in frames.items()
+        index: data.sample_of(frame, search, by_number, dtype) for index, frame in frames.items()
     }
 
 
@@ -288,9 +288,9 @@ def _shortly(names: list[str]) -> str:
     )
 
 
-def _spread(edges: list[Edges]) -> float:
+def _spread(samples: list[Samples]) -> float:
     """Standard deviation of the energies per atom that are left to learn, meV."""
-    return 1000 * float(torch.cat([e.energy / e.counts for e in edges]).std(correction=0))
+    return 1000 * float(torch.cat([e.energy / e.counts for e in samples]).std(correction=0))
 
 
 def _rms(values: np.ndarray) -> float:

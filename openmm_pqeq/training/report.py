@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.training.loss import Errors, Prediction, errors_of, predict_all
-from openmm_pqeq.training.samples import Edges, join
+from openmm_pqeq.training.samples import Samples, join
 
 HEADINGS = {
     "energy_mae": "energy MAE, meV/atom",
@@ -42,12 +42,12 @@ NOT_LEARNT = 0.8
 class Measured(NamedTuple):
     """Some frames, what a network says of them, and how wrong it is."""
 
-    frames: Sequence[Edges]
+    frames: Sequence[Samples]
     predicted: Prediction
     errors: Errors
 
 
-def measure(model: nn.Module, parts: Mapping[str, Sequence[Edges]]) -> dict[str, Measured]:
+def measure(model: nn.Module, parts: Mapping[str, Sequence[Samples]]) -> dict[str, Measured]:
     """`model` on every part ("training", "held out", ...) that has frames."""
     result = {}
     for name, frames in parts.items():
@@ -180,12 +180,15 @@ def plot(parts: Mapping[str, Measured], path: Path) -> None:
 
 def _points(part: Measured) -> list[tuple[Tensor, Tensor]]:
     """Labels and predictions of energies, forces, and stress, as far as there are labels."""
-    edges, predicted = join(part.frames), part.predicted
-    stress, known = torch.isfinite(edges.stress), torch.isfinite(edges.energy)
-    energy, found = (edges.energy / edges.counts)[known], (predicted.energy / edges.counts)[known]
+    samples, predicted = join(part.frames), part.predicted
+    stress, known = torch.isfinite(samples.stress), torch.isfinite(samples.energy)
+    energy, found = (
+        (samples.energy / samples.counts)[known],
+        (predicted.energy / samples.counts)[known],
+    )
     mean = energy.mean() if len(energy) else 0.0
     return [
         (energy - mean, found - mean),
-        (edges.forces.ravel(), predicted.forces.ravel()),
-        (edges.stress[stress], predicted.stress[stress]),
+        (samples.forces.ravel(), predicted.forces.ravel()),
+        (samples.stress[stress], predicted.stress[stress]),
     ]

@@ -44,7 +44,7 @@ from openmm_pqeq.training.loss import Errors
 from openmm_pqeq.training.module import AfterEveryEpoch, NetworkTraining, SaveEveryEpoch, loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
-from openmm_pqeq.training.samples import Edges, Split
+from openmm_pqeq.training.samples import Samples, Split
 from openmm_pqeq.training.settings import StartSettings
 
 
@@ -249,9 +249,9 @@ def _trained(
     return module, trainer.current_epoch
 
 
-def _batch_size(frames: list[Edges]) -> int:
+def _batch_size(frames: list[Samples]) -> int:
     """As many frames as have about 64 atoms together."""
-    atoms = sum(len(edges.numbers) for edges in frames) / len(frames)
+    atoms = sum(len(samples.numbers) for samples in frames) / len(frames)
     return max(1, round(64 / atoms))
 
 

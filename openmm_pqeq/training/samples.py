@@ -33,7 +33,7 @@ class Split(NamedTuple):
     held_out: list[int]
 
 
-class Edges(NamedTuple):
+class Samples(NamedTuple):
     """Frames laid end to end with their pairs, in the dtype of the network: all that a training
     step reads.
 
@@ -216,9 +216,9 @@ def force_rms(frames: Sequence[Frame]) -> float:
     return float(squares.mean().sqrt()) or 1.0
 
 
-def edges_of(
+def sample_of(
     frame: Frame, search: NeighborSearch, shifts: dict[int, float], dtype: torch.dtype
-) -> Edges:
+) -> Samples:
     """A frame with its pairs within the search's cutoff; `shifts` (eV by atomic number) are taken
     off the energy in float64."""
     structure, labels = frame.structure, frame.labels
@@ -229,7 +229,7 @@ def edges_of(
         else torch.zeros(1, dtype=torch.float64)
     )
     shift = sum(shifts[int(z)] for z in structure.numbers)
-    return Edges(
+    return Samples(
         numbers=structure.numbers,
         batch=structure.batch,
         centers=pairs.centers,
@@ -247,15 +247,15 @@ def edges_of(
     )
 
 
-def join(items: Sequence[Edges]) -> Edges:
+def join(items: Sequence[Samples]) -> Samples:
     """Frames laid end to end."""
     atoms = [0]
     for item in items:
         atoms.append(atoms[-1] + len(item.numbers))
     together = [torch.cat(list(parts)) for parts in zip(*items)]
-    edges = Edges(*together)
-    return edges._replace(
-        batch=torch.repeat_interleave(torch.arange(len(items)), edges.counts),
+    samples = Samples(*together)
+    return samples._replace(
+        batch=torch.repeat_interleave(torch.arange(len(items)), samples.counts),
         centers=torch.cat([item.centers + first for item, first in zip(items, atoms)]),
         neighbors=torch.cat([item.neighbors + first for item, first in zip(items, atoms)]),
     )

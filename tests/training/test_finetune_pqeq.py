@@ -23,7 +23,7 @@ from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.frames import frame_of
 from openmm_pqeq.training.loss import predict
 from openmm_pqeq.training.pqeq import MARGIN, Polarizable, TrainedPQEq
-from openmm_pqeq.training.samples import edges_of, join
+from openmm_pqeq.training.samples import join, sample_of
 from openmm_pqeq.training.settings import DataSettings
 
 SPECIES, NUMBERS = ["O", "Mg"], [8, 12]
@@ -94,7 +94,7 @@ def test_network_and_moving_pqeq_together_are_the_potential(protocol):
     known = potential(protocol)
     frames = [frame_of(atoms, DataSettings(files=("x",)), "frame") for atoms in labelled(known, 3)]
     batch = join(
-        [edges_of(frame, known.search, {8: 0.0, 12: 0.0}, torch.float64) for frame in frames]
+        [sample_of(frame, known.search, {8: 0.0, 12: 0.0}, torch.float64) for frame in frames]
     )
     found = predict(Polarizable(known.gnn, TrainedPQEq(known.pqeq, NAMES, 0.2, NUMBERS)), batch)
     torch.testing.assert_close(found.energy, batch.energy, rtol=0, atol=1e-8)
@@ -110,7 +110,7 @@ def test_derivatives_of_a_force_error_in_the_parameters(protocol):
     known = potential(protocol)
     frames = [frame_of(atoms, DataSettings(files=("x",)), "frame") for atoms in labelled(known, 3)]
     batch = join(
-        [edges_of(frame, known.search, {8: 0.0, 12: 0.0}, torch.float64) for frame in frames]
+        [sample_of(frame, known.search, {8: 0.0, 12: 0.0}, torch.float64) for frame in frames]
     )
     trained = TrainedPQEq(known.pqeq, NAMES, 0.2, NUMBERS)
     weights = torch.randn(

@@ -135,12 +135,12 @@ def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
     ready = prepare(config_of(table(frames, long_range=True)), silent)
     network = reference().select("gnn")
     shift = dict(zip([8, 11, 12], ready.shifts.tolist()))
-    for atoms, edges in zip(ase.io.read(frames, index=":"), ready.edges.values()):
+    for atoms, samples in zip(ase.io.read(frames, index=":"), ready.samples.values()):
         known = network.evaluate(structure(atoms), stress=True)
-        energy = float(edges.energy[0]) + sum(shift[z] for z in atoms.numbers)
+        energy = float(samples.energy[0]) + sum(shift[z] for z in atoms.numbers)
         assert energy == pytest.approx(float(known.energy[0]), rel=0, abs=1e-6)
-        torch.testing.assert_close(edges.forces, known.forces, rtol=0, atol=1e-6)
-        torch.testing.assert_close(edges.stress, known.stress, rtol=0, atol=1e-7)
+        torch.testing.assert_close(samples.forces, known.forces, rtol=0, atol=1e-6)
+        torch.testing.assert_close(samples.stress, known.stress, rtol=0, atol=1e-7)
 
 
 def test_every_term_but_the_network_is_subtracted(frames):
@@ -152,7 +152,7 @@ def test_every_term_but_the_network_is_subtracted(frames):
     assert less.config["zbl"] == zbl
     repulsion = pq.build({"zbl": zbl})
     for atoms, one, other in zip(
-        ase.io.read(frames, index=":"), whole.edges.values(), less.edges.values()
+        ase.io.read(frames, index=":"), whole.samples.values(), less.samples.values()
     ):
         known = repulsion.evaluate(structure(atoms), stress=True)
         assert float(known.forces.abs().max()) > 0.1
@@ -166,10 +166,10 @@ def test_forces_and_stress_of_a_step_are_the_potentials(frames):
     shift = dict(zip([8, 11, 12], [-432.0, -10.0, -20.0]))
     settings = config_of(table(frames)).data
     few = read_frames(settings.files, settings)[:3]
-    edges = data.join(
-        [data.edges_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few]
+    samples = data.join(
+        [data.sample_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few]
     )
-    predicted = predict(network.gnn, edges)
+    predicted = predict(network.gnn, samples)
     known = [network.evaluate(frame.structure, stress=True) for frame in few]
     torch.testing.assert_close(
         predicted.energy, torch.cat([k.energy for k in known]), rtol=0, atol=1e-10
@@ -464,12 +464,12 @@ def test_elements_are_refused_before_anything_is_computed(frames, monkeypatch):
 @pytest.mark.parametrize(("learnt", "said"), [(0.0, True), (0.5, False)])
 def test_energies_count_as_learnt_where_they_beat_the_mean_of_the_labels(frames, learnt, said):
     """Predictions that are the labels' mean plus a part of what distinguishes them."""
-    edges = prepare(config_of(table(frames)), silent).part("train")
-    label = data.join(edges)
+    samples = prepare(config_of(table(frames)), silent).part("train")
+    label = data.join(samples)
     energy = label.energy / label.counts
     mean = energy.mean() + learnt * (energy - energy.mean())
     predicted = Prediction(mean * label.counts, label.forces, label.stress)
-    part = report.Measured(edges, predicted, errors_of(predicted, edges))
+    part = report.Measured(samples, predicted, errors_of(predicted, samples))
     assert bool(report.energies_not_learnt({"training": part})) == said
 
 
