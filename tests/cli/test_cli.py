@@ -217,6 +217,9 @@ WRONG = {
 }
 
 
+@pytest.mark.filterwarnings(
+    "ignore:the temperature is .* was set:UserWarning"
+)  # no repulsion: it heats
 def test_names_with_brackets_are_printed_as_they_are(here, tmp_path, capsys):
     shutil.copyfile("model.pt", tmp_path / "model[a].pt")
     monoxide, model = str(here / "MgO.extxyz"), "model[a].pt"
