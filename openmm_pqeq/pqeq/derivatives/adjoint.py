@@ -114,7 +114,7 @@ def solve_with_gradient(
     if minimum.failure:
         pqeq.raise_unsolved(structure, minimum)
     charges, shells = (
-        minimum.charges.detach().requires_grad_(True),
+        minimum.unknowns.detach().requires_grad_(True),
         minimum.shells.detach().requires_grad_(True),
     )
     with torch.enable_grad():
