@@ -12,15 +12,15 @@ to be held fixed in a gradient has to be written `data`.
 """
 
 import warnings
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.conditions import Conditions
 from openmm_pqeq.finite import check_energy, named, not_finite
-from openmm_pqeq.pqeq.coupling import along_periodic, has_meaning_along_periods
-from openmm_pqeq.structure import Structure
+from openmm_pqeq.pqeq.coupling import BONDS, along_periodic, has_meaning_along_periods
+from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
 
 FIELD_PARAMETERS = ("field_x", "field_y", "field_z")
@@ -49,6 +49,7 @@ class PotentialEnergy(nn.Module):
     pbc: Tensor
     batch: Tensor
     core_charges: Tensor
+    reference_charges: Tensor
 
     def __init__(
         self,
@@ -67,8 +68,10 @@ class PotentialEnergy(nn.Module):
         self.single = single
         # without a field there is no derivative in one to be right
         self.only_energy = not any(conditions.field)
-        self.coupling = conditions.coupling
-        self.refuse_periodic_field = not has_meaning_along_periods(conditions.coupling)
+        shared = conditions.coupling == BONDS and conditions.groups is not None
+        self.refuse_periodic_field = shared or not has_meaning_along_periods(conditions.coupling)
+        self.why = "with electrodes" if shared else f'with coupling="{conditions.coupling}"'
+        self.instead = "" if shared else ', or use coupling="shell"'
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
         self.angstrom_per_nm = ANGSTROM_PER_NM
@@ -81,12 +84,19 @@ class PotentialEnergy(nn.Module):
             "atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64)
         )
         self.register_buffer("pbc", torch.tensor([conditions.periodic]))
+        given = conditions.reference_charges
+        self.has_reference = given is not None
+        reference = torch.zeros(0) if given is None else torch.tensor(given)
+        self.register_buffer("reference_charges", reference.to(torch.float64))
         present = getattr(potential, "pqeq", None)
-        cores = (
-            torch.zeros(len(numbers))
-            if present is None
-            else present.core_charge[numbers.to(torch.int64)].clone()
-        )
+        cores = torch.zeros(len(numbers))
+        if present is not None:
+            kinds = present.kinds(
+                structure_of(torch.zeros(len(numbers), 3), numbers, reference_charges=reference)
+                if self.has_reference
+                else structure_of(torch.zeros(len(numbers), 3), numbers)
+            )
+            cores = present.core_charge[kinds].clone()
         self.register_buffer("core_charges", cores.to(torch.float64))
         self.register_buffer("batch", torch.zeros(len(numbers), dtype=torch.int64))
 
@@ -157,10 +167,13 @@ class PotentialEnergy(nn.Module):
         field = field.to(device=device, dtype=dtype).reshape(1, 3)
         if self.refuse_periodic_field and along_periodic(field[0], cell[0], self.pbc[0]):
             raise RuntimeError(
-                f'field: with coupling="{self.coupling}" a component along a periodic direction '
+                f"field: {self.why} a component along a periodic direction "
                 "has no meaning, and one that is not zero came. "
-                'Set it to zero, or use coupling="shell".'
+                f"Set it to zero{self.instead}."
             )
+        reference: Optional[Tensor] = None
+        if self.has_reference:
+            reference = self.reference_charges.to(dtype)
         return Structure(
             positions=positions * self.angstrom_per_nm,
             numbers=self.numbers,
@@ -170,6 +183,7 @@ class PotentialEnergy(nn.Module):
             total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
             field=field,
             only_energy=only_energy,
+            reference_charges=reference,
         )
 
     def check_vacuum(self, positions: Tensor, cell: Tensor) -> None:

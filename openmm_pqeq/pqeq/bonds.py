@@ -125,6 +125,17 @@ def flow(bonds: Bonds, v: Tensor) -> Tensor:
     return _onto_centers(bonds, bonds.softness * across) + _among_metal(bonds, v)
 
 
+def flow_product(bonds: Bonds, u: Tensor, v: Tensor) -> Tensor:
+    """u·C v, a scalar, as a sum of products of differences: what u and v have in common, which moves
+    no charge and can be large, does not round into it."""
+    i, j = bonds.centers, bonds.neighbors
+    along = 0.5 * (bonds.softness * (u[i] - u[j]) * (v[i] - v[j])).sum()
+    share = bonds.metal.sum()
+    share = torch.where(share > 0.0, share, torch.ones_like(share))
+    u_mean, v_mean = (bonds.metal * u).sum() / share, (bonds.metal * v).sum() / share
+    return along + (bonds.metal * (u - u_mean) * (v - v_mean)).sum()
+
+
 def charges_at(bonds: Bonds, v: Tensor) -> Tensor:
     """Q⁰ + C v + what the field moves, (n_atoms,) e; they have the total charge of Q⁰."""
     moved = _onto_centers(bonds, -bonds.softness * bonds.drop)

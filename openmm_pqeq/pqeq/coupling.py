@@ -44,7 +44,7 @@ def electronegativity_in_field(
         return electronegativity - structure.positions @ field
     if coupling == "fragment":
         return electronegativity - within_fragments(structure, groups) @ field
-    if coupling == BONDS:  # electrons of metals
+    if coupling == "bonds":  # electrons of metals
         return electronegativity - within_groups(structure, groups) @ field
     return electronegativity
 

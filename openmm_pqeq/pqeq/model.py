@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.pairs import Pairs, of_atoms, subset
 from openmm_pqeq.pqeq.bonds import (
+    BOND_RANGE,
     Bonds,
     bond_dipole,
     bond_energy,
@@ -57,7 +58,7 @@ from openmm_pqeq.pqeq.parameters import (
 from openmm_pqeq.pqeq.settings import default_cutoff
 from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
 from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
-from openmm_pqeq.structure import SYMBOLS, Structure, select_structure
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
 
 
 class Solved(NamedTuple):
@@ -249,6 +250,15 @@ class PQEq(nn.Module):
         electrons = (bonds.metal > 0.0).to(q.dtype) * (q - bonds.reference)
         dipole = dipole + electrons @ within_groups(structure, self.groups())
         return Solved(energy, q, shells, dipole.data)
+
+    @torch.jit.unused
+    def reach(self, elements: list[str]) -> float:
+        """Å, how far pairs have to be listed for structures of these elements: the cutoff, or the
+        longest bond."""
+        if self.charge_flow == "free":
+            return self.cutoff
+        here = [ATOMIC_NUMBERS[element] for element in elements]
+        return max(self.cutoff, 2.0 * BOND_RANGE * float(self.bond_radius[here].max()))
 
     def kinds(self, structure: Structure) -> Tensor:
         """(n_atoms,) int64, the rows of the parameters."""

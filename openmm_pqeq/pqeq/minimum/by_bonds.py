@@ -13,7 +13,7 @@ force (eV/Å).
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, stiff
+from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, flow_product, stiff
 from openmm_pqeq.pqeq.minimum.newton import Minimum
 from openmm_pqeq.pqeq.minimum.problem import Linearized, Problem, linear_part, product
 
@@ -109,14 +109,14 @@ def minimize_by_bonds(
                 worst = int(per_atom.argmax())
                 break
             z_s = r_s / springs
-            rho_next = (g * flowing).sum() + (r_s * z_s).sum()
+            rho_next = flow_product(bonds, g, g) + (r_s * z_s).sum()
             beta = torch.zeros_like(rho) if steps == 0 else rho_next / rho
             p_v, p_q, p_s, rho = g + beta * p_v, flowing + beta * p_q, z_s + beta * p_s, rho_next
             h_q, h_s = product(problem, at, at_rest, p_q, p_s)
             h_q = h_q + penalty * p_v
             products += 1
             steps += 1
-            curvature = (p_q * h_q).sum() + (p_s * h_s).sum()
+            curvature = flow_product(bonds, p_v, h_q) + (p_s * h_s).sum()
             if not float(curvature) > 0.0:
                 failure = "met negative curvature: the energy has no minimum in the charges"
                 worst = int(p_q.abs().argmax())
