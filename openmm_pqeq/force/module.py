@@ -12,7 +12,7 @@ to be held fixed in a gradient has to be written `data`.
 """
 
 import warnings
-from typing import Dict, Optional, Tuple
+from typing import Dict, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -171,7 +171,7 @@ class PotentialEnergy(nn.Module):
                 "has no meaning, and one that is not zero came. "
                 f"Set it to zero{self.instead}."
             )
-        reference: Optional[Tensor] = None
+        reference: Tensor | None = None
         if self.has_reference:
             reference = self.reference_charges.to(dtype)
         return Structure(
