@@ -209,6 +209,8 @@ class PQEq(nn.Module):
     def ionic_charges(self, structure: Structure, charges: Tensor) -> Tensor:
         """Charges (n_atoms,) e that feel the field outside of what the solution's energy has."""
         if self.charge_flow == "bonds":
+            if structure.reference_charges is None:  # nothing had to be solved
+                return torch.zeros_like(charges)
             return self.reference_charges(structure)
         return ionic_charges(self.coupling, charges, self.groups())
 

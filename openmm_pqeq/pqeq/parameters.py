@@ -75,7 +75,7 @@ OPTIONAL = ("spring_constant", "softness", "covalent_radius", "decay")
 Parameters = dict[str, ElementParameters]
 """By element, such as Cl, and by element and reference charge, such as Cl- or Cl5+."""
 
-KIND = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?")
+KIND = re.compile(r"([A-Z][a-z]?)(?:(0)|(\d*)([+-]))?")
 LARGEST_CHARGE = 9
 """e, of a reference charge with parameters of its own."""
 
@@ -83,8 +83,8 @@ LARGEST_CHARGE = 9
 def split_kind(kind: str) -> tuple[str, int | None]:
     """Element and reference charge (e) of a key of `Parameters`; ValueError for anything else.
 
-    >>> split_kind("Cl5+"), split_kind("S2-"), split_kind("Na+"), split_kind("Ti")
-    (('Cl', 5), ('S', -2), ('Na', 1), ('Ti', None))
+    >>> split_kind("Cl5+"), split_kind("S2-"), split_kind("Cl0"), split_kind("Ti")
+    (('Cl', 5), ('S', -2), ('Cl', 0), ('Ti', None))
     """
     match = KIND.fullmatch(kind) if isinstance(kind, str) else None
     if match is None or match[1] not in ATOMIC_NUMBERS:
@@ -92,9 +92,11 @@ def split_kind(kind: str) -> tuple[str, int | None]:
             f"parameters: {kind!r} is not an element's symbol, or a symbol with a charge such as "
             "Cl- or S6+"
         )
-    if match[3] is None:
+    if match[2]:
+        return match[1], 0
+    if match[4] is None:
         return match[1], None
-    charge = int(match[2] or 1) * (1 if match[3] == "+" else -1)
+    charge = int(match[3] or 1) * (1 if match[4] == "+" else -1)
     if abs(charge) > LARGEST_CHARGE:
         raise ValueError(
             f"parameters: {kind!r}: expected a charge of at most {LARGEST_CHARGE} e, got {charge}"
@@ -103,7 +105,9 @@ def split_kind(kind: str) -> tuple[str, int | None]:
 
 
 def kind_name(element: str, charge: int) -> str:
-    """The key of an element with a reference charge; `split_kind` reads it. Zero: 0+."""
+    """The key of an element with a reference charge (e), such as Cl-, S6+, Cl0."""
+    if charge == 0:
+        return f"{element}0"
     count = "" if abs(charge) == 1 else str(abs(charge))
     return f"{element}{count}{'-' if charge < 0 else '+'}"
 

@@ -5,6 +5,7 @@ import math
 import laws
 import pytest
 import torch
+from pqeq_potentials import BONDED
 from structures import tensor
 
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -18,21 +19,11 @@ from openmm_pqeq.response import response
 from openmm_pqeq.structure import ATOMIC_NUMBERS, collate, structure_of
 from openmm_pqeq.units import COULOMB
 
-ELEMENTS = {
-    "H": (5.3, 17.0, 0.6, 0.45, 900.0),
-    "O": (8.7, 15.0, 0.9, 0.45, 700.0),
-    "Na": (2.8, 9.0, 1.6, 0.35, 1200.0),
-    "Cl": (7.5, 11.0, 1.1, 0.45, 420.0),
-    "Cs": (2.2, 8.0, 2.0, 0.4, 700.0),
-    "Au": (5.8, 9.0, 0.8, 0.3, 900.0),
-}
-KEYS = ("electronegativity", "hardness", "radius", "softness", "spring_constant")
-PARAMETERS = {e: dict(zip(KEYS, row), core_charge=1.0) for e, row in ELEMENTS.items()}
 CHARGES = {"H": 1.0, "O": -2.0, "Na": 1.0, "Cl": -1.0, "Cs": 1.0, "Au": 0.0}
 FIELD = (0.03, -0.02, 0.05)  # V/Å
 
 
-def potential_of(protocol="ewald", parameters=PARAMETERS, **settings):
+def potential_of(protocol="ewald", parameters=BONDED, **settings):
     settings = {"tolerance": 1e-11, "charge_flow": "bonds", **settings}
     return build({"pqeq": {"protocol": protocol, "parameters": parameters, **settings}})
 
@@ -186,8 +177,16 @@ def dense_response(at):
     """Charges, ε∞, and ∂(dipole)/∂(position of the first atom) by central differences."""
 
     def solve(positions, field):
-        rows = [ELEMENTS["Na"], ELEMENTS["Cl"]]
-        chi, eta, radius, sigma, spring = (tensor([r[k] for r in rows]) for k in range(5))
+        chi, eta, radius, sigma, spring = (
+            tensor([BONDED[element][key] for element in ("Na", "Cl")])
+            for key in (
+                "electronegativity",
+                "hardness",
+                "radius",
+                "softness",
+                "spring_constant",
+            )
+        )
         alpha = 0.462770 / (2 * radius**2)
         volume = float(torch.linalg.det(at.cell[0]).abs())
         reciprocal = 2 * math.pi * torch.linalg.inv(at.cell[0]).t()
@@ -260,7 +259,7 @@ def dense_response(at):
 
 def scaled(factor, **changes):
     return {
-        e: {**row, "softness": row["softness"] * factor, **changes} for e, row in PARAMETERS.items()
+        e: {**row, "softness": row["softness"] * factor, **changes} for e, row in BONDED.items()
     }
 
 
@@ -277,7 +276,7 @@ def test_with_soft_bonds_charge_flows_freely():
         {
             "pqeq": {
                 "protocol": "ewald",
-                "parameters": PARAMETERS,
+                "parameters": BONDED,
                 "polarizable": False,
                 "tolerance": 1e-11,
             }
@@ -330,27 +329,27 @@ def test_every_structure_has_a_solution():
 
 
 def test_parameters_without_a_minimum_are_refused():
-    soft = {**PARAMETERS, "Na": {**PARAMETERS["Na"], "hardness": 2.0}}
+    soft = {**BONDED, "Na": {**BONDED["Na"], "hardness": 2.0}}
     with pytest.raises(ValueError, match=r"parameters\['Na'\].*hardness is at least"):
         potential_of("ewald", soft)
-    loose = {**PARAMETERS, "Cl": {**PARAMETERS["Cl"], "spring_constant": 2.0}}
+    loose = {**BONDED, "Cl": {**BONDED["Cl"], "spring_constant": 2.0}}
     with pytest.raises(ValueError, match=r"parameters\['Cl'\].*spring constant"):
         potential_of("ewald", loose)
 
 
 def test_rows_by_reference_charge():
-    other = {**PARAMETERS["Cl"], "electronegativity": 12.0}
-    both = {**PARAMETERS, "Cl5+": other, "Cl-": PARAMETERS["Cl"]}
+    other = {**BONDED["Cl"], "electronegativity": 12.0}
+    both = {**BONDED, "Cl5+": other, "Cl-": BONDED["Cl"]}
     anion = structure(["Cs", "Cl"], [[0, 0, 0], [3.0, 0, 0]])
     cation = structure(["Cs", "Cl"], [[0, 0, 0], [3.0, 0, 0]], charges={"Cs": 1.0, "Cl": 5.0})
     plain, typed = potential_of("direct"), potential_of("direct", both)
-    alone = potential_of("direct", {**PARAMETERS, "Cl": other})
+    alone = potential_of("direct", {**BONDED, "Cl": other})
     assert float(typed(anion).energy) == pytest.approx(float(plain(anion).energy), abs=1e-10)
     assert float(typed(cation).energy) == pytest.approx(float(alone(cation).energy), abs=1e-10)
     assert typed.species == plain.species
     assert split_kind("Cl5+") == ("Cl", 5)
     with pytest.raises(ValueError, match="'Cl5' is not an element"):
-        resolve_parameters({**PARAMETERS, "Cl5": other})
+        resolve_parameters({**BONDED, "Cl5": other})
 
 
 def test_a_batch_is_its_structures():
@@ -445,7 +444,7 @@ def test_an_ion_carried_around_the_cell_has_had_its_work():
 )
 def test_energy_in_a_constant_field_is_conserved(pbc):
     """Velocity Verlet from a distorted start: E + kinetic − F·ΣQ⁰r of unwrapped positions."""
-    config = {"pqeq": {"protocol": "ewald" if all(pbc) else "direct", "parameters": PARAMETERS}}
+    config = {"pqeq": {"protocol": "ewald" if all(pbc) else "direct", "parameters": BONDED}}
     config["pqeq"] |= {"charge_flow": "bonds", "tolerance": 1e-8}
     potential = build({**config, "zbl": {}})
     at = crystal(pbc, field=(0.0, 0.05, 0.08))
