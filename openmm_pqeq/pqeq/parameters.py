@@ -8,9 +8,10 @@ core and shell never divide by K.
 
 Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C N O F Si P S Cl),
 `pqeq3` [Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
-[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to response, each for one kind of
-structure (docs/fitting.md): `batio3`,
-`sio2` (α-quartz), `qm7b` (molecules of H C N O S Cl).
+[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to the response of some thousand
+crystals (docs/response.md): `response`, for charges by bonds, and `response-free`, for charges that
+flow freely. Fitted to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (α-quartz),
+`qm7b` (molecules of H C N O S Cl).
 """
 
 import csv
@@ -34,8 +35,7 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 PUBLISHED_SETS = ("pqeq0", "pqeq1", "pqeq3", "reaxnet")
-FITTED_SETS = ("batio3", "sio2", "qm7b")
-RESPONSE_SETS = {"response": "response", "response-free": "response_free"}
+FITTED_SETS = ("response", "response-free", "batio3", "sio2", "qm7b")
 COLUMNS = {
     "chi": "electronegativity",
     "eta": "hardness",
@@ -136,7 +136,7 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
     elif parameters in FITTED_SETS:
         with (
             resources.files("openmm_pqeq.data")
-            .joinpath(f"pqeq_{parameters}.csv")
+            .joinpath(f"pqeq_{parameters.replace('-', '_')}.csv")
             .open(encoding="utf-8") as table
         ):
             resolved = _read_table(table, None)
