@@ -14,7 +14,7 @@ from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
 
 
-def known_of(atoms: Atoms, total_charge: float | None) -> Known:
+def known_of(atoms: Atoms, total_charge: float | None, charges_wanted: bool = True) -> Known:
     """What is known of these atoms; `total_charge` (e) is what they say, where that is asked."""
 
     def molecules(free: list[int]) -> list[Molecule]:
@@ -33,7 +33,7 @@ def known_of(atoms: Atoms, total_charge: float | None) -> Known:
         total_charge,
         molecules,
         elements=atoms.get_chemical_symbols(),
-        charges_wanted=True,
+        charges_wanted=charges_wanted,
     )
 
 

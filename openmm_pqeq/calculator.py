@@ -19,7 +19,14 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from openmm_pqeq.ase_atoms import check_atoms, known_of, structure_under
 from openmm_pqeq.ase_results import Results
 from openmm_pqeq.checkpoint import loaded
-from openmm_pqeq.conditions import Wanted, checked, one_of, settled, tolerance_of
+from openmm_pqeq.conditions import (
+    Wanted,
+    by_bonds,
+    checked,
+    one_of,
+    settled,
+    tolerance_of,
+)
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import Groups
 from openmm_pqeq.response import response
@@ -180,10 +187,15 @@ class PQEqCalculator(Calculator):
             self._given.limits.warn_of_cell("the cell of these atoms has changed")
         check_atoms(self.atoms)
         self.potential.check_elements(self.atoms.numbers)
-        known = known_of(self.atoms, self._said(self.atoms))
+        known = known_of(
+            self.atoms, self._said(self.atoms), charges_wanted=bool(wanted & set(CHARGE_PROPERTIES))
+        )
         conditions = settled(self._wanted, self._given, known)
         dtype = getattr(torch, self._dtype)
         structure = structure_under(self.atoms, conditions, dtype, self._device)
+        if by_bonds(self._given) and conditions.reference_charges is None:
+            # none could be guessed, and the energy needs none
+            structure = structure._replace(only_energy=True)
         compiled = self._compiled_for(conditions.groups)
         if wanted & set(RESPONSES):
             self._respond(structure)
@@ -219,7 +231,7 @@ class PQEqCalculator(Calculator):
         self.results.add({"energy": energy, "free_energy": energy, "energy_terms": terms})
         if self.potential.pqeq is None:
             self.results.add({"energies": as_array(found.atomic_energies)})
-        else:
+        elif not structure.only_energy:
             charges, shells = as_array(found.charges), as_array(found.shells)
             dipole = as_array(found.dipole[0])
             self.results.add({"charges": charges, "shells": shells, "dipole": dipole})

@@ -138,3 +138,11 @@ def test_only_what_has_to_be_solved_needs_them():
         energy(*at, torch.tensor([0.0, 0.0, 0.01]))
     with pytest.raises(ValueError, match="reference_charges: no common oxidation states of Na2Cs2"):
         create_energy(potential, topology, field=(0, 0, 0.01))
+    alloy = bulk("NaCs", "cesiumchloride", a=4.5)
+    alloy.calc = PQEqCalculator(potential)
+    assert alloy.get_potential_energy() == 0.0
+    assert "charges" not in alloy.calc.results
+    with pytest.raises(ValueError, match="reference_charges: no common oxidation states of NaCs"):
+        alloy.get_charges()
+    alloy.calc.set(reference_charges={"Na": 0, "Cs": 0})
+    assert abs(alloy.get_charges()).max() > 1e-3
