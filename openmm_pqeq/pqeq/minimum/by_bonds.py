@@ -10,6 +10,8 @@ tolerance (eV/e) as a difference of potentials, η_i |C g|_i/(1 + η_i C_ii), an
 force (eV/Å).
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -71,6 +73,59 @@ def of_field_alone(
     )
 
 
+class Relaxed(NamedTuple):
+    """A step in v (n_atoms,) eV/e and shells (n_atoms, 3) Å, the residual it leaves (eV/e, eV/Å), the
+    atom where that is largest, products spent, and whether a negative curvature was met."""
+
+    v: Tensor
+    shells: Tensor
+    residual: float
+    worst: int
+    products: int
+    negative: bool
+
+
+def relax_by_bonds(
+    problem: Problem,
+    bonds: Bonds,
+    at: Linearized,
+    g: Tensor,
+    r_s: Tensor,
+    threshold: float,
+    max_products: int = MAX_PRODUCTS,
+) -> Relaxed:
+    """The step that brings g (n_atoms,) eV/e and the shells' forces r_s (n_atoms, 3) eV/Å below
+    `threshold`, by conjugate gradients."""
+    at_rest, springs = torch.zeros_like(r_s), problem.spring_constant.unsqueeze(1)
+    penalty = stiff(bonds)
+    v, shells = torch.zeros_like(g), at_rest
+    p_v, p_q, p_s = torch.zeros_like(g), torch.zeros_like(g), at_rest
+    rho = torch.ones_like(g.sum())
+    products, worst, residual, negative = 0, 0, float("inf"), False
+    while True:
+        flowing = flow(bonds, g)
+        per_atom = torch.maximum(still_to_flow(problem, bonds, flowing), r_s.abs().max(dim=1)[0])
+        residual = float(per_atom.max())
+        if residual < threshold or not residual < 1e30 or products >= max_products:
+            worst = int(per_atom.argmax())
+            break
+        z_s = r_s / springs
+        rho_next = flow_product(bonds, g, g) + (r_s * z_s).sum()
+        beta = torch.zeros_like(rho) if products == 0 else rho_next / rho
+        p_v, p_q, p_s, rho = g + beta * p_v, flowing + beta * p_q, z_s + beta * p_s, rho_next
+        h_q, h_s = product(problem, at, at_rest, p_q, p_s)
+        h_q = h_q + penalty * p_v
+        products += 1
+        curvature = flow_product(bonds, p_v, h_q) + (p_s * h_s).sum()
+        if not float(curvature) > 0.0:
+            negative, worst = True, int(p_q.abs().argmax())
+            break
+        alpha = rho / curvature
+        v, shells = v + alpha * p_v, shells + alpha * p_s
+        g, r_s = g - alpha * h_q, r_s - alpha * h_s
+    return Relaxed(v, shells, residual, worst, products, negative)
+
+
 def minimize_by_bonds(
     problem: Problem,
     bonds: Bonds,
@@ -83,51 +138,26 @@ def minimize_by_bonds(
 
     start : v (n_atoms,) and shells (n_atoms, 3) Å to begin with
     """
-    at_rest = torch.zeros_like(problem.field_on_shell)
     at = linear_part(problem)
-    v, shells = torch.zeros_like(problem.hardness), at_rest
+    v, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.field_on_shell)
     if start is not None:
         v, shells = start
-    springs, penalty = problem.spring_constant.unsqueeze(1), stiff(bonds)
-    single = problem.coulomb.pairs.float32_products and problem.coulomb.pairs.centers.size(0) > 0
+    # a product in float32 leaves something that only the gradient sees
+    exact = problem.coulomb.pairs.centers.size(0) == 0 or not problem.coulomb.pairs.float32_products
     products, worst = 0, 0
-    residual, done, failure = float("inf"), False, ""
+    residual, failure = float("inf"), "did not converge"
     for _ in range(max_restarts):
         g, r_s = gradient_at(problem, bonds, at, v, shells)
-        products += 1
-        p_v, p_q, p_s = torch.zeros_like(g), torch.zeros_like(g), torch.zeros_like(r_s)
-        rho = torch.ones_like(g.sum())
-        steps = 0
-        while products < max_products:
-            flowing = flow(bonds, g)
-            per_atom = torch.maximum(
-                still_to_flow(problem, bonds, flowing), r_s.abs().max(dim=1)[0]
-            )
-            residual = float(per_atom.max())
-            done = residual < tolerance
-            if done or not residual < 1e30:
-                worst = int(per_atom.argmax())
-                break
-            z_s = r_s / springs
-            rho_next = flow_product(bonds, g, g) + (r_s * z_s).sum()
-            beta = torch.zeros_like(rho) if steps == 0 else rho_next / rho
-            p_v, p_q, p_s, rho = g + beta * p_v, flowing + beta * p_q, z_s + beta * p_s, rho_next
-            h_q, h_s = product(problem, at, at_rest, p_q, p_s)
-            h_q = h_q + penalty * p_v
-            products += 1
-            steps += 1
-            curvature = flow_product(bonds, p_v, h_q) + (p_s * h_s).sum()
-            if not float(curvature) > 0.0:
-                failure = "met negative curvature: the energy has no minimum in the charges"
-                worst = int(p_q.abs().argmax())
-                break
-            alpha = rho / curvature
-            v, shells = v + alpha * p_v, shells + alpha * p_s
-            g, r_s = g - alpha * h_q, r_s - alpha * h_s
+        step = relax_by_bonds(problem, bonds, at, g, r_s, tolerance, max_products)
+        products += 1 + step.products
+        v, shells, residual, worst = v + step.v, shells + step.shells, step.residual, step.worst
+        if step.negative:
+            failure = "met negative curvature: the energy has no minimum in the charges"
+            break
         if not residual < 1e30:
             failure = "met numbers that are not finite"
-        if len(failure) > 0 or products >= max_products or (done and (steps == 0 or not single)):
             break
-    if len(failure) == 0 and not done:
-        failure = "did not converge"
+        if residual < tolerance and (exact or step.products == 0):
+            failure = ""
+            break
     return Minimum(v, shells, residual, products, failure, worst, None)
