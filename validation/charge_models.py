@@ -173,8 +173,12 @@ def main() -> None:
             last = found["y"][-1]
             lines.append(f"| {name} | {label} | {last:.4g} | {found['expected']:.4g} |")
             print(lines[-1], flush=True)
-        if name in ("apart",):
+        if name == "apart":
             axes.set_xscale("log")
+            axes.set_xticks([2, 4, 10, 20, 40, 60], labels=["2", "4", "10", "20", "40", "60"])
+            axes.minorticks_off()
+        if name == "waters":
+            axes.set_yscale("log")
         if name == "split":
             axes.set_xlim(left=0)
         axes.set_xlabel(x)
