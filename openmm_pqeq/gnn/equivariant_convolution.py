@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from openmm_pqeq import ops
 from openmm_pqeq.gnn.edges import Edges
+from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.paths import Layer
 from openmm_pqeq.gnn.radial_table import RadialTable, evaluated, locate
-from openmm_pqeq.gnn.spherical import coupling
 
 LANES = 16
 """Channels of a chunk."""
