@@ -237,9 +237,24 @@ class ClusterEnergy(nn.Module):
         return self.energy.report(positions, box, field)
 
 
+def compile_once() -> None:
+    """Let TorchScript compile each function once, for all shapes and devices; in this process, and
+    only where torch has no GPU.
+
+    By default it compiles a function anew, with fused loops, for the shapes of its first calls.
+    TorchForce makes a copy of the module for each Context, and torch keeps the code of every copy
+    as long as the module lives: 80 MB a Context of batio3, now 21 MB. On the CPU the fused loops
+    save nothing: steps of 5, 40 and 135 atoms take as long without them, and the first three take
+    0.05 s in place of 1 s (TorchForce), 0.7 s in place of 1.7 s (PythonForce).
+    """
+    if not torch.cuda.is_available():
+        torch.jit.set_fusion_strategy([("DYNAMIC", 0)])
+
+
 def script_energy(energy: PotentialEnergy, periodic: bool) -> torch.jit.ScriptModule:
     """The scripted module for either route, on the CPU, in evaluation mode, its parameters
     fixed."""
+    compile_once()
     module = (
         (PeriodicEnergy(energy) if periodic else ClusterEnergy(energy))
         .to("cpu")

@@ -21,7 +21,7 @@ from openmm import State, unit
 from torch import Tensor
 
 from openmm_pqeq.finite import check_forces
-from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.force.module import FIELD_PARAMETERS, compile_once
 from openmm_pqeq.gradients import recorded
 
 
@@ -94,6 +94,7 @@ class EnergyAndForces:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read what `__getstate__` wrote."""
         self.periodic = state["periodic"]
+        compile_once()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
             self.module = torch.jit.load(io.BytesIO(state["module"]), map_location=_device())
