@@ -46,9 +46,12 @@ class PotentialEnergy(nn.Module):
 
     numbers: Tensor
     atoms: Tensor
+    particles: Tensor
     pbc: Tensor
     batch: Tensor
     core_charges: Tensor
+    total_charge: Tensor
+    __jit_ignored_attributes__ = ("default_field",)
 
     def __init__(
         self,
@@ -61,9 +64,7 @@ class PotentialEnergy(nn.Module):
     ):
         super().__init__()
         self.potential = potential
-        self.total_charge = conditions.total_charge
         self.default_field = conditions.field
-        self.n_particles = n_particles
         self.single = single
         # without a field there is no derivative in one to be right
         self.only_energy = not any(conditions.field)
@@ -79,6 +80,12 @@ class PotentialEnergy(nn.Module):
         self.register_buffer("numbers", numbers.to(torch.int64))
         self.register_buffer(
             "atoms", torch.arange(len(numbers)) if atoms is None else atoms.to(torch.int64)
+        )
+        # as many rows as particles, and nothing in them: tensors are put into a module compiled for
+        # another structure, and a size is read without asking a GPU
+        self.register_buffer("particles", torch.zeros(n_particles, 0))
+        self.register_buffer(
+            "total_charge", torch.tensor([conditions.total_charge], dtype=torch.float64)
         )
         self.register_buffer("pbc", torch.tensor([conditions.periodic]))
         present = getattr(potential, "pqeq", None)
@@ -133,9 +140,9 @@ class PotentialEnergy(nn.Module):
         """The potential's atoms in Å, checked."""
         dtype = torch.float32 if self.single else torch.float64
         device = self.numbers.device
-        if positions.size(0) != self.n_particles:
+        if positions.size(0) != self.particles.size(0):
             raise RuntimeError(
-                f"topology: the force was made for {self.n_particles} particles, and the System "
+                f"topology: the force was made for {self.particles.size(0)} particles, and the System "
                 f"has {positions.size(0)}. "
                 "Make the force from the topology of that System."
             )
@@ -167,7 +174,7 @@ class PotentialEnergy(nn.Module):
             cell=cell,
             pbc=self.pbc,
             batch=self.batch,
-            total_charge=torch.full([1], self.total_charge, dtype=dtype, device=device),
+            total_charge=self.total_charge.to(device=device, dtype=dtype),
             field=field,
             only_energy=only_energy,
         )
@@ -251,16 +258,15 @@ def compile_once() -> None:
         torch.jit.set_fusion_strategy([("DYNAMIC", 0)])
 
 
-def script_energy(energy: PotentialEnergy, periodic: bool) -> torch.jit.ScriptModule:
-    """The scripted module for either route, on the CPU, in evaluation mode, its parameters
-    fixed."""
+def for_openmm(energy: PotentialEnergy) -> PeriodicEnergy | ClusterEnergy:
+    """The module of a force, on the CPU, in evaluation mode, its parameters fixed."""
+    module = PeriodicEnergy(energy) if energy.is_periodic else ClusterEnergy(energy)
+    return module.to("cpu").eval().requires_grad_(False)
+
+
+def scripted(module: PeriodicEnergy | ClusterEnergy) -> torch.jit.ScriptModule:
+    """The module in TorchScript, for either route."""
     compile_once()
-    module = (
-        (PeriodicEnergy(energy) if periodic else ClusterEnergy(energy))
-        .to("cpu")
-        .eval()
-        .requires_grad_(False)
-    )
     with warnings.catch_warnings():
         # torch 2.10 and later call TorchScript deprecated; both routes rest on it.
         warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)

@@ -19,6 +19,8 @@ from openmm_pqeq.structure import Structure
 class ChargeTerm(nn.Module):
     """Energy, charges and shells of a PQEq; a `contract.Term`."""
 
+    __jit_ignored_attributes__ = ("settings",)
+
     def __init__(self, model: PQEq, settings: Mapping[str, Any]):
         super().__init__()
         self.label = "charges"
