@@ -28,7 +28,7 @@ from openmm_pqeq.force import arguments as argument
 from openmm_pqeq.force import torch_force
 from openmm_pqeq.force.barostats import PQEqSystem, warn_about_barostat
 from openmm_pqeq.force.groups import among_chosen
-from openmm_pqeq.force.module import PotentialEnergy, script_energy
+from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
 from openmm_pqeq.gradients import recorded
@@ -256,9 +256,8 @@ def _force(
     one_of("backend", backend, versions.BACKENDS)
     versions.require(backend)
     energy = _energy(potential, topology, wanted, atoms, precision, tolerance)
-    module = script_energy(energy, energy.is_periodic)
     make = torch_force.torch_force if backend == "torchscript" else python_force
-    force = make(module, energy.is_periodic, energy.default_field)
+    force = make(energy)
     force.setName("openmm_pqeq")
     a, b, c = energy.pbc[0].tolist()
     return force, (a, b, c)

@@ -22,6 +22,8 @@ class ChargeTerm(nn.Module):
     elements : of the structures to come, which decide how long bonds may be; default: all it knows
     """
 
+    __jit_ignored_attributes__ = ("settings", "elements")
+
     def __init__(
         self, model: PQEq, settings: Mapping[str, Any], elements: Sequence[str] | None = None
     ):
