@@ -32,5 +32,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Analyse, print and plot."""
-    ANALYSES[options.analysis].command(options)
-    return 0
+    return ANALYSES[options.analysis].command(options) or 0
