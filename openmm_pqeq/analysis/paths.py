@@ -23,26 +23,35 @@ def unwrapped(positions: ArrayLike, cells: ArrayLike | None = None) -> Array:
 
     Raises ValueError for shapes that are not these, and numbers that are not finite.
     """
+    given = _checked(positions)
+    if cells is None:
+        return given.copy()
+    rows = np.broadcast_to(np.asarray(cells, dtype=float), (len(given), 3, 3))
+    steps = np.diff(fractions(given, rows), axis=0) @ (0.5 * (rows[1:] + rows[:-1]))
+    return np.concatenate([given[:1], given[0] + np.cumsum(steps, axis=0)])
+
+
+def fractions(positions: ArrayLike, cells: ArrayLike) -> Array:
+    """Paths as fractions of the cell, (n_frames, n_atoms, 3), continuous: s(t).
+
+    positions, cells : as for `unwrapped`
+    """
+    given = _checked(positions)
+    rows = np.broadcast_to(np.asarray(cells, dtype=float), (len(given), 3, 3))
+    wrapped = given @ np.linalg.inv(rows)
+    steps = np.diff(wrapped, axis=0)
+    steps -= np.round(steps)
+    return np.concatenate([wrapped[:1], wrapped[0] + np.cumsum(steps, axis=0)])
+
+
+def _checked(positions: ArrayLike) -> Array:
     given = np.asarray(positions, dtype=float)
     if given.ndim != 3 or given.shape[2] != 3 or not np.isfinite(given).all():
         raise ValueError(
             "positions: expected finite numbers of shape (n_frames, n_atoms, 3), got shape "
             f"{given.shape}"
         )
-    if cells is None:
-        return given.copy()
-    rows = np.broadcast_to(np.asarray(cells, dtype=float), (len(given), 3, 3))
-    inverse = np.linalg.inv(rows)
-    path = np.empty_like(given)
-    path[0] = given[0]
-    before = given[0] @ inverse[0]
-    for frame in range(1, len(given)):
-        fractions = given[frame] @ inverse[frame]
-        step = fractions - before
-        step -= np.round(step)
-        path[frame] = path[frame - 1] + step @ (0.5 * (rows[frame - 1] + rows[frame]))
-        before = fractions
-    return path
+    return given
 
 
 def largest_step(path: ArrayLike, cells: ArrayLike) -> float:

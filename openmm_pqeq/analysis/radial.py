@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openmm_pqeq.analysis.blocks import blocks, error_of_mean
+from openmm_pqeq.analysis.pairs import pair_distances
 from openmm_pqeq.analysis.paths import shortest_width
 from openmm_pqeq.units import ANGSTROM_PER_NM
 
 Array = NDArray[np.float64]
-
-DISTANCES_AT_ONCE = 10_000_000
-"""In memory together, 4 bytes each."""
 
 
 class Radial(NamedTuple):
@@ -117,20 +115,10 @@ def first_shell(radial: Radial) -> tuple[float, float]:
 
 def _counts(frames: Any, first: NDArray[Any], second: NDArray[Any], grid: Array) -> Array:
     """(n_frames, n_bins) ordered pairs by distance."""
-    import mdtraj
-
     counts = np.zeros((len(frames), len(grid) - 1))
-    frames_at_once = max(1, DISTANCES_AT_ONCE // (len(first) * len(second)))
-    atoms_at_once = max(1, DISTANCES_AT_ONCE // len(second))
-    for start in range(0, len(frames), frames_at_once):
-        some = frames[start : start + frames_at_once]
-        for begin in range(0, len(first), atoms_at_once):
-            part = first[begin : begin + atoms_at_once]
-            pairs = np.stack(np.meshgrid(part, second, indexing="ij"), axis=-1).reshape(-1, 2)
-            pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-            distances = ANGSTROM_PER_NM * mdtraj.compute_distances(some, pairs)
-            for k, row in enumerate(distances):
-                counts[start + k] += np.histogram(row, grid)[0]
+    for start, _, distances in pair_distances(frames, first, second):
+        for k, row in enumerate(distances):
+            counts[start + k] += np.histogram(row, grid)[0]
     return counts
 
 

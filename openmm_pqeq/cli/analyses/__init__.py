@@ -5,11 +5,18 @@ A command returns its exit code, or None for 0.
 
 from openmm_pqeq.cli.analyses import (
     arrhenius,
+    averages,
     conductivity,
     dielectric,
     diffusion,
+    hysteresis,
     infrared,
+    lattice,
+    polarization,
+    polyhedra,
+    profile,
     rdf,
+    relaxation,
 )
 
 ANALYSES = {
@@ -17,6 +24,13 @@ ANALYSES = {
     "diffusion": diffusion,
     "arrhenius": arrhenius,
     "conductivity": conductivity,
+    "profile": profile,
+    "polyhedra": polyhedra,
+    "averages": averages,
+    "lattice": lattice,
+    "polarization": polarization,
+    "hysteresis": hysteresis,
+    "relaxation": relaxation,
     "dielectric": dielectric,
     "infrared": infrared,
 }

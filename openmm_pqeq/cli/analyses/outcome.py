@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike
 
 from openmm_pqeq.jobs.files import whole, write_text
 
+MOST_DIGITS = 1e-7
+"""Of an error by its value; smaller ones are of arithmetic."""
+
 
 class Value(NamedTuple):
     """A number, its standard error (None or NaN: there is none) and its unit ("" for none)."""
@@ -30,8 +33,8 @@ class Value(NamedTuple):
 
 def with_error(value: float, error: float) -> str:
     """Value ± error, both to two digits of the error."""
-    if error <= 0 or not math.isfinite(value):
-        return f"{value:.6g} ± {error:g}"
+    if error <= MOST_DIGITS * abs(value) or not math.isfinite(value):
+        return f"{value:.6g} ± {error:.2g}"
     last = math.floor(math.log10(error)) - 1
     if -6 <= last <= 0 and abs(value) < 1e7:
         return f"{value:.{-last}f} ± {error:.{-last}f}"
