@@ -38,6 +38,7 @@ class Graph(NamedTuple):
     logarithmic : "", "x", "y" or "xy"
     shaded : the part of the abscissa that a result comes from, with its name
     marks : places on the abscissa, with their names
+    places : names on the abscissa in place of numbers; all lines then have one colour
     """
 
     title: str
@@ -47,6 +48,7 @@ class Graph(NamedTuple):
     logarithmic: str = ""
     shaded: tuple[float, float, str] | None = None
     marks: Sequence[tuple[float, str]] = ()
+    places: Sequence[tuple[float, str]] = ()
 
 
 class Map(NamedTuple):
@@ -87,12 +89,14 @@ def plot_graphs(graphs: Sequence[Graph | Map], title: str, note: str = "") -> Fi
 
 def _draw_graph(ax, graph: Graph) -> None:  # type: ignore[no-untyped-def]  # matplotlib's Axes
     for k, line in enumerate(graph.lines):
-        _draw_line(ax, line, MORE_COLORS[k % len(MORE_COLORS)])
+        _draw_line(ax, line, MORE_COLORS[0 if graph.places else k % len(MORE_COLORS)])
     if graph.shaded is not None:
         start, stop, name = graph.shaded
         ax.axvspan(start, stop, color=GREY, alpha=0.18, linewidth=0, label=name)
     for place, name in graph.marks:
         ax.axvline(place, color=GREY, linewidth=1.0, linestyle=":", label=name)
+    if graph.places:
+        _name_places(ax, graph.places)
     if "x" in graph.logarithmic:
         ax.set_xscale("log")
     if "y" in graph.logarithmic:
@@ -103,6 +107,16 @@ def _draw_graph(ax, graph: Graph) -> None:  # type: ignore[no-untyped-def]  # ma
             frameon=False, fontsize=9, labelcolor=TEXT, loc="center left", bbox_to_anchor=(1.0, 0.5)
         )
     style(ax)
+
+
+def _name_places(ax, places: Sequence[tuple[float, str]]) -> None:  # type: ignore[no-untyped-def]
+    """Names on the abscissa; those at one place share it."""
+    names: dict[float, str] = {}
+    for place, name in places:
+        names[place] = f"{names[place]}|{name}" if place in names else name
+        ax.axvline(place, color=GREY, linewidth=0.6)
+    ax.axhline(0.0, color=GREY, linewidth=0.6)
+    ax.set_xticks(list(names), list(names.values()))
 
 
 def _draw_line(ax, line: Line, color: str) -> None:  # type: ignore[no-untyped-def]

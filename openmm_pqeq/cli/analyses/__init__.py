@@ -9,9 +9,12 @@ from openmm_pqeq.cli.analyses import (
     conductivity,
     dielectric,
     diffusion,
+    elastic,
+    eos,
     hysteresis,
     infrared,
     lattice,
+    phonons,
     polarization,
     polyhedra,
     profile,
@@ -33,5 +36,8 @@ ANALYSES = {
     "relaxation": relaxation,
     "dielectric": dielectric,
     "infrared": infrared,
+    "elastic": elastic,
+    "eos": eos,
+    "phonons": phonons,
 }
 """By name; a new one is a module and a line here."""
