@@ -177,3 +177,37 @@ def test_a_wrong_input_is_named(ions, tmp_path, monkeypatch, capsys, case):
     arguments, message = WRONG[case]
     assert main(["analyze", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+RDF, DIFFUSION = ["rdf", "out", "--pair", "Li", "O"], ["diffusion", "out", "--element", "Li"]
+VALUES = [
+    (RDF, "--bin-width", ("nan", "0", "-1", "1e300", "x")),
+    (RDF, "--longest", ("inf", "0", "1e5")),
+    (RDF, "--cutoff", ("nan", "100", "0")),
+    (RDF, "--blocks", ("0", "1", "1e30", "nan")),
+    (RDF, "--skip", ("nan", "-1", "1e300", "soon")),
+    (RDF, "--stride", ("0", "1e30", "1.5")),
+    (RDF, "--interval", ("0", "nan", "x")),
+    (DIFFUSION, "--hop-length", ("0", "nan", "1e9")),
+    (DIFFUSION, "--blocks", ("0", "1", "nan")),
+    (DIFFUSION, "--temperature", ("nan", "0", "hot")),
+    (["profile", "out"], "--slabs", ("0", "1", "1e9", "nan")),
+    (["profile", "out"], "--times", ("0", "nan")),
+    (["profile", "out"], "--axis", ("w", "")),
+    (["lattice", "out"], "--skip", ("nan", "1s")),
+]
+CASES = {
+    f"{command[0]} {flag} {value}": ([*command, flag, value], flag[2:])
+    for command, flag, given in VALUES
+    for value in given
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_value_is_named(ions, tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, name = CASES[case]
+    assert main(["analyze", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("openmm-pqeq: error: ")
+    assert name.replace("-", "_") in said.replace("-", "_")
