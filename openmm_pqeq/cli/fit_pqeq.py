@@ -61,7 +61,8 @@ def settings_of(options: argparse.Namespace) -> RunSettings | CrystalSettings:
         named = described.get(files, [])
         named = [named] if isinstance(named, str) else named
         beside = [str(first.parent / file) if isinstance(file, str) else file for file in named]
-        given = described | given | {files: beside}
+        given = described | {name: given[name] for name in given if name != "data"}
+        given[files] = beside
         if files == "crystals":
             return crystal_settings(given)
     return fit_settings(given)

@@ -2,7 +2,7 @@
 
     r = (Z* − label)/s_Z/√(9n),    log(tr ε∞/tr label)/s_ε,    (ε∞/⅓tr ε∞ − label/⅓tr label)/3s_ε
 
-with s_Z = 0.1 e + 0.1 of the label's root mean square, and s_ε = 0.1: errors of ε∞ are relative.
+with s_Z = 0.1 e + 0.1 of the label's root mean square, and s_ε = 0.12: errors of ε∞ are relative.
 Guarded crystals (guard.py) have one residual, log(⅓tr ε∞/limit)/s_ε above their limit.
 Crystals of a narrow gap (ε∞ above 14) count a fifth. The Jacobian is that of a batch in the rows
 its crystals have: for charges by bonds by torch's forward mode, for free flow by differences of
@@ -24,8 +24,8 @@ from openmm_pqeq.fitting.crystals.response import Geometry, Response, Rows
 from openmm_pqeq.fitting.crystals.table import Columns, Kind
 from openmm_pqeq.fitting.crystals.waves import batches_of, make_waves, shortest_waves
 
-BORN_SCALE, BORN_RELATIVE, EPSILON_SCALE = 0.1, 0.1, 0.1
-ROBUST = 1.5
+BORN_SCALE, BORN_RELATIVE, EPSILON_SCALE = 0.1, 0.1, 0.12
+ROBUST = 2.0
 """δ: beyond this |r| a crystal pulls with a bounded force."""
 LOST = 100.0
 """What a crystal without a finite solution costs."""
