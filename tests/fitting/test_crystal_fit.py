@@ -22,6 +22,7 @@ from openmm_pqeq.pqeq import resolve_parameters
 from openmm_pqeq.reference_charges import oxidation_states
 
 PUBLISHED = resolve_parameters("reaxnet")
+START = table.rows_to_start("reaxnet")
 NOTHING = np.full((3, 3), np.nan)
 
 
@@ -51,7 +52,7 @@ def salts() -> list[Crystal]:
 def labelled(crystals, columns, shift: float = 0.3) -> tuple[list[Crystal], np.ndarray]:
     """Crystals with the labels of a table that is `shift` away from the start, and that table."""
     kinds = table.kinds_of(crystals, 3, columns is BOND_COLUMNS)
-    start = table.start_of(kinds, columns, PUBLISHED)
+    start = table.start_of(kinds, columns, START)
     truth = start + shift * np.random.default_rng(5).normal(size=start.size)
     truth = np.clip(truth, *table.bounds_of(start, columns))
     known, answers = Problem(crystals, kinds, columns, start, 1e-9), list(crystals)
@@ -70,7 +71,7 @@ def test_a_fit_recovers_what_made_the_labels(columns, steps):
     crystals, _ = labelled(salts(), columns)
     fitted, others = crystals[::2] + crystals[1:4:2], crystals[5::2]
     kinds = table.kinds_of(fitted, 3, columns is BOND_COLUMNS)
-    start = table.start_of(kinds, columns, PUBLISHED)
+    start = table.start_of(kinds, columns, START)
     known = Problem(fitted, kinds, columns, start)
     found = fit(known, make_prior(known, 0.01, 0.01), start, steps, say=quiet, ftol=1e-6)
     unseen = Problem(others, kinds, columns, start)
@@ -92,7 +93,7 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path):
     """Three and three steps are six: coordinates to 1e-12."""
     crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
     kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, PUBLISHED)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
     known = Problem(crystals, kinds, BOND_COLUMNS, start)
     prior = make_prior(known, 0.3, 0.5)
     whole = fit(known, prior, start, 6, say=quiet, ftol=0.0)
@@ -106,7 +107,7 @@ def test_the_gradient_of_the_loss_is_its_slope():
     """JᵀWr is half the derivative of loss and prior, by differences, to 1e-6 of the largest."""
     crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
     kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, PUBLISHED)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
     known = Problem(crystals, kinds, BOND_COLUMNS, start)
     prior, x = make_prior(known, 0.3, 0.5), start + 0.1
     _, gradient = normal_equations(known, prior, x)
@@ -123,7 +124,7 @@ def test_a_lost_crystal_costs_a_constant_and_ends_nothing(monkeypatch):
     """One crystal of six without a solution: the fit goes on with the five."""
     crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
     kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, PUBLISHED)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
     known = Problem(crystals, kinds, BOND_COLUMNS, start)
     prior = make_prior(known, 0.3, 0.5)
     residuals_of = problems.residuals_of
@@ -146,7 +147,7 @@ def test_the_guard_watches_crystals_that_nobody_fits():
     crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
     lonely = crystal("LiClLiCl", 1.9, "squeezed", seed=9)
     kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, PUBLISHED)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
     known = Problem(crystals, kinds, BOND_COLUMNS, start)
     guard, x = Guard(known, [*crystals, lonely]), start.copy()
     x[4 : len(x) - 1 : 5] += 3.0  # twenty times softer
@@ -270,6 +271,23 @@ def test_the_command_fits_crystals(tmp_path, flow):
     assert main(["fit-pqeq", str(tmp_path / "fit.toml"), "--output", str(folder)]) != 0
     again = ["fit-pqeq", str(folder / "fit.toml"), "--output", str(folder), "--resume"]
     assert main(again) == 0
+
+
+def test_a_fit_starts_where_an_earlier_one_ended(tmp_path):
+    """Its table, types and all, read back: the same coordinates to 1e-4, as many as are printed."""
+    crystals, truth = labelled(salts()[:6], BOND_COLUMNS)
+    kinds = table.kinds_of(crystals, 3, True)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
+    known = Problem(crystals, kinds, BOND_COLUMNS, start)
+    rows = report.table_rows(known, truth, PUBLISHED)
+    report.write_table(tmp_path / "parameters.csv", rows, ["made up"])
+    again = table.start_of(
+        kinds, BOND_COLUMNS, table.rows_to_start(str(tmp_path / "parameters.csv"))
+    )
+    np.testing.assert_allclose(again, truth, rtol=0, atol=1e-4)
+    (tmp_path / "bad.csv").write_text("element,reference_charge,chi\nNa,1,none\n")
+    with pytest.raises(ValueError, match=r"bad.csv: expected numbers in chi"):
+        table.rows_to_start(str(tmp_path / "bad.csv"))
 
 
 def test_settings_that_are_wrong_are_refused(tmp_path, capsys):

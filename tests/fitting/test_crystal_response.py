@@ -206,7 +206,7 @@ def test_slopes_of_residuals_are_differences(columns):
         for s in range(2)
     ]  # fmt: skip
     kinds = table.kinds_of(crystals, 1, columns is table.BOND_COLUMNS)
-    start = table.start_of(kinds, columns, resolve_parameters("reaxnet"))
+    start = table.start_of(kinds, columns, table.rows_to_start("reaxnet"))
     fitted = problem.Problem(crystals, kinds, columns, start)
     (batch,) = fitted.batches
     found = fitted.linearized(batch, start)

@@ -24,8 +24,8 @@ from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.problem import NARROW_GAP, Problem, bond_rows, shell_rows
 from openmm_pqeq.fitting.crystals.table import (
     HARDNESS_MARGIN,
+    SOFTNESS,
     SPRING_MARGIN,
-    STARTS,
     Kind,
     parted,
 )
@@ -182,7 +182,7 @@ def table_rows(problem: Problem, x: np.ndarray, published: Parameters) -> list[d
         kind = Kind(ATOMIC_NUMBERS[symbol], None)
         if kind not in fitted:
             row = _published(kind, p)
-            bonded = {} if problem.flows else _bond_cells(kind, STARTS["softness"], decay)
+            bonded = {} if problem.flows else _bond_cells(kind, SOFTNESS, decay)
             fitted[kind] = row | bonded | {"source": "published"}
     order = sorted(
         fitted, key=lambda kind: (kind.number, kind.charge is not None, kind.charge or 0)

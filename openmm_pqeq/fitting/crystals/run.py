@@ -23,8 +23,11 @@ from openmm_pqeq.fitting.crystals.settings import CrystalSettings, crystal_setti
 from openmm_pqeq.fitting.crystals.table import (
     BOND_COLUMNS,
     SHELL_COLUMNS,
+    Kind,
+    Row,
     kinds_of,
     rows_of,
+    rows_to_start,
     start_of,
 )
 from openmm_pqeq.fitting.report import as_text
@@ -35,6 +38,9 @@ from openmm_pqeq.jobs.progress import Watch, unwatched
 from openmm_pqeq.jobs.times import now
 from openmm_pqeq.pqeq.parameters import Parameters, resolve_parameters
 from openmm_pqeq.reference_charges import oxidation_states
+
+PUBLISHED = "reaxnet"
+"""The set whose rows stand for elements without data."""
 
 
 def run(
@@ -54,11 +60,12 @@ def run(
     settings = crystal_settings(dataclasses.asdict(settings))
     folder = Path(output)
     with owned(folder, KIND, overwrite, resume):
-        published = resolve_parameters(settings.parameters)
+        published = resolve_parameters(PUBLISHED)
+        start = rows_to_start(settings.parameters)
         crystals, left_out = with_charges(read_crystals(settings.crystals, settings.most_atoms))
         labelled = [crystal for crystal in crystals if crystal.labelled]
         fitted, held_out = chosen(labelled, settings)
-        problem = problem_of(fitted, settings, published)
+        problem = problem_of(fitted, settings, start)
         begin_folder(folder, settings, resume, "crystals")
         say(
             f"{len(problem.kinds)} rows; {len(fitted)} crystals to fit, {len(held_out)} held out, "
@@ -110,19 +117,19 @@ def chosen(
 
 
 def problem_of(
-    crystals: Sequence[Crystal], settings: CrystalSettings, published: Parameters
+    crystals: Sequence[Crystal], settings: CrystalSettings, rows: dict[Kind, Row]
 ) -> Problem:
-    """The problem of these crystals, from published parameters."""
+    """The problem of these crystals, from the rows of a table."""
     by_bonds = settings.charge_flow == "bonds"
     columns = BOND_COLUMNS if by_bonds else SHELL_COLUMNS
     kinds = kinds_of(crystals, settings.least, by_bonds)
-    missing = [kind.label for kind in kinds if kind.label not in published and kind.charge is None]
+    missing = [k.label for k in kinds if k.charge is None and k not in rows]
     if missing:
         raise ValueError(
             f"parameters: {settings.parameters!r} has no {', '.join(missing)}; start from a set that "
             "has, such as reaxnet"
         )
-    return Problem(crystals, kinds, columns, start_of(kinds, columns, published))
+    return Problem(crystals, kinds, columns, start_of(kinds, columns, rows))
 
 
 def _write(

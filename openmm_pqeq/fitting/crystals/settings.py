@@ -20,7 +20,11 @@ class CrystalSettings:
         "fit", values.choice(*FLOWS), "bonds", "how charge flows: by bonds, or freely"
     )
     parameters: str = setting(
-        "fit", values.text, "reaxnet", "where to start: a set of parameters or a table", "SET"
+        "fit",
+        values.text,
+        "reaxnet",
+        "where to start: a published set, or the table of an earlier fit",
+        "SET",
     )
     most_atoms: int = setting(
         "data", values.positive_count, 14, "largest crystal that is fitted or measured", "N"

@@ -10,8 +10,10 @@ and χ, log Z, log σ as they are. By bonds only K/Z² matters, and Z is 1; log 
 Å, eV, e.
 """
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +22,9 @@ from torch import Tensor
 
 from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.waves import self_charge, self_dipole
-from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
-from openmm_pqeq.structure import SYMBOLS
+from openmm_pqeq.pqeq.parameters import resolve_parameters, spring_constant_ev
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
+from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 HARDNESS_MARGIN = 0.3
 """eV, of a hardness above a Gaussian's interaction with itself."""
@@ -69,8 +72,10 @@ BOND_COLUMNS = Columns(
 SHELL_COLUMNS = Columns(
     ("chi", "eta", "K", "R", "Z"), (20.0, 4.0, 4.0, 9.0, 0.9), (6.0, 1.5, 1.5, 0.35, 0.5), 0
 )
-STARTS = {"softness": 0.15, "decay": 4.5}
+SOFTNESS, DECAY = 0.15, 4.5
 """Where σ (e/√eV) and a start: near what they became in earlier fits."""
+LEAST = 1e-3
+"""eV and eV/(e Å)², of what η and K/Z² have above their bounds at the start."""
 
 
 def kinds_of(crystals: Sequence[Crystal], least: int, typed: bool) -> list[Kind]:
@@ -99,25 +104,74 @@ def rows_of(crystal: Crystal, kinds: Sequence[Kind]) -> list[int]:
     ]
 
 
-def start_of(kinds: Sequence[Kind], columns: Columns, published: Parameters) -> np.ndarray:
-    """Coordinates of the rows, one after the other, and of the shared columns behind them."""
+class Row(NamedTuple):
+    """A row of a table: χ eV, η eV, Z e, R Å, K eV/Å², σ e/√eV (0 where the table has none), a."""
+
+    chi: float
+    eta: float
+    core: float
+    radius: float
+    spring: float
+    softness: float = 0.0
+    decay: float = 0.0
+
+
+def rows_to_start(parameters: str) -> dict[Kind, Row]:
+    """Rows of a table that a fit to crystals has written, or of a set of published parameters with
+    harder charges, stiffer springs and a usual softness."""
+    path = Path(parameters)
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+        if rows and "reference_charge" in rows[0]:
+            return {_kind(row): _row(row, path) for row in rows}
+    found = {}
+    for symbol, p in resolve_parameters(parameters).items():
+        core = p.core_charge if p.spring_constant > 0 else 1.0
+        spring = max(STIFFER * spring_constant_ev(p) / core**2, 2.0) * core**2
+        row = Row(p.electronegativity, HARDER * p.hardness, core, p.radius, spring, SOFTNESS, DECAY)
+        found[Kind(ATOMIC_NUMBERS[symbol], None)] = row
+    return found
+
+
+def _kind(row: dict[str, str]) -> Kind:
+    charge = row["reference_charge"]
+    return Kind(ATOMIC_NUMBERS.get(row["element"], 0), int(charge) if charge else None)
+
+
+def _row(row: dict[str, str], path: Path) -> Row:
+    try:
+        chi, eta, core, radius, spring = (
+            float(row[c]) for c in ("chi", "eta", "Z", "R_core", "K2")
+        )
+        softness, decay = (float(row.get(c) or d) for c, d in (("softness", 0.0), ("decay", DECAY)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"parameters {path}: expected numbers in chi, eta, Z, R_core and K2 ({error})"
+        ) from None
+    return Row(chi, eta, core, radius, spring / KCAL_PER_MOL_PER_EV, softness or SOFTNESS, decay)
+
+
+def start_of(kinds: Sequence[Kind], columns: Columns, rows: dict[Kind, Row]) -> np.ndarray:
+    """Coordinates of the rows, one after the other, and of the shared columns behind them; a type
+    that has none starts as its element."""
     values = []
     for kind in kinds:
-        p = published[SYMBOLS[kind.number]]
-        radius = min(max(p.radius, NARROWEST * 1.02), WIDEST / 1.02)
+        row = rows.get(kind, rows[Kind(kind.number, None)])
+        radius = min(max(row.radius, NARROWEST), WIDEST)
         charge, dipole = (
             float(of(torch.tensor(radius, dtype=torch.float64)))
             for of in (self_charge, self_dipole)
         )
-        core = p.core_charge if p.spring_constant > 0 else 1.0
-        spring = max(STIFFER * spring_constant_ev(p) / core**2, 2.0 + SPRING_MARGIN * dipole)
+        core = row.core if "Z" in columns.names else 1.0
         own = {
-            "chi": p.electronegativity,
-            "eta": np.log(max(HARDER * p.hardness - charge - HARDNESS_MARGIN, 1.0)),
-            "K": np.log(spring - SPRING_MARGIN * dipole),
+            "chi": row.chi,
+            "eta": np.log(max(row.eta - charge - HARDNESS_MARGIN, LEAST)),
+            "K": np.log(max(row.spring / row.core**2 - SPRING_MARGIN * dipole, LEAST)),
             "R": np.log(radius),
             "Z": np.log(core),
-            **{name: np.log(value) for name, value in STARTS.items()},
+            "softness": np.log(row.softness),
+            "decay": np.log(row.decay),
         }
         values.append([own[name] for name in columns.names])
     table = np.array(values)
