@@ -20,20 +20,20 @@ STATES: dict[str, tuple[int, ...]] = {
     "H": (1, -1), "He": (0,),
     "Li": (1,), "Be": (2,), "B": (3, -3), "C": (4, -4, 2, -2, 3, -1, 0), "N": (-3, 5, 3, -1, -2, 1, 4, 2),
     "O": (-2, -1), "F": (-1,), "Ne": (0,),
-    "Na": (1,), "Mg": (2,), "Al": (3,), "Si": (4, -4), "P": (5, -3, 3, 4, -1, -2, 1), "S": (-2, 6, 4, -1, 2, 5, 3),
+    "Na": (1,), "Mg": (2,), "Al": (3,), "Si": (4, -4, 2, 3), "P": (5, -3, 3, 4, -1, -2, 1), "S": (-2, 6, 4, -1, 2, 5, 3),
     "Cl": (-1, 5, 7, 3, 1), "Ar": (0,),
     "K": (1,), "Ca": (2,), "Sc": (3,), "Ti": (4, 3, 2), "V": (5, 4, 3, 2), "Cr": (3, 6, 2, 5, 4),
-    "Mn": (2, 3, 4, 7, 6, 5), "Fe": (3, 2, 4, 6), "Co": (2, 3, 4, 1), "Ni": (2, 3, 4, 1), "Cu": (2, 1, 3),
-    "Zn": (2,), "Ga": (3, 1, 2), "Ge": (4, 2, -4, 3), "As": (5, 3, -3, -1, -2, 2), "Se": (-2, 4, 6, -1),
+    "Mn": (2, 3, 4, 7, 6, 5), "Fe": (3, 2, 4, 6), "Co": (2, 3, 4, 1), "Ni": (2, 3, 4, 1), "Cu": (1, 2, 3),
+    "Zn": (2,), "Ga": (3, 1, 2), "Ge": (4, 2, -4, 3), "As": (5, 3, -3, -1, -2, 2), "Se": (-2, 4, 6, -1, 2),
     "Br": (-1, 5, 7, 1, 3), "Kr": (0, 2),
     "Rb": (1,), "Sr": (2,), "Y": (3,), "Zr": (4, 2, 3), "Nb": (5, 4, 3, 2), "Mo": (6, 4, 5, 3, 2), "Tc": (7, 4, 6),
     "Ru": (4, 3, 5, 2, 6, 8), "Rh": (3, 4, 1, 2), "Pd": (2, 4), "Ag": (1, 2, 3), "Cd": (2,), "In": (3, 1, 2),
     "Sn": (4, 2, -4), "Sb": (3, 5, -3, -1, -2), "Te": (-2, 4, 6, -1), "I": (-1, 5, 7, 1, 3), "Xe": (0, 2, 6, 4, 8),
     "Cs": (1,), "Ba": (2,), "La": (3,), "Ce": (3, 4), "Pr": (3, 4), "Nd": (3,), "Pm": (3,), "Sm": (3, 2),
     "Eu": (2, 3), "Gd": (3,), "Tb": (3, 4), "Dy": (3,), "Ho": (3,), "Er": (3,), "Tm": (3, 2), "Yb": (3, 2),
-    "Lu": (3,), "Hf": (4, 3, 2), "Ta": (5, 4, 3, 2), "W": (6, 4, 5, 3, 2), "Re": (7, 6, 4, 5, 3), "Os": (4, 8, 6, 5, 7),
+    "Lu": (3,), "Hf": (4, 3, 2), "Ta": (5, 4, 3, 2), "W": (6, 4, 5, 3, 2), "Re": (7, 6, 4, 5, 3), "Os": (4, 8, 6, 5, 7, 2),
     "Ir": (4, 3, 5, 6, 1), "Pt": (4, 2, -2, 6), "Au": (1, 3, -1), "Hg": (2, 1), "Tl": (1, 3), "Pb": (2, 4, -4),
-    "Bi": (3, 5, -3, -1, -2, 1), "Po": (4, -2, 2), "At": (-1, 1), "Rn": (0,),
+    "Bi": (3, -3, 5, -1, -2, 1), "Po": (4, -2, 2), "At": (-1, 1), "Rn": (0,),
     "Fr": (1,), "Ra": (2,), "Ac": (3,), "Th": (4, 3), "Pa": (5, 4), "U": (6, 4, 5, 3), "Np": (4, 5, 6, 3), "Pu": (4, 3, 5, 6),
     "Am": (3, 4), "Cm": (3, 4), "Bk": (3, 4), "Cf": (3,), "Es": (3,), "Fm": (3,), "Md": (3,), "No": (2, 3), "Lr": (3,),
 }
@@ -51,12 +51,19 @@ MEAN_PENALTY = 2.5
 REVERSED_PENALTY = 4.0
 """Places for a positive element beside a negative one that wants electrons less."""
 
+LACKING_PENALTY = 3.0
+"""Places for an electron that an anion has less than it may, divided by its place among the
+electronegative elements: peroxides are rarer than oxides of rare states."""
+
 
 class Choice(NamedTuple):
-    """States by element (e), and how far they are from the most common ones."""
+    """States by element (e), and what orders them: how far they are from the most common ones; how
+    far along the lists of their elements, since a rare state of an element that has many is likelier
+    than one of an element that has few."""
 
     states: dict[str, float]
     penalty: float
+    along: float = 0.0
 
 
 def oxidation_states(elements: Sequence[str], total_charge: float = 0.0) -> list[float]:
@@ -72,7 +79,7 @@ def oxidation_states(elements: Sequence[str], total_charge: float = 0.0) -> list
         )
     if len(counts) == 1:
         return [total_charge / len(elements)] * len(elements)
-    found = sorted(choices(counts, total_charge), key=lambda choice: choice.penalty)
+    found = sorted(choices(counts, total_charge), key=lambda one: one[1:])
     formula = "".join(f"{e}{n if n > 1 else ''}" for e, n in counts.items())
     if not found:
         states = "; ".join(f"{e}: {', '.join(f'{s:+d}' for s in STATES[e])}" for e in counts)
@@ -80,7 +87,7 @@ def oxidation_states(elements: Sequence[str], total_charge: float = 0.0) -> list
             f"reference_charges: no common oxidation states of {formula} add up to {total_charge:g} "
             f"e ({states}); give reference_charges by element, residue or atom, or the total charge"
         )
-    if len(found) > 1 and found[1].penalty - found[0].penalty < 1e-9:
+    if len(found) > 1 and found[1][1:] == found[0][1:]:
         shown = " or ".join(_in_words(choice) for choice in found[:3])
         raise ValueError(
             f"reference_charges: for {formula} {shown} are equally common; give one of them as "
@@ -105,20 +112,39 @@ def choices(counts: Counter[str], total_charge: float) -> list[Choice]:
     for element, n in counts.items():
         rest: list[Choice] = []
         others = [(e, m) for e, m in counts.items() if e != element]
-        for target in {round(n * s) for s in _between(STATES[element], n)}:
-            _extend(rest, others, {}, total_charge - target, 0.0, element, target / n)
+        for target in {round(n * s) for s in _between(element, n)}:
+            _extend(rest, others, {}, total_charge - target, 0.0, 0.0, element, target / n)
         means += rest
-    return [_with_order(choice) for choice in means]
+    return [_with_order(choice) for choice in means or _rests(counts, total_charge)]
 
 
-def _between(states: Sequence[int], n: int) -> list[float]:
-    """Means of n atoms that have the least and the next state, and so on, all of one sign."""
-    ordered = sorted(states)
+def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
+    """All elements but one in their most common state, and anions in their lowest; that one, which is
+    not the most electronegative, takes what is left, as transition metals do in intermetallic compounds (Sc³⁺Ni⁰P³⁻)."""
+    rank = {e: ELECTRONEGATIVE.index(e) if e in ELECTRONEGATIVE else 99 for e in counts}
+    anion = min(counts, key=lambda e: rank[e])
+    found = []
+    for element, n in counts.items():
+        if element != anion:
+            states = {e: float(STATES[e][0]) for e in counts if e not in (element, anion)}
+            states[anion] = float(min(STATES[anion]))
+            rest = total_charge - sum(counts[e] * state for e, state in states.items())
+            away = min(abs(rest / n - state) for state in (0, *STATES[element]))
+            found.append(Choice({**states, element: rest / n}, away - 0.01 * len(STATES[element])))
+    return found
+
+
+def _between(element: str, n: int) -> list[float]:
+    """Means of n atoms that have two neighbouring states of one sign; atoms of an anion that are
+    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻)."""
+    states = set(STATES[element])
+    if element in ELECTRONEGATIVE:
+        states |= set(range(min(states), 1)) if min(states) < 0 else set()
     return [
         low + k * (high - low) / n
-        for low, high in pairwise(ordered)
+        for low, high in pairwise(sorted(states))
         for k in range(1, n)
-        if low > 0 and high - low <= 2
+        if (low > 0 or high <= 0) and high - low <= 2
     ]
 
 
@@ -128,13 +154,14 @@ def _extend(
     states: dict[str, float],
     target: float,
     penalty: float,
+    along: float = 0.0,
     mean_of: str = "",
     mean: float = 0.0,
 ) -> None:
     if not left:
         if abs(target) < 1e-6:
             complete = {**states, mean_of: mean} if mean_of else states
-            found.append(Choice(complete, penalty + (MEAN_PENALTY if mean_of else 0.0)))
+            found.append(Choice(complete, penalty + (MEAN_PENALTY if mean_of else 0.0), along))
         return
     least = sum(n * min(STATES[e]) for e, n in left)
     most = sum(n * max(STATES[e]) for e, n in left)
@@ -143,7 +170,9 @@ def _extend(
     (element, n), rest = left[0], left[1:]
     for place, state in enumerate(STATES[element]):
         taken = {**states, element: float(state)}
-        _extend(found, rest, taken, target - n * state, penalty + place, mean_of, mean)
+        moved = along + place / len(STATES[element])
+        left_over = target - n * state
+        _extend(found, rest, taken, left_over, penalty + place, moved, mean_of, mean)
 
 
 def _with_order(choice: Choice) -> Choice:
@@ -156,4 +185,10 @@ def _with_order(choice: Choice) -> Choice:
                     ELECTRONEGATIVE.index(taker) > ELECTRONEGATIVE.index(giver)
                 )
                 wrong += later
-    return choice._replace(penalty=choice.penalty + REVERSED_PENALTY * wrong)
+    lacking = sum(
+        (state - min(STATES[element])) / (1 + ELECTRONEGATIVE.index(element))
+        for element, state in choice.states.items()
+        if element in ELECTRONEGATIVE and state <= 0
+    )
+    penalty = choice.penalty + REVERSED_PENALTY * wrong + LACKING_PENALTY * lacking
+    return Choice(choice.states, round(penalty, 6), round(choice.along, 6))

@@ -43,10 +43,11 @@ HELD_OUT = 100
 DIPOLE_SCALE, POLARIZABILITY_SCALE = 0.2, 0.04
 """e bohr, and relative to the mean polarizability of the molecule."""
 WATER_WEIGHT = 40.0
-PRIOR = 0.03
+PRIOR = (0.03, 0.1, 0.1, 0.1, 0.3)
 FAR = 5.0
 """Å, between the oxygens of two waters."""
-"""Of a change by 1 in a coordinate of the fit, in units of the residual of one molecule."""
+"""Of a change by 1 in a coordinate of the fit, by row of `START`, in units of the residual of one
+molecule."""
 START = {
     "electronegativity": (4.5, 5.3, 6.9, 8.7, 6.9, 8.6),
     "hardness": (2.5, 1.5, 2.0, 3.0, 1.5, 1.5),
@@ -159,8 +160,10 @@ def fit(batch: Batch, steps: int) -> Tensor:
     rows = [torch.tensor(START[name], dtype=torch.float64) for name in START]
     start = torch.stack([rows[0], rows[1], rows[2].log(), rows[3], rows[4].log()])
 
+    prior = torch.tensor(PRIOR, dtype=torch.float64).repeat_interleave(len(ELEMENTS))
+
     def all_of(flat: Tensor) -> Tensor:
-        return torch.cat([residuals(batch, flat.view(5, -1)), PRIOR * (flat - start.flatten())])
+        return torch.cat([residuals(batch, flat.view(5, -1)), prior * (flat - start.flatten())])
 
     u, damping = start.flatten(), 1e-2
     r = all_of(u)

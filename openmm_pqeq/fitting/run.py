@@ -58,7 +58,7 @@ def run(
         start = resolve_parameters(settings.parameters)
         free = free_parameters(start, elements, settings.fit, settings.bounds)
         limits = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
-        _begin(folder, settings, resume)
+        begin_folder(folder, settings, resume, "data")
         chosen = [frames[index] for index in fitted]
         say(
             f"{len(free)} parameters of {', '.join(elements)}; {len(chosen)} frames to fit, "
@@ -77,14 +77,15 @@ def run(
             subsets = {"fitted": chosen, "held out": [frames[index] for index in held_out]}
             _write(folder, settings, residuals, found, subsets, say)
         except (RuntimeError, OSError) as error:
-            raise _failure(folder, error) from error
+            raise failure(folder, error) from error
     return found.finished
 
 
-def _begin(folder: Path, settings: RunSettings, resume: bool) -> None:
-    """Begin the fit in its folder, or go on with the one that is there if it is the same."""
-    described = dataclasses.asdict(settings)
-    facts = facts_of(described, settings.seed, {file: sha256(Path(file)) for file in settings.data})
+def begin_folder(folder: Path, settings: Any, resume: bool, files: str) -> None:
+    """Begin a fit in its folder, or go on with the one that is there if it is the same; `files` is
+    the setting that names what it reads."""
+    described, read = dataclasses.asdict(settings), getattr(settings, files)
+    facts = facts_of(described, settings.seed, {file: sha256(Path(file)) for file in read})
     if not resume:
         begin(folder, KIND, facts)
     else:
@@ -98,8 +99,8 @@ def _begin(folder: Path, settings: RunSettings, resume: bool) -> None:
             )
         add_resumption(folder, KIND.name, described)
     heading = "# A fit of openmm-pqeq; repeat it with: openmm-pqeq fit-pqeq THIS_FILE -o FOLDER"
-    places = tuple(str(Path(file).absolute()) for file in settings.data)
-    lines = toml_lines(dataclasses.replace(settings, data=places))
+    places = tuple(str(Path(file).absolute()) for file in read)
+    lines = toml_lines(dataclasses.replace(settings, **{files: places}))
     write_text(folder / "fit.toml", "\n".join([heading, *lines]) + "\n")
 
 
@@ -150,7 +151,7 @@ def _write(
     say(f"written: {folder}/{', '.join(WRITTEN)}")
 
 
-def _failure(folder: Path, error: Exception) -> RunFailure:
+def failure(folder: Path, error: Exception) -> RunFailure:
     """What went wrong on the way, and how to go on."""
     state = folder / STATE
     if not state.is_file():

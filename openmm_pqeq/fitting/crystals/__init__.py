@@ -1,0 +1,1 @@
+"""Response parameters for the whole periodic table, fitted to thousands of small crystals at once."""
