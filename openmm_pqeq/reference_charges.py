@@ -123,6 +123,8 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
     not the most electronegative, takes what is left, as transition metals do in intermetallic compounds (Sc³⁺Ni⁰P³⁻)."""
     rank = {e: ELECTRONEGATIVE.index(e) if e in ELECTRONEGATIVE else 99 for e in counts}
     anion = min(counts, key=lambda e: rank[e])
+    if anion not in ELECTRONEGATIVE:  # an alloy
+        return []
     found = []
     for element, n in counts.items():
         if element != anion:
