@@ -48,6 +48,8 @@ gives to the other."""
 
 MEAN_PENALTY = 2.5
 """Places that a state between two common ones counts more."""
+FARTHEST_REST = 2.0
+"""e, how far from its states, and from none, an element that takes what is left may be."""
 REVERSED_PENALTY = 4.0
 """Places for a positive element beside a negative one that wants electrons less."""
 
@@ -132,7 +134,9 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
             states[anion] = float(min(STATES[anion]))
             rest = total_charge - sum(counts[e] * state for e, state in states.items())
             away = min(abs(rest / n - state) for state in (0, *STATES[element]))
-            found.append(Choice({**states, element: rest / n}, away - 0.01 * len(STATES[element])))
+            if away <= FARTHEST_REST:
+                penalty = away - 0.01 * len(STATES[element])
+                found.append(Choice({**states, element: rest / n}, penalty))
     return found
 
 
