@@ -43,15 +43,15 @@ HELD_OUT = 100
 DIPOLE_SCALE, POLARIZABILITY_SCALE = 0.2, 0.04
 """e bohr, and relative to the mean polarizability of the molecule."""
 WATER_WEIGHT = 40.0
-PRIOR = (0.03, 0.1, 0.1, 0.1, 0.3)
+PRIOR = (0.03, 0.1, 10.0, 0.1, 0.3)
 FAR = 5.0
 """Å, between the oxygens of two waters."""
 """Of a change by 1 in a coordinate of the fit, by row of `START`, in units of the residual of one
-molecule."""
+molecule. Radii stay small: hydrogen's, left alone, grows to 1.2 Å, and distant waters overlap."""
 START = {
     "electronegativity": (4.5, 5.3, 6.9, 8.7, 6.9, 8.6),
     "hardness": (2.5, 1.5, 2.0, 3.0, 1.5, 1.5),
-    "radius": (0.5, 0.75, 0.7, 0.65, 1.0, 1.0),
+    "radius": (0.45, 0.65, 0.5, 0.45, 0.75, 0.6),
     "spring": (2.0, 1.5, 1.5, 2.0, 1.5, 1.5),
     "softness": (0.3, 0.4, 0.4, 0.4, 0.4, 0.4),
 }
