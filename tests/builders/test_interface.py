@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, make_supercell
 
 from openmm_pqeq.builders.interface import best_match, interface
@@ -69,3 +70,12 @@ def test_what_is_no_slab_is_refused():
         interface(square("Cu", 3.6), square("Ni", 3.6), gap=0.0)
     with pytest.raises(ValueError, match="largest_strain"):
         interface(square("Cu", 3.6), square("Ni", 3.6), 0.7)
+
+
+def test_angles_of_60_and_120_degrees_are_one_lattice():
+    lower, upper = (Atoms("Cu", cell=np.eye(3), pbc=True) for _ in range(2))
+    lower.set_cell([[3.0, 0, 0], [-1.5, 1.5 * np.sqrt(3), 0], [0, 0, 6]])
+    upper.set_cell([[3.0, 0, 0], [1.49, 2.61, 0], [0, 0, 6]])
+    found = best_match(lower, upper, 0.01, 20.0)
+    assert found.n_atoms == 2
+    assert found.strain < 0.01
