@@ -1,5 +1,5 @@
 """The command line: `openmm-pqeq run | energy | relax | evaluate | train | fit-pqeq | import-reaxnet |
-import-sevennet | finetune | analyze | models | bench | doctor`.
+import-sevennet | finetune | build | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
 overwritten. Work that fails on the way, or a disk that is full, exits with 1; work that was asked to
@@ -21,6 +21,7 @@ from openmm import OpenMMException
 from openmm_pqeq.cli import (
     analyze,
     bench,
+    build,
     doctor,
     energy,
     evaluate,
@@ -45,6 +46,7 @@ COMMANDS = {
     "import-reaxnet": import_reaxnet,
     "import-sevennet": import_sevennet,
     "finetune": finetune,
+    "build": build,
     "analyze": analyze,
     "models": models,
     "bench": bench,
