@@ -1,9 +1,14 @@
 """Oxidation states of a composition: the reference charges of its atoms, where nobody gives them.
 
-Every element of a composition takes one of its common states, such that they add up to the total
-charge; of the choices that do, the one whose states are the most common (the least sum of their
-places in `STATES`). An element whose atoms have to differ, as iron in Fe3O4, takes the mean of its
-neighbouring states. An element alone is a metal, or neutral.
+Every element of a composition takes one of its common states, or one of them a mean of two
+neighbouring ones (iron in Fe3O4, nitrogen of azides), such that they add up to the total charge. Of
+the choices that do, the one with the least penalty:
+
+    Σ places in `STATES`  +  3.5 for a mean  +  4 for each pair that exchanges electrons the wrong way
+    +  3 Σ electrons that an anion lacks/its place in `ELECTRONEGATIVE`
+
+Where none adds up, one element takes what the others leave (nickel in ScNiP). An element alone is a
+metal, or neutral.
 
 States are those of textbooks (Greenwood and Earnshaw, Chemistry of the Elements, 2nd ed., 1997). A
 composition does not say everything: peroxides, intermetallic compounds and charge order need to be
@@ -40,13 +45,13 @@ STATES: dict[str, tuple[int, ...]] = {
 """e, of each element, the most common first."""
 
 ELECTRONEGATIVE = (
-    "F", "O", "N", "Cl", "Br", "I", "S", "Se", "C", "Te", "As", "P", "H", "B", "Sb", "Bi", "Ge", "Si", "Sn", "Pb",
+    "F", "O", "Cl", "N", "Br", "I", "S", "Se", "C", "Te", "As", "P", "H", "B", "Sb", "Bi", "Ge", "Si", "Sn", "Pb",
 )
 """Elements that can be anions, by how much they want electrons: of two of them only the later one
 gives to the other."""
 # fmt: on
 
-MEAN_PENALTY = 2.5
+MEAN_PENALTY = 3.5
 """Places that a state between two common ones counts more."""
 REVERSED_PENALTY = 4.0
 """Places for a positive element beside a negative one that wants electrons less."""
@@ -102,20 +107,16 @@ def _in_words(choice: Choice) -> str:
 
 
 def choices(counts: Counter[str], total_charge: float) -> list[Choice]:
-    """All choices of one state for each element that add up; with one element at a mean of its
-    states where no whole ones do."""
-    whole: list[Choice] = []
-    _extend(whole, list(counts.items()), {}, total_charge, 0.0)
-    if whole:
-        return [_with_order(choice) for choice in whole]
-    means: list[Choice] = []
+    """All choices that add up, of one state for each element, or of a mean of its states for one of
+    them."""
+    found: list[Choice] = []
+    _extend(found, list(counts.items()), {}, total_charge, 0.0)
     for element, n in counts.items():
-        rest: list[Choice] = []
         others = [(e, m) for e, m in counts.items() if e != element]
         for target in {round(n * s) for s in _between(element, n)}:
-            _extend(rest, others, {}, total_charge - target, 0.0, 0.0, element, target / n)
-        means += rest
-    return [_with_order(choice) for choice in means or _rests(counts, total_charge)]
+            if target % n or target // n not in STATES[element]:
+                _extend(found, others, {}, total_charge - target, 0.0, 0.0, element, target / n)
+    return [_with_order(choice) for choice in found or _rests(counts, total_charge)]
 
 
 def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:

@@ -230,6 +230,13 @@ def test_files_come_back_as_they_were_written(tmp_path):
     np.testing.assert_allclose(again.born, one.born, atol=1e-7)
 
 
+def test_labels_that_break_the_sum_rule_are_not_fitted():
+    (one, *_), _ = labelled(salts()[:1], BOND_COLUMNS)
+    assert one.labelled
+    assert not one._replace(born=one.born + 0.3).labelled
+    assert not crystal("NaCl", 2.8).labelled
+
+
 def test_files_that_are_no_crystals_are_refused(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"cell": 1}\n')
     with pytest.raises(ValueError, match=r"bad.jsonl, line 1: expected a crystal with cell"):
