@@ -14,7 +14,7 @@ from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
 
 
-def known_of(atoms: Atoms, total_charge: float | None) -> Known:
+def known_of(atoms: Atoms, total_charge: float | None, charges_wanted: bool = True) -> Known:
     """What is known of these atoms; `total_charge` (e) is what they say, where that is asked."""
 
     def molecules(free: list[int]) -> list[Molecule]:
@@ -26,7 +26,15 @@ def known_of(atoms: Atoms, total_charge: float | None) -> Known:
         ]
 
     x, y, z = atoms.pbc.tolist()
-    return Known(len(atoms), atoms.cell.array, (x, y, z), total_charge, molecules)
+    return Known(
+        len(atoms),
+        atoms.cell.array,
+        (x, y, z),
+        total_charge,
+        molecules,
+        elements=atoms.get_chemical_symbols(),
+        charges_wanted=charges_wanted,
+    )
 
 
 def structure_under(
@@ -34,7 +42,7 @@ def structure_under(
 ) -> Structure:
     """The atoms as the potential takes them."""
     options: dict[str, Any] = {"dtype": dtype, "device": device}
-    periodic = any(conditions.periodic)
+    periodic, reference = any(conditions.periodic), conditions.reference_charges
     return structure_of(
         torch.tensor(atoms.positions, **options),
         torch.tensor(atoms.numbers),
@@ -42,6 +50,7 @@ def structure_under(
         torch.tensor(conditions.periodic) if periodic else None,
         total_charge=conditions.total_charge,
         field=torch.tensor(conditions.field, **options),
+        reference_charges=None if reference is None else torch.tensor(reference, **options),
     )
 
 

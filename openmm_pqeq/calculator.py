@@ -19,7 +19,14 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from openmm_pqeq.ase_atoms import check_atoms, known_of, structure_under
 from openmm_pqeq.ase_results import Results
 from openmm_pqeq.checkpoint import loaded
-from openmm_pqeq.conditions import Wanted, checked, one_of, settled, tolerance_of
+from openmm_pqeq.conditions import (
+    Wanted,
+    by_bonds,
+    checked,
+    one_of,
+    settled,
+    tolerance_of,
+)
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import Groups
 from openmm_pqeq.response import response
@@ -51,8 +58,8 @@ class PQEqCalculator(Calculator):
     potential : a Potential, or the name or path of one that `load` finds
     total_charge : e; None reads ``atoms.info["charge"]`` or ``["total_charge"]`` (0 without)
     field : (3,) V/Å, or None for no field
-    coupling : how the charges see the field: "shell", "full", or "fragment", with the charge of
-        every fragment fixed; None is "shell"
+    coupling : how charges that flow freely see the field: "shell", "full", or "fragment", with the
+        charge of every fragment fixed; None is "shell". Charges by bonds have one of their own
     device : "cpu", "cuda", "cuda:1"
     dtype : "float64" or "float32"
     tolerance : of the charge solution, eV/e and eV/Å; None keeps the potential's
@@ -62,7 +69,10 @@ class PQEqCalculator(Calculator):
         for the others: HOH for water, the element for a lone atom, as in {"NA": 1, "CL": -1}, M01,
         M02, ... for other formulae in the order of their first atoms. None: neutral; refused where
         there are lone atoms
-    electrodes : (atoms, voltage in V) of each electrode; other atoms need fragments
+    electrodes : (atoms, voltage in V) of each electrode; other atoms need fragments, unless charges
+        flow along bonds
+    reference_charges : e, where charges by bonds flow from: by element, such as {"Na": 1, "Cl":
+        -1}, or one for each atom; None or "oxidation": oxidation states of the composition
 
     ``calc.results`` holds energy, free_energy, energy_terms ({"gnn": eV, "pqeq": eV, …},
     those that there are), forces (n, 3) eV/Å, stress (6,) eV/Å³ of cells periodic in three
@@ -92,6 +102,7 @@ class PQEqCalculator(Calculator):
         fragments: Sequence[Sequence[int]] | None = None,
         fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
         electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
+        reference_charges: Mapping[str, float] | Sequence[float] | str | None = None,
     ):
         self._given = loaded(potential)
         self._device = usable_device(device)
@@ -101,7 +112,15 @@ class PQEqCalculator(Calculator):
         self._groups: Groups | None = None
         absent = ("energies",) if self._given.pqeq is not None else CHARGE_PROPERTIES
         self.implemented_properties = [name for name in PROPERTIES if name not in absent]
-        wanted = Wanted(total_charge, field, coupling, fragments, fragment_charges, electrodes)
+        wanted = Wanted(
+            total_charge,
+            field,
+            coupling,
+            fragments,
+            fragment_charges,
+            electrodes,
+            reference_charges=reference_charges,
+        )
         super().__init__(**_settings(wanted, tolerance))
 
     @property
@@ -114,7 +133,7 @@ class PQEqCalculator(Calculator):
         self._results = Results(values)
 
     def set(self, **changes: Any) -> dict[str, Any]:
-        """Change any argument from total_charge to electrodes; results are forgotten. Returns what
+        """Change any argument from total_charge to reference_charges; results are forgotten. Returns what
         changed."""
         if unknown := [name for name in changes if name not in SETTINGS]:
             raise ValueError(f"{unknown[0]}: not a setting; those are {', '.join(SETTINGS)}")
@@ -168,10 +187,15 @@ class PQEqCalculator(Calculator):
             self._given.limits.warn_of_cell("the cell of these atoms has changed")
         check_atoms(self.atoms)
         self.potential.check_elements(self.atoms.numbers)
-        known = known_of(self.atoms, self._said(self.atoms))
+        known = known_of(
+            self.atoms, self._said(self.atoms), charges_wanted=bool(wanted & set(CHARGE_PROPERTIES))
+        )
         conditions = settled(self._wanted, self._given, known)
         dtype = getattr(torch, self._dtype)
         structure = structure_under(self.atoms, conditions, dtype, self._device)
+        if by_bonds(self._given) and conditions.reference_charges is None:
+            # none could be guessed, and the energy needs none
+            structure = structure._replace(only_energy=True)
         compiled = self._compiled_for(conditions.groups)
         if wanted & set(RESPONSES):
             self._respond(structure)
@@ -186,7 +210,7 @@ class PQEqCalculator(Calculator):
     def _said(self, atoms: Atoms) -> float | None:
         """Total charge (e) in ``atoms.info``, where it counts."""
         counts = self._given.pqeq is not None and self._wanted.total_charge is None
-        return (charge_in(atoms.info) or 0.0) if counts else None
+        return charge_in(atoms.info) if counts else None
 
     def _compiled_for(self, groups: Groups | None) -> Potential:
         """The compiled potential for atoms of these groups; compiled anew where they are others
@@ -207,7 +231,7 @@ class PQEqCalculator(Calculator):
         self.results.add({"energy": energy, "free_energy": energy, "energy_terms": terms})
         if self.potential.pqeq is None:
             self.results.add({"energies": as_array(found.atomic_energies)})
-        else:
+        elif not structure.only_energy:
             charges, shells = as_array(found.charges), as_array(found.shells)
             dipole = as_array(found.dipole[0])
             self.results.add({"charges": charges, "shells": shells, "dipole": dipole})
@@ -219,11 +243,13 @@ class PQEqCalculator(Calculator):
 
     def _respond(self, structure: Structure) -> None:
         """Responses, always in float64: second derivatives of a converged solution."""
+        reference = structure.reference_charges
         double = structure._replace(
             positions=structure.positions.double(),
             cell=structure.cell.double(),
             total_charge=structure.total_charge.double(),
             field=structure.field.double(),
+            reference_charges=None if reference is None else reference.double(),
         )
         alpha, born = response(self.potential.configured(precision="double"), double)
         self.results.add({"polarizability": as_array(alpha), "born_charges": as_array(born)})

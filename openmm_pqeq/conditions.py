@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from openmm_pqeq.formal_charges import reference_charges_of
 from openmm_pqeq.jobs.values import is_finite
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import (
+    BONDS,
     COUPLINGS,
     FieldEnergy,
     Groups,
@@ -46,12 +48,15 @@ class Wanted(NamedTuple):
 
     total_charge : e; None: what the structure says, or 0
     field : (3,) V/Å; None: no field
-    coupling : how the charges see the field, "shell", "full" or "fragment"; None: "shell"
+    coupling : how charges that flow freely see the field, "shell", "full" or "fragment"; None:
+        "shell", and the one that charges by bonds have
     fragments : for "fragment": lists of atoms whose charge stays what it is; None: the molecules
     fragment_charges : e, one for each fragment, or for molecules a mapping from their names, such
         as {"NA": 1, "CL": -1}, with zero for the others; None: neutral
     electrodes : (atoms, voltage in V) of each
     periodic : three booleans; None: as the structure has them
+    reference_charges : e, of charges by bonds: by element or residue, one for each atom, or
+        "oxidation" (formal_charges.py); None: oxidation states, where charges are solved for
     """
 
     total_charge: float | None = None
@@ -61,6 +66,7 @@ class Wanted(NamedTuple):
     fragment_charges: Sequence[float] | Mapping[str, float] | None = None
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None
     periodic: Sequence[bool] | None = None
+    reference_charges: Mapping[str, float] | Sequence[float] | str | None = None
 
 
 class Molecule(NamedTuple):
@@ -78,6 +84,9 @@ class Known(NamedTuple):
     periodic : which rows are periodic, unless somebody wants it otherwise
     total_charge : e, what the structure says of itself, or None
     molecules : the molecules that the given atoms make among themselves
+    elements : symbols of the atoms
+    residues : name and number of each atom's residue; none where there are no residues
+    charges_wanted : whether charges are solved for even where the energy needs none
     """
 
     n_atoms: int
@@ -85,6 +94,9 @@ class Known(NamedTuple):
     periodic: Directions
     total_charge: float | None
     molecules: Callable[[list[int]], list[Molecule]]
+    elements: Sequence[str] = ()
+    residues: Sequence[tuple[str, int]] = ()
+    charges_wanted: bool = False
 
 
 class Conditions(NamedTuple):
@@ -95,6 +107,8 @@ class Conditions(NamedTuple):
     coupling : "shell", "full" or "fragment"
     groups : atoms that share their charge; None: all do
     periodic : which lattice vectors are periodic
+    reference_charges : e, one for each atom, of charges by bonds; None: charges flow freely, or
+        nothing is solved and none could be guessed
     """
 
     total_charge: float
@@ -102,6 +116,7 @@ class Conditions(NamedTuple):
     coupling: str
     groups: Groups | None
     periodic: Directions
+    reference_charges: tuple[float, ...] | None = None
 
 
 def checked(wanted: Wanted, potential: Potential) -> Wanted:
@@ -111,12 +126,21 @@ def checked(wanted: Wanted, potential: Potential) -> Wanted:
         fragments=_plain(wanted.fragments),
         fragment_charges=_plain(wanted.fragment_charges),
         electrodes=_plain(wanted.electrodes),
+        reference_charges=_plain(wanted.reference_charges),
     )
     charge = None if wanted.total_charge is None else _charge(wanted.total_charge)
     field = _field((0.0, 0.0, 0.0) if wanted.field is None else wanted.field)
+    if by_bonds(potential):
+        _refuse_with_bonds(wanted)
+        return wanted._replace(total_charge=charge, field=field)
     coupling = one_of("coupling", FREE if wanted.coupling is None else wanted.coupling, COUPLINGS)
     if potential.pqeq is None:
         _refuse_without_charges(wanted._replace(total_charge=charge, field=field))
+    elif wanted.reference_charges is not None:
+        raise ValueError(
+            "reference_charges: the charges of this potential flow freely and start from none, got "
+            f"{wanted.reference_charges!r}; leave them out, or build it with charge_flow='bonds'"
+        )
     if coupling != "fragment":
         for name in ("fragments", "fragment_charges"):
             if (value := getattr(wanted, name)) is not None:
@@ -131,7 +155,7 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     """The conditions of the atoms at hand."""
     wanted = checked(wanted, potential)
     periodic, field = directions_of(wanted.periodic, known), _field(wanted.field)
-    coupling = str(wanted.coupling)
+    coupling = BONDS if wanted.coupling is None else wanted.coupling
     if potential.pqeq is None:
         return Conditions(0.0, field, coupling, None, periodic)
     potential.pqeq.check_periodicity(torch.tensor(periodic))
@@ -140,13 +164,74 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     _warn_of_quadratic_sums(potential, periodic, known.n_atoms)
     said = known.total_charge if wanted.total_charge is None else wanted.total_charge
     charge = 0.0 if said is None else float(said)
+    reference: tuple[float, ...] | None = None
+    if coupling == BONDS:
+        reference = _reference_charges(wanted, potential, known, charge)
+        _refuse_field_along_metal(wanted, field, known.cell, periodic)
     if charge and potential.gnn is not None and isinstance(potential.pqeq, FieldEnergy):
         warnings.warn(
             f"total_charge: the network of this potential knows none; {charge:g} e changes the "
             "charges and the answer to a field, and not the energy without one",
             stacklevel=2,
         )
-    return Conditions(charge, field, coupling, _groups(wanted, known, charge), periodic)
+    groups = _groups(wanted, known, charge)
+    return Conditions(charge, field, coupling, groups, periodic, reference)
+
+
+def by_bonds(potential: Potential) -> bool:
+    """Whether a potential has charges that flow along bonds, from reference charges."""
+    return potential.pqeq is not None and potential.pqeq.charge_flow == "bonds"
+
+
+def _refuse_with_bonds(wanted: Wanted) -> None:
+    if wanted.coupling is not None:
+        raise ValueError(
+            "coupling: charges by bonds see the field in one way of their own, got "
+            f"{wanted.coupling!r}; leave it out"
+        )
+    for name in ("fragments", "fragment_charges"):
+        if (value := getattr(wanted, name)) is not None:
+            raise ValueError(
+                f"{name}: charges by bonds keep the charge of what is not bonded by themselves, got "
+                f"{value!r}; leave it out, and give reference_charges"
+            )
+
+
+def _reference_charges(
+    wanted: Wanted, potential: Potential, known: Known, total_charge: float
+) -> tuple[float, ...] | None:
+    """Of every atom, zero in electrodes, which take what is left of the total charge."""
+    held = {atom for atoms, _ in electrodes_of(wanted.electrodes, known.n_atoms) for atom in atoms}
+    rest = [atom for atom in range(known.n_atoms) if atom not in held]
+    given = wanted.reference_charges
+    if held and given is not None and not isinstance(given, Mapping | str):
+        given = [charge for atom, charge in enumerate(given) if atom not in held]
+    elements = [known.elements[atom] for atom in rest]
+    residues = [known.residues[atom] for atom in rest] if known.residues else []
+    at_rest = isinstance(potential.pqeq, FieldEnergy) and not (any(wanted.field or ()) or held)
+    try:
+        found = reference_charges_of(given, elements, residues, None if held else total_charge)
+    except ValueError:
+        if given is None and at_rest and not known.charges_wanted:
+            return None
+        raise
+    charges = dict(zip(rest, found))
+    return tuple(charges.get(atom, 0.0) for atom in range(known.n_atoms))
+
+
+def _refuse_field_along_metal(
+    wanted: Wanted, field: Vector, cell: np.ndarray | None, periodic: Directions
+) -> None:
+    """Where electrons of the electrodes would flow along the field for ever."""
+    if not wanted.electrodes or cell is None or not any(periodic):
+        return
+    vectors = torch.tensor(cell, dtype=torch.float64)
+    if along_periodic(torch.tensor(field, dtype=torch.float64), vectors, torch.tensor(periodic)):
+        raise ValueError(
+            "field: electrodes share their charge through the source that holds their voltages, and a "
+            f"field along a periodic direction would drive it round for ever; got field={field} with "
+            f"periodic={periodic}. Set that component to zero, or say which directions are periodic"
+        )
 
 
 def _warn_of_quadratic_sums(potential: Potential, periodic: Directions, n_atoms: int) -> None:
@@ -222,7 +307,8 @@ def directions_of(wanted: Any, known: Known) -> Directions:
 
 def _refuse_without_charges(wanted: Wanted) -> None:
     """Without PQEq nothing answers to what is about charges."""
-    for name in ("total_charge", "field", "fragments", "fragment_charges", "electrodes"):
+    names = ("total_charge", "field", "fragments", "fragment_charges", "electrodes")
+    for name in (*names, "reference_charges"):
         value = getattr(wanted, name)
         unasked = value is None or (name in ("total_charge", "field") and not np.any(value))
         if not unasked:
@@ -253,6 +339,10 @@ def _groups(wanted: Wanted, known: Known, total_charge: float) -> Groups | None:
     if wanted.coupling != "fragment" and not wanted.electrodes:
         return None
     plates = electrodes_of(wanted.electrodes, known.n_atoms)
+    if wanted.coupling is None:  # charges by bonds
+        held = {atom for atoms, _ in plates for atom in atoms}
+        others = [atom for atom in range(known.n_atoms) if atom not in held]
+        return groups_of(known.n_atoms, [others] if others else None, None, plates, total_charge)
     fragments, charges = fragments_of(wanted.fragments), wanted.fragment_charges
     if wanted.coupling == "fragment" and wanted.fragments is None:
         held = {atom for atoms, _ in plates for atom in atoms}

@@ -37,11 +37,13 @@ class Native(NamedTuple):
     loaded : whether ``torch.ops.openmm_pqeq`` has them
     message : one or two sentences, with the remedy where they are not loaded
     accident : whether a library that should have loaded did not
+    library : its file
     """
 
     loaded: bool
     message: str
     accident: bool = False
+    library: Path | None = None
 
 
 def torch_minor(version: str = torch.__version__) -> str:
@@ -81,7 +83,7 @@ def load(directory: Path = DIRECTORY) -> Native:
     except (OSError, RuntimeError) as error:
         failure = f"{library.name} failed to load: {str(error).strip().splitlines()[0]}"
         return Native(False, f"{failure}. {REFERENCE} To rebuild, {BUILD}.", accident=True)
-    return Native(True, f"loaded, built for torch {wanted}.")
+    return Native(True, f"loaded, built for torch {wanted}.", library=library)
 
 
 _native = load(Path(os.environ.get("OPENMM_PQEQ_NATIVE", "") or DIRECTORY))
@@ -156,6 +158,11 @@ def _on_cpu_and_cuda(tensor: Tensor) -> bool:
 
 def _everywhere(tensor: Tensor) -> bool:
     return True
+
+
+def library() -> Path | None:
+    """The file of the operators, where they are loaded."""
+    return _native.library
 
 
 def status() -> str:

@@ -9,7 +9,7 @@ that acts on positions and cell alike. Any subset of the terms will do.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -190,6 +190,7 @@ class Potential(nn.Module):
         protocol: str | None = None,
         precision: str | None = None,
         groups: Groups | None = None,
+        elements: Sequence[str] | None = None,
     ) -> "Potential":
         """A copy with other settings.
 
@@ -200,13 +201,15 @@ class Potential(nn.Module):
             the charges float32; the rest float64) or "single"
         groups : fragments and electrodes of the one structure that the copy is for, from
             `groups_of`
+        elements : of the structures that the copy is for; charges by bonds need no longer lists of
+            neighbours than these have bonds
         """
         check_choice("coupling", coupling, COUPLINGS)
         check_choice("precision", precision, PRECISIONS)
         terms = self._copies()
         for name, term in terms.items():
             if isinstance(term, ChargeTerm):
-                terms[name] = term.configured(coupling, tolerance, protocol, groups)
+                terms[name] = term.configured(coupling, tolerance, protocol, groups, elements)
             if precision is not None:
                 terms[name] = terms[name].in_precision(precision)
         return self._with(terms)

@@ -53,6 +53,8 @@ gives to the other."""
 
 MEAN_PENALTY = 3.5
 """Places that a state between two common ones counts more."""
+FARTHEST_REST = 2.0
+"""e, how far from its states, and from none, an element that takes what is left may be."""
 REVERSED_PENALTY = 4.0
 """Places for a positive element beside a negative one that wants electrons less."""
 
@@ -124,6 +126,8 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
     not the most electronegative, takes what is left, as transition metals do in intermetallic compounds (Sc³⁺Ni⁰P³⁻)."""
     rank = {e: ELECTRONEGATIVE.index(e) if e in ELECTRONEGATIVE else 99 for e in counts}
     anion = min(counts, key=lambda e: rank[e])
+    if anion not in ELECTRONEGATIVE:  # an alloy
+        return []
     found = []
     for element, n in counts.items():
         if element != anion:
@@ -131,7 +135,9 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
             states[anion] = float(min(STATES[anion]))
             rest = total_charge - sum(counts[e] * state for e, state in states.items())
             away = min(abs(rest / n - state) for state in (0, *STATES[element]))
-            found.append(Choice({**states, element: rest / n}, away - 0.01 * len(STATES[element])))
+            if away <= FARTHEST_REST:
+                penalty = away - 0.01 * len(STATES[element])
+                found.append(Choice({**states, element: rest / n}, penalty))
     return found
 
 

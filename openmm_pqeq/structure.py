@@ -46,6 +46,8 @@ class Structure(NamedTuple):
     field : (n_structures, 3) V/Å
     only_energy : nothing but the energy and its gradients in positions and cell is wanted: a term
         may leave charges out that it needs none for
+    reference_charges : (n_atoms,) e, Q⁰ of charges by bonds (pqeq/bonds.py), each structure's with
+        the sum of its total charge; None where nobody has said
     """
 
     positions: Tensor
@@ -56,6 +58,7 @@ class Structure(NamedTuple):
     total_charge: Tensor
     field: Tensor
     only_energy: bool = False
+    reference_charges: Tensor | None = None
 
 
 def structure_of(
@@ -65,6 +68,7 @@ def structure_of(
     pbc: Tensor | None = None,
     total_charge: float = 0.0,
     field: Tensor | None = None,
+    reference_charges: Tensor | None = None,
 ) -> Structure:
     """One structure from its arrays; everything takes the dtype and device of `positions`.
 
@@ -76,6 +80,7 @@ def structure_of(
     pbc : (3,) bool; default: all True where a cell is given
     total_charge : e
     field : (3,) V/Å
+    reference_charges : (n_atoms,) e, of charges by bonds
     """
     device = positions.device
     if cell is None:
@@ -92,11 +97,13 @@ def structure_of(
         batch=torch.zeros(len(positions), dtype=torch.int64, device=device),
         total_charge=torch.full((1,), float(total_charge), dtype=positions.dtype, device=device),
         field=field.to(positions).reshape(1, 3),
+        reference_charges=None if reference_charges is None else reference_charges.to(positions),
     )
 
 
 def collate(structures: Sequence[Structure]) -> Structure:
-    """Lay structures end to end as one batch."""
+    """Lay structures end to end as one batch; it has reference charges if all of them have."""
+    reference = [s.reference_charges for s in structures if s.reference_charges is not None]
     offsets = [0]
     for structure in structures:
         offsets.append(offsets[-1] + len(structure.cell))
@@ -108,12 +115,14 @@ def collate(structures: Sequence[Structure]) -> Structure:
         batch=torch.cat([s.batch + offset for s, offset in zip(structures, offsets)]),
         total_charge=torch.cat([s.total_charge for s in structures]),
         field=torch.cat([s.field for s in structures]),
+        reference_charges=torch.cat(reference) if len(reference) == len(structures) else None,
     )
 
 
 def select_structure(structure: Structure, index: int) -> Structure:
     """Structure number `index` of a batch, by itself (TorchScript)."""
     atoms = structure.batch == index
+    reference = structure.reference_charges
     return Structure(
         positions=structure.positions[atoms],
         numbers=structure.numbers[atoms],
@@ -123,6 +132,7 @@ def select_structure(structure: Structure, index: int) -> Structure:
         total_charge=structure.total_charge[index : index + 1],
         field=structure.field[index : index + 1],
         only_energy=structure.only_energy,
+        reference_charges=None if reference is None else reference[atoms],
     )
 
 
@@ -141,4 +151,5 @@ def deformed(structure: Structure, strain: Tensor) -> Structure:
         structure.total_charge,
         structure.field,
         structure.only_energy,
+        structure.reference_charges,
     )

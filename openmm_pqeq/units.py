@@ -53,3 +53,12 @@ PER_ANGSTROM_IN_PER_CM = 1e8
 
 SQUARE_ANGSTROM_IN_KM_PER_MOL_PER_CM = 1e-16 * AVOGADRO * 1e-5
 """A cross-section of 1 Å² (of one molecule) as a molar absorption coefficient, km/mol per cm⁻¹."""
+
+SQUARE_ANGSTROM_PER_PS_IN_SQUARE_CM_PER_S = 1e-4
+"""1 Å²/ps in cm²/s, of diffusion coefficients (exact)."""
+
+CONDUCTIVITY_IN_SIEMENS_PER_CM = 16.02176634
+"""1 e²/(eV Å ps) in S/cm (exact: 1.602176634e-19 S m⁻¹ by 1e-22, by 1e-2)."""
+
+AMU_PER_CUBIC_ANGSTROM_IN_G_PER_CM3 = 1.66053906660
+"""1 amu/Å³ in g/cm³."""

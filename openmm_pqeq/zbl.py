@@ -51,6 +51,8 @@ class ZBL(nn.Module):
     amplitudes: Tensor
     decays: Tensor
 
+    __jit_ignored_attributes__ = ("settings",)
+
     def __init__(
         self, inner: float = 0.8, outer: float = 1.6, species: Sequence[str] | None = None
     ):

@@ -20,6 +20,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(skip)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def start_cache(tmp_path_factory):
+    """What is kept from process to process is that of the tests, and goes with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENMM_PQEQ_START_CACHE", str(tmp_path_factory.mktemp("start-cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def ewald():
     return build({"pqeq": {"protocol": "ewald", "tolerance": 1e-10}})

@@ -14,7 +14,6 @@ doi:10.1103/PhysRevB.55.10355.
 """
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from openmm_pqeq.analysis.symmetry import symmetry_of
 from openmm_pqeq.units import COULOMB
 
 Array = NDArray[np.float64]
@@ -52,26 +52,7 @@ def independent_atoms(
     symmetry_precision : Å
     Raises ImportError where spglib is not installed, ValueError where it finds no symmetry.
     """
-    try:
-        import spglib
-    except ImportError:
-        raise ImportError(
-            "independent: finding the symmetry-independent atoms needs spglib (pip install "
-            "spglib); or give their indices"
-        ) from None
-    rows = np.asarray(cell, dtype=float)
-    fractions = np.asarray(positions, dtype=float) @ np.linalg.inv(rows)
-    crystal = (rows.tolist(), fractions.tolist(), [int(number) for number in numbers])
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of spglib, about how it will report errors
-        found = spglib.get_symmetry_dataset(crystal, symprec=symmetry_precision)
-    if found is None:
-        raise ValueError(
-            f"cell: spglib finds no symmetry within {symmetry_precision:g} Å; are atoms at the "
-            "same place?"
-        )
+    found = symmetry_of(cell, positions, numbers, symmetry_precision, "independent")
     return sorted({int(atom) for atom in found.equivalent_atoms})
 
 

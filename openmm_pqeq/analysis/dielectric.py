@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from openmm_pqeq.analysis.blocks import block_error
 from openmm_pqeq.units import BOLTZMANN, COULOMB
 
 Array = NDArray[np.float64]
@@ -128,24 +129,6 @@ def static_from_fields(
     error = np.hypot(block_error(up, n_blocks), block_error(down, n_blocks))
     change = up.mean(axis=0) - down.mean(axis=0)
     return Response(_tensor(high_frequency) @ strength / size + factor * change, factor * error)
-
-
-def block_error(values: ArrayLike, n_blocks: int) -> Array:
-    """Standard error of the mean over the first axis, (...), from the means of `n_blocks`
-    consecutive blocks."""
-    series = np.asarray(values, dtype=float)
-    if n_blocks < 2 or len(series) < n_blocks:
-        raise ValueError(
-            f"n_blocks: expected 2 to {len(series)} blocks of a series of {len(series)} moments, "
-            f"got {n_blocks!r}"
-        )
-    length = len(series) // n_blocks
-    blocks = (
-        series[len(series) - n_blocks * length :]
-        .reshape(n_blocks, length, *series.shape[1:])
-        .mean(axis=1)
-    )
-    return np.asarray(blocks.std(axis=0, ddof=1) / np.sqrt(n_blocks))
 
 
 def _series(name: str, values: ArrayLike, n_blocks: int) -> Array:

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from openmm_pqeq.analysis.blocks import autocorrelation
 from openmm_pqeq.units import (
     BOLTZMANN,
     COULOMB,
@@ -148,16 +149,6 @@ def spectrum_from_dipole(
     )
     angle = np.pi * found.wavenumbers * SPEED_OF_LIGHT / PER_ANGSTROM_IN_PER_CM * interval
     return found._replace(components=found.components / np.sinc(angle[:, None] / np.pi) ** 2)
-
-
-def autocorrelation(series: ArrayLike, n_lags: int) -> Array:
-    """(n_lags, 3) mean of x(t) x(t + lag) over all t that the series (n, 3) has; component by
-    component."""
-    values = np.asarray(series, dtype=float)
-    n = len(values)
-    transform = np.fft.rfft(values, 2 * n, axis=0)
-    sums = np.fft.irfft(np.abs(transform) ** 2, 2 * n, axis=0)[:n_lags]
-    return np.asarray(sums / (n - np.arange(n_lags))[:, None])
 
 
 def window_of(name: str, n_lags: int) -> Array:

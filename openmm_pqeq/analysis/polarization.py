@@ -5,7 +5,8 @@ an atom is wrapped. Its change does not:
 
     dμ = Σ_i Z*_i · dr_i = Σ_i q_i dr_i − d(Σ_i Z_i s_i) ,      dP = dμ / V
 
-where Z* is the Born charge ∂(force)/∂F, for which the second form is exact (coupling `shell`). So
+where Z* is the Born charge ∂(force)/∂F, for which the second form is exact (coupling `shell`). Of
+charges by bonds it is Σ_i Q⁰_i dr_i + d(Σ_b p_b d_b − Σ_i Z_i s_i), exact too. So
 the change is summed from frame to frame, with the mean charge of both frames and the nearest image
 of each displacement: no atom may move by half a cell vector between two frames. Displacements are
 those at constant cell (the proper polarization): a strain by itself moves no atom.
@@ -24,8 +25,8 @@ class Frame(NamedTuple):
 
     positions : (n_atoms, 3) Å, any images
     cell : (3, 3) Å, rows; zero rows where nothing is periodic
-    charges : (n_atoms,) e
-    shell_dipole : (3,) e Å, −Σ Z s
+    charges : (n_atoms,) e; of charges by bonds reference charges
+    shell_dipole : (3,) e Å, −Σ Z s, of charges by bonds also Σ_b p_b d_b
     """
 
     positions: Array

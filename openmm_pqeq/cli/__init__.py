@@ -9,6 +9,7 @@ to an encoding.
 
 import argparse
 import io
+import logging
 import re
 import sys
 import traceback
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(
         _with_negative_values(sys.argv[1:] if arguments is None else arguments)
     )
+    _tell_people()
     if not options.debug:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
@@ -131,6 +133,21 @@ def _report(error: Exception, debug: bool, code: int) -> int:
         traceback.print_exc()
     print(f"openmm-pqeq: error: {error or type(error).__name__}", file=sys.stderr)
     return code
+
+
+class _ToPeople(logging.Handler):
+    """What takes long, said in a line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"openmm-pqeq: {record.getMessage()}", file=sys.stderr)
+
+
+def _tell_people() -> None:
+    """Show the package's news of work that takes long."""
+    logger = logging.getLogger("openmm_pqeq")
+    if not any(isinstance(handler, _ToPeople) for handler in logger.handlers):
+        logger.addHandler(_ToPeople())
+        logger.setLevel(logging.INFO)
 
 
 def _show_warning(

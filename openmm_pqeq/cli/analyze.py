@@ -1,16 +1,21 @@
-"""`openmm-pqeq analyze NAME`: one analysis of what a run has written."""
+"""`openmm-pqeq analyze NAME`: one analysis of what a run has written, or of a crystal with a model."""
 
 import argparse
 
 from openmm_pqeq.cli.analyses import ANALYSES
 
-HELP = "Analyse what a run has written: infrared spectrum, static dielectric constant."
+HELP = "Analyse what a run has written (diffusion, structure, response), or a crystal with a model."
 
 EPILOG = """examples:
+  openmm-pqeq analyze rdf out --pair Na Cl --skip 5ps
+  openmm-pqeq analyze diffusion out --element Li --skip 10ps
+  openmm-pqeq analyze averages out --skip 10ps
   openmm-pqeq analyze infrared out --skip 1ps
   openmm-pqeq analyze dielectric out --skip 10ps --eps-inf 4.9
+  openmm-pqeq analyze elastic relaxed/relaxed.cif --model sevennet-0
 
-Each analysis has its own --help: openmm-pqeq analyze infrared --help"""
+Values are printed with units and standard errors; NAME.json and NAME.png are written beside the input. Each analysis
+has its own --help: openmm-pqeq analyze infrared --help"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,5 +37,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Analyse, print and plot."""
-    ANALYSES[options.analysis].command(options)
-    return 0
+    return ANALYSES[options.analysis].command(options) or 0

@@ -87,6 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="atoms of each electrode and its voltage, V, as in 0-39:0 40-79:1.5",
     )
     parser.add_argument(
+        "--reference-charges",
+        metavar="CHARGE",
+        nargs="+",
+        help="e, where charges by bonds flow from, by element, as in Na=1 Cl=-1, or one for each "
+        "atom (default: oxidation, the states of the composition)",
+    )
+    parser.add_argument(
         "--protocol", metavar="NAME", help="protocol of the charges (default: the model's)"
     )
     parser.add_argument(
@@ -124,7 +131,9 @@ def command(options: argparse.Namespace) -> int:
     index = values.within(values.number, -most, most)("index", options.index)
     if index != int(index):
         raise ValueError(f"index: expected a whole number, got {options.index!r}")
-    groups = groupings.meaning(options.fragments, options.fragment_charges, options.electrodes)
+    groups = groupings.meaning(
+        options.fragments, options.fragment_charges, options.electrodes, options.reference_charges
+    )
     if options.born_file:
         check_file_in_folder(Path(options.born_file), options.overwrite, "born_file")
 

@@ -22,6 +22,8 @@ class DispersionTerm(nn.Module):
     skin : Å, of the list of neighbours; 0: none is kept
     """
 
+    __jit_ignored_attributes__ = ("settings",)
+
     def __init__(self, model: D3 | InferenceD3, settings: Mapping[str, Any], skin: float = 0.0):
         super().__init__()
         self.label = "dispersion"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import least_squares  # type: ignore[import-untyped]
+from scipy.optimize import least_squares
 
 from openmm_pqeq.fitting import parameters as choice
 from openmm_pqeq.fitting.parameters import Free

@@ -169,12 +169,12 @@ class Respondent:
             found = minimize(problem, tolerance, self.last)
             if found.failure:
                 raise Unsolved(found.failure)
-            hessian = _hessian(problem, found.charges, found.shells)
+            hessian = _hessian(problem, found.unknowns, found.shells)
         if float(hessian.values[0]) <= 0.0:
             raise Unsolved("the Hessian of charges and shells is not positive definite")
-        self.last = (found.charges, found.shells)
-        self._kept = (values, found.charges, found.shells, hessian)
-        return found.charges, found.shells, hessian
+        self.last = (found.unknowns, found.shells)
+        self._kept = (values, found.unknowns, found.shells, hessian)
+        return found.unknowns, found.shells, hessian
 
 
 def _placed(pqeq: PQEq, name: str, places: Sequence[Place], p: Tensor) -> Tensor:

@@ -61,12 +61,16 @@ def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
         cell = np.array(box.value_in_unit(unit.angstrom))
         pbc = getattr(topology, "pq_pbc", (True, True, True))
     chosen = list(range(topology.getNumAtoms())) if indices is None else indices
+    particles = list(topology.atoms())
+    atoms_here = [particles[index] for index in chosen]
     return Known(
         len(chosen),
         cell,
         pbc,
         facts_of(topology).total_charge if indices is None else None,
         lambda atoms: molecules_among(topology, chosen, atoms),
+        elements=[atom.element.symbol for atom in atoms_here],
+        residues=[(atom.residue.name, atom.residue.index) for atom in atoms_here],
     )
 
 

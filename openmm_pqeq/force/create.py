@@ -16,16 +16,24 @@ from openmm import app
 
 from openmm_pqeq import versions
 from openmm_pqeq.checkpoint import loaded
-from openmm_pqeq.conditions import Directions, Wanted, one_of, settled, tolerance_of
+from openmm_pqeq.conditions import (
+    Directions,
+    Wanted,
+    by_bonds,
+    one_of,
+    settled,
+    tolerance_of,
+)
 from openmm_pqeq.force import arguments as argument
 from openmm_pqeq.force import torch_force
 from openmm_pqeq.force.barostats import PQEqSystem, warn_about_barostat
 from openmm_pqeq.force.groups import among_chosen
-from openmm_pqeq.force.module import PotentialEnergy, script_energy
+from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
 from openmm_pqeq.gradients import recorded
 from openmm_pqeq.potential import PRECISIONS, Potential
+from openmm_pqeq.structure import SYMBOLS
 from openmm_pqeq.topology.facts import facts_of
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
@@ -45,6 +53,7 @@ def create_force(
     tolerance: float | None = None,
     fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
+    reference_charges: Mapping[str, float] | Sequence[float] | str | None = None,
 ) -> openmm.Force:
     """The potential as an OpenMM Force.
 
@@ -57,7 +66,8 @@ def create_force(
         file says (see `read_structure`), or 0
     field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the
         parameters `field_x`, `field_y`, `field_z`
-    coupling : default: "shell". "shell": shells answer the field and ions feel q F. "full": charges
+    coupling : of charges that flow freely, default: "shell"; charges by bonds have one of their own
+        and refuse others. "shell": shells answer the field and ions feel q F. "full": charges
         answer too; refused along periodic directions, by this function and, after
         `context.setParameter`, by the next evaluation. "fragment": charges answer within each
         fragment, whose own charge is fixed, with or without a field.
@@ -67,6 +77,10 @@ def create_force(
         residue names, such as {"NA": 1, "CL": -1}; default: neutral
     electrodes : (atoms, voltage in V) of each electrode; charge flows between them until each has
         its potential. Other atoms need fragments. The energy is the electric enthalpy E − Σ V Q
+    reference_charges : e, where charges by bonds flow from: by element or residue, such as {"Na": 1,
+        "Cl": -1}, or one for each of the potential's atoms. Default ("oxidation"): oxidation states
+        of the composition that add up to the total charge, refused where these are ambiguous.
+        Constant in time: an ion that moves through a crystal carries its own
     periodic : three booleans, one for each box vector. Default: as the structure file says
         (`topology.pq_pbc`), else all of them if the topology has a box. A slab must stay inside its
         box: OpenMM does not know that a direction is not periodic.
@@ -101,7 +115,14 @@ def create_force(
     openmm.OpenMMException.
     """
     wanted = Wanted(
-        total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
+        total_charge,
+        field,
+        coupling,
+        fragments,
+        fragment_charges,
+        electrodes,
+        periodic,
+        reference_charges,
     )
     return _force(potential, topology, wanted, atoms, precision, tolerance, backend)[0]
 
@@ -119,6 +140,7 @@ def create_energy(
     tolerance: float | None = None,
     fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
+    reference_charges: Mapping[str, float] | Sequence[float] | str | None = None,
     compiled: bool = True,
 ) -> PotentialEnergy:
     """The energy that `create_force` hands to OpenMM, before it is scripted; arguments and errors
@@ -127,7 +149,14 @@ def create_energy(
     compiled : False leaves the potential as it was trained, for comparison
     """
     wanted = Wanted(
-        total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
+        total_charge,
+        field,
+        coupling,
+        fragments,
+        fragment_charges,
+        electrodes,
+        periodic,
+        reference_charges,
     )
     return _energy(potential, topology, wanted, atoms, precision, tolerance, compiled)
 
@@ -149,6 +178,7 @@ def create_system(
     removeCMMotion: bool = True,
     fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
+    reference_charges: Mapping[str, float] | Sequence[float] | str | None = None,
 ) -> openmm.System:
     """A System with the topology's particles and box, and the potential as its force.
 
@@ -179,7 +209,14 @@ def create_system(
         need them
     """
     wanted = Wanted(
-        total_charge, field, coupling, fragments, fragment_charges, electrodes, periodic
+        total_charge,
+        field,
+        coupling,
+        fragments,
+        fragment_charges,
+        electrodes,
+        periodic,
+        reference_charges,
     )
     potential = loaded(potential)
     force, periodic_directions = _force(
@@ -219,9 +256,8 @@ def _force(
     one_of("backend", backend, versions.BACKENDS)
     versions.require(backend)
     energy = _energy(potential, topology, wanted, atoms, precision, tolerance)
-    module = script_energy(energy, energy.is_periodic)
     make = torch_force.torch_force if backend == "torchscript" else python_force
-    force = make(module, energy.is_periodic, energy.default_field)
+    force = make(energy)
     force.setName("openmm_pqeq")
     a, b, c = energy.pbc[0].tolist()
     return force, (a, b, c)
@@ -248,10 +284,11 @@ def _energy(
     )
     conditions = settled(wanted, potential, argument.known_of(topology, indices))
     ready = potential.configured(
-        coupling=conditions.coupling,
+        coupling=None if by_bonds(potential) else conditions.coupling,
         tolerance=tolerance_of(tolerance),
         precision=precision,
         groups=conditions.groups,
+        elements=sorted({SYMBOLS[number] for number in numbers}),
     )
     return PotentialEnergy(
         ready.compile_for_inference() if compiled else ready.eval().requires_grad_(False),

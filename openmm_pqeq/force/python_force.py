@@ -10,7 +10,6 @@ any torch; uses the GPU where torch has one, whatever the platform.
 import io
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,23 @@ from openmm import State, unit
 from torch import Tensor
 
 from openmm_pqeq.finite import check_forces
-from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.force.module import (
+    FIELD_PARAMETERS,
+    PotentialEnergy,
+    compile_once,
+    for_openmm,
+    scripted,
+)
 from openmm_pqeq.gradients import recorded
 
 
-def python_force(
-    module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]
-) -> openmm.Force:
-    """PythonForce of a module from `force_module.script_energy`; `field` (V/Å) gives the
-    parameters' default values."""
+def python_force(energy: PotentialEnergy) -> openmm.Force:
+    """PythonForce of an energy, whose default field is that of the parameters."""
     force = openmm.PythonForce(
-        EnergyAndForces(module, periodic), dict(zip(FIELD_PARAMETERS, field, strict=True))
+        EnergyAndForces(scripted(for_openmm(energy)), energy.is_periodic),
+        dict(zip(FIELD_PARAMETERS, energy.default_field, strict=True)),
     )
-    force.setUsesPeriodicBoundaryConditions(periodic)
+    force.setUsesPeriodicBoundaryConditions(energy.is_periodic)
     return force
 
 
@@ -42,7 +45,7 @@ class EnergyAndForces:
 
     Parameters
     ----------
-    module : scripted `PeriodicEnergy` or `ClusterEnergy` (see force_module)
+    module : scripted `PeriodicEnergy` or `ClusterEnergy` (see module.py)
     periodic : whether it takes the box
     """
 
@@ -94,6 +97,7 @@ class EnergyAndForces:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read what `__getstate__` wrote."""
         self.periodic = state["periodic"]
+        compile_once()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
             self.module = torch.jit.load(io.BytesIO(state["module"]), map_location=_device())

@@ -9,7 +9,7 @@ miss their kernels: they are loaded here, late.
 import importlib
 import logging
 import os
-from collections.abc import Sequence
+import tempfile
 from types import ModuleType
 
 import openmm
@@ -17,52 +17,25 @@ import torch
 import vesin_torch  # noqa: F401  # its operators are in the module's code
 from openmm import Platform
 
-from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.force.compiled import compiled
+from openmm_pqeq.force.module import FIELD_PARAMETERS, PotentialEnergy
 
 _loaded_late: set[str] = set()
 
 
-def torch_force(
-    module: torch.jit.ScriptModule, periodic: bool, field: Sequence[float]
-) -> openmm.Force:
-    """TorchForce of a module from `force_module.script_energy`; `field` (V/Å) gives the parameters'
-    default values."""
-    compile_once()
-    force = import_openmmtorch().TorchForce(flattened(module))
-    force.setUsesPeriodicBoundaryConditions(periodic)
-    for name, value in zip(FIELD_PARAMETERS, field, strict=True):
+def torch_force(energy: PotentialEnergy) -> openmm.Force:
+    """TorchForce of an energy, whose default field is that of the parameters."""
+    openmmtorch = import_openmmtorch()
+    with tempfile.TemporaryDirectory() as folder:
+        # by way of a file: openmmtorch would copy a module three times in memory
+        path = os.path.join(folder, "force.pt")
+        torch.jit.save(compiled(energy), path)
+        force = openmmtorch.TorchForce(path)
+    force.setUsesPeriodicBoundaryConditions(energy.is_periodic)
+    for name, value in zip(FIELD_PARAMETERS, energy.default_field, strict=True):
         force.addGlobalParameter(name, value)
         force.addEnergyParameterDerivative(name)
     return force
-
-
-def compile_once() -> None:
-    """Let TorchScript compile each function once, for all shapes and devices; in this process, and
-    only where torch has no GPU.
-
-    By default it compiles a function anew, with fused loops, for the shapes of its first calls.
-    TorchForce makes a copy of the module for each Context, and torch keeps the code of every copy
-    as long as the module lives: 80 MB a Context of batio3, now 21 MB. On the CPU the fused loops
-    save nothing: steps of 5, 40 and 135 atoms take as long without them, and the first three take
-    0.05 s in place of 1 s.
-    """
-    if not torch.cuda.is_available():
-        torch.jit.set_fusion_strategy([("DYNAMIC", 0)])
-
-
-def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    """The module as one function, and one for reporters, its settings folded in and its tensors
-    left as they are.
-
-    TorchForce moves the tensors to its device and freezes the module there for good. Freezing
-    deletes the methods it inlines, and an error raised in one of them would then look for its name:
-    a segmentation fault instead of a message. Nothing is left to inline.
-    """
-    tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    for_reporters = ["report", "energy.has_charges"]
-    return torch.jit.freeze(
-        module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False
-    )
 
 
 def import_openmmtorch() -> ModuleType:

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.neighborhood import Neighborhood, Species
 from openmm_pqeq.gnn.paths import EVEN, Layer
 from openmm_pqeq.gnn.radial import NORMS, Activation, RadialNetwork
-from openmm_pqeq.gnn.spherical import ExactBuffers, coupling
+from openmm_pqeq.gnn.spherical import ExactBuffers
 
 
 def normal(*shape: int, generator: torch.Generator) -> nn.Parameter:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from openmm_pqeq import ops
 from openmm_pqeq.gnn.edges import Edges
+from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.paths import Layer
-from openmm_pqeq.gnn.radial_table import RadialTable, evaluated, locate
-from openmm_pqeq.gnn.spherical import coupling
+from openmm_pqeq.gnn.radial_table import evaluated, locate
 
 LANES = 16
 """Channels of a chunk."""
@@ -214,8 +214,8 @@ class EquivariantConvolution(nn.Module):
     Parameters
     ----------
     plan : of the layer
-    table : of its radial network
-    n_weights : weights of each path, side by side in the table
+    table : of its radial network, from `packed`
+    grid : of the `RadialTable`
     """
 
     couplings: Tensor
@@ -224,11 +224,11 @@ class EquivariantConvolution(nn.Module):
     outputs: list[int]
     grid: list[float]
 
-    def __init__(self, plan: Plan, table: RadialTable, n_weights: list[int]):
+    def __init__(self, plan: Plan, table: Tensor, grid: list[float]):
         super().__init__()
-        self.paths, self.outputs, self.grid = plan.paths, plan.outputs, table.grid
-        self.register_buffer("table", packed(table.coefficients, n_weights), persistent=False)
-        self.register_buffer("couplings", plan.couplings.to(self.table.dtype), persistent=False)
+        self.paths, self.outputs, self.grid = plan.paths, plan.outputs, grid
+        self.register_buffer("table", table, persistent=False)
+        self.register_buffer("couplings", plan.couplings.to(table.dtype), persistent=False)
 
     def forward(self, features: list[Tensor], edges: Edges) -> list[Tensor]:
         """Messages (n_atoms, 2l+1, channels of all paths) of each output from features (n_atoms,

@@ -11,9 +11,6 @@ What depends on the weights alone is computed once:
 The original stays as it is: it is what is trained, saved and differentiated twice.
 """
 
-import copy
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +20,8 @@ from openmm_pqeq.gnn.edges import Edges, edges_of
 from openmm_pqeq.gnn.equivariant_convolution import EquivariantConvolution, padded, plan_convolution
 from openmm_pqeq.gnn.neighborhood import Species, by_species, species_index
 from openmm_pqeq.gnn.network import NequIP
-from openmm_pqeq.gnn.radial_table import DERIVATIVES, RadialTable
+from openmm_pqeq.gnn.packed_table import packed_table
+from openmm_pqeq.gnn.radial_table import DERIVATIVES
 from openmm_pqeq.neighbors.pairs import Pairs, within
 
 OPERATORS = ("equivariant_convolution", "equivariant_convolution_backward")
@@ -115,14 +113,9 @@ class InferenceInteraction(nn.Module):
         self.source = (
             SpeciesSource(layer, network.embedding) if from_species else FeatureSource(layer)
         )
-        table = RadialTable(
-            _radial_function(layer, network), network.cutoff, network.embedding.dtype
-        )
         plan = plan_convolution(layer.layer, network.harmonics.degrees)
         inputs = list(layer.layer.inputs.values())
-        self.convolution = EquivariantConvolution(
-            plan, table, [inputs[path.input] for path in layer.layer.paths]
-        )
+        self.convolution = EquivariantConvolution(plan, *packed_table(layer, network))
         self.down = nn.ModuleList(
             Matrix(
                 _padded_rows(
@@ -293,16 +286,3 @@ def _padded_rows(matrix: Tensor, channels: list[int]) -> Tensor:
         for part in torch.split(matrix, channels)
     ]
     return torch.cat([matrix[:0], *parts])
-
-
-def _radial_function(layer: Interaction, network: NequIP) -> Callable[[Tensor], Tensor]:
-    """Distances → weights of all paths, in float64."""
-    basis, radial = (
-        copy.deepcopy(module).to(torch.float64).requires_grad_(False)
-        for module in (network.basis, layer.radial)
-    )
-
-    def weights(distances: Tensor) -> Tensor:
-        return radial(basis(distances))
-
-    return weights

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Self, Sequence
 
 import torch
-from e3nn.o3 import Irreps
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn.convolution import Interaction, Linear, normal
+from openmm_pqeq.gnn.irreps import irreps_of
 from openmm_pqeq.gnn.neighborhood import by_species, neighborhood, species_index
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
 from openmm_pqeq.gnn.radial import NORMS, RadialBasis, RadialNetwork, basis_gain
@@ -108,7 +108,7 @@ class NequIP(nn.Module):
         _check(self.species, sh_irreps, nonlinearities, sizes)
         _check_widths(radial_hidden, readout_hidden, seed)
         _check_choices(self_connection, norms)
-        degrees = [ir.l for _, ir in Irreps(sh_irreps)]
+        degrees = [ir.l for _, ir in irreps_of(sh_irreps)]
         plan = plan_layers(hidden_irreps, sh_irreps, layers, bool(self_connection))
         generator = torch.Generator().manual_seed(seed)
 
@@ -199,8 +199,8 @@ def _check_irreps(hidden_irreps: str, sh_irreps: str) -> None:
     """Irreps that e3nn reads."""
     for name, value in (("hidden_irreps", hidden_irreps), ("sh_irreps", sh_irreps)):
         try:
-            n_features = Irreps(value).dim
-        except (ValueError, TypeError, AssertionError):
+            n_features = sum(mul * (2 * ir.l + 1) for mul, ir in irreps_of(value))
+        except ValueError:
             n_features = 0
         if not 1 <= n_features <= MOST_FEATURES:
             raise ValueError(f"{name}: expected irreps such as 16x0e + 8x1o, got {value!r}")
@@ -224,7 +224,7 @@ def _check(
         raise ValueError(
             f"species must be different element symbols such as ['Ba', 'Ti', 'O'], got {species}"
         )
-    if any(mul != 1 for mul, _ in Irreps(sh_irreps)):
+    if any(mul != 1 for mul, _ in irreps_of(sh_irreps)):
         raise ValueError(
             "sh_irreps must have multiplicity one throughout, such as '1x0e + 1x1o', got "
             f"'{sh_irreps}'"

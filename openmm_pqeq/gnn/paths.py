@@ -15,7 +15,7 @@ Batzner et al., Nat. Commun. 13, 2453 (2022), https://doi.org/10.1038/s41467-022
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from e3nn.o3 import Irrep, Irreps
+from openmm_pqeq.gnn.irreps import Irrep, irreps_of, products
 
 EVEN = Irrep(0, 1)
 
@@ -52,7 +52,7 @@ class Layer(NamedTuple):
 def merge(irreps: str) -> Blocks:
     """Multiplicities of equal irreps added up, in the order of first appearance."""
     blocks: Blocks = {}
-    for mul, ir in Irreps(irreps):
+    for mul, ir in irreps_of(irreps):
         if mul > 0:
             blocks[ir] = blocks.get(ir, 0) + mul
     return blocks
@@ -60,7 +60,7 @@ def merge(irreps: str) -> Blocks:
 
 def couples(inputs: Iterable[Irrep], harmonics: list[Irrep]) -> set[Irrep]:
     """Every irrep in inputs ⊗ harmonics."""
-    return {ir for one in inputs for harmonic in harmonics for ir in one * harmonic}
+    return {ir for one in inputs for harmonic in harmonics for ir in products(one, harmonic)}
 
 
 def plan_layers(
@@ -78,7 +78,7 @@ def plan_layers(
     ValueError
         if `hidden_irreps` has no even scalar or none reaches the last layer
     """
-    hidden, harmonics = merge(hidden_irreps), [ir for _, ir in Irreps(sh_irreps)]
+    hidden, harmonics = merge(hidden_irreps), [ir for _, ir in irreps_of(sh_irreps)]
     if EVEN not in hidden:
         raise ValueError(
             f"hidden_irreps must contain even scalars (such as '32x0e'), got '{hidden_irreps}'"
@@ -141,7 +141,7 @@ def _layer(
         Path(i, j, position[out])
         for i, ir in enumerate(used)
         for j, harmonic in enumerate(harmonics)
-        for out in ir * harmonic
+        for out in products(ir, harmonic)
         if out in outputs
     ]
     return Layer(used, outputs, scalars, gated, paths)

@@ -3,7 +3,7 @@
     Σ_m Y_lm(r̂)² = 2l + 1,   Y_1 = √3 (x, y, z)/r
     Y_l ∝ Σ C^{l−1,1,l} Y_{l−1} Y_1   (recursion: one small product of matrices per l, cheap to differentiate twice)
 
-The coupling of l1 and l2 to l is √(2l+1) times the Wigner 3j symbol of `e3nn.o3.wigner_3j`.
+C^{l1,l2,l} couples l1 and l2 to l, irreps.py.
 Geiger, Smidt, https://doi.org/10.48550/arXiv.2207.09453
 """
 
@@ -11,13 +11,9 @@ from collections.abc import Callable
 from typing import Self
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
-
-def coupling(l1: int, l2: int, l3: int) -> Tensor:
-    """√(2 l3 + 1) wigner_3j(l1, l2, l3): (2 l1 + 1, 2 l2 + 1, 2 l3 + 1), float64."""
-    return (2 * l3 + 1) ** 0.5 * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
+from openmm_pqeq.gnn.irreps import coupling
 
 
 class ExactBuffers(nn.Module):
@@ -76,14 +72,10 @@ class _RaiseDegree(ExactBuffers):
 
     def constants(self) -> dict[str, Tensor]:
         product = coupling(self.degree - 1, 1, self.degree)
-        z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-        degrees = (self.degree - 1, 1, self.degree)
-        below, first, here = (
-            o3.spherical_harmonics(degree, z, False, normalization="component")
-            for degree in degrees
-        )
-        value = torch.einsum("i,j,ijk->k", below, first, product)
-        return {"product": (product * (here @ here / (here @ value))).flatten(0, 1)}
+        # along y Y_l is √(2l+1) at m = 0, in the middle, and zero beside it
+        below, first, here = ((2 * l + 1) ** 0.5 for l in (self.degree - 1, 1, self.degree))  # noqa: E741
+        value = below * first * product[self.degree - 1, 1, self.degree]
+        return {"product": (product * (here / value)).flatten(0, 1)}
 
     def forward(self, below: Tensor, first: Tensor) -> Tensor:
         """(n_pairs, 2l+1)."""

@@ -15,6 +15,8 @@ from openmm_pqeq.structure import Structure
 class NetworkTerm(nn.Module):
     """Σ_i E_i of a network; a `contract.Term`."""
 
+    __jit_ignored_attributes__ = ("settings",)
+
     def __init__(self, model: NequIP | InferenceNequIP, settings: Mapping[str, Any]):
         super().__init__()
         self.label = "network"

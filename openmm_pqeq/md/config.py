@@ -120,6 +120,15 @@ class RunConfig:
         "ATOMS:VOLTAGE",
         "+",
     )
+    reference_charges: tuple[str, ...] | None = _setting(
+        "potential",
+        groupings.reference_charges,
+        None,
+        "e, where charges by bonds flow from, by element or residue, as in Na=1 Cl=-1, or one for "
+        "each atom (default: oxidation, the states of the composition)",
+        "CHARGE",
+        "+",
+    )
     tolerance: float | None = _setting(
         "potential",
         values.within(values.positive, 1e-14, 1.0),

@@ -48,12 +48,22 @@ def electrodes(name: str, value: Any) -> tuple[str, ...]:
     )
 
 
+def reference_charges(name: str, value: Any) -> tuple[str, ...]:
+    """Charges by elements or residues, in words or as a mapping, one for each atom, or the word
+    "oxidation"."""
+    if value == "oxidation" or (isinstance(value, list | tuple) and [*value] == ["oxidation"]):
+        return ("oxidation",)
+    return fragment_charges(name, value)
+
+
 class Meaning(NamedTuple):
-    """Lists of atoms, charges (e) and (atoms, voltage in V), as `create_force` takes them."""
+    """Lists of atoms, charges (e), (atoms, voltage in V) and reference charges (e), as `create_force`
+    takes them."""
 
     fragments: list[list[int]] | None
     fragment_charges: list[float] | dict[str, float] | None
     electrodes: list[tuple[list[int], float]] | None
+    reference_charges: list[float] | dict[str, float] | str | None = None
 
     def renumbered(self, place: Sequence[int]) -> "Meaning":
         """Atoms by new numbers: atom i has become atom place[i]."""
@@ -61,20 +71,31 @@ class Meaning(NamedTuple):
         def moved(atoms: list[int]) -> list[int]:
             return [int(place[atom]) if atom < len(place) else atom for atom in atoms]
 
-        lists, plates = self.fragments, self.electrodes
+        lists, plates, charges = self.fragments, self.electrodes, self.reference_charges
+        if isinstance(charges, list) and len(charges) == len(place):
+            by_new = dict(zip(map(int, place), charges))
+            charges = [by_new[atom] for atom in range(len(charges))]
         return self._replace(
+            reference_charges=charges,
             fragments=None if lists is None else [moved(atoms) for atoms in lists],
             electrodes=None if plates is None else [(moved(atoms), v) for atoms, v in plates],
         )
 
 
-def meaning(lists: Any, charges: Any, plates: Any) -> Meaning:
-    """What fragments, their charges and electrodes mean, in words or as TOML has them."""
+def meaning(lists: Any, charges: Any, plates: Any, reference: Any = None) -> Meaning:
+    """What fragments, their charges, electrodes and reference charges mean, in words or as TOML has
+    them."""
     return Meaning(
         None if lists is None else [atoms_in(words) for words in fragments("fragments", lists)],
         None if charges is None else _charges_in(fragment_charges("fragment_charges", charges)),
         None if plates is None else [_plate(words) for words in electrodes("electrodes", plates)],
+        None if reference is None else _reference_in(reference),
     )
+
+
+def _reference_in(value: Any) -> list[float] | dict[str, float] | str:
+    words = reference_charges("reference_charges", value)
+    return "oxidation" if words == ("oxidation",) else _charges_in(words)
 
 
 def _charges_in(words: Sequence[str]) -> list[float] | dict[str, float]:

@@ -6,7 +6,7 @@ A restart file is a zip archive with
     run.json         stage, steps of the stage, OpenMM version and platform, settings of the run, checksums of structure and model
     state.xml        positions, velocities, box, parameters and time (any platform and version of OpenMM reads it)
     checkpoint.bin   the same with the random-number generators (only the same version and platform of OpenMM reads it)
-    sums.npz         what the polarization of the table has been summed from
+    sums.npz         what polarization and work of the table have been summed from
 
 It is written under another name, synced and renamed. A run is only continued with the settings,
 the structure and the model that it began with, see `Origin.check`. Nothing in the file is run: see
@@ -31,7 +31,7 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.md.resume import Origin, origin_from
 from openmm_pqeq.md.state import same_moment, state_from
-from openmm_pqeq.reporters import PolarizationSum
+from openmm_pqeq.md.table import restore_sums
 
 MOST_COMPRESSED = 200
 """Times that a part of a restart file may be longer than it is in the archive."""
@@ -48,7 +48,7 @@ class Restart(NamedTuple):
     version, platform : of the OpenMM that wrote it
     state : XML
     checkpoint : binary, empty where the platform has none
-    sums : arrays of the polarization sum
+    sums : arrays of polarization and work
     origin : what the run began with; of files of an older version empty
     """
 
@@ -153,10 +153,7 @@ def apply_restart(restart: Restart, simulation: app.Simulation, path: Path) -> N
     """
     context = simulation.context
     try:
-        PolarizationSum().restore(restart.sums)
-        n_atoms = len(restart.sums.get("charges", range(simulation.topology.getNumAtoms())))
-        if n_atoms != simulation.topology.getNumAtoms():
-            raise ValueError(f"its sums.npz is of {n_atoms} atoms")
+        restore_sums(simulation, restart.sums)
         state = state_from(restart.state)
         context.setState(state)
     except (ValueError, openmm.OpenMMException) as error:

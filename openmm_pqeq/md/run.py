@@ -40,6 +40,7 @@ from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
 from openmm_pqeq.md.resume import Origin, described, may_change
+from openmm_pqeq.md.table import restore_sums
 from openmm_pqeq.md.watch import StabilityWatch
 from openmm_pqeq.topology.facts import facts_of
 
@@ -162,7 +163,7 @@ class _Work:
         sums = {}
         if self.reporters is not None:
             self.reporters.sync()
-            sums = self.reporters.table.polarization.state()
+            sums = self.reporters.table.sums(simulation)
         write_restart(restart_of(simulation, stage, sums, self.origin), self.files.restart)
 
     def close(self) -> None:
@@ -189,7 +190,7 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     output.cut_back(work.reported, step)
     work.reporters = output.reporters_of(config, work.reported)
     if restart is not None and restart.stage == "produce":
-        work.reporters.table.polarization.restore(restart.sums)
+        work.reporters.table.polarization = restore_sums(simulation, restart.sums)
     simulation.reporters.extend(work.reporters.all)
     finished = _advance(work, simulation, "produce", config.n_steps)
     work.reporters.close()

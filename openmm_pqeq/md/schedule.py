@@ -19,6 +19,7 @@ from openmm import app, unit
 
 from openmm_pqeq.force.module import FIELD_PARAMETERS
 from openmm_pqeq.reporters.table import next_report, positive_interval
+from openmm_pqeq.reporters.work import FieldWork
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "sin": math.sin,
@@ -148,7 +149,9 @@ class FieldSchedule:
     """Set the field of a Simulation as a function of time, every `interval` steps.
 
     It is appended to `simulation.reporters` like a reporter. Put it before the others: the dipoles
-    and charges they report at a time are then those in the field of that time.
+    and charges they report at a time are then those in the field of that time. Where somebody
+    reports the field's work (reporters/work.py), an update that changes the field takes one more
+    evaluation.
 
     Parameters
     ----------
@@ -180,6 +183,8 @@ class FieldSchedule:
         time -= (simulation.currentStep % self._interval) * step_size
         for name, value in zip(FIELD_PARAMETERS, self.field(time)):
             simulation.context.setParameter(name, value)
+        if (work := FieldWork.begun(simulation)) is not None:
+            work.look(simulation)
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
         """Steps to the next update, as OpenMM asks its reporters; the first call sets the field of

@@ -4,7 +4,10 @@ and mean charges.
 Columns: step, time_ps, potential_energy_eV, kinetic_energy_eV, total_energy_eV, temperature_K,
 volume_A3 and density_g_per_cm3 (where all directions are periodic), field_{x,y,z}_V_per_A, and for
 potentials with charges dipole_{x,y,z}_eA, polarization_{x,y,z}_uC_per_cm2 (periodic) and the mean
-charge of each element, charge_{element}_e.
+charge of each element, charge_{element}_e. Where charges flow along bonds also work_eV, what the
+field has done since the run began and no energy has, and in NVE conserved_eV, the total energy less
+that work, which stays what it is in any field (reporters/work.py). Where charges flow freely there
+are no such columns: with coupling `shell` nothing is conserved in a field.
 
 The energy is that of the frame's positions in the frame's field. Polarization is the change since
 the run began (see DipoleReporter).
@@ -15,13 +18,43 @@ from typing import Any
 
 import numpy as np
 import openmm
+from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_pqeq.force.module import FIELD_PARAMETERS
-from openmm_pqeq.reporters import PolarizationSum, Table, positive_interval, vector_columns
+from openmm_pqeq.reporters import (
+    FieldWork,
+    PolarizationSum,
+    Table,
+    positive_interval,
+    vector_columns,
+    work_columns,
+)
 from openmm_pqeq.reporters.observer import Observer
 from openmm_pqeq.reporters.table import next_report
 from openmm_pqeq.units import BOLTZMANN, KJ_PER_MOL_PER_EV
+
+Array = NDArray[np.float64]
+
+OF_WORK = "work_"
+"""Begins the names of sums that are a FieldWork's."""
+
+
+def restore_sums(simulation: app.Simulation, sums: dict[str, Array]) -> PolarizationSum:
+    """The polarization of the sums in a restart file, and the work of the Simulation continued;
+    ValueError where they are not of it."""
+    names = {name for name in sums if name.startswith(OF_WORK)}
+    polarization = PolarizationSum()
+    polarization.restore({name: array for name, array in sums.items() if name not in names})
+    n_atoms = simulation.topology.getNumAtoms()
+    if len(sums.get("charges", range(n_atoms))) != n_atoms:
+        raise ValueError(f"its sums.npz is of {len(sums['charges'])} atoms")
+    if names:
+        work = FieldWork.of(simulation)
+        if work is None:
+            raise ValueError("its sums.npz is of charges by bonds")
+        work.restore({name.removeprefix(OF_WORK): sums[name] for name in names})
+    return polarization
 
 
 class TableReporter:
@@ -45,9 +78,11 @@ class TableReporter:
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
         """Steps to the next row, as OpenMM asks its reporters; the first call takes the reference
-        of the polarization."""
+        of polarization and work."""
         if self._charges and not self.polarization.started:
             self.polarization.add(Observer.of(simulation).observe(simulation))
+        if self._charges:
+            FieldWork.of(simulation)
         return next_report(simulation, self.interval)
 
     def report(self, simulation: app.Simulation, state: Any) -> None:
@@ -57,6 +92,7 @@ class TableReporter:
             self._constants = total_mass(simulation.system), degrees_of_freedom(simulation.system)
         row = state_columns(simulation, *self._constants)
         if self._charges:
+            row |= work_columns(simulation)
             observer = Observer.of(simulation)
             now = observer.observe(simulation)
             self.polarization.add(now)
@@ -72,6 +108,12 @@ class TableReporter:
             }
         self._table.write(row)
         self.latest = row
+
+    def sums(self, simulation: app.Simulation) -> dict[str, Array]:
+        """What polarization and work have been summed from, for a restart file."""
+        work = FieldWork.begun(simulation)
+        found = {} if work is None else work.state()
+        return self.polarization.state() | {f"{OF_WORK}{name}": a for name, a in found.items()}
 
     def close(self) -> None:
         """Close the file."""

@@ -1,6 +1,6 @@
 """Polarizable charge equilibration (PQEq)."""
 
-from openmm_pqeq.pqeq.coupling import COUPLINGS, along_periodic, has_meaning_along_periods
+from openmm_pqeq.pqeq.coupling import BONDS, COUPLINGS, along_periodic, has_meaning_along_periods
 from openmm_pqeq.pqeq.field_energy import FieldEnergy
 from openmm_pqeq.pqeq.groups import Groups, electrodes_of, fragments_of, groups_of
 from openmm_pqeq.pqeq.model import PQEq, Solution
@@ -13,6 +13,7 @@ from openmm_pqeq.pqeq.settings import (
 )
 
 __all__ = [
+    "BONDS",
     "CONVERGED_PROTOCOLS",
     "COUPLINGS",
     "PROTOCOLS",

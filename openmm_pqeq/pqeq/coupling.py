@@ -17,11 +17,14 @@ image of an atom, and Born charges as c_i 1 + F ∂c_i/∂F. V/Å, Å, eV, e.
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq.groups import Groups
+from openmm_pqeq.pqeq.groups import Groups, in_metal
 from openmm_pqeq.pqeq.minimum.history import nearest_images
 from openmm_pqeq.structure import Structure
 
 COUPLINGS = ("shell", "full", "fragment")
+BONDS = "bonds"
+"""The one coupling of charges by bonds (bonds.py): the field acts on reference charges, along bonds,
+and within metals; everything is a gradient of one energy."""
 
 PERIODIC_FIELD = 1e-6
 """A field is along a lattice vector if more than this part of it is; float32 cells are not exact."""
@@ -41,6 +44,8 @@ def electronegativity_in_field(
         return electronegativity - structure.positions @ field
     if coupling == "fragment":
         return electronegativity - within_fragments(structure, groups) @ field
+    if coupling == "bonds":  # electrons of metals
+        return electronegativity - within_groups(structure, groups) @ field
     return electronegativity
 
 
@@ -49,6 +54,14 @@ def within_fragments(structure: Structure, groups: Groups) -> Tensor:
     relative = structure.positions - structure.positions[groups.first[groups.fragment]]
     at_origin = torch.zeros_like(relative)
     return nearest_images(relative, structure.cell[0], structure.pbc[0], at_origin)
+
+
+def within_groups(structure: Structure, groups: Groups) -> Tensor:
+    """`within_fragments` of the atoms that share their charge, zero for all others, (n_atoms, 3)
+    Å."""
+    if groups.fragment.size(0) == 0:
+        return torch.zeros_like(structure.positions)
+    return within_fragments(structure, groups) * in_metal(structure, groups).unsqueeze(1)
 
 
 def ionic_charges(coupling: str, charges: Tensor, groups: Groups) -> Tensor:
@@ -73,6 +86,20 @@ def ionic_field_energy(ionic_charge: Tensor, positions: Tensor, field: Tensor) -
     # TorchForce freezes its module, which removes every `detach` from the graph; `data` stays
     work = (positions @ field) * ionic_charge.data
     return -(work - work.data).sum()
+
+
+def ionic_energy_of_free_directions(
+    ionic_charge: Tensor, positions: Tensor, structure: Structure
+) -> Tensor:
+    """−Σ c r·F along the directions that are not periodic, a scalar in eV without derivatives, which
+    `ionic_field_energy` has."""
+    field = structure.field[0].data
+    rows = torch.where(
+        structure.pbc[0].unsqueeze(1), structure.cell[0].data, torch.zeros_like(structure.cell[0])
+    )
+    if bool(structure.pbc.any()):
+        field = field - torch.linalg.pinv(rows) @ (rows @ field)
+    return -(ionic_charge.data @ (positions.data @ field))
 
 
 def ionic_born_charges(

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.neighbors.pairs import Pairs
+from openmm_pqeq.pqeq.bonds import bond_energy_once, without_drop
 from openmm_pqeq.pqeq.minimum.memory import Memory
-from openmm_pqeq.pqeq.minimum.newton import Minimum, minimize
+from openmm_pqeq.pqeq.minimum.newton import Minimum
 from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
-from openmm_pqeq.pqeq.minimum.problem import Problem, reachable
-from openmm_pqeq.pqeq.model import PQEq
+from openmm_pqeq.pqeq.minimum.problem import Problem, charges_of, reachable
+from openmm_pqeq.pqeq.minimum.solution import find_minimum
+from openmm_pqeq.pqeq.model import PQEq, Solved
 from openmm_pqeq.structure import Structure
 
 CHANGES_KEPT = 2
@@ -41,8 +43,8 @@ class FieldEnergy(PQEq):
         self.changes = Memory()
         self.register_buffer("met_field", torch.tensor(False), persistent=False)
 
-    def solve(self, structure: Structure, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
-        """E_term (scalar, eV), and charges and shells in the field.
+    def solve(self, structure: Structure, pairs: Pairs) -> Solved:
+        """E_term (scalar, eV), and charges, shells and dipole in the field.
 
         Where only the energy is wanted and there has never been a field, nothing is solved, and
         charges and shells are zero.
@@ -51,19 +53,21 @@ class FieldEnergy(PQEq):
         if at_rest and structure.only_energy and not bool(self.met_field):
             self.memory.products = torch.tensor(0)
             nothing = torch.zeros_like(structure.positions)
-            return nothing.sum(), nothing[:, 0], nothing
+            return Solved(nothing.sum(), nothing[:, 0], nothing, nothing.sum(dim=0))
         if not at_rest:
             self.met_field = torch.ones_like(self.met_field)
         inside = self.problem(structure, pairs)
         outside = self.without_field(inside, structure)
         minima = self.converged([inside] if at_rest else [inside, outside], structure, pairs)
-        charges, shells = minima[0].charges, minima[0].shells
+        unknowns, shells = minima[0].unknowns, minima[0].shells
         if at_rest:
-            return field_part(inside, outside, charges, shells), charges, shells
-        energies: list[Tensor] = []
-        for problem, minimum in zip([inside, outside], minima):
-            energies.append(self.energy(problem, minimum.charges, minimum.shells))
-        return energies[0] - energies[1], charges, shells
+            energy = field_part(inside, outside, unknowns, shells)
+        else:
+            energies: list[Tensor] = []
+            for problem, minimum in zip([inside, outside], minima):
+                energies.append(self.energy(problem, minimum.unknowns, minimum.shells))
+            energy = energies[0] - energies[1]
+        return self.solved(structure, inside, energy, unknowns, shells)
 
     def at_rest(self, structure: Structure) -> bool:
         """Whether neither a field nor a voltage is there."""
@@ -71,8 +75,9 @@ class FieldEnergy(PQEq):
 
     def without_field(self, problem: Problem, structure: Structure) -> Problem:
         """The same problem at F = 0 and V = 0, with the same sums."""
+        bonds = problem.bonds
         return Problem(
-            self.electronegativity.to(structure.positions.dtype)[structure.numbers],
+            self.electronegativity.to(structure.positions.dtype)[self.kinds(structure)],
             problem.hardness,
             problem.core_charge,
             problem.spring_constant,
@@ -81,6 +86,7 @@ class FieldEnergy(PQEq):
             problem.group_charge,
             problem.exponent,
             problem.coulomb,
+            None if bonds is None else without_drop(bonds),
         )
 
     def converged(
@@ -116,10 +122,10 @@ class FieldEnergy(PQEq):
         products = 0
         # TorchScript copies what it calls to every place of a call: one place for both
         for problem in problems:
-            found = minimize(problem, tolerance, start, near, inverse, self.max_shell, probe)
+            found = find_minimum(problem, tolerance, start, near, inverse, self.max_shell, probe)
             minima.append(found)
             products += found.products
-            start, inverse = (found.charges + dq, found.shells + ds), found.preconditioner
+            start, inverse = (found.unknowns + dq, found.shells + ds), found.preconditioner
         if self.warm_start:
             self.memory.remember(positions, minima[0], was_kept)
             if len(minima) == 2:
@@ -130,9 +136,9 @@ class FieldEnergy(PQEq):
 
 
 def difference(one: Minimum, other: Minimum) -> Minimum:
-    """Charges and shells of one solution less those of another; the rest is the first one's."""
+    """Unknowns and shells of one solution less those of another; the rest is the first one's."""
     return Minimum(
-        one.charges - other.charges,
+        one.unknowns - other.unknowns,
         one.shells - other.shells,
         one.residual,
         one.products,
@@ -142,8 +148,13 @@ def difference(one: Minimum, other: Minimum) -> Minimum:
     )
 
 
-def field_part(inside: Problem, outside: Problem, charges: Tensor, shells: Tensor) -> Tensor:
-    """E(q, s; F, V) − E(q, s; 0, 0) at the same charges and shells, a scalar in eV: what the field
-    and the voltages do to χ, and Σ Z F·s."""
+def field_part(inside: Problem, outside: Problem, unknowns: Tensor, shells: Tensor) -> Tensor:
+    """E(F, V) − E(0, 0) at the same unknowns and shells, a scalar in eV, where F and V are zero: what
+    the field and the voltages do to χ, what the field does along bonds, and Σ Z F·s."""
     change = inside.electronegativity - outside.electronegativity
-    return (change * charges).sum() + (inside.field_on_shell * shells).sum()
+    energy = (change * charges_of(inside, unknowns).data).sum()
+    energy = energy + (inside.field_on_shell * shells).sum()
+    bonds, free = inside.bonds, outside.bonds
+    if bonds is not None and free is not None:
+        energy = energy + bond_energy_once(bonds, unknowns) - bond_energy_once(free, unknowns)
+    return energy

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq.structure import Structure
+
 
 class Groups(NamedTuple):
     """Groups of the atoms of one structure; empty where all of its atoms share their charge.
@@ -34,6 +36,25 @@ class Groups(NamedTuple):
 def at_voltage(electronegativity: Tensor, groups: Groups) -> Tensor:
     """χ − V, (n_atoms,) eV: the electrode term of Ω."""
     return electronegativity - groups.voltage.to(electronegativity.dtype)
+
+
+def in_metal(structure: Structure, groups: Groups) -> Tensor:
+    """(n_atoms,) bool, atoms of electrodes, for charges by bonds: there groups exist only beside
+    electrodes, and these are the last one."""
+    if groups.fragment.size(0) == 0:
+        return torch.zeros_like(structure.numbers, dtype=torch.bool)
+    return groups.fragment == groups.charge.size(0) - 1
+
+
+def shared_by_metal(reference: Tensor, structure: Structure, groups: Groups) -> Tensor:
+    """Reference charges (n_atoms,) e, with those of metal atoms equal and such that all add up to the
+    total charge."""
+    metal = in_metal(structure, groups)
+    if not bool(metal.any()):
+        return reference
+    others = torch.where(metal, torch.zeros_like(reference), reference)
+    share = (structure.total_charge[0] - others.sum()) / metal.sum()
+    return torch.where(metal, share.to(reference.dtype), others)
 
 
 def groups_of(

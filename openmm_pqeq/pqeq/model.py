@@ -18,32 +18,63 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.pairs import Pairs, of_atoms, subset
+from openmm_pqeq.pqeq.bonds import (
+    BOND_RANGE,
+    Bonds,
+    bond_dipole,
+    bond_energy,
+    bond_energy_once,
+    charges_at,
+    make_bonds,
+)
+from openmm_pqeq.pqeq.coulomb.dipoles import coulomb_energy_of_dipoles
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, gaussian_self_energy
 from openmm_pqeq.pqeq.coulomb.split import Lattice
 from openmm_pqeq.pqeq.coulomb.sum import coulomb_energy
 from openmm_pqeq.pqeq.coupling import (
+    BONDS,
     check_field,
     check_groups,
     electronegativity_in_field,
     field_on_shell,
     ionic_charges,
+    ionic_energy_of_free_directions,
     ionic_field_energy,
+    within_groups,
 )
-from openmm_pqeq.pqeq.groups import Groups, at_voltage
+from openmm_pqeq.pqeq.groups import Groups, at_voltage, in_metal, shared_by_metal
 from openmm_pqeq.pqeq.minimum.memory import Memory
-from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, minimize, unsolved_message
+from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, unsolved_message
 from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
-from openmm_pqeq.pqeq.minimum.problem import Problem, reachable, site_energy
-from openmm_pqeq.pqeq.parameters import Parameters, parameter_rows
+from openmm_pqeq.pqeq.minimum.problem import Problem, charges_of, reachable, site_energy
+from openmm_pqeq.pqeq.minimum.solution import find_minimum
+from openmm_pqeq.pqeq.parameters import (
+    Parameters,
+    check_convex,
+    elements_of,
+    kind_of,
+    parameter_rows,
+)
 from openmm_pqeq.pqeq.settings import default_cutoff
 from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
 from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
-from openmm_pqeq.structure import SYMBOLS, Structure, select_structure
+from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
+
+
+class Solved(NamedTuple):
+    """Of one structure: energy (scalar) eV, charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,)
+    e Å."""
+
+    energy: Tensor
+    charges: Tensor
+    shells: Tensor
+    dipole: Tensor
 
 
 class Solution(NamedTuple):
     """energy (n_structures,) eV; charges (n_atoms,) e; shells (n_atoms, 3) Å; dipole (n_structures,
-    3) e Å, Σ (q r − Z s)."""
+    3) e Å, Σ (q r − Z s); of charges by bonds Σ_b p_b d_b + Σ (Q⁰ r − Z s), which is that where
+    nothing is periodic."""
 
     energy: Tensor
     charges: Tensor
@@ -62,7 +93,10 @@ class PQEq(nn.Module):
         real-space sum (default 6 and 4), which sets κ
     tolerance : eV/e and eV/Å, of the solution and of the truncation of the Ewald sum
     sweeps, stop_gradient : `reaxnet` only
-    coupling : how a field enters: "shell", "full" or "fragment"
+    charge_flow : "free", or "bonds": along bonds from reference charges (bonds.py), with linear
+        dipoles in place of shells, and a field that enters in one way
+    coupling : how a field enters where charges flow freely: "shell" (the default), "full" or
+        "fragment"
     polarizable : False leaves the shells out (QEq, for comparison)
     gaussian : False makes the charges points (Gaussians of 0.01 Å), for comparison
     max_shell : Å, the longest displacement of a shell; beyond it is a polarization catastrophe, and
@@ -75,6 +109,10 @@ class PQEq(nn.Module):
     core_charge: Tensor
     radius: Tensor
     spring_constant: Tensor
+    softness: Tensor
+    bond_radius: Tensor
+    bond_decay: Tensor
+    kind_of: Tensor
     group_of_atom: Tensor
     group_charge: Tensor
     group_first: Tensor
@@ -88,7 +126,8 @@ class PQEq(nn.Module):
         tolerance: float = 1e-5,
         sweeps: int = 2,
         stop_gradient: bool = False,
-        coupling: str = "shell",
+        charge_flow: str = "free",
+        coupling: str | None = None,
         polarizable: bool = True,
         gaussian: bool = True,
         max_shell: float = MAX_SHELL,
@@ -100,7 +139,8 @@ class PQEq(nn.Module):
         self.tolerance = float(tolerance)
         self.sweeps = int(sweeps)
         self.stop_gradient = bool(stop_gradient)
-        self.coupling = coupling
+        self.charge_flow = charge_flow
+        self.coupling = BONDS if charge_flow == "bonds" else coupling or "shell"
         self.max_shell = float(max_shell)
         self.warm_start = False
         # what is cut off the sums is an interaction of cores, and grows with the square of their
@@ -111,16 +151,22 @@ class PQEq(nn.Module):
         )
         self.memory = Memory()
         self.swept: Sweeps | None = None
-        self.species = list(parameters)
+        self.species = elements_of(parameters)
         self.symbols = list(SYMBOLS)
-        # by atomic number; the rows of elements without parameters are never read, the doors see to
-        # that
-        rows = parameter_rows(parameters, polarizable, gaussian)
+        # by atomic number, and further rows of elements with a reference charge of their own; the
+        # rows of elements without parameters are never read, the doors see to that
+        rows, kind_of = parameter_rows(parameters, polarizable, gaussian)
+        if charge_flow == "bonds":
+            check_convex(parameters, rows)
         self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
         self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
         self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
         self.register_buffer("radius", rows[:, 3].contiguous(), persistent=False)
         self.register_buffer("spring_constant", rows[:, 4].contiguous(), persistent=False)
+        self.register_buffer("softness", rows[:, 5].contiguous(), persistent=False)
+        self.register_buffer("bond_radius", rows[:, 6].contiguous(), persistent=False)
+        self.register_buffer("bond_decay", rows[:, 7].contiguous(), persistent=False)
+        self.register_buffer("kind_of", kind_of, persistent=False)
         # groups of the atoms of one structure; none: all atoms of any structure share their charge
         self.register_buffer("group_of_atom", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("group_charge", torch.zeros(0, dtype=torch.float64), persistent=False)
@@ -137,6 +183,7 @@ class PQEq(nn.Module):
         energies: list[Tensor] = []
         charges: list[Tensor] = []
         shells: list[Tensor] = []
+        dipoles: list[Tensor] = []
         first = 0
         for index in range(structure.cell.size(0)):
             one, one_pairs = structure, pairs
@@ -144,24 +191,35 @@ class PQEq(nn.Module):
                 one = select_structure(structure, index)
                 one_pairs = of_atoms(pairs, first, first + one.numbers.size(0))
             last = first + one.numbers.size(0)
-            energy, q, s = self.solve(one, one_pairs)
-            ionic = ionic_charges(self.coupling, q, self.groups())
-            energy = energy + ionic_field_energy(ionic, unstrained[first:last], one.field[0])
+            solved = self.solve(one, one_pairs)
+            ionic = self.ionic_charges(one, solved.charges)
+            at, field = unstrained[first:last], one.field[0]
+            energy = solved.energy + ionic_field_energy(ionic, at, field)
+            if self.charge_flow == "bonds":
+                energy = energy + ionic_energy_of_free_directions(ionic, at, one)
             energies.append(energy)
-            charges.append(q)
-            shells.append(s)
+            charges.append(solved.charges)
+            shells.append(solved.shells)
+            dipoles.append(solved.dipole)
             first = last
-        all_charges, all_shells = torch.cat(charges), torch.cat(shells)
-        z = self.core_charge.to(all_charges.dtype)[structure.numbers]
-        moments = all_charges.unsqueeze(1) * structure.positions - z.unsqueeze(1) * all_shells
-        dipole = torch.zeros_like(structure.field).index_add(0, structure.batch, moments)
-        return Solution(torch.stack(energies), all_charges, all_shells, dipole)
+        return Solution(
+            torch.stack(energies), torch.cat(charges), torch.cat(shells), torch.stack(dipoles)
+        )
 
-    def solve(self, structure: Structure, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy (scalar, eV), charges and shells of one structure."""
+    def ionic_charges(self, structure: Structure, charges: Tensor) -> Tensor:
+        """Charges (n_atoms,) e that feel the field outside of what the solution's energy has."""
+        if self.charge_flow == "bonds":
+            if structure.reference_charges is None:  # nothing had to be solved
+                return torch.zeros_like(charges)
+            return self.reference_charges(structure)
+        return ionic_charges(self.coupling, charges, self.groups())
+
+    def solve(self, structure: Structure, pairs: Pairs) -> Solved:
+        """Energy, charges, shells and dipole of one structure."""
         problem = self.problem(structure, pairs)
         if self.swept is not None:
-            return self.swept(structure, problem, self.lattice.float32_products)
+            energy, q, s = self.swept(structure, problem, self.lattice.float32_products)
+            return self.solved(structure, problem, energy, q, s)
         if self.protocol == "reaxnet":
             charges, shells = sweep(problem, self.cutoff, self.sweeps)
             if self.stop_gradient:
@@ -171,8 +229,56 @@ class PQEq(nn.Module):
                 minimum = self.minimum(problem, structure, pairs)
             if len(minimum.failure) > 0:
                 self.raise_unsolved(structure, minimum)
-            charges, shells = minimum.charges, minimum.shells
-        return self.energy(problem, charges, shells), charges, shells
+            charges, shells = minimum.unknowns, minimum.shells
+        energy = self.energy(problem, charges, shells)
+        return self.solved(structure, problem, energy, charges, shells)
+
+    def solved(
+        self,
+        structure: Structure,
+        problem: Problem,
+        energy: Tensor,
+        unknowns: Tensor,
+        shells: Tensor,
+    ) -> Solved:
+        """The solution at what was varied, `unknowns` (n_atoms,) as in `Minimum`."""
+        q, z = charges_of(problem, unknowns), problem.core_charge.unsqueeze(1)
+        bonds = problem.bonds
+        if bonds is None:
+            moments = q.unsqueeze(1) * structure.positions - z * shells
+            return Solved(energy, q, shells, moments.sum(dim=0))
+        q, at = q.data, structure.positions.data
+        dipole = bond_dipole(bonds, unknowns) + bonds.reference @ at - (z * shells).sum(dim=0)
+        electrons = (bonds.metal > 0.0).to(q.dtype) * (q - bonds.reference)
+        dipole = dipole + electrons @ within_groups(structure, self.groups())
+        return Solved(energy, q, shells, dipole.data)
+
+    @torch.jit.unused
+    def reach(self, elements: list[str]) -> float:
+        """Å, how far pairs have to be listed for structures of these elements: the cutoff, or the
+        longest bond."""
+        if self.charge_flow == "free":
+            return self.cutoff
+        here = [ATOMIC_NUMBERS[element] for element in elements]
+        return max(self.cutoff, 2.0 * BOND_RANGE * float(self.bond_radius[here].max()))
+
+    def kinds(self, structure: Structure) -> Tensor:
+        """(n_atoms,) int64, the rows of the parameters."""
+        charges = structure.reference_charges
+        if self.charge_flow == "free" or charges is None:
+            return structure.numbers
+        return kind_of(self.kind_of, structure.numbers, charges)
+
+    def reference_charges(self, structure: Structure) -> Tensor:
+        """Q⁰ (n_atoms,) e of one structure; atoms of a metal take what is left of its total charge."""
+        given = structure.reference_charges
+        if given is None:
+            raise ValueError(
+                "reference_charges: charges by bonds flow from them, and none are known here; give "
+                "reference_charges={'Na': 1, 'Cl': -1} or one for each atom, where the force, the "
+                "System or the calculator is made"
+            )
+        return shared_by_metal(given.to(structure.positions.dtype), structure, self.groups())
 
     def groups(self) -> Groups:
         """Fragments and electrodes of the one structure this is for; empty where there are none."""
@@ -226,7 +332,7 @@ class PQEq(nn.Module):
         # by symmetry a saddle point can pass for a minimum, where an element's hardness does not
         # exclude one
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
-        minimum = minimize(
+        minimum = find_minimum(
             problem, tolerance, start, near_atoms(pairs), inverse, self.max_shell, probe
         )
         if self.warm_start:
@@ -265,34 +371,60 @@ class PQEq(nn.Module):
         self.check_periodicity(structure.pbc[0])
         check_field(self.coupling, structure)
         check_groups(self.coupling, structure, groups)
-        numbers, dtype = structure.numbers, structure.positions.dtype
+        kinds, dtype = self.kinds(structure), structure.positions.dtype
         electronegativity = electronegativity_in_field(
-            self.coupling, self.electronegativity.to(dtype)[numbers], structure, groups
+            self.coupling, self.electronegativity.to(dtype)[kinds], structure, groups
         )
-        group, group_charge = torch.zeros_like(numbers), structure.total_charge
+        group, group_charge = torch.zeros_like(kinds), structure.total_charge
         if groups.fragment.size(0) > 0:
             group, group_charge = groups.fragment, groups.charge.to(dtype)
             electronegativity = at_voltage(electronegativity, groups)
-        z = self.core_charge.to(dtype)[numbers]
+        z = self.core_charge.to(dtype)[kinds]
         exponents = gaussian_exponents(self.radius).to(dtype)
+        hardness = self.hardness.to(dtype)[kinds]
+        bonds: Bonds | None = None
+        if self.charge_flow == "bonds":
+            bonds = make_bonds(
+                pairs,
+                self.softness.to(dtype)[kinds],
+                self.bond_radius.to(dtype)[kinds],
+                self.bond_decay.to(dtype)[kinds],
+                structure.field[0],
+                self.reference_charges(structure),
+                in_metal(structure, groups).to(dtype) / hardness,
+            )
         if self.swept is not None:  # which has pairs of its own
             pairs = subset(pairs, pairs.centers[:0])
         return Problem(
             electronegativity,
-            self.hardness.to(dtype)[numbers],
+            hardness,
             z,
-            self.spring_constant.to(dtype)[numbers],
+            self.spring_constant.to(dtype)[kinds],
             field_on_shell(z, structure.field[0]),
             group,
             group_charge,
-            exponents[numbers],
-            self.lattice(structure, pairs, exponents, self.warm_start),
+            exponents[kinds],
+            self.lattice(structure, pairs, kinds, exponents, self.warm_start),
+            bonds,
         )
 
     def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has
-        it."""
+        it; of charges by bonds at given v (`Minimum.unknowns`)."""
+        bonds = problem.bonds
+        if bonds is not None:
+            return self.energy_by_bonds(problem, bonds, charges, shells)
         return site_energy(problem, charges, shells) + self.coulomb_energy(problem, charges, shells)
+
+    def energy_by_bonds(self, problem: Problem, bonds: Bonds, v: Tensor, shells: Tensor) -> Tensor:
+        """E of bonds.py but for the field on Q⁰, a scalar in eV."""
+        charges, z = charges_at(bonds, v), problem.core_charge
+        if self.warm_start:  # a single derivative, at the solution
+            charges, tied = charges.data, bond_energy_once(bonds, v)
+        else:
+            tied = bond_energy(bonds, v)
+        coulomb = coulomb_energy_of_dipoles(problem.coulomb, charges, z, shells, self.warm_start)
+        return site_energy(problem, charges, shells) + coulomb + tied
 
     def coulomb_energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """The four Gaussian interactions of all pairs and images, a scalar in eV."""

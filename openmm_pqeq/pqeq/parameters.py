@@ -8,13 +8,15 @@ core and shell never divide by K.
 
 Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C N O F Si P S Cl),
 `pqeq3` [Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
-[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to response, each for one kind of
-structure (docs/fitting.md): `batio3`,
-`sio2` (α-quartz), `qm7b` (molecules of H C N O S Cl).
+[Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to the response of some thousand
+crystals (docs/response.md): `response`, for charges by bonds, and `response-free`, for charges that
+flow freely. Fitted to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (α-quartz),
+`qm7b` (molecules of H C N O S Cl).
 """
 
 import csv
 import math
+import re
 from importlib import resources
 from pathlib import Path
 from typing import IO, Mapping, NamedTuple
@@ -23,11 +25,17 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.jobs.values import is_finite
+from openmm_pqeq.pqeq.bonds import BOND_DECAY
+from openmm_pqeq.pqeq.coulomb.kernels import (
+    dipole_self_energy,
+    gaussian_self_energy,
+)
+from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 PUBLISHED_SETS = ("pqeq0", "pqeq1", "pqeq3", "reaxnet")
-FITTED_SETS = ("batio3", "sio2", "qm7b")
+FITTED_SETS = ("response", "response-free", "batio3", "sio2", "qm7b")
 COLUMNS = {
     "chi": "electronegativity",
     "eta": "hardness",
@@ -36,21 +44,77 @@ COLUMNS = {
     "K2": "spring_constant",
 }
 
+BOND_COLUMNS = {
+    "softness": "softness",
+    "covalent_radius": "covalent_radius",
+    "decay": "decay",
+}
+"""Of charges by bonds alone."""
+
 POINT_RADIUS = 0.01
 """Å, of charges that are meant to be points."""
 
 
 class ElementParameters(NamedTuple):
-    """One element, in the units of the tables: eV, eV, e, Å, kcal/mol/Å² (0: no shell)."""
+    """One element, or one reference charge of an element, in the units of the tables: eV, eV, e, Å,
+    kcal/mol/Å² (0: no shell); for charges by bonds e/√eV (0: nothing flows), Å and 1."""
 
     electronegativity: float
     hardness: float
     core_charge: float
     radius: float
     spring_constant: float
+    softness: float = 0.0
+    covalent_radius: float = 0.0
+    decay: float = BOND_DECAY
 
+
+OPTIONAL = ("spring_constant", "softness", "covalent_radius", "decay")
+"""Of `ElementParameters`; a covalent radius of 0 is the tabulated one."""
 
 Parameters = dict[str, ElementParameters]
+"""By element, such as Cl, and by element and reference charge, such as Cl- or Cl5+."""
+
+KIND = re.compile(r"([A-Z][a-z]?)(?:(0)|(\d*)([+-]))?")
+LARGEST_CHARGE = 9
+"""e, of a reference charge with parameters of its own."""
+
+
+def split_kind(kind: str) -> tuple[str, int | None]:
+    """Element and reference charge (e) of a key of `Parameters`; ValueError for anything else.
+
+    >>> split_kind("Cl5+"), split_kind("S2-"), split_kind("Cl0"), split_kind("Ti")
+    (('Cl', 5), ('S', -2), ('Cl', 0), ('Ti', None))
+    """
+    match = KIND.fullmatch(kind) if isinstance(kind, str) else None
+    if match is None or match[1] not in ATOMIC_NUMBERS:
+        raise ValueError(
+            f"parameters: {kind!r} is not an element's symbol, or a symbol with a charge such as "
+            "Cl- or S6+"
+        )
+    if match[2]:
+        return match[1], 0
+    if match[4] is None:
+        return match[1], None
+    charge = int(match[3] or 1) * (1 if match[4] == "+" else -1)
+    if abs(charge) > LARGEST_CHARGE:
+        raise ValueError(
+            f"parameters: {kind!r}: expected a charge of at most {LARGEST_CHARGE} e, got {charge}"
+        )
+    return match[1], charge
+
+
+def kind_name(element: str, charge: int) -> str:
+    """The key of an element with a reference charge (e), such as Cl-, S6+, Cl0."""
+    if charge == 0:
+        return f"{element}0"
+    count = "" if abs(charge) == 1 else str(abs(charge))
+    return f"{element}{count}{'-' if charge < 0 else '+'}"
+
+
+def elements_of(parameters: Parameters) -> list[str]:
+    """Elements with a row of their own, in the order of the table."""
+    return [kind for kind in parameters if split_kind(kind)[1] is None]
 
 
 def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> Parameters:
@@ -72,7 +136,7 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
     elif parameters in FITTED_SETS:
         with (
             resources.files("openmm_pqeq.data")
-            .joinpath(f"pqeq_{parameters}.csv")
+            .joinpath(f"pqeq_{parameters.replace('-', '_')}.csv")
             .open(encoding="utf-8") as table
         ):
             resolved = _read_table(table, None)
@@ -96,14 +160,16 @@ def _from_mapping(symbol: str, values: Mapping[str, float]) -> ElementParameters
     names = ElementParameters._fields
     if not isinstance(values, Mapping) or not all(map(is_finite, values.values())):
         raise ValueError(f"parameters[{symbol!r}]: expected a table of numbers, got {values!r}")
-    unknown, missing = set(values) - set(names), set(names) - set(values) - {"spring_constant"}
+    unknown, missing = set(values) - set(names), set(names) - set(values) - set(OPTIONAL)
     if unknown or missing:
         raise ValueError(
-            f"parameters[{symbol!r}]: expected the keys {', '.join(names)};"
+            f"parameters[{symbol!r}]: expected the keys {', '.join(names)}, the last "
+            f"{len(OPTIONAL)} optional;"
             f" got {', '.join(map(str, values)) or 'none'} (unknown: {sorted(unknown)}, missing: "
             f"{sorted(missing)})"
         )
-    return ElementParameters(*(float(values.get(name, 0.0)) for name in names))
+    absent = ElementParameters._field_defaults
+    return ElementParameters(*(float(values.get(name, absent.get(name, 0.0))) for name in names))
 
 
 def _read_table(table: IO[str], name: str | None, where: str = "parameters") -> Parameters:
@@ -129,10 +195,16 @@ def _read_table(table: IO[str], name: str | None, where: str = "parameters") -> 
         place = f"{where}: row {number}"
         if None in row:
             raise ValueError(f"{place}: expected {len(columns)} cells, got more")
-        values = ElementParameters(*(_cell(place, column, row[column]) for column in COLUMNS))
+        present = {**COLUMNS, **{c: n for c, n in BOND_COLUMNS.items() if row.get(c)}}
+        values = ElementParameters(
+            **{name: _cell(place, column, row[column]) for column, name in present.items()}
+        )
         if row.get("pol", "1") == "0":
             values = values._replace(spring_constant=0.0)
-        resolved[row["element"]] = values
+        kind = row["element"]
+        if row.get("reference_charge"):
+            kind = kind_name(kind, _whole(place, "reference_charge", row["reference_charge"]))
+        resolved[kind] = values
     return resolved
 
 
@@ -144,15 +216,26 @@ def _cell(place: str, column: str, text: str | None) -> float:
         raise ValueError(f"{place}, column {column}: expected a number, got {got}") from None
 
 
+def _whole(place: str, column: str, text: str) -> int:
+    value = _cell(place, column, text)
+    if value != int(value):
+        raise ValueError(f"{place}, column {column}: expected a whole number, got {text!r}")
+    return int(value)
+
+
 def _check(symbol: str, values: ElementParameters) -> None:
-    if symbol not in ATOMIC_NUMBERS:
-        raise ValueError(f"parameters: {symbol!r} is not an element's symbol")
+    split_kind(symbol)
     if not all(map(math.isfinite, values)):
         raise ValueError(f"parameters[{symbol!r}]: expected finite numbers, got {values}")
     if values.radius <= 0 or values.hardness <= 0 or values.spring_constant < 0:
         raise ValueError(
             f"parameters[{symbol!r}]: radius and hardness must be positive, spring_constant 0 or "
             f"positive; got {values}"
+        )
+    if min(values.softness, values.covalent_radius) < 0 or not 0 <= values.decay <= 100:
+        raise ValueError(
+            f"parameters[{symbol!r}]: softness and covalent_radius must be 0 or positive, decay from "
+            f"0 to 100; got {values}"
         )
 
 
@@ -163,24 +246,69 @@ def spring_constant_ev(values: ElementParameters) -> float:
 
 def as_mapping(parameters: Parameters) -> dict[str, dict[str, float]]:
     """Plain dictionaries, as `build` takes them and checkpoints keep them."""
-    return {symbol: values._asdict() for symbol, values in parameters.items()}
+    absent = ElementParameters._field_defaults
+    return {
+        kind: {n: v for n, v in values._asdict().items() if n not in absent or v != absent[n]}
+        for kind, values in parameters.items()
+    }
 
 
 def parameter_rows(
     parameters: Parameters, polarizable: bool = True, gaussian: bool = True
-) -> Tensor:
-    """χ (eV), η (eV), Z (e), R (Å), K (eV/Å²) by atomic number, (119, 5) float64, ones where there
-    are no parameters.
+) -> tuple[Tensor, Tensor]:
+    """χ (eV), η (eV), Z (e), R (Å), K (eV/Å²), σ (e/√eV), covalent radius (Å) and a, (119 + n, 8)
+    float64: by atomic number, ones where there are no parameters, then the n elements with a
+    reference charge of their own; and `kind_of` (119, 2·9 + 1) int64, the row of each atomic number
+    and charge from −9 to 9.
 
     polarizable : False leaves the shells out
     gaussian : False makes the charges points
     """
-    rows = torch.ones(len(SYMBOLS), 5, dtype=torch.float64)
-    for symbol, p in parameters.items():
+    rows = torch.ones(len(SYMBOLS), 8, dtype=torch.float64)
+    kind_of = torch.arange(len(SYMBOLS)).unsqueeze(1).repeat(1, 2 * LARGEST_CHARGE + 1)
+    tabulated = covalent_radii()
+    for kind, p in parameters.items():
+        element, charge = split_kind(kind)
+        number = ATOMIC_NUMBERS[element]
         spring = spring_constant_ev(p)
         z, k = (p.core_charge, spring) if spring > 0 and polarizable else (0.0, 1.0)
         radius = p.radius if gaussian else POINT_RADIUS
-        rows[ATOMIC_NUMBERS[symbol]] = torch.tensor(
-            [p.electronegativity, p.hardness, z, radius, k], dtype=torch.float64
-        )
-    return rows
+        covalent = p.covalent_radius or float(tabulated[number])
+        values = [p.electronegativity, p.hardness, z, radius, k, p.softness, covalent, p.decay]
+        row = torch.tensor(values, dtype=torch.float64)
+        if charge is None:
+            rows[number] = row
+        else:
+            kind_of[number, charge + LARGEST_CHARGE] = len(rows)
+            rows = torch.cat([rows, row.unsqueeze(0)])
+    return rows, kind_of
+
+
+def kind_of(
+    rows: Tensor, numbers: Tensor, charges: Tensor, largest: int = LARGEST_CHARGE
+) -> Tensor:
+    """The row of each atom (n_atoms,) int64 with these reference charges (n_atoms,) e, from `rows`,
+    the `kind_of` of `parameter_rows`."""
+    rounded = torch.clamp(torch.round(charges), min=-largest, max=largest).to(torch.int64)
+    return rows[numbers, rounded + largest]
+
+
+def check_convex(parameters: Parameters, rows: Tensor) -> None:
+    """ValueError for parameters with which charges by bonds may have no minimum: a hardness below the
+    self-energy of the element's Gaussian, or a spring below that of its dipole."""
+    n = len(SYMBOLS)
+    kinds = [kind for kind in parameters if split_kind(kind)[1] is not None]
+    places = {kind: n + k for k, kind in enumerate(kinds)}
+    for kind in parameters:
+        _, hardness, z, radius, spring, *_ = rows[places.get(kind, ATOMIC_NUMBERS.get(kind, 0))]
+        least_hardness = float(gaussian_self_energy(radius))
+        least_spring = float(z**2 * dipole_self_energy(radius))
+        if float(hardness) < least_hardness or float(spring) < least_spring:
+            raise ValueError(
+                f"parameters[{kind!r}]: charges by bonds have a minimum for every structure where "
+                f"the hardness is at least {least_hardness:.3f} eV and the spring constant at least "
+                f"{least_spring * KCAL_PER_MOL_PER_EV:.1f} kcal/mol/Å² (self-energies of the Gaussian "
+                f"and of its dipole); got {float(hardness):.3f} and "
+                f"{float(spring) * KCAL_PER_MOL_PER_EV:.1f}. Use a set made for them, such as "
+                "'response', or raise the values"
+            )

@@ -29,6 +29,10 @@ ENERGIES = ("all", "field")
 """What counts as PQEq's energy: all of it, or what a field does to it (field_energy.py)."""
 
 
+FLOWS = ("free", "bonds")
+"""How charge flows between atoms: wherever it likes, or along bonds (bonds.py)."""
+
+
 def default_cutoff(protocol: str) -> float:
     """The range (Å) of a protocol's taper, or of its sum in real space."""
     return 12.5 if protocol == "reaxnet" else (4.0 if protocol == "pme" else 6.0)
@@ -38,13 +42,26 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """ValueError for the config of PQEq with an unknown protocol or coupling, or with values that
     its protocol has no use for."""
     check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
-    check_choice("coupling", settings.get("coupling", "shell"), COUPLINGS)
+    check_choice("coupling", settings.get("coupling"), COUPLINGS)
     check_choice("energy", settings.get("energy", "all"), ENERGIES)
     if settings.get("energy") == "field" and settings.get("protocol", "reaxnet") == "reaxnet":
         raise ValueError(
             "energy: 'field' is the difference of two converged solutions, and the protocol "
             f"'reaxnet' has none; give one of {', '.join(CONVERGED_PROTOCOLS)}"
         )
+    flow = settings.get("charge_flow", "free")
+    check_choice("charge_flow", flow, FLOWS)
+    if flow == "bonds":
+        if settings.get("protocol", "reaxnet") == "reaxnet":
+            raise ValueError(
+                "charge_flow: 'bonds' needs a converged solution, and the protocol 'reaxnet' has "
+                f"none; give one of {', '.join(CONVERGED_PROTOCOLS)}"
+            )
+        if settings.get("coupling") is not None:
+            raise ValueError(
+                "coupling: charges by bonds have one of their own, got "
+                f"{settings['coupling']!r}; leave it out"
+            )
     for name, largest in LARGEST.items():
         value = settings.get(name)
         if value is not None and not (is_finite(value) and 0 < value <= largest):

@@ -1,6 +1,6 @@
 """PQEq as a term of a potential: its settings checked, and changed in a copy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -17,15 +17,24 @@ from openmm_pqeq.structure import Structure
 
 
 class ChargeTerm(nn.Module):
-    """Energy, charges and shells of a PQEq; a `contract.Term`."""
+    """Energy, charges and shells of a PQEq; a `contract.Term`.
 
-    def __init__(self, model: PQEq, settings: Mapping[str, Any]):
+    elements : of the structures to come, which decide how long bonds may be; default: all it knows
+    """
+
+    __jit_ignored_attributes__ = ("settings", "elements")
+
+    def __init__(
+        self, model: PQEq, settings: Mapping[str, Any], elements: Sequence[str] | None = None
+    ):
         super().__init__()
         self.label = "charges"
         self.model = model
         self.settings = dict(settings)
+        self.species = model.species
+        self.elements = list(model.species if elements is None else elements)
         # the sweeps of a compiled one have a list of their own
-        self.species, self.cutoff = model.species, 0.0 if model.swept is not None else model.cutoff
+        self.cutoff = 0.0 if model.swept is not None else model.reach(self.elements)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], species: list[str] | None) -> Self:
@@ -64,7 +73,7 @@ class ChargeTerm(nn.Module):
         """Solutions begin where the last ones ended; the sweeps of `reaxnet` meet each pair once and
         form no matrix."""
         self.model.prepare_for_dynamics(skin)
-        return ChargeTerm(self.model, self.settings)
+        return ChargeTerm(self.model, self.settings, self.elements)
 
     def configured(
         self,
@@ -72,13 +81,18 @@ class ChargeTerm(nn.Module):
         tolerance: float | None,
         protocol: str | None,
         groups: Groups | None,
+        elements: Sequence[str] | None = None,
     ) -> "ChargeTerm":
-        """A new one with other settings where they are given; its solutions begin from nothing."""
+        """A new one with other settings, or for structures of these elements, where they are given;
+        its solutions begin from nothing."""
         if protocol is not None:
             check_switch(self.model.protocol, protocol)
         given = {"coupling": coupling, "tolerance": tolerance, "protocol": protocol}
         changed = {name: value for name, value in given.items() if value is not None}
         made = ChargeTerm.from_settings(self.settings | changed, None)
+        made = ChargeTerm(
+            made.model, made.settings, self.elements if elements is None else elements
+        )
         made.model.set_groups(self.model.groups() if groups is None else groups)
         made.model.set_precision(self.model.precision)
         return made

@@ -2,9 +2,8 @@
 
     E = E_SevenNet(r, Z, cell) + E_PQEq(r; F, V; Q) − E_PQEq(r; 0, 0; Q)
 
-The network learned whole PBE energies, so that PQEq gives it the field alone. Charges flow freely,
-with the parameter set `reaxnet`; the card says what that means. Composed once, from the cache ever
-after.
+The network learned whole PBE energies, so that PQEq gives it the field alone: charges by bonds from
+reference charges, with the parameter set `response`. Composed once, from the cache ever after.
 """
 
 import os
@@ -18,7 +17,7 @@ from openmm_pqeq.potential import build
 from openmm_pqeq.published.download import cache_folder, making
 from openmm_pqeq.published.sevennet import models as sevennet
 
-COMPOSITION = 1
+COMPOSITION = 2
 """Raised when the composition changes: files of an earlier one are not used any more."""
 
 
@@ -36,27 +35,30 @@ MODELS = {
     ),
 }
 
-PQEQ = {"protocol": "pme", "parameters": "reaxnet", "energy": "field"}
+PQEQ = {"protocol": "pme", "parameters": "response", "charge_flow": "bonds", "energy": "field"}
 
 METHOD = (
-    "PQEq, Naserifar et al., J. Chem. Phys. 146, 124117 (2017), "
-    "https://doi.org/10.1063/1.4978891; parameters: Gao et al., Nat. Commun. 16, 10484 (2025), "
-    "https://doi.org/10.1038/s41467-025-65496-3; energy: E_PQEq(field) - E_PQEq(no field)"
+    "PQEq with charges by bonds and linear dipoles, after Naserifar et al., J. Chem. Phys. 146, 124117 "
+    "(2017), https://doi.org/10.1063/1.4978891, and Gao et al., Nat. Commun. 16, 10484 (2025), "
+    "https://doi.org/10.1038/s41467-025-65496-3; parameters: the set 'response', fitted to Born charges "
+    "and dielectric constants of crystals (phonondb, A. Togo; Petretto et al., Sci. Data 5, 180065 "
+    "(2018); Materials Project; all CC BY 4.0); energy: E_PQEq(field) - E_PQEq(no field)"
 )
 
 LIMITS = [
-    "field: the parameters are those published, not fitted to responses; cubic BaTiO3 gets a "
-    "high-frequency dielectric constant of 13.4 (PBE 4.8) and a Born charge of 0.5 e on Ti (PBE "
-    "6.5). Compare polarizability and Born charges with DFT before trusting a number",
-    "charges flow freely through a structure, so that a neutral insulator screens like a metal: "
-    "answers of bulk crystals to a uniform field are as good as the parameters, films are not "
-    "(Z* of a film is 5.96 e with coupling 'shell' and 0.003 e with 'full' where 1.18 e is right, "
-    "parameters of BaTiO3), and the splitting of longitudinal and transverse optical modes "
-    "vanishes at long waves (0.3 instead of 20 eV/Å² for Ti at 0.1/Å). Molecules and ions keep "
-    "their charges with the coupling 'fragment'",
+    "field: the parameters are those of elements and their reference charges, fitted to the linear "
+    "response of some thousand insulating crystals (docs/response.md has the errors on others). They "
+    "are good for oxides, halides and chalcogenides, worse for pnictides and semiconductors of a narrow "
+    "gap (infinite-frequency dielectric constant above 14), whose Born charges below the formal charge "
+    "they cannot give, and were not fitted to molecules",
+    "charges flow along bonds from reference charges: oxidation states of the composition, unless "
+    "given. These are constant in time, so that no redox reaction is followed; where a composition "
+    "does not decide them (charge order, peroxides, intermetallic compounds) a field needs "
+    "reference_charges",
+    "metals: atoms of electrodes share their charge at a voltage; without electrodes=... a metal "
+    "answers a field like an insulator of its bonds",
     "a field along a slab's or film's normal in a cell periodic along it is the macroscopic one, "
     "not the applied one",
-    "with the coupling 'shell' and a field energy is not conserved: the field does work",
     "total charge: the network knows none; it changes the charges and the answer to a field",
     "dispersion: only what PBE has of it; potential.with_dispersion('pbe') adds D3(BJ)",
 ]

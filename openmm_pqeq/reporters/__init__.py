@@ -16,15 +16,18 @@ from openmm_pqeq.reporters.dipole import DipoleReporter, PolarizationSum
 from openmm_pqeq.reporters.energies import EnergyReporter
 from openmm_pqeq.reporters.statistics import ChargeStatisticsReporter
 from openmm_pqeq.reporters.table import Table, positive_interval, vector_columns
+from openmm_pqeq.reporters.work import FieldWork, work_columns
 
 __all__ = [
     "ChargeReporter",
     "ChargeStatisticsReporter",
     "DipoleReporter",
     "EnergyReporter",
+    "FieldWork",
     "PolarizationSum",
     "ProfileReporter",
     "Table",
     "positive_interval",
     "vector_columns",
+    "work_columns",
 ]

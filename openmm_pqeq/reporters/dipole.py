@@ -2,6 +2,7 @@
 
     μ = Σ (q r − Z s) ,      dP = [Σ q dr − d(Σ Z s)] / V
 
+Of charges by bonds both have Q⁰ in place of q, and Σ_b p_b d_b besides (pqeq/bonds.py).
 Units: e Å, µC/cm², V/Å, ps.
 """
 
@@ -82,7 +83,7 @@ class PolarizationSum:
 
     def add(self, now: Observation) -> None:
         """Add the change from the latest frame to this one; the first frame is the reference."""
-        frame = Frame(now.positions, now.cell, now.charges, now.shell_dipole)
+        frame = Frame(now.positions, now.cell, now.carried, now.shell_dipole)
         if self._frame is not None:
             self._change = self._change + dipole_change(self._frame, frame)
         self._frame = frame

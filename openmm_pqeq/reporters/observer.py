@@ -35,9 +35,11 @@ class Observation(NamedTuple):
     positions : (n_atoms, 3) Å of the potential's atoms, the images that the State holds
     cell : (3, 3) Å, rows; zero rows in directions that are not periodic
     charges : (n_atoms,) e
+    carried : (n_atoms,) e, what an atom takes with it to another image: its charge, of charges by
+        bonds its reference charge
     shells : (n_atoms, 3) Å
-    dipole : (3,) e Å, Σ (q r − Z s) at these images
-    shell_dipole : (3,) e Å, −Σ Z s, the part that does not depend on images
+    dipole : (3,) e Å, Σ (q r − Z s) at these images; of charges by bonds Σ (Q⁰ r − Z s) + Σ_b p_b d_b
+    shell_dipole : (3,) e Å, the part of it that does not depend on images: −Σ Z s, and Σ_b p_b d_b
     energies : term → eV, of the terms that the potential has
     """
 
@@ -47,6 +49,7 @@ class Observation(NamedTuple):
     positions: Array
     cell: Array
     charges: Array
+    carried: Array
     shells: Array
     dipole: Array
     shell_dipole: Array
@@ -56,6 +59,15 @@ class Observation(NamedTuple):
     def volume(self) -> float:
         """Volume of the cell, Å³; 0 unless all three directions are periodic."""
         return float(abs(np.linalg.det(self.cell)))
+
+
+class Moment(NamedTuple):
+    """Of the potential's atoms: positions (n_atoms, 3) Å; cell (3, 3) Å, zero rows in directions that
+    are not periodic; field (3,) V/Å."""
+
+    positions: Array
+    cell: Array
+    field: Array
 
 
 class Observer:
@@ -75,6 +87,10 @@ class Observer:
         """(n_atoms,) atomic numbers."""
         self.core_charges: Array = module.energy.core_charges.double().cpu().numpy()
         """(n_atoms,) e: a core has q + Z and its shell −Z."""
+        reference = module.energy.reference_charges.double().cpu().numpy()
+        self.reference_charges: Array | None = reference if len(reference) else None
+        """(n_atoms,) e, from which charges flow along bonds; None: they flow freely, or there are
+        none."""
         self.particles: NDArray[np.int64] = module.energy.atoms.cpu().numpy()
         """(n_atoms,) indices, among the particles of the System, of the atoms that have charges."""
         self.periodic: NDArray[np.bool_] = module.energy.pbc.cpu().numpy().reshape(3)
@@ -111,16 +127,15 @@ class Observer:
         if charges:
             self.require_charges()
         state = simulation.context.getState(positions=True, parameters=True)
-        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-        box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
-        parameters = state.getParameters()
+        positions, cell, field = self.moment(state)
         now = Observation(
             step=simulation.currentStep,
             time=state.getTime().value_in_unit(unit.picosecond),
-            field=np.array([parameters[name] for name in FIELD_PARAMETERS]),
-            positions=positions[self.particles] * ANGSTROM_PER_NM,
-            cell=box * self.periodic[:, None] * ANGSTROM_PER_NM,
+            field=field,
+            positions=positions,
+            cell=cell,
             charges=np.zeros(0),
+            carried=np.zeros(0),
             shells=np.zeros(0),
             dipole=np.zeros(0),
             shell_dipole=np.zeros(0),
@@ -131,10 +146,12 @@ class Observer:
             np.array_equal(getattr(known, name), getattr(now, name)) for name in inputs
         ):
             return known._replace(step=now.step, time=now.time)
-        found = self._evaluate(positions, box, now.field)
-        shell_dipole = found.dipole - found.charges @ now.positions
+        found = self._evaluate(state, now.field)
+        carried = self._carried(found)
+        shell_dipole = found.dipole - carried @ now.positions
         self._latest = now._replace(
             charges=found.charges,
+            carried=carried,
             shells=found.shells,
             dipole=found.dipole,
             shell_dipole=shell_dipole,
@@ -142,8 +159,27 @@ class Observer:
         )
         return self._latest
 
-    def _evaluate(self, positions: Array, box: Array, field: Array) -> "_Found":
-        """Evaluate at positions and box in nm, of all particles, and a field in V/Å."""
+    def moment(self, state: openmm.State, lag: float = 0.0) -> Moment:
+        """Positions, cell and field of a State with parameters; with its velocities, of a time `lag`
+        (ps) before it."""
+        positions, box = _places(state, lag)
+        parameters = state.getParameters()
+        return Moment(
+            positions[self.particles] * ANGSTROM_PER_NM,
+            box * self.periodic[:, None] * ANGSTROM_PER_NM,
+            np.array([parameters[name] for name in FIELD_PARAMETERS]),
+        )
+
+    def bound_dipole(self, state: openmm.State, field: Array, lag: float = 0.0) -> Array:
+        """The `shell_dipole` (3,) e Å in a field (V/Å), at the positions of `moment`."""
+        found = self._evaluate(state, field, lag)
+        return found.dipole - self._carried(found) @ self.moment(state, lag).positions
+
+    def _carried(self, found: "_Found") -> Array:
+        return found.charges if self.reference_charges is None else self.reference_charges
+
+    def _evaluate(self, state: openmm.State, field: Array, lag: float = 0.0) -> "_Found":
+        positions, box = _places(state, lag)
         try:
             with recorded(False):
                 inputs = [
@@ -163,6 +199,15 @@ class _Found(NamedTuple):
     shells: Array
     dipole: Array
     energies: dict[str, float]
+
+
+def _places(state: openmm.State, lag: float) -> tuple[Array, Array]:
+    """Positions (n_particles, 3) a time `lag` (ps) before a State, and box (3, 3), in nm."""
+    positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    if lag:
+        velocities = state.getVelocities(asNumpy=True)
+        positions = positions - lag * velocities.value_in_unit(unit.nanometer / unit.picosecond)
+    return positions, state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
 
 
 _observers: "weakref.WeakKeyDictionary[app.Simulation, Observer]" = weakref.WeakKeyDictionary()

@@ -18,8 +18,8 @@ import torch
 from openmm import app, unit
 from torch import Tensor
 
-from openmm_pqeq.force.module import FIELD_PARAMETERS, PotentialEnergy, script_energy
-from openmm_pqeq.force.torch_force import flattened
+from openmm_pqeq.force.compiled import compiled
+from openmm_pqeq.force.module import FIELD_PARAMETERS, PotentialEnergy
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.timing.parts import Cost, PartTime, PartTimer, timed
 
@@ -103,12 +103,8 @@ def step_profile(
     """
     platform = simulation.context.getPlatform().getName()
     device = torch.device("cuda" if platform == "CUDA" and torch.cuda.is_available() else "cpu")
-    module = flattened(script_energy(energy, energy.is_periodic)).to(device)
-    slow = (
-        None
-        if reference is None
-        else flattened(script_energy(reference, energy.is_periodic)).to(device)
-    )
+    module = compiled(energy).to(device)
+    slow = None if reference is None else compiled(reference).to(device)
     energy = energy.to(device)
     if not isinstance(energy.potential, Potential):
         raise TypeError(

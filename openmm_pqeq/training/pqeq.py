@@ -105,7 +105,7 @@ class TrainedPQEq(nn.Module):
             pairs = self.search(structure)
             with parameters_as(self.pqeq, self.values()) as pqeq:
                 if pqeq.protocol == "reaxnet":
-                    energy, _, _ = pqeq.solve(structure, pairs)
+                    energy = pqeq.solve(structure, pairs).energy
                 else:
                     charges, shells = solve_with_gradient(pqeq, structure, pairs)
                     energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)

@@ -11,6 +11,7 @@ from openmm import app, unit
 
 from openmm_pqeq import versions
 from openmm_pqeq.analysis import infrared
+from openmm_pqeq.analysis.blocks import autocorrelation
 from openmm_pqeq.analysis.dielectric import static_from_fluctuations
 from openmm_pqeq.analysis.infrared import spectrum_from_current, spectrum_from_dipole
 from openmm_pqeq.calculator import PQEqCalculator
@@ -128,7 +129,7 @@ def test_a_steady_current_is_no_absorption():
 def test_correlations_are_those_of_an_endless_series():
     times = np.arange(0, 5.0, 0.001)
     series = np.cos(2 * np.pi * 7.0 * times)[:, None] * np.ones(3)
-    found = infrared.autocorrelation(series, 4000)
+    found = autocorrelation(series, 4000)
     assert (
         np.abs(found[:, 0] - 0.5 * np.cos(2 * np.pi * 7.0 * times[:4000])).max() < 0.02
     )  # 7 periods are left at the longest lag

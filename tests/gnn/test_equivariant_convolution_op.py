@@ -266,18 +266,7 @@ def test_second_derivatives_are_refused_and_first_ones_with_a_graph_are_not():
 def test_scripted_and_saved(tmp_path):
     case = Convolution("foundation-like")
 
-    class Given(torch.nn.Module):
-        error = 0.0
-
-        def __init__(self):
-            super().__init__()
-            self.coefficients = torch.zeros(
-                int(case.grid[2] + case.grid[5]), 8, 0, dtype=torch.float64
-            )
-            self.grid = case.grid
-
-    module = EquivariantConvolution(case.plan, Given(), [])
-    module.table = case.table
+    module = EquivariantConvolution(case.plan, case.table, case.grid)
     torch.jit.save(torch.jit.script(module), tmp_path / "convolution.pt")
     loaded = torch.jit.load(tmp_path / "convolution.pt")
     expected = case.derivatives(case.native)

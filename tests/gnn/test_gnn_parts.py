@@ -12,6 +12,7 @@ from torch import Tensor
 
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gnn.convolution import Interaction, TensorProduct
+from openmm_pqeq.gnn.irreps import coupling, irreps_of
 from openmm_pqeq.gnn.neighborhood import Neighborhood, by_species, neighborhood
 from openmm_pqeq.gnn.paths import Blocks, Layer, plan_layers
 from openmm_pqeq.gnn.radial import RadialBasis, RadialNetwork, polynomial_envelope, xplor_envelope
@@ -91,13 +92,37 @@ def test_spherical_harmonics_are_those_of_e3nn():
     )
 
 
+def test_couplings_are_those_of_e3nn():
+    degrees = [
+        (l1, l2, l3)
+        for l1 in range(5)
+        for l2 in range(5)
+        for l3 in range(abs(l1 - l2), min(l1 + l2, 4) + 1)
+    ]
+    for l1, l2, l3 in [*degrees, (8, 8, 8)]:
+        theirs = (2 * l3 + 1) ** 0.5 * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
+        laws.close(coupling(l1, l2, l3), theirs, 1e-14, f"coupling {l1} {l2} {l3}")
+
+
+@pytest.mark.parametrize("text", ["16x0e + 8x1o+4x2e", "0o", " 3 x 1y+2y ", "0x1e + 2x1e"])
+def test_irreps_are_read_as_by_e3nn(text):
+    assert irreps_of(text) == list(o3.Irreps(text))
+    assert str([ir for _, ir in irreps_of(text)]) == str([ir for _, ir in o3.Irreps(text)])
+
+
+@pytest.mark.parametrize("text", ["", "x0e", "3x", "0e+", "-1x0e", "1.5x0e", "1z", "2x-1e"])
+def test_what_names_no_irreps(text):
+    with pytest.raises(ValueError, match="expected irreps such as 16x0e"):
+        irreps_of(text)
+
+
 def to_e3nn(features: list[Tensor]) -> Tensor:
     """Lists of (n, 2l+1, channels) as e3nn lays features out: channels slowest."""
     return torch.cat([block.transpose(1, 2).flatten(1) for block in features], dim=1)
 
 
-def irreps_of(blocks: Blocks) -> o3.Irreps:
-    return o3.Irreps([(mul, ir) for ir, mul in blocks.items()])
+def e3nn_irreps(blocks: Blocks) -> o3.Irreps:
+    return o3.Irreps([(mul, tuple(ir)) for ir, mul in blocks.items()])
 
 
 def edges(n_atoms: int, n_pairs: int, degrees: list[int]) -> tuple[Tensor, Tensor, Neighborhood]:
@@ -165,7 +190,7 @@ def layer_by_e3nn(
     centers: Tensor, neighbors: Tensor, around: Neighborhood,
 ) -> Tensor:  # fmt: skip
     """An interaction put together from e3nn's modules with our weights, before the gate."""
-    inputs, outputs = irreps_of(layer.inputs), irreps_of(layer.outputs)
+    inputs, outputs = e3nn_irreps(layer.inputs), e3nn_irreps(layer.outputs)
     slots = o3.Irreps([(inputs[p.input].mul, outputs[p.output].ir) for p in layer.paths])
     product = o3.TensorProduct(
         inputs, harmonics, slots, [(p.input, p.harmonic, slot, "uvu", True) for slot, p in enumerate(layer.paths)],

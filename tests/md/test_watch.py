@@ -130,7 +130,7 @@ def test_energy_that_a_field_puts_in_is_no_drift(tmp_path):
         _, watch, said = simulation_of(tmp_path, "salt.xyz", field=field, coupling=coupling)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            watch._energy(0.0)
-            watch._energy(1.0)
+            watch._energy({"total_energy_eV": 0.0})
+            watch._energy({"total_energy_eV": 1.0})
         said_of[bool(field[2]), coupling] = len(said)
     assert said_of == {(False, None): 1, (True, None): 0, (True, "full"): 1}

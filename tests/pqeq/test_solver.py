@@ -76,9 +76,9 @@ def test_the_preconditioner_is_symmetric_positive_and_saves_products(structure, 
     close = within(pairs, 3.5)
     near = Near(close.centers, close.neighbors, close.vectors)
     plain, fast = minimize(problem, 1e-6), minimize(problem, 1e-6, near=near)
-    torch.testing.assert_close(plain.charges, fast.charges, atol=1e-6, rtol=0)
+    torch.testing.assert_close(plain.unknowns, fast.unknowns, atol=1e-6, rtol=0)
     assert fast.products <= part * plain.products
-    inverse = clusters(problem, linearize(problem, fast.charges, fast.shells).local, near)
+    inverse = clusters(problem, linearize(problem, fast.unknowns, fast.shells).local, near)
     generator, n = torch.Generator().manual_seed(5), len(structure.numbers)
     q = torch.randn(2, n, generator=generator, dtype=torch.float64)
     s = torch.randn(2, n, 3, generator=generator, dtype=torch.float64)

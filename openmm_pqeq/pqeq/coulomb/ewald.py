@@ -184,6 +184,26 @@ def reciprocal_energy(
     ).sum()
 
 
+def reciprocal_state_at_rest(reciprocal: Reciprocal) -> ReciprocalState:
+    """`reciprocal_state` of shells at their cores, where there is no net charge."""
+    nothing = torch.zeros_like(reciprocal.kernel[0])
+    return ReciprocalState(reciprocal.core_cos, reciprocal.core_sin, nothing, nothing)
+
+
+def reciprocal_energy_of_dipoles(
+    reciprocal: Reciprocal, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
+    """The sum over waves of charges q and linear dipoles −Z s, a scalar in eV; differentiable any
+    number of times."""
+    along = (-(core_charge.unsqueeze(1) * shells)) @ reciprocal.k.t()
+    q = charges.unsqueeze(1)
+    cosines = reciprocal.members.t() @ (q * reciprocal.core_cos - along * reciprocal.core_sin)
+    sines = reciprocal.members.t() @ (q * reciprocal.core_sin + along * reciprocal.core_cos)
+    return (cosines * _mix(reciprocal.kernel, cosines)).sum() + (
+        sines * _mix(reciprocal.kernel, sines)
+    ).sum()
+
+
 def reciprocal_gradient(
     reciprocal: Reciprocal, state: ReciprocalState, core_charge: Tensor
 ) -> tuple[Tensor, Tensor]:

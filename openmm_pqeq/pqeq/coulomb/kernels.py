@@ -52,6 +52,14 @@ def gaussian_self_energy(radius: Tensor) -> Tensor:
     return constants.COULOMB * constants.TWO_OVER_SQRT_PI * pair_exponents(exponent, exponent)
 
 
+def dipole_self_energy(radius: Tensor) -> Tensor:
+    """4k_e γ_ii³/(3√π) in eV/(e Å)², the interaction of a Gaussian dipole with itself, from radii in
+    Å. A spring below Z² times it leaves linear dipoles without a minimum."""
+    exponent = gaussian_exponents(radius)
+    gamma = pair_exponents(exponent, exponent)
+    return (2.0 / 3.0) * constants.COULOMB * constants.TWO_OVER_SQRT_PI * gamma**3
+
+
 def coulomb(distance: Tensor, gamma: Tensor) -> Tensor:
     """k_e erf(γr)/r in eV/e²."""
     return constants.COULOMB * torch.erf(gamma * distance) / distance

@@ -51,10 +51,11 @@ class Mesh(NamedTuple):
 
 
 class MeshState(NamedTuple):
-    """Where the shells are, and the potential (n_channels, n_1, n_2,
+    """Where the shells are, whether that is at their cores, and the potential (n_channels, n_1, n_2,
     n_3) eV/e on the mesh."""
 
     shells: Points
+    at_rest: bool
     potential: Tensor
 
 
@@ -170,20 +171,9 @@ def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: T
     Nothing of the points' stencils is kept: the potential is read once at cores and shells, and
     dE = Σ (q + Z) ∇φ·du_core − Σ Z ∇φ·du_shell + ½ Σ_k dG |ρ|².
     """
-    cores = Points(mesh.cores.u.data, mesh.cores.channel)
-    fixed = Mesh(
-        mesh.grid, mesh.bulk, mesh.to_mesh.data, cores, mesh.green, mesh.damping, mesh.narrow
-    )
-    at, moving = shells_on_mesh(fixed, shells), shells_on_mesh(mesh, shells)
-    waves = torch.fft.rfftn(_density(fixed, at, charges, core_charge), dim=[1, 2, 3])
-    mixed = mix(mesh, waves)
-    # every wave stands for itself and its mirror image, but for the first and the last of an even
-    # number
-    twice = torch.full([waves.size(3)], 2.0, dtype=charges.dtype, device=charges.device)
-    twice[0] = 1.0
-    twice[-1] = 1.0
-    energy = 0.5 * ((waves.real * mixed.real + waves.imag * mixed.imag) * twice).sum()
-    potential = torch.fft.irfftn(mixed.data, s=mesh.grid.size, dim=[1, 2, 3], norm="forward")
+    fixed = at_fixed_points(mesh)
+    cores, at, moving = fixed.cores, shells_on_mesh(fixed, shells), shells_on_mesh(mesh, shells)
+    energy, potential = _waves_energy(mesh, _density(fixed, at, charges, core_charge))
     at_cores, at_shells = (
         interpolate(mesh.grid, cores, potential)[1],
         interpolate(mesh.grid, at, potential)[1],
@@ -193,22 +183,85 @@ def mesh_energy_once(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: T
     return energy - (shell * at_shells * (moving.u - at.u)).sum()
 
 
+def at_fixed_points(mesh: Mesh) -> Mesh:
+    """The mesh with its cores as numbers."""
+    cores = Points(mesh.cores.u.data, mesh.cores.channel)
+    return Mesh(
+        mesh.grid, mesh.bulk, mesh.to_mesh.data, cores, mesh.green, mesh.damping, mesh.narrow
+    )
+
+
+def _waves_energy(mesh: Mesh, density: Tensor) -> tuple[Tensor, Tensor]:
+    """½ Σ ρ φ in eV, differentiable in the cell, and φ (n_channels, n_1, n_2, n_3) eV/e, of a fixed
+    density."""
+    waves = torch.fft.rfftn(density, dim=[1, 2, 3])
+    mixed = mix(mesh, waves)
+    # every wave stands for itself and its mirror image, but for the first and the last of an even
+    # number
+    twice = torch.full([waves.size(3)], 2.0, dtype=density.dtype, device=density.device)
+    twice[0] = 1.0
+    twice[-1] = 1.0
+    energy = 0.5 * ((waves.real * mixed.real + waves.imag * mixed.imag) * twice).sum()
+    potential = torch.fft.irfftn(mixed.data, s=mesh.grid.size, dim=[1, 2, 3], norm="forward")
+    return energy, potential
+
+
+def _dipoles_on_mesh(mesh: Mesh, core_charge: Tensor, shells: Tensor) -> Tensor:
+    """−Z s in units of the mesh's spacing, (n_atoms, 3)."""
+    return -(core_charge.unsqueeze(1) * shells) @ mesh.to_mesh
+
+
+def mesh_energy_of_dipoles(
+    mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
+    """½ Σ ρ φ of charges q and linear dipoles −Z s, a scalar in eV; differentiable any number of
+    times."""
+    dipoles = _dipoles_on_mesh(mesh, core_charge, shells)
+    density = spread(mesh.grid, mesh.cores, charges, dipoles)
+    return 0.5 * (density * convolve(mesh, density)).sum()
+
+
+def mesh_energy_of_dipoles_once(
+    mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
+    """`mesh_energy_of_dipoles` for a single derivative in positions and cell at given q and s:
+    dE = Σ (q ∇φ + d·∇∇φ)·du + Σ ∇φ·dd + ½ Σ_k dG |ρ|²,   d the dipoles in units of the mesh."""
+    fixed = at_fixed_points(mesh)
+    cores, dipoles = fixed.cores, _dipoles_on_mesh(fixed, core_charge, shells)
+    moving = _dipoles_on_mesh(mesh, core_charge, shells)
+    energy, potential = _waves_energy(mesh, spread(mesh.grid, cores, charges, dipoles))
+    gradient = interpolate(mesh.grid, cores, potential)[1]
+    curvature = interpolate_hessian(mesh.grid, cores, potential)
+    slope = charges.unsqueeze(1) * gradient + torch.matmul(curvature, dipoles.unsqueeze(2)).squeeze(
+        2
+    )
+    energy = energy + (slope * (mesh.cores.u - cores.u)).sum()
+    return energy + (gradient * (moving - dipoles)).sum()
+
+
 def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor) -> MeshState:
     """Where the shells are, and the potential."""
     at = shells_on_mesh(mesh, shells)
-    return MeshState(at, convolve(mesh, _density(mesh, at, charges, core_charge)))
+    return MeshState(at, False, convolve(mesh, _density(mesh, at, charges, core_charge)))
+
+
+def mesh_state_at_rest(mesh: Mesh) -> MeshState:
+    """`mesh_state` of shells at their cores, where there is no net charge: for products alone."""
+    return MeshState(mesh.cores, True, torch.zeros_like(mesh.green[:0]))
 
 
 def _on_cores_and_shells(
-    mesh: Mesh, at: Points, core_charge: Tensor, potential: Tensor
+    mesh: Mesh, state: MeshState, core_charge: Tensor, potential: Tensor
 ) -> tuple[Tensor, Tensor]:
-    gradient = interpolate(mesh.grid, at, potential)[1] @ mesh.to_mesh.t()
-    return interpolate(mesh.grid, mesh.cores, potential)[0], -core_charge.unsqueeze(1) * gradient
+    at_cores, gradient = interpolate(mesh.grid, mesh.cores, potential)
+    if not state.at_rest:
+        gradient = interpolate(mesh.grid, state.shells, potential)[1]
+    return at_cores, -core_charge.unsqueeze(1) * (gradient @ mesh.to_mesh.t())
 
 
 def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of `mesh_energy`."""
-    return _on_cores_and_shells(mesh, state.shells, core_charge, state.potential)
+    return _on_cores_and_shells(mesh, state, core_charge, state.potential)
 
 
 def mesh_local_hessian(mesh: Mesh, state: MeshState, core_charge: Tensor) -> Tensor:
@@ -223,11 +276,14 @@ def mesh_product(
     mesh: Mesh, state: MeshState, core_charge: Tensor, dq: Tensor, ds: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Hessian of `mesh_energy` times (dq, ds), without the part of `mesh_local_hessian`."""
-    dipoles = -(core_charge.unsqueeze(1) * ds) @ mesh.to_mesh
-    density = spread(mesh.grid, mesh.cores, dq, None) + spread(
-        mesh.grid, state.shells, torch.zeros_like(dq), dipoles
-    )
-    return _on_cores_and_shells(mesh, state.shells, core_charge, convolve(mesh, density))
+    dipoles = _dipoles_on_mesh(mesh, core_charge, ds)
+    if state.at_rest:
+        density = spread(mesh.grid, mesh.cores, dq, dipoles)
+    else:
+        density = spread(mesh.grid, mesh.cores, dq, None) + spread(
+            mesh.grid, state.shells, torch.zeros_like(dq), dipoles
+        )
+    return _on_cores_and_shells(mesh, state, core_charge, convolve(mesh, density))
 
 
 def spline_order(tolerance: float) -> int:

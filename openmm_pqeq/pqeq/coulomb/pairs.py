@@ -13,7 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq.coulomb.kernels import Radial, coulomb, coulomb_radial
+from openmm_pqeq.pqeq.coulomb.kernels import (
+    Radial,
+    coulomb,
+    coulomb_radial,
+    coulomb_radial_reference,
+)
 
 
 class PairSum(NamedTuple):
@@ -114,6 +119,37 @@ def pair_state(pairs: PairSum, shells: Tensor) -> PairState:
         core_shell_hessian=_hessian(cs, with_neighbor_shell),
         shell_shell_hessian=_hessian(ss, shell_shell),
     )
+
+
+def pair_state_at_rest(pairs: PairSum) -> PairState:
+    """`pair_state` of shells at their cores."""
+    radial = _radial(pairs, _length(pairs.vectors))
+    gradient = radial.first.unsqueeze(1) * pairs.vectors
+    hessian = _hessian(radial, pairs.vectors)
+    return PairState(radial.value, radial.value, gradient, gradient, hessian, hessian)
+
+
+def pair_energy_of_dipoles(
+    pairs: PairSum, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
+    """The pair sum of charges q and linear dipoles −Z s, a scalar in eV: of `pair_energy` what is
+    bilinear in (q, s). Differentiable any number of times."""
+    i, j = pairs.centers, pairs.neighbors
+    d, dtype = pairs.vectors, pairs.vectors.dtype
+    q, dipoles = charges.to(dtype), -(core_charge.unsqueeze(1) * shells).to(dtype)
+    distance = _length(d)
+    radial = coulomb_radial_reference(distance, pairs.gamma)
+    if pairs.split:
+        smooth = coulomb_radial_reference(distance, pairs.gamma_split)
+        radial = Radial(
+            radial.value - smooth.value, radial.first - smooth.first, radial.second - smooth.second
+        )
+    along_i, along_j = (dipoles[i] * d).sum(dim=1), (dipoles[j] * d).sum(dim=1)
+    between = (
+        radial.first * (dipoles[i] * dipoles[j]).sum(dim=1) + radial.second * along_i * along_j
+    )
+    per_pair = 0.5 * q[i] * q[j] * radial.value + q[i] * radial.first * along_j - 0.5 * between
+    return per_pair.to(charges.dtype).sum()
 
 
 def pair_state_for_products(pairs: PairSum, state: PairState) -> PairState:

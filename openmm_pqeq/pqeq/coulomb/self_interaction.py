@@ -115,3 +115,19 @@ def self_product(
     weight = core_charge * attraction.first
     potential = self_potential(self_interaction, dq) - weight * (shells * ds).sum(dim=1)
     return potential, -(dq * weight).unsqueeze(1) * shells
+
+
+def dipole_self_interaction(self_interaction: SelfInteraction) -> Tensor:
+    """−f''(0) = 4k_e γ'³/(3√π), (n_atoms,) eV/(e Å)²: what the sum over waves has of a dipole with
+    itself."""
+    return (2.0 / 3.0) * _on_itself(self_interaction.gamma) * self_interaction.gamma**2
+
+
+def self_energy_of_dipoles(
+    self_interaction: SelfInteraction, charges: Tensor, core_charge: Tensor, shells: Tensor
+) -> Tensor:
+    """The excess of the sum over waves of charges q and linear dipoles −Z s, a scalar in eV;
+    differentiable any number of times."""
+    linear = 0.5 * (charges * self_potential(self_interaction, charges)).sum()
+    squares = ((core_charge.unsqueeze(1) * shells) ** 2).sum(dim=1)
+    return linear + 0.5 * (dipole_self_interaction(self_interaction) * squares).sum()

@@ -57,15 +57,16 @@ class Lattice(nn.Module):
         )
 
     def forward(
-        self, structure: Structure, pairs: Pairs, exponents: Tensor, keep: bool
+        self, structure: Structure, pairs: Pairs, kinds: Tensor, exponents: Tensor, keep: bool
     ) -> CoulombSum:
         """The Coulomb sum of one structure.
 
-        exponents : Å⁻² of the Gaussians, by atomic number
+        kinds : (n_atoms,) int64, atoms' rows in `exponents`
+        exponents : Å⁻² of the Gaussians, by kind
         keep : the mesh that is planned already, while it has room
         """
-        self_interaction, reciprocal, mesh = self.waves(structure, exponents, keep)
-        pair_sum = self.pair_sum(structure, pairs, exponents)
+        self_interaction, reciprocal, mesh = self.waves(structure, kinds, exponents, keep)
+        pair_sum = self.pair_sum(structure, pairs, kinds, exponents)
         return CoulombSum(pair_sum, self_interaction, reciprocal, mesh)
 
     def kappa(self) -> float:
@@ -77,10 +78,11 @@ class Lattice(nn.Module):
         reciprocal space."""
         return (self.protocol == "ewald" or self.protocol == "pme") and bool(periodic.any())
 
-    def pair_sum(self, structure: Structure, pairs: Pairs, exponents: Tensor) -> PairSum:
-        """The pairs that are summed in real space; exponents Å⁻² of the Gaussians, by atomic
-        number."""
-        exponent = exponents[structure.numbers]
+    def pair_sum(
+        self, structure: Structure, pairs: Pairs, kinds: Tensor, exponents: Tensor
+    ) -> PairSum:
+        """The pairs that are summed in real space; see `forward`."""
+        exponent = exponents[kinds]
         split = self.sums_waves(structure.pbc[0])
         if split or self.protocol == "reaxnet":
             near = within(pairs, self.cutoff)
@@ -98,7 +100,7 @@ class Lattice(nn.Module):
         return PairSum(i, j, vectors, gamma, gamma_split, split, self.float32_products)
 
     def waves(
-        self, structure: Structure, exponents: Tensor, keep: bool
+        self, structure: Structure, kinds: Tensor, exponents: Tensor, keep: bool
     ) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None]:
         """Each atom's interaction with itself, and reciprocal space as waves or as a mesh; see
         `forward`."""
@@ -107,7 +109,7 @@ class Lattice(nn.Module):
         mesh: Mesh | None = None
         periodic = structure.pbc[0]
         if self.sums_waves(periodic):
-            present, element = torch.unique(structure.numbers, return_inverse=True)
+            present, element = torch.unique(kinds, return_inverse=True)
             exponent = exponents[present]
             gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
             kappa = self.kappa()

@@ -31,13 +31,30 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from openmm_pqeq.neighbors.pairs import Pairs
-from openmm_pqeq.pqeq.minimum.newton import solve_linear
-from openmm_pqeq.pqeq.minimum.problem import Problem, group_means, linearize
+from openmm_pqeq.pqeq.bonds import charges_at, flow
+from openmm_pqeq.pqeq.coulomb.dipoles import coulomb_energy_of_dipoles
+from openmm_pqeq.pqeq.minimum.by_bonds import relax_by_bonds
+from openmm_pqeq.pqeq.minimum.newton import Minimum, solve_linear
+from openmm_pqeq.pqeq.minimum.problem import (
+    Problem,
+    group_means,
+    linear_part,
+    linearize,
+    site_energy,
+)
 from openmm_pqeq.pqeq.model import PQEq
 from openmm_pqeq.structure import Structure
 
-PARAMETERS = ("electronegativity", "hardness", "core_charge", "radius", "spring_constant")
-"""The buffers of PQEq that hold parameters, (119,) by atomic number: eV, eV, e, Å, eV/Å²."""
+PARAMETERS = (
+    "electronegativity",
+    "hardness",
+    "core_charge",
+    "radius",
+    "spring_constant",
+    "softness",
+)
+"""The buffers of PQEq that hold parameters, by atomic number and further rows (parameters.py): eV,
+eV, e, Å, eV/Å², e/√eV."""
 
 
 @contextmanager
@@ -113,8 +130,10 @@ def solve_with_gradient(
         minimum = pqeq.minimum(problem, structure, pairs)
     if minimum.failure:
         pqeq.raise_unsolved(structure, minimum)
+    if problem.bonds is not None:
+        return _by_bonds(pqeq, structure, pairs, problem, minimum)
     charges, shells = (
-        minimum.charges.detach().requires_grad_(True),
+        minimum.unknowns.detach().requires_grad_(True),
         minimum.shells.detach().requires_grad_(True),
     )
     with torch.enable_grad():
@@ -129,6 +148,31 @@ def solve_with_gradient(
         shells.detach(),
         without_gradient(problem),
     )
+
+
+def _by_bonds(
+    pqeq: PQEq, structure: Structure, pairs: Pairs, problem: Problem, minimum: Minimum
+) -> tuple[Tensor, Tensor]:
+    """As `solve_with_gradient`, of charges by bonds: with h = ∂E_PQEq/∂q + m v, zero at the solution
+    but for what all bonded atoms have in common,
+
+        dq = C dv + ∂q/∂p dp,    C [A C dv + B ds] + C m dv = −C ∂h/∂p dp
+    """
+    v, shells = minimum.unknowns.detach(), minimum.shells.detach().requires_grad_(True)
+    with torch.enable_grad():
+        moving = pqeq.problem(structure, pairs)
+        if moving.bonds is None:
+            raise RuntimeError("solve_with_gradient: the problem has lost its bonds")
+        direct = charges_at(moving.bonds, v)
+        charges = direct if direct.requires_grad else direct.requires_grad_(True)
+        energy = site_energy(moving, charges, shells) + coulomb_energy_of_dipoles(
+            moving.coulomb, charges, moving.core_charge, shells, once=False
+        )
+        h, shell_gradient = torch.autograd.grad(energy, (charges, shells), create_graph=True)
+    moved_q, moved_s = _MinimumByBonds.apply(
+        h, shell_gradient, shells.detach(), without_gradient(problem)
+    )
+    return direct + moved_q, moved_s
 
 
 def solve_hessian(
@@ -154,6 +198,30 @@ def solve_hessian(
             " it has no derivative in the parameters; raise the hardness, or stiffen the springs"
         )
     return step.charges, step.shells
+
+
+class _MinimumByBonds(torch.autograd.Function):
+    """What the minimum of charges by bonds adds to the charges, which is zero, and the shells, as a
+    function of h and ∂E/∂s at it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, h: Tensor, shell_gradient: Tensor, shells: Tensor, problem: Problem
+    ) -> Any:
+        ctx.problem = problem
+        return torch.zeros_like(h), shells.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *into: Tensor) -> Any:
+        problem, bonds = ctx.problem, ctx.problem.bonds
+        size = max(float(into[0].abs().max()), float(into[1].abs().max()))
+        if size == 0.0:
+            return torch.zeros_like(into[0]), torch.zeros_like(into[1]), None, None
+        with torch.no_grad():
+            at = linear_part(problem)
+            step = relax_by_bonds(problem, bonds, at, into[0], into[1], 1e-11 * size)
+        return -flow(bonds, step.v), -step.shells, None, None
 
 
 class _Minimum(torch.autograd.Function):

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.neighbors.pairs import Pairs
-from openmm_pqeq.pqeq.coupling import ionic_born_charges
-from openmm_pqeq.pqeq.minimum.newton import minimize, solve_linear
+from openmm_pqeq.pqeq.coupling import ionic_born_charges, within_groups
+from openmm_pqeq.pqeq.minimum.by_bonds import of_field_alone
+from openmm_pqeq.pqeq.minimum.newton import solve_linear
 from openmm_pqeq.pqeq.minimum.problem import linearize
+from openmm_pqeq.pqeq.minimum.solution import find_minimum
 from openmm_pqeq.pqeq.model import PQEq
 from openmm_pqeq.structure import Structure
 
@@ -44,11 +46,10 @@ def _through_minimum(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Te
     problem = pqeq.problem(structure, pairs)
     tolerance = min(pqeq.tolerance, 1e-10)
     with torch.no_grad():
-        minimum = minimize(problem, tolerance)
+        minimum = find_minimum(problem, tolerance)
         if minimum.failure:
             pqeq.raise_unsolved(structure, minimum)
-        at = linearize(problem, minimum.charges, minimum.shells)
-    charges, shells = minimum.charges.requires_grad_(True), minimum.shells.requires_grad_(True)
+    charges, shells = minimum.unknowns.requires_grad_(True), minimum.shells.requires_grad_(True)
     energy = pqeq.energy(problem, charges, shells)
     charge_gradient, shell_gradient, field_gradient = torch.autograd.grad(
         energy, (charges, shells, field), create_graph=True
@@ -59,22 +60,33 @@ def _through_minimum(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Te
             field_gradient[0, a], (charges, shells, positions, field)
         )
         with torch.no_grad():
-            step = solve_linear(problem, at, shells, -mixed_q, -mixed_s, 1e-11)
+            if problem.bonds is None:
+                at = linearize(problem, charges, shells)
+                step = solve_linear(problem, at, shells, -mixed_q, -mixed_s, 1e-11)
+                moved_q, moved_s = step.charges, step.shells
+            else:
+                within = within_groups(structure, pqeq.groups())
+                alone = of_field_alone(problem, problem.bonds, torch.eye(3).to(field)[a], within)
+                change = find_minimum(alone, 1e-11)
+                moved_q, moved_s = change.unknowns, change.shells
         # one derivative of the gradients along dx gives both ∂²E/∂r∂x·dx and ∂²E/∂F∂x·dx
-        along = (charge_gradient * step.charges).sum() + (shell_gradient * step.shells).sum()
+        along = (charge_gradient * moved_q).sum() + (shell_gradient * moved_s).sum()
         relaxed_r, relaxed_f = _gradients(along, (positions, field))
         alpha.append(-(mixed_f[0] + relaxed_f[0]))
         born.append(-(mixed_r + relaxed_r))
-        response.append(step.charges)
-    ionic = ionic_born_charges(
-        pqeq.coupling, charges, torch.stack(response, dim=1), field[0], pqeq.groups()
-    )
+        response.append(moved_q)
+    if problem.bonds is not None:
+        ionic = problem.bonds.reference.view(-1, 1, 1) * torch.eye(3).to(field)
+    else:
+        ionic = ionic_born_charges(
+            pqeq.coupling, charges, torch.stack(response, dim=1), field[0], pqeq.groups()
+        )
     return torch.stack(alpha).detach(), (torch.stack(born, dim=1) + ionic).detach()
 
 
 def _through_sweeps(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Tensor, Tensor]:
     positions, field = structure.positions, structure.field
-    energy, charges, _ = pqeq.solve(structure, pairs)
+    energy, charges, *_ = pqeq.solve(structure, pairs)
     position_gradient, field_gradient = torch.autograd.grad(
         energy, (positions, field), create_graph=True
     )

@@ -113,7 +113,7 @@ class Memory(nn.Module):
         if len(minimum.failure) > 0:
             left = 0
         else:
-            history = remember(self.history(), positions, minimum.charges, minimum.shells, length)
+            history = remember(self.history(), positions, minimum.unknowns, minimum.shells, length)
             self.last_positions, self.last_charges, self.last_shells = (
                 history.positions,
                 history.charges,

@@ -49,14 +49,15 @@ PROBE_DEPTH = 1e-3
 
 
 class Minimum(NamedTuple):
-    """Charges (n_atoms,) e, shells (n_atoms, 3) Å, residual (eV/e, eV/Å), Hessian–vector products
-    and gradients used, and success.
+    """What was varied beside the shells, (n_atoms,): charges (e), or v (eV/e) of charges by bonds
+    (bonds.py); shells (n_atoms, 3) Å, residual (eV/e, eV/Å), Hessian–vector products and gradients
+    used, and success.
 
     failure is "" or the reason; worst is the atom where it showed; preconditioner is the one that
     was used, if any.
     """
 
-    charges: Tensor
+    unknowns: Tensor
     shells: Tensor
     residual: float
     products: int

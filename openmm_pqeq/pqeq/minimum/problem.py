@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq.pqeq.bonds import Bonds, charges_at
+from openmm_pqeq.pqeq.coulomb.dipoles import coulomb_state_at_rest, own_dipole
 from openmm_pqeq.pqeq.coulomb.sum import (
     CoulombState,
     CoulombSum,
@@ -39,6 +41,7 @@ class Problem(NamedTuple):
     group_charge : (n_groups,) e
     exponent : (n_atoms,) Å⁻², of the Gaussians
     coulomb : the sums over pairs and waves
+    bonds : along which charge flows; None: it flows freely, and shells are not linear
     """
 
     electronegativity: Tensor
@@ -50,6 +53,7 @@ class Problem(NamedTuple):
     group_charge: Tensor
     exponent: Tensor
     coulomb: CoulombSum
+    bonds: Bonds | None
 
 
 class Linearized(NamedTuple):
@@ -105,6 +109,26 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
         coulomb_local_hessian(coulomb, state, charges, z, shells),
         coulomb_state_for_products(coulomb, state),
     )
+
+
+def linear_part(problem: Problem) -> Linearized:
+    """Where there are no charges and all shells are at their cores: there `product` is the Hessian of
+    charges with linear dipoles, everywhere."""
+    coulomb, z = problem.coulomb, problem.core_charge
+    at_rest = torch.zeros_like(problem.field_on_shell)
+    identity = torch.eye(3, dtype=z.dtype, device=z.device)
+    return Linearized(
+        problem.electronegativity,
+        problem.field_on_shell,
+        own_dipole(coulomb, z).view(-1, 1, 1) * identity,
+        coulomb_state_for_products(coulomb, coulomb_state_at_rest(coulomb, at_rest)),
+    )
+
+
+def charges_of(problem: Problem, unknowns: Tensor) -> Tensor:
+    """Charges (n_atoms,) e from what the solution varies: themselves, or v of bonds.py."""
+    bonds = problem.bonds
+    return unknowns if bonds is None else charges_at(bonds, unknowns)
 
 
 def product(

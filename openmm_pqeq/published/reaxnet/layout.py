@@ -13,8 +13,7 @@ trained with.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from e3nn.o3 import Irrep
-
+from openmm_pqeq.gnn.irreps import Irrep, products
 from openmm_pqeq.published.reaxnet.settings import EVEN, Chunk, Settings
 
 
@@ -94,7 +93,10 @@ def convolutions(settings: Settings) -> list[Convolution]:
     result = []
     for index in range(settings.layers):
         reached = {
-            ir for chunk in node for harmonic in settings.harmonics for ir in chunk.ir * harmonic
+            ir
+            for chunk in node
+            for harmonic in settings.harmonics
+            for ir in products(chunk.ir, harmonic)
         }
         scalars = [chunk for chunk in settings.hidden if chunk.ir.l == 0 and chunk.ir in reached]
         gated = [chunk for chunk in settings.hidden if chunk.ir.l > 0 and chunk.ir in reached]
@@ -103,7 +105,7 @@ def convolutions(settings: Settings) -> list[Convolution]:
             Coupling(position, harmonic, ir)
             for position, chunk in enumerate(node)
             for harmonic, other in enumerate(settings.harmonics)
-            for ir in chunk.ir * other
+            for ir in products(chunk.ir, other)
             if ir in wanted
         ]
         result.append(

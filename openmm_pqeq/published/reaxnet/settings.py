@@ -12,8 +12,8 @@ import re
 from typing import Any, NamedTuple
 
 import yaml
-from e3nn.o3 import Irrep, Irreps
 
+from openmm_pqeq.gnn.irreps import Irrep, irreps_of
 from openmm_pqeq.structure import SYMBOLS
 
 NONLINEARITIES = {"raw_swish": "silu", "silu": "silu", "tanh": "tanh"}
@@ -209,9 +209,9 @@ def _value(key: str, value: Any, kind: type, where: str) -> Any:
     raise ValueError(f"{where}: {key} must be {expected}, got {value!r}")
 
 
-def _irreps(key: str, value: str, where: str) -> Irreps:
+def _irreps(key: str, value: str, where: str) -> list[tuple[int, Irrep]]:
     try:
-        irreps = Irreps(value)
+        irreps = irreps_of(value)
     except ValueError:
         raise ValueError(
             f"{where}: {key} must be irreps such as '16x0e + 8x1o', got {value!r}"

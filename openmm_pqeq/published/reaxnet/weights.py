@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from e3nn.o3 import Irrep
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gnn.convolution import Interaction
+from openmm_pqeq.gnn.irreps import Irrep
 from openmm_pqeq.gnn.paths import Layer, plan_layers
 from openmm_pqeq.gnn.radial import NORMS, RadialNetwork
 from openmm_pqeq.published.reaxnet.layout import (

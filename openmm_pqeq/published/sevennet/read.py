@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from e3nn.o3 import Irreps
 from torch import Tensor
 
 from openmm_pqeq.gnn.paths import EVEN, Blocks, merge
@@ -184,7 +183,7 @@ def _hidden(config: dict[str, Any], layers: int) -> Blocks:
             f"irreps_manual is {config['irreps_manual']}, and only networks of the same features "
             "in every layer, scalars at both ends, can be imported"
         )
-    return {ir: mul for mul, ir in Irreps([(mul, ir) for ir, mul in hidden.items()])}
+    return hidden
 
 
 def _modalities(config: dict[str, Any]) -> dict[str, int]:

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gnn.convolution import Interaction, Linear
+from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.paths import EVEN, Blocks, Layer, plan_layers
 from openmm_pqeq.published.sevennet.read import Settings
 
@@ -190,7 +190,7 @@ def _sign(tensors: Tensors, k: int, degrees: tuple[int, int, int]) -> float:
     name = f"{k}_convolution.{W3J}{'_'.join(map(str, degrees))}"
     if name not in tensors:
         raise ValueError(f"{name!r} is missing, and with it the sign of a Wigner symbol")
-    here, theirs = o3.wigner_3j(*degrees, dtype=torch.float64), tensors[name]
+    here, theirs = coupling(*degrees) / (2 * degrees[2] + 1) ** 0.5, tensors[name]
     for sign in (1.0, -1.0):
         if theirs.shape == here.shape and torch.allclose(theirs, sign * here, rtol=0, atol=1e-6):
             return sign

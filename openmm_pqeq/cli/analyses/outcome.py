@@ -1,0 +1,93 @@
+"""What an analysis leaves: values with errors and units on the screen, and the same with the curves
+in NAME.json and NAME.png."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from openmm_pqeq.jobs.files import whole, write_text
+
+MOST_DIGITS = 1e-7
+"""Of an error by its value; smaller ones are of arithmetic."""
+
+
+class Value(NamedTuple):
+    """A number, its standard error (None or NaN: there is none) and its unit ("" for none)."""
+
+    value: float
+    error: float | None
+    unit: str
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        if self.error is None or not math.isfinite(self.error):
+            return f"{self.value:.6g}{unit}"
+        return f"{with_error(self.value, self.error)}{unit}"
+
+
+def with_error(value: float, error: float) -> str:
+    """Value ± error, both to two digits of the error."""
+    if error <= MOST_DIGITS * abs(value) or not math.isfinite(value):
+        return f"{value:.6g} ± {error:.2g}"
+    last = math.floor(math.log10(error)) - 1
+    if -6 <= last <= 0 and abs(value) < 1e7:
+        return f"{value:.{-last}f} ± {error:.{-last}f}"
+    power = math.floor(math.log10(max(abs(value), error)))
+    scale = 10.0**power
+    digits = max(0, power - last)
+    return f"({value / scale:.{digits}f} ± {error / scale:.{digits}f})e{power:+03d}"
+
+
+def write_outcome(
+    folder: Path,
+    name: str,
+    settings: Mapping[str, Any],
+    results: Mapping[str, Value],
+    columns: Mapping[str, ArrayLike],
+    figure: Figure,
+) -> None:
+    """Print the results, and write NAME.json and NAME.png.
+
+    settings : what the analysis was told or found, for the file
+    results : by name
+    columns : curves by name and unit, such as "r (Å)"
+    """
+    width = max((len(key) for key in results), default=0)
+    for key, result in results.items():
+        print(f"  {key:<{width}}  {result}")
+    described = {
+        "analysis": name,
+        "settings": {key: _plain(each) for key, each in settings.items()},
+        "results": {
+            key: {key_: _plain(each) for key_, each in result._asdict().items()}
+            for key, result in results.items()
+        },
+        "columns": {key: _plain(np.asarray(each)) for key, each in columns.items()},
+    }
+    path = folder / f"{name}.json"
+    write_text(path, json.dumps(described, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    picture = folder / f"{name}.png"
+    with whole(picture) as part:
+        figure.savefig(part, format="png")
+    print(f"results {path}, plot {picture}")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: lists for arrays, null for what is not finite."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.8g}") if math.isfinite(value) else None
+    return value

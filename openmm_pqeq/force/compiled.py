@@ -1,0 +1,134 @@
+"""The functions of a TorchForce, compiled once for all structures.
+
+    energy → TorchScript → all calls inlined, settings folded in → the tensors of this energy put in
+
+What TorchScript makes of an energy follows from its settings (the grid of a network's tables is one)
+and from which tensors there are, not from the numbers in them. It takes seconds, so it is kept, without any tensor, in the cache of
+start/cache.py, and the next process loads it and puts its own tensors in.
+"""
+
+import functools
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from openmm_pqeq.force.module import (
+    ClusterEnergy,
+    PeriodicEnergy,
+    PotentialEnergy,
+    compile_once,
+    for_openmm,
+    scripted,
+)
+from openmm_pqeq.start import cache, content
+
+logger = logging.getLogger(__name__)
+
+SHORT_TEXT = 2**19
+"""Bytes of TorchScript below which loading is slow, see `name_values`."""
+OTHER_TEXT = 30
+"""Bytes for each value beside its name, which appears twice or more often."""
+SHORTEST_NAME, LONGEST_NAME = 5, 200
+
+
+def compiled(energy: PotentialEnergy) -> torch.jit.ScriptModule:
+    """The module of an energy for TorchForce, on the CPU."""
+    module = for_openmm(energy)
+    tensors = dict(tensors_of(module))
+    try:
+        key = content.key("module", content.lines_of(module, weights=False))
+    except content.Unknown:
+        functions = made(module)
+    else:
+        functions = kept(key) or kept_as(key, made(module), tensors)
+    put(functions, tensors)
+    return functions
+
+
+def made(module: PeriodicEnergy | ClusterEnergy) -> torch.jit.ScriptModule:
+    """The functions of a module, with its tensors."""
+    logger.info("compiling the potential, once for all structures of this kind")
+    functions = flattened(scripted(module))
+    name_values(functions)
+    return functions
+
+
+def kept(key: str) -> torch.jit.ScriptModule | None:
+    """The functions that were made before, if they were."""
+    file = cache.read(key)
+    if file is None:
+        return None
+    compile_once()
+    functions = torch.jit.load(io.BytesIO(file), map_location="cpu")
+    name_values(functions)
+    return functions
+
+
+def kept_as(
+    key: str, functions: torch.jit.ScriptModule, tensors: Mapping[str, Tensor]
+) -> torch.jit.ScriptModule:
+    """The functions, kept for the next process; they lose their tensors."""
+    put(functions, {name: tensor.new_empty(0) for name, tensor in tensors.items()})
+    file = io.BytesIO()
+    torch.jit.save(functions, file)
+    cache.write(key, file.getvalue())
+    return functions
+
+
+def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by all their names: one left out would be made part of the
+    functions."""
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def put(module: torch.jit.ScriptModule, tensors: Mapping[str, Tensor]) -> None:
+    """Replace parameters and buffers."""
+    for name, tensor in tensors.items():
+        *path, attribute = name.split(".")
+        setattr(functools.reduce(getattr, path, module), attribute, tensor)
+
+
+def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """The module as one function, and one for reporters, its settings folded in and its tensors
+    left as they are.
+
+    TorchForce moves the tensors to its device and freezes the module there for good. Freezing
+    deletes the methods it inlines, and an error raised in one of them would then look for its name:
+    a segmentation fault instead of a message. Nothing is left to inline.
+    """
+    tensors = [name for name, _ in tensors_of(module)]
+    for_reporters = ["report", "energy.has_charges"]
+    return torch.jit.freeze(
+        module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False
+    )
+
+
+def name_values(module: torch.jit.ScriptModule) -> None:
+    """Give each value in the functions of a `flattened` module a name of its own, for torch.jit.save
+    and torch.jit.load.
+
+    Saving seeks a free name for each value by counting up from the last one that it tried, and
+    inlined functions bring the same few names a hundred times: 0.7 of 0.9 s for `universal`. Loading
+    prepares a message, with a copy of all the text, for each name that is set in one branch only,
+    but not where the text has more than 512 KiB (measured with torch 2.9): 3 s and 1 GB for a text
+    just below. So the names are as long as that takes.
+    """
+    values = [*_values(module.graph), *_values(module.report.graph)]
+    length = (SHORT_TEXT / len(values) - OTHER_TEXT) / 2
+    digits = round(min(max(length, SHORTEST_NAME), LONGEST_NAME))
+    for number, value in enumerate(values):
+        value.setDebugName(f"v{number:0{digits}d}")
+
+
+def _values(block: Any) -> Iterator[Any]:
+    """All values that are set in a graph, or in a block of one."""
+    for node in block.nodes():
+        yield from node.outputs()
+        for inner in node.blocks():
+            yield from inner.inputs()
+            yield from _values(inner)

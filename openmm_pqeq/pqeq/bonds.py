@@ -1,0 +1,167 @@
+"""Charges by bonds: charge flows along bonds of finite softness, from the atoms' reference charges.
+
+    q = Q⁰ + B p,    E = E_PQEq(q, s) + ½ Σ_b p_b²/σ_b − F·(Σ_b p_b d_b + Σ_i Q⁰_i r_i − Σ_i Z_i s_i)
+    σ_b = σ_i σ_j f(x),    f = exp(−a (x − 1)) (1 − (x/1.6)²)³ for x < 1.6,    x = r/(R_i + R_j)
+
+with d_b = r_j − r_i of the images that the bond joins. A bond fades with two derivatives. E_PQEq has
+linear dipoles −Z s (coulomb/dipoles.py), so that E is a convex quadratic form. No p is ever formed:
+with v = −∂E_PQEq/∂q,
+
+    p_b = σ_b y_b,    y_b = F·d_b + v_j − v_i,    q = Q⁰ + C v + flow of F,    (C v)_i = Σ_j σ_ij (v_i − v_j)
+    E = E_PQEq(q, s) + ½ Σ_b σ_b [(v_j − v_i)² − (F·d_b)²] + Σ_i Z_i s_i·F − Σ_i Q⁰_i r_i·F
+
+is stationary in v and s. Its derivatives at fixed v and s: the bonds' part is that of −½ Σ_b σ_b y_b²,
+in r and in F; nothing divides by σ_b. Where nothing is bonded an atom keeps Q⁰. σ_i → ∞ is the free
+flow of charge.
+
+Atoms of a metal (electrodes, groups.py) have no bonds. They share their charge at one potential:
+there C v = w (v − v̄), w = 1/η, v̄ the mean with the weights w, and no energy belongs to v.
+
+Nistor, Polihronov, Müser, Mosey, J. Chem. Phys. 125, 094108 (2006), doi:10.1063/1.2346671 (split
+charges); formal charges as the reference and a field that acts along the bonds are ours. Å, eV, e,
+V/Å; σ_b in e²/eV.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from openmm_pqeq.neighbors.pairs import Pairs
+
+BOND_RANGE = 1.6
+"""The longest bond, in units of the sum of the two covalent radii."""
+BOND_DECAY = 3.76
+"""a, how fast bonds harden as they get longer, where a table does not say."""
+
+
+class Bonds(NamedTuple):
+    """Bonds of one structure, in both directions.
+
+    centers, neighbors : (n_bonds,) int64
+    vectors : (n_bonds, 3) Å, r_j − r_i of these images
+    softness : (n_bonds,) e²/eV, σ_b
+    drop : (n_bonds,) V, F·d_b
+    reference : (n_atoms,) e, Q⁰
+    metal : (n_atoms,) e²/eV, w of the atoms that share their charge at one potential, zero elsewhere
+    """
+
+    centers: Tensor
+    neighbors: Tensor
+    vectors: Tensor
+    softness: Tensor
+    drop: Tensor
+    reference: Tensor
+    metal: Tensor
+
+
+def bond_softness(
+    distances: Tensor, softness: Tensor, radii: Tensor, decay: Tensor, longest: float = BOND_RANGE
+) -> Tensor:
+    """σ_b (n_bonds,) in e²/eV from σ_iσ_j (e²/eV), R_i + R_j (Å) and a of the bonds' atoms."""
+    x = distances / radii
+    faded = torch.clamp(1.0 - (x / longest) ** 2, min=0.0)
+    return softness * torch.exp(-decay * (x - 1.0)) * faded**3
+
+
+def make_bonds(
+    pairs: Pairs,
+    softness: Tensor,
+    radius: Tensor,
+    decay: Tensor,
+    field: Tensor,
+    reference: Tensor,
+    metal: Tensor,
+    longest: float = BOND_RANGE,
+) -> Bonds:
+    """The bonds among `pairs`.
+
+    softness (n_atoms,) e/√eV, radius (n_atoms,) Å, decay (n_atoms,) of the atoms; field (3,) V/Å;
+    reference and metal as in `Bonds`
+    """
+    dtype = reference.dtype
+    i, j = pairs.centers, pairs.neighbors
+    bonded = pairs.distances < longest * (radius[i] + radius[j])
+    bonded = bonded & (metal[i] == 0.0) & (metal[j] == 0.0)
+    rows = torch.nonzero(bonded).squeeze(1)
+    i, j = i[rows], j[rows]
+    sigma = bond_softness(
+        pairs.distances[rows].to(dtype),
+        softness[i] * softness[j],
+        radius[i] + radius[j],
+        0.5 * (decay[i] + decay[j]),
+    )
+    vectors = pairs.vectors[rows].to(dtype)
+    return Bonds(i, j, vectors, sigma, vectors @ field, reference, metal)
+
+
+def without_drop(bonds: Bonds) -> Bonds:
+    """The same bonds without a field."""
+    return Bonds(
+        bonds.centers,
+        bonds.neighbors,
+        bonds.vectors,
+        bonds.softness,
+        torch.zeros_like(bonds.drop),
+        bonds.reference,
+        bonds.metal,
+    )
+
+
+def _onto_centers(bonds: Bonds, values: Tensor) -> Tensor:
+    return torch.zeros_like(bonds.reference).index_add(0, bonds.centers, values)
+
+
+def _among_metal(bonds: Bonds, v: Tensor) -> Tensor:
+    """w (v − v̄), (n_atoms,) e."""
+    share = bonds.metal.sum()
+    mean = (bonds.metal * v).sum() / torch.where(share > 0.0, share, torch.ones_like(share))
+    return bonds.metal * (v - mean)
+
+
+def flow(bonds: Bonds, v: Tensor) -> Tensor:
+    """C v (n_atoms,) e, the charge that v (n_atoms,) V moves."""
+    across = v[bonds.centers] - v[bonds.neighbors]
+    return _onto_centers(bonds, bonds.softness * across) + _among_metal(bonds, v)
+
+
+def flow_product(bonds: Bonds, u: Tensor, v: Tensor) -> Tensor:
+    """u·C v, a scalar, as a sum of products of differences: what u and v have in common, which moves
+    no charge and can be large, does not round into it."""
+    i, j = bonds.centers, bonds.neighbors
+    along = 0.5 * (bonds.softness * (u[i] - u[j]) * (v[i] - v[j])).sum()
+    share = bonds.metal.sum()
+    share = torch.where(share > 0.0, share, torch.ones_like(share))
+    u_mean, v_mean = (bonds.metal * u).sum() / share, (bonds.metal * v).sum() / share
+    return along + (bonds.metal * (u - u_mean) * (v - v_mean)).sum()
+
+
+def charges_at(bonds: Bonds, v: Tensor) -> Tensor:
+    """Q⁰ + C v + what the field moves, (n_atoms,) e; they have the total charge of Q⁰."""
+    moved = _onto_centers(bonds, -bonds.softness * bonds.drop)
+    return bonds.reference + moved + flow(bonds, v)
+
+
+def stiff(bonds: Bonds) -> Tensor:
+    """(n_atoms,), 1 where v has an energy of its own, 0 in a metal."""
+    return (bonds.metal == 0.0).to(bonds.metal.dtype)
+
+
+def bond_energy(bonds: Bonds, v: Tensor) -> Tensor:
+    """½ Σ_b σ_b [(v_j − v_i)² − (F·d_b)²], a scalar in eV; differentiable any number of times."""
+    across = v[bonds.neighbors] - v[bonds.centers]
+    return 0.25 * (bonds.softness * (across**2 - bonds.drop**2)).sum()
+
+
+def bond_energy_once(bonds: Bonds, v: Tensor) -> Tensor:
+    """The value of `bond_energy`, with the single derivative in positions, cell and field that the
+    whole energy has through bonds and charges at the solution, that of −½ Σ_b σ_b y_b²."""
+    across = v[bonds.neighbors] - v[bonds.centers]
+    slope = -0.25 * (bonds.softness * (across + bonds.drop) ** 2).sum()
+    return bond_energy(bonds, v).data + (slope - slope.data)
+
+
+def bond_dipole(bonds: Bonds, v: Tensor) -> Tensor:
+    """Σ_b p_b d_b, (3,) e Å."""
+    p = bonds.softness * (v[bonds.neighbors] - v[bonds.centers] + bonds.drop)
+    return 0.5 * (p.unsqueeze(1) * bonds.vectors).sum(dim=0)
