@@ -1,9 +1,14 @@
 """Oxidation states of a composition: the reference charges of its atoms, where nobody gives them.
 
-Every element of a composition takes one of its common states, such that they add up to the total
-charge; of the choices that do, the one whose states are the most common (the least sum of their
-places in `STATES`). An element whose atoms have to differ, as iron in Fe3O4, takes the mean of its
-neighbouring states. An element alone is a metal, or neutral.
+Every element of a composition takes one of its common states, or one of them a mean of two
+neighbouring ones (iron in Fe3O4, nitrogen of azides), such that they add up to the total charge. Of
+the choices that do, the one with the least penalty:
+
+    Σ places in `STATES`  +  3.5 for a mean  +  4 for each pair that exchanges electrons the wrong way
+    +  3 Σ electrons that an anion lacks/its place in `ELECTRONEGATIVE`
+
+Where none adds up, one element takes what the others leave (nickel in ScNiP). An element alone is a
+metal, or neutral.
 
 States are those of textbooks (Greenwood and Earnshaw, Chemistry of the Elements, 2nd ed., 1997). A
 composition does not say everything: peroxides, intermetallic compounds and charge order need to be
@@ -20,15 +25,15 @@ STATES: dict[str, tuple[int, ...]] = {
     "H": (1, -1), "He": (0,),
     "Li": (1,), "Be": (2,), "B": (3, -3), "C": (4, -4, 2, -2, 3, -1, 0), "N": (-3, 5, 3, -1, -2, 1, 4, 2),
     "O": (-2, -1), "F": (-1,), "Ne": (0,),
-    "Na": (1,), "Mg": (2,), "Al": (3,), "Si": (4, -4, 2, 3), "P": (5, -3, 3, 4, -1, -2, 1), "S": (-2, 6, 4, -1, 2, 5, 3),
+    "Na": (1,), "Mg": (2,), "Al": (3,), "Si": (4, -4, 2, 3), "P": (5, -3, 3, 4, -1, -2, 1), "S": (-2, 6, -1, 4, 2, 5, 3),
     "Cl": (-1, 5, 7, 3, 1), "Ar": (0,),
     "K": (1,), "Ca": (2,), "Sc": (3,), "Ti": (4, 3, 2), "V": (5, 4, 3, 2), "Cr": (3, 6, 2, 5, 4),
     "Mn": (2, 3, 4, 7, 6, 5), "Fe": (3, 2, 4, 6), "Co": (2, 3, 4, 1), "Ni": (2, 3, 4, 1), "Cu": (1, 2, 3),
-    "Zn": (2,), "Ga": (3, 1, 2), "Ge": (4, 2, -4, 3), "As": (5, 3, -3, -1, -2, 2), "Se": (-2, 4, 6, -1, 2),
+    "Zn": (2,), "Ga": (3, 1, 2), "Ge": (4, 2, -4, 3), "As": (5, 3, -3, -1, -2, 2), "Se": (-2, 4, -1, 6, 2),
     "Br": (-1, 5, 7, 1, 3), "Kr": (0, 2),
     "Rb": (1,), "Sr": (2,), "Y": (3,), "Zr": (4, 2, 3), "Nb": (5, 4, 3, 2), "Mo": (6, 4, 5, 3, 2), "Tc": (7, 4, 6),
     "Ru": (4, 3, 5, 2, 6, 8), "Rh": (3, 4, 1, 2), "Pd": (2, 4), "Ag": (1, 2, 3), "Cd": (2,), "In": (3, 1, 2),
-    "Sn": (4, 2, -4), "Sb": (3, 5, -3, -1, -2), "Te": (-2, 4, 6, -1), "I": (-1, 5, 7, 1, 3), "Xe": (0, 2, 6, 4, 8),
+    "Sn": (4, 2, -4), "Sb": (3, 5, -3, -1, -2), "Te": (-2, 4, -1, 6), "I": (-1, 5, 7, 1, 3), "Xe": (0, 2, 6, 4, 8),
     "Cs": (1,), "Ba": (2,), "La": (3,), "Ce": (3, 4), "Pr": (3, 4), "Nd": (3,), "Pm": (3,), "Sm": (3, 2),
     "Eu": (2, 3), "Gd": (3,), "Tb": (3, 4), "Dy": (3,), "Ho": (3,), "Er": (3,), "Tm": (3, 2), "Yb": (3, 2),
     "Lu": (3,), "Hf": (4, 3, 2), "Ta": (5, 4, 3, 2), "W": (6, 4, 5, 3, 2), "Re": (7, 6, 4, 5, 3), "Os": (4, 8, 6, 5, 7, 2),
@@ -40,13 +45,13 @@ STATES: dict[str, tuple[int, ...]] = {
 """e, of each element, the most common first."""
 
 ELECTRONEGATIVE = (
-    "F", "O", "N", "Cl", "Br", "I", "S", "Se", "C", "Te", "As", "P", "H", "B", "Sb", "Bi", "Ge", "Si", "Sn", "Pb",
+    "F", "O", "Cl", "N", "Br", "I", "S", "Se", "C", "Te", "As", "P", "H", "B", "Sb", "Bi", "Ge", "Si", "Sn", "Pb",
 )
 """Elements that can be anions, by how much they want electrons: of two of them only the later one
 gives to the other."""
 # fmt: on
 
-MEAN_PENALTY = 2.5
+MEAN_PENALTY = 3.5
 """Places that a state between two common ones counts more."""
 FARTHEST_REST = 2.0
 """e, how far from its states, and from none, an element that takes what is left may be."""
@@ -104,20 +109,16 @@ def _in_words(choice: Choice) -> str:
 
 
 def choices(counts: Counter[str], total_charge: float) -> list[Choice]:
-    """All choices of one state for each element that add up; with one element at a mean of its
-    states where no whole ones do."""
-    whole: list[Choice] = []
-    _extend(whole, list(counts.items()), {}, total_charge, 0.0)
-    if whole:
-        return [_with_order(choice) for choice in whole]
-    means: list[Choice] = []
+    """All choices that add up, of one state for each element, or of a mean of its states for one of
+    them."""
+    found: list[Choice] = []
+    _extend(found, list(counts.items()), {}, total_charge, 0.0)
     for element, n in counts.items():
-        rest: list[Choice] = []
         others = [(e, m) for e, m in counts.items() if e != element]
         for target in {round(n * s) for s in _between(element, n)}:
-            _extend(rest, others, {}, total_charge - target, 0.0, 0.0, element, target / n)
-        means += rest
-    return [_with_order(choice) for choice in means or _rests(counts, total_charge)]
+            if target % n or target // n not in STATES[element]:
+                _extend(found, others, {}, total_charge - target, 0.0, 0.0, element, target / n)
+    return [_with_order(choice) for choice in found or _rests(counts, total_charge)]
 
 
 def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:

@@ -16,6 +16,9 @@ import ase
 import ase.io
 import numpy as np
 
+SUM_RULE = 0.2
+"""e, of the mean Born charge of a crystal's atoms; labels beyond it are wrong."""
+
 
 class Crystal(NamedTuple):
     """A crystal; charges (n,) e are its reference charges, born (n, 3, 3) e and epsilon (3, 3) its
@@ -29,8 +32,10 @@ class Crystal(NamedTuple):
 
     @property
     def labelled(self) -> bool:
-        """Whether there is something to fit."""
-        return bool(np.isfinite(self.born).all() and np.isfinite(self.epsilon).all())
+        """Whether there is something to fit: labels, whose Born charges add up to nothing within
+        `SUM_RULE`."""
+        there = bool(np.isfinite(self.born).all() and np.isfinite(self.epsilon).all())
+        return there and float(np.abs(self.born.mean(axis=0)).max()) < SUM_RULE
 
     @property
     def system(self) -> str:

@@ -64,9 +64,8 @@ class Found(NamedTuple):
 def make_prior(problem: Problem, weight: float, typed: float) -> Prior:
     """The pull of elements to their start, with `weight`, and of types to their element, with
     `typed`, in units of the columns' widths."""
-    start, size, n_shared = problem.start, len(problem.start), problem.columns.shared
-    parents = parents_of(problem.kinds)
-    n_rows, n_columns = len(parents), (size - n_shared) // len(parents)
+    start, size = problem.start, len(problem.start)
+    parents, n_columns = parents_of(problem.kinds), len(problem.columns.names)
     hessian, linear = np.zeros((size, size)), np.zeros(size)
     for row, parent in enumerate(parents):
         pulls = ((weight if parent < 0 else typed) / np.array(problem.columns.width)) ** 2
@@ -80,10 +79,6 @@ def make_prior(problem: Problem, weight: float, typed: float) -> Prior:
                 hessian[other, other] += pull
                 hessian[own, other] -= pull
                 hessian[other, own] -= pull
-    last = np.arange(n_rows * n_columns, size)
-    pulls = (1.0 / np.array(problem.columns.width[n_columns:])) ** 2
-    hessian[last, last] = pulls
-    linear[last] = pulls * start[last]
     return Prior(hessian, linear, float(start @ hessian @ start))
 
 

@@ -79,7 +79,7 @@ class Problem:
     ):
         self.kinds, self.columns, self.start = list(kinds), columns, start
         self.low, self.high = table.bounds_of(start, columns)
-        self.widths = table.spread(np.array(columns.width), start, columns)
+        self.widths = np.tile(columns.width, len(start) // len(columns.names))
         self.count = len(crystals)
         self._fitted = make_batches(crystals, kinds, tolerance)
         self._watched: list[Batch] = []
@@ -101,9 +101,9 @@ class Problem:
 
     def response(self, batch: Batch, x: np.ndarray) -> Response:
         """Born charges and ε∞ at coordinates x, NaN where there is no solution."""
-        u, shared = self._local(batch, x)
+        u = self._local(batch, x)
         if not self.flows:
-            rows = bond_rows(batch.members @ u, shared)
+            rows = bond_rows(batch.members @ u)
             return by_bonds.response(batch.geometry, rows, by_bonds.solve(batch.geometry, rows))
         shells = shell_rows(batch.members @ u)
         guess = self._solutions.get(id(batch), free_flow.cold(batch.geometry))
@@ -119,39 +119,34 @@ class Problem:
 
     def linearized(self, batch: Batch, x: np.ndarray) -> Linearized:
         """Residuals and their Jacobian."""
-        u, shared = self._local(batch, x)
+        u = self._local(batch, x)
         slopes = self._by_differences if self.flows else self._by_forward_mode
-        residuals, jacobian = slopes(batch, u, shared)
-        per_row = u.shape[2]
-        columns = batch.rows[:, :, None] * per_row + np.arange(per_row)
-        columns = np.where(batch.rows[:, :, None] < 0, -1, columns).reshape(len(batch.crystals), -1)
-        own = np.tile(np.arange(len(x) - len(shared), len(x)), (len(batch.crystals), 1))
-        return Linearized(residuals, jacobian, np.concatenate([columns, own], axis=1))
+        residuals, jacobian = slopes(batch, u)
+        rows, n_columns = batch.rows[:, :, None], u.shape[2]
+        columns = np.where(rows < 0, -1, rows * n_columns + np.arange(n_columns))
+        return Linearized(residuals, jacobian, columns.reshape(len(batch.crystals), -1))
 
-    def _local(self, batch: Batch, x: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Coordinates by slot (b, n_slots, n_columns), and the shared ones."""
-        rows, shared = table.parted(x, self.columns)
-        return torch.from_numpy(rows[batch.rows]), torch.from_numpy(shared)
+    def _local(self, batch: Batch, x: np.ndarray) -> Tensor:
+        """Coordinates by slot, (b, n_slots, n_columns)."""
+        return torch.from_numpy(x.reshape(len(self.kinds), -1)[batch.rows])
 
-    def _by_forward_mode(self, batch: Batch, u: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
-        solved = by_bonds.solve(batch.geometry, bond_rows(batch.members @ u, shared))
+    def _by_forward_mode(self, batch: Batch, u: Tensor) -> tuple[Tensor, Tensor]:
+        solved = by_bonds.solve(batch.geometry, bond_rows(batch.members @ u))
 
-        def at(u: Tensor, shared: Tensor) -> Tensor:
-            rows = bond_rows(batch.members @ u, shared)
+        def at(u: Tensor) -> Tensor:
+            rows = bond_rows(batch.members @ u)
             return residuals_of(batch, by_bonds.response(batch.geometry, rows, solved))
 
-        count = u[0].numel()
-        steps = torch.eye(count + len(shared), dtype=torch.float64)
-        local = steps[:, :count].reshape(-1, 1, *u.shape[1:]).expand(-1, len(u), -1, -1)
-
-        def slope(local: Tensor, own: Tensor) -> Tensor:
-            tangent: Tensor = torch.func.jvp(at, (u, shared), (local, own))[1]
+        def slope(step: Tensor) -> Tensor:
+            tangent: Tensor = torch.func.jvp(at, (u,), (step,))[1]
             return tangent
 
-        slopes = torch.func.vmap(slope)(local, steps[:, count:])
-        return at(u, shared), slopes.permute(1, 2, 0)
+        count = u[0].numel()
+        steps = torch.eye(count, dtype=torch.float64).reshape(count, 1, *u.shape[1:])
+        slopes = torch.func.vmap(slope)(steps.expand(-1, len(u), -1, -1))
+        return at(u), slopes.permute(1, 2, 0)
 
-    def _by_differences(self, batch: Batch, u: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+    def _by_differences(self, batch: Batch, u: Tensor) -> tuple[Tensor, Tensor]:
         guess = self._solutions.get(id(batch), free_flow.cold(batch.geometry))
         rows = shell_rows(batch.members @ u)
         found = free_flow.solve(batch.geometry, rows, guess)
@@ -170,8 +165,8 @@ class Problem:
         return here, torch.stack(slopes, dim=2)
 
 
-def bond_rows(u: Tensor, shared: Tensor) -> Rows:
-    """Parameters of charges by bonds by atom, (b, n), of coordinates (b, n, 5) and log a."""
+def bond_rows(u: Tensor) -> Rows:
+    """Parameters of charges by bonds by atom, (b, n), of coordinates (b, n, 6)."""
     radius = torch.exp(u[..., 3])
     return Rows(
         u[..., 0],
@@ -179,7 +174,7 @@ def bond_rows(u: Tensor, shared: Tensor) -> Rows:
         table.stiffness_of(u[..., 2], radius),
         radius,
         torch.exp(u[..., 4]),
-        torch.exp(shared[0]) * torch.ones_like(radius),
+        torch.exp(u[..., 5]),
     )
 
 

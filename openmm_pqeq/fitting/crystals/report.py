@@ -23,11 +23,11 @@ from openmm_pqeq.fitting.crystals.bonds import covalent_radius
 from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.problem import NARROW_GAP, Problem, bond_rows, shell_rows
 from openmm_pqeq.fitting.crystals.table import (
+    DECAY,
     HARDNESS_MARGIN,
     SOFTNESS,
     SPRING_MARGIN,
     Kind,
-    parted,
 )
 from openmm_pqeq.fitting.crystals.waves import self_charge, self_dipole
 from openmm_pqeq.jobs.files import whole
@@ -163,7 +163,7 @@ def plot(subsets: dict[str, list[Measured]], title: str, path: Path) -> None:
 def table_rows(problem: Problem, x: np.ndarray, published: Parameters) -> list[dict[str, Any]]:
     """The rows of the table: those that were fitted, and published ones, as convex as the others,
     for elements without data."""
-    rows, shared = (torch.from_numpy(part) for part in parted(x, problem.columns))
+    rows = torch.from_numpy(x.reshape(len(problem.kinds), -1))
     fitted = {}
     if problem.flows:
         s = shell_rows(rows)
@@ -172,17 +172,16 @@ def table_rows(problem: Problem, x: np.ndarray, published: Parameters) -> list[d
             eta, spring = float(s.hardness[k]), float(s.spring[k])
             fitted[kind] = _row(kind, float(s.electronegativity[k]), eta, z, r, spring)
     else:
-        b = bond_rows(rows, shared)
+        b = bond_rows(rows)
         for k, kind in enumerate(problem.kinds):
             r, eta, spring = float(b.radius[k]), float(b.hardness[k]), float(b.stiffness[k])
             base = _row(kind, float(b.electronegativity[k]), eta, 1.0, r, spring)
             fitted[kind] = base | _bond_cells(kind, float(b.softness[k]), float(b.decay[k]))
-    decay = 0.0 if problem.flows else float(torch.exp(shared[0]))
     for symbol, p in published.items():
         kind = Kind(ATOMIC_NUMBERS[symbol], None)
         if kind not in fitted:
             row = _published(kind, p)
-            bonded = {} if problem.flows else _bond_cells(kind, SOFTNESS, decay)
+            bonded = {} if problem.flows else _bond_cells(kind, SOFTNESS, DECAY)
             fitted[kind] = row | bonded | {"source": "published"}
     order = sorted(
         fitted, key=lambda kind: (kind.number, kind.charge is not None, kind.charge or 0)

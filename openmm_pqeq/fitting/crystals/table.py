@@ -6,7 +6,7 @@ for any structure (charges by bonds), or nearly so (free flow):
 
     η = 2k_eγ/√π + 0.3 eV + exp(u_η),    K = Z² [1.1 k_e 4γ³/(3√π) + exp(u_K)],    γ of R = exp(u_R)
 
-and χ, log Z, log σ as they are. By bonds only K/Z² matters, and Z is 1; log a is one number for all.
+and χ, log Z, log σ, log a as they are. By bonds only K/Z² matters, and Z is 1.
 Å, eV, e.
 """
 
@@ -54,23 +54,20 @@ class Kind(NamedTuple):
 
 class Columns(NamedTuple):
     """What a row has: names, starts of those that no published table has, how far a coordinate may
-    go from its start, and the width that a prior of 1 gives it; the last `shared` columns have one
-    value for all rows."""
+    go from its start, and the width that a prior of 1 gives it."""
 
     names: tuple[str, ...]
     reach: tuple[float, ...]
     width: tuple[float, ...]
-    shared: int
 
 
 BOND_COLUMNS = Columns(
     ("chi", "eta", "K", "R", "softness", "decay"),
-    (20.0, 4.0, 4.0, 9.0, 4.0, 1.2),
+    (20.0, 4.0, 4.0, 9.0, 4.0, 1.5),
     (6.0, 1.5, 1.5, 0.35, 1.5, 0.3),
-    1,
 )
 SHELL_COLUMNS = Columns(
-    ("chi", "eta", "K", "R", "Z"), (20.0, 4.0, 4.0, 9.0, 0.9), (6.0, 1.5, 1.5, 0.35, 0.5), 0
+    ("chi", "eta", "K", "R", "Z"), (20.0, 4.0, 4.0, 9.0, 0.9), (6.0, 1.5, 1.5, 0.35, 0.5)
 )
 SOFTNESS, DECAY = 0.15, 4.5
 """Where σ (e/√eV) and a start: near what they became in earlier fits."""
@@ -153,8 +150,7 @@ def _row(row: dict[str, str], path: Path) -> Row:
 
 
 def start_of(kinds: Sequence[Kind], columns: Columns, rows: dict[Kind, Row]) -> np.ndarray:
-    """Coordinates of the rows, one after the other, and of the shared columns behind them; a type
-    that has none starts as its element."""
+    """Coordinates of the rows, one after the other; a type that has none starts as its element."""
     values = []
     for kind in kinds:
         row = rows.get(kind, rows[Kind(kind.number, None)])
@@ -174,35 +170,17 @@ def start_of(kinds: Sequence[Kind], columns: Columns, rows: dict[Kind, Row]) -> 
             "decay": np.log(row.decay),
         }
         values.append([own[name] for name in columns.names])
-    table = np.array(values)
-    per_row = len(columns.names) - columns.shared
-    return np.concatenate([table[:, :per_row].ravel(), table[0, per_row:]])
+    return np.array(values).ravel()
 
 
 def bounds_of(start: np.ndarray, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest coordinates."""
-    reach = spread(np.array(columns.reach), start, columns)
+    n_columns = len(columns.names)
+    reach = np.tile(columns.reach, len(start) // n_columns)
     low, high = start - reach, start + reach
-    radii = slice(columns.names.index("R"), len(start) - columns.shared, _per_row(columns))
+    radii = slice(columns.names.index("R"), None, n_columns)
     low[radii], high[radii] = np.log(NARROWEST), np.log(WIDEST)
     return low, high
-
-
-def spread(values: np.ndarray, start: np.ndarray, columns: Columns) -> np.ndarray:
-    """One value a column as one value a coordinate."""
-    per_row = _per_row(columns)
-    n_rows = (len(start) - columns.shared) // per_row
-    return np.concatenate([np.tile(values[:per_row], n_rows), values[per_row:]])
-
-
-def _per_row(columns: Columns) -> int:
-    return len(columns.names) - columns.shared
-
-
-def parted(x: np.ndarray, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of the rows (n_rows, n_columns) and the shared ones (n_shared,)."""
-    end = len(x) - columns.shared
-    return x[:end].reshape(-1, _per_row(columns)), x[end:]
 
 
 def hardness_of(u: Tensor, radius: Tensor) -> Tensor:

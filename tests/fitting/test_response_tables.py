@@ -1,0 +1,55 @@
+"""The response tables that ship: complete, convex for every structure, with their sources."""
+
+from importlib import resources
+
+import pytest
+import torch
+
+from openmm_pqeq.fitting.crystals import table
+from openmm_pqeq.fitting.crystals.bonds import covalent_radius
+from openmm_pqeq.fitting.crystals.table import Kind
+from openmm_pqeq.fitting.crystals.waves import self_charge, self_dipole
+from openmm_pqeq.pqeq import resolve_parameters
+from openmm_pqeq.structure import ATOMIC_NUMBERS
+
+TABLES = ("pqeq_response.csv",)
+
+
+def text_of(name: str) -> str:
+    return resources.files("openmm_pqeq.data").joinpath(name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_element_has_a_row_and_every_row_a_minimum(name):
+    """η above a Gaussian's interaction with itself by 0.3 eV, K above 1.1 times that of a dipole."""
+    rows = table.rows_to_start(str(resources.files("openmm_pqeq.data").joinpath(name)))
+    elements = {ATOMIC_NUMBERS[symbol] for symbol in resolve_parameters("reaxnet")}
+    assert {kind.number for kind in rows if kind.charge is None} == elements
+    for kind, row in rows.items():
+        radius = torch.tensor(row.radius, dtype=torch.float64)
+        assert row.eta > float(self_charge(radius)) + 0.2999, kind.label
+        assert row.spring / row.core**2 > 1.0999 * float(self_dipole(radius)), kind.label
+
+
+def test_rows_by_bonds_say_how_soft_they_are():
+    lines = [line for line in text_of("pqeq_response.csv").splitlines() if line[0] != "#"]
+    columns = lines[0].split(",")
+    for line in lines[1:]:
+        row = dict(zip(columns, line.split(",")))
+        number = ATOMIC_NUMBERS[row["element"]]
+        assert float(row["covalent_radius"]) == pytest.approx(covalent_radius(number))
+        assert 0 < float(row["softness"]) < 10
+        assert 0 < float(row["decay"]) < 40
+
+
+def test_usual_ions_have_rows_of_their_own():
+    rows = table.rows_to_start(str(resources.files("openmm_pqeq.data").joinpath(TABLES[0])))
+    for number, charge in ((8, -2), (17, -1), (17, 7), (16, -2), (16, 6), (11, 1), (22, 4)):
+        assert Kind(number, charge) in rows
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_authors_and_licence_are_named(name):
+    head = text_of(name).split("element,")[0]
+    for words in ("CC BY 4.0", "A. Togo", "Petretto", "Materials Project"):
+        assert words in head
