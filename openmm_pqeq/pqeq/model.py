@@ -209,6 +209,8 @@ class PQEq(nn.Module):
     def ionic_charges(self, structure: Structure, charges: Tensor) -> Tensor:
         """Charges (n_atoms,) e that feel the field outside of what the solution's energy has."""
         if self.charge_flow == "bonds":
+            if structure.only_energy and structure.reference_charges is None:
+                return torch.zeros_like(charges)  # nothing has been solved, where none are known
             return self.reference_charges(structure)
         return ionic_charges(self.coupling, charges, self.groups())
 
