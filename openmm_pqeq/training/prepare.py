@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 
 from openmm_pqeq.checkpoint import load
+from openmm_pqeq.conditions import by_bonds, needs_reference_charges
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -25,7 +26,7 @@ from openmm_pqeq.pqeq import FieldEnergy
 from openmm_pqeq.training import parts
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import Config
-from openmm_pqeq.training.frames import Frame, Labels, read_frames
+from openmm_pqeq.training.frames import Frame, Labels, read_frames, with_reference_charges
 from openmm_pqeq.training.loss import predict_all
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.samples import Samples, Split
@@ -96,6 +97,8 @@ def prepare(
         )
         if config.data.labels == "reference":
             wanted = [frames[i] for i in used]
+            if needs_reference_charges(long_range):
+                wanted = with_reference_charges(wanted, config.data.reference_charges)
             for index, frame in zip(
                 used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))
             ):
@@ -130,6 +133,11 @@ def model_to_start(start: StartSettings) -> Potential:
         raise ValueError(
             f"start.train_pqeq: the PQEq of {start.model} adds nothing without a field; expected "
             "none of its parameters"
+        )
+    if start.train_pqeq and by_bonds(potential):
+        raise ValueError(
+            f"start.train_pqeq: charges of {start.model} flow along bonds, and their parameters are "
+            "fitted to responses (openmm-pqeq fit-pqeq); expected none here"
         )
     if not parts.select(potential.gnn, start.train) and not start.train_pqeq:
         raise ValueError(

@@ -64,6 +64,14 @@ class DataSettings:
     charge_key: str = setting(
         "data", values.text, "charge", "where the data have the total charge, e; 0 without", "KEY"
     )
+    reference_charges: dict[str, float] = setting(
+        "data",
+        values.numbers,
+        dict,
+        "of elements, e, where charges by bonds flow from, such as Na=1,Cl=-1; else oxidation "
+        "states that add up to each frame's total charge",
+        "CHARGES",
+    )
     held_out: HeldOut = setting(
         "data",
         table_of(HeldOut),
