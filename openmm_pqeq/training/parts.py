@@ -6,6 +6,7 @@ are.
     radial            the radial networks of all interactions
     self-connection   the species-dependent maps of all interactions
     linear            the linear maps before and after the tensor products
+    maps              all but radial networks and basis, which can then be tables (tabulated.py)
     embedding, basis  species → features; frequencies of the radial basis
     all, none
 
@@ -22,6 +23,7 @@ PARTS = {
     "radial": r"\.radial\.",
     "self-connection": r"\.self_connection\.",
     "linear": r"^interactions\.\d+\.(up|down)\.",
+    "maps": r"^(?!basis\.)(?!.*\.radial\.)",
     "embedding": r"^embedding$",
     "basis": r"^basis\.",
     "all": r"",
