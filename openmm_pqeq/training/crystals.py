@@ -2,8 +2,7 @@
 while it learns something else.
 
 The shortest distance is that of the covalent radii (Cordero et al., Dalton Trans. 2008, 2832,
-https://doi.org/10.1039/b801115j, as ASE has them), times a random factor: compressed and stretched
-cells are among them. Å.
+https://doi.org/10.1039/b801115j, as ASE has them). Å.
 """
 
 from typing import NamedTuple, Sequence
@@ -13,8 +12,6 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 
 ANIONS = frozenset(["H", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"])
-FACTORS = (0.95, 1.2)
-"""Shortest distance over the sum of covalent radii."""
 
 
 class Prototype(NamedTuple):
@@ -83,15 +80,14 @@ def varied_crystals(
         turn, which = divmod(index, len(prototypes))
         salt = ions and turn % 2 == 0 and prototypes[which].anion >= 0
         chosen = _elements(prototypes[which], species, known, salt, random)
-        crystals.append(crystal(prototypes[which], chosen, random.uniform(*FACTORS)))
+        crystals.append(crystal(prototypes[which], chosen))
     return crystals
 
 
-def crystal(prototype: Prototype, elements: Sequence[str], factor: float) -> ase.Atoms:
-    """A cell with an element for each kind, and `factor` times the sum of the covalent radii of the
-    bond."""
+def crystal(prototype: Prototype, elements: Sequence[str]) -> ase.Atoms:
+    """A cell with an element for each kind, whose bond is the sum of the covalent radii."""
     radii = [covalent_radii[atomic_numbers[symbol]] for symbol in elements]
-    edge = factor * sum(radii[kind] for kind in prototype.bond) / prototype.shortest
+    edge = sum(radii[kind] for kind in prototype.bond) / prototype.shortest
     return ase.Atoms(
         [elements[kind] for kind, *_ in prototype.sites],
         scaled_positions=[place for _, *place in prototype.sites],

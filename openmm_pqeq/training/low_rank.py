@@ -8,7 +8,7 @@ weights as one again, so that a model's file is that of any network.
 Hu et al., ICLR 2022, https://doi.org/10.48550/arXiv.2106.09685
 """
 
-import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +57,10 @@ def _is_large(weight: Tensor, rank: int) -> bool:
 
 
 def merged(gnn: nn.Module) -> dict[str, Tensor]:
-    """The state of the network with every update added to its weight."""
-    plain = copy.deepcopy(gnn)
-    for module in list(plain.modules()):
+    """The state of the network with every update added to its weight; the network keeps them."""
+    state = {k: v for k, v in gnn.state_dict().items() if ".parametrizations." not in k}
+    for place, module in gnn.named_modules():
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
-    return plain.state_dict()
+            for name in cast(nn.ModuleDict, module.parametrizations):
+                state[f"{place}.{name}"] = getattr(module, name).detach().clone()
+    return state

@@ -1,9 +1,10 @@
 """Replay: frames that the model has labelled itself before it is trained, mixed into every batch, so
 that it does not forget what it knows of other elements.
 
-Crystals of many elements (crystals.py), or structures from files; atoms and cells are moved at
-random, so that there are forces. A fifth of them is never trained on: its errors are how far the
-model has gone from where it was. Energies are without the elements' shifts, which follow the data.
+Crystals of many elements (crystals.py) at the volume where the model has them, or structures from
+files; atoms and cells are moved at random, so that there are forces. A fifth of them is never
+trained on: its errors are how far the model has gone from where it was. Energies are without the
+elements' shifts, which follow the data.
 
 Robins, Connection Science 7, 123 (1995), https://doi.org/10.1080/09540099550039318
 """
@@ -24,11 +25,13 @@ from openmm_pqeq.training.frames import Frame, Labels
 from openmm_pqeq.training.loss import predict_all
 from openmm_pqeq.training.samples import Samples, sample_of
 
-N_CRYSTALS = 500
+N_CRYSTALS = 300
 """Crystals that are built where no files are named."""
 MOVED, STRAINED = 0.1, 0.02
 """Standard deviations of the random moves of atoms, Å, and of the strain's components."""
-STRONGEST = 10.0
+SIZES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
+"""Edges of a crystal that are tried, over that of its covalent radii."""
+STRONGEST = 3.0
 """eV/Å: a frame with a larger force on an atom is left out, because it would weigh more than all
 others."""
 
@@ -60,12 +63,13 @@ def replay_of(
     cutoff : Å
     files : structures in the place of those that are built; their labels are not read
     """
-    random = np.random.default_rng(seed)
-    images = [image for file in files for image in structures_of(file, species)]
-    images = images or varied_crystals(species, N_CRYSTALS, known, seed)
-    search, dtype = NeighborSearch(cutoff), next(model.parameters()).dtype
-    frames = [_sample(moved(image, random), search, dtype) for image in images]
-    labelled = [labelled_by(model, frame) for frame in frames]
+    random, search = np.random.default_rng(seed), NeighborSearch(cutoff)
+    if files:
+        images = [image for file in files for image in structures_of(file, species)]
+    else:
+        crystals = varied_crystals(species, N_CRYSTALS, known, seed)
+        images = [at_rest(model, crystal, search) for crystal in crystals]
+    labelled = [labelled_by(model, moved(image, random), search) for image in images]
     kept = [one for one in labelled if float(one.forces.norm(dim=1).max()) < STRONGEST]
     if len(kept) < 2:
         raise ValueError(
@@ -100,13 +104,17 @@ def moved(image: ase.Atoms, random: np.random.Generator) -> ase.Atoms:
     return result
 
 
-def labelled_by(model: nn.Module, frame: Samples) -> Samples:
-    """The frame with the labels that `model` gives it."""
-    energy, forces, stress = predict_all(model, [frame])
-    return frame._replace(energy=energy, forces=forces, stress=stress)
+def at_rest(model: nn.Module, image: ase.Atoms, search: NeighborSearch) -> ase.Atoms:
+    """The crystal with the edge, of `SIZES`, that has the lowest energy."""
+    cells = [image.copy() for _ in SIZES]
+    for cell, size in zip(cells, SIZES):
+        cell.set_cell(size * image.cell.array, scale_atoms=True)
+    energies = [float(labelled_by(model, cell, search).energy) for cell in cells]
+    return cells[int(np.argmin(energies))]
 
 
-def _sample(image: ase.Atoms, search: NeighborSearch, dtype: torch.dtype) -> Samples:
+def labelled_by(model: nn.Module, image: ase.Atoms, search: NeighborSearch) -> Samples:
+    """The structure with the labels that `model` gives it, in its dtype."""
     periodic = bool(image.pbc.any())
     structure = structure_of(
         torch.tensor(image.positions, dtype=torch.float64),
@@ -117,4 +125,7 @@ def _sample(image: ase.Atoms, search: NeighborSearch, dtype: torch.dtype) -> Sam
     nothing = torch.tensor(torch.nan, dtype=torch.float64)
     labels = Labels(nothing, nothing.expand(len(image), 3), nothing.expand(3, 3))
     no_shifts = dict.fromkeys(ATOMIC_NUMBERS.values(), 0.0)
-    return sample_of(Frame(structure, labels, "replay"), search, no_shifts, dtype)
+    dtype = next(model.parameters()).dtype
+    frame = sample_of(Frame(structure, labels, "replay"), search, no_shifts, dtype)
+    energy, forces, stress = predict_all(model, [frame])
+    return frame._replace(energy=energy, forces=forces, stress=stress)
