@@ -94,6 +94,8 @@ def prepare(
     subtracted = {name: values for name, values in known.items() if name != "gnn"}
     if config.start is not None and config.start.train_pqeq:
         subtracted.pop("pqeq")
+    if subtracted.get("pqeq", {}).get("energy") == "field":
+        subtracted.pop("pqeq")  # zero: labels are those without a field
     if subtracted:
         long_range = build(subtracted)
         data.check_species(

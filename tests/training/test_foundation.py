@@ -399,3 +399,21 @@ def test_the_command(files, tmp_path, monkeypatch, capsys):
     assert "start.replay: expected how many frames" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--replay", "1", "--replay-files", "others.xyz"]) == 2
     assert "others.xyz" in capsys.readouterr().err
+
+
+def test_a_universal_model_keeps_what_it_does_in_a_field(files, tmp_path):
+    """The energy of the field alone is zero without one: the labels are the whole reference, and the
+    tuned network is that of the tuned base."""
+    base = pq.load(files / "model.pt")
+    universal = pq.build({**base.config, "pqeq": {"protocol": "ewald", "energy": "field"}})
+    universal.gnn.load_state_dict(base.gnn.state_dict())
+    pq.save(universal, tmp_path / "universal.pt")
+    start = {"model": str(tmp_path / "universal.pt")}
+    tuned, alone = (
+        finetune(config(files, more), tmp_path / f"{name}.pt", say=silent)
+        for name, more in (("tuned", start), ("alone", {}))
+    )
+    one, two = (pq.load(result.model) for result in (tuned, alone))
+    assert set(one.config) == {"gnn", "pqeq"}
+    for name, value in two.gnn.state_dict().items():
+        torch.testing.assert_close(one.gnn.state_dict()[name], value, rtol=0, atol=0)
