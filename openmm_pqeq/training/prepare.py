@@ -224,7 +224,7 @@ def _continued(
     if settings.replay:
         files = [config.place(file) for file in settings.replay_files]
         known, seed = data.species_of(training), config.training.seed
-        replay = replay_of(model, table["species"], known, gnn.cutoff, files, seed)
+        replay = replay_of(model, start.species, known, gnn.cutoff, files, seed)
         say(
             f"replay: {len(replay.train)} frames of the model's own, {len(replay.held_out)} held out"
         )
