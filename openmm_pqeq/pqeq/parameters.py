@@ -145,7 +145,9 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
         ):
             resolved = _read_table(table, None)
     elif parameters in WITHDRAWN_SETS:
-        raise ValueError(f"parameters: the set {parameters!r} is withdrawn: {WITHDRAWN_SETS[parameters]}")
+        raise ValueError(
+            f"parameters: the set {parameters!r} is withdrawn: {WITHDRAWN_SETS[parameters]}"
+        )
     elif isinstance(parameters, (str, Path)) and Path(parameters).is_file():
         with open(parameters, encoding="utf-8") as table:
             resolved = _read_table(table, None, f"parameters {parameters}")
