@@ -2,21 +2,27 @@
 package's own PQEq, and its slopes against differences."""
 
 import math
+from importlib import resources
 
 import ase
 import numpy as np
 import pytest
 import torch
 
+import openmm_pqeq as pq
 from openmm_pqeq.fitting.crystals import free_flow, problem, table
 from openmm_pqeq.fitting.crystals import response as by_bonds
-from openmm_pqeq.fitting.crystals.bonds import REACH, covalent_radius, make_bonds, softness_of
+from openmm_pqeq.fitting.crystals.bonds import make_bonds, softness_of
 from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.response import Geometry, Rows
-from openmm_pqeq.fitting.crystals.waves import batches_of, make_waves, self_charge, self_dipole
+from openmm_pqeq.fitting.crystals.waves import batches_of, make_waves
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters
+from openmm_pqeq.pqeq.bonds import BOND_RANGE
+from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.derivatives.polarizability import polarizability_and_born_charges
+from openmm_pqeq.response import response
 from openmm_pqeq.structure import structure_of
 from openmm_pqeq.units import COULOMB, KCAL_PER_MOL_PER_EV
 
@@ -47,8 +53,8 @@ def random_rows(shape, seed=1) -> Rows:
     softness, decay = (torch.tensor(rng.uniform(*s, shape)) for s in ((0.1, 0.4), (2.0, 5.0)))
     return Rows(
         uniform[0],
-        self_charge(radius) + uniform[1],
-        1.1 * self_dipole(radius) + uniform[2],
+        gaussian_self_energy(radius) + uniform[1],
+        1.1 * dipole_self_energy(radius) + uniform[2],
         radius,
         softness,
         decay,
@@ -57,13 +63,13 @@ def random_rows(shape, seed=1) -> Rows:
 
 def naive_bonds(atoms) -> list[tuple[int, int, torch.Tensor, float]]:
     """Tail, head, shift (Å) and R_i + R_j of every bond, once, by looking at all images."""
-    radii = [covalent_radius(z) for z in atoms.numbers]
+    radii = covalent_radii().numpy()[atoms.numbers]
     found = []
     for i, j, *image in np.ndindex(len(atoms), len(atoms), 7, 7, 7):
         shift = (np.array(image) - 3) @ np.array(atoms.cell)
         distance = np.linalg.norm(atoms.positions[j] + shift - atoms.positions[i])
         once = i < j or (i == j and tuple(image) > (3, 3, 3))
-        if once and distance < REACH * (radii[i] + radii[j]):
+        if once and distance < BOND_RANGE * (radii[i] + radii[j]):
             found.append((i, j, torch.tensor(shift), radii[i] + radii[j]))
     return found
 
@@ -77,7 +83,7 @@ def naive_energy(atoms, bonds, rows, charges, positions, field, p, dipoles) -> t
         d = positions[j] + shift - positions[i]
         x = d.norm() / radii
         a = 0.5 * (rows.decay[0, i] + rows.decay[0, j])
-        f = torch.exp(-a * (x - 1)) * (1 - (x / REACH) ** 2) ** 3
+        f = torch.exp(-a * (x - 1)) * (1 - (x / BOND_RANGE) ** 2) ** 3
         sigma = rows.softness[0, i] * rows.softness[0, j] * f
         q[j], q[i] = q[j] + p[number], q[i] - p[number]
         energy = energy + 0.5 * p[number] ** 2 / sigma
@@ -94,8 +100,8 @@ def naive_energy(atoms, bonds, rows, charges, positions, field, p, dipoles) -> t
     re = (width * (q[:, None] * phase.cos() - along * phase.sin())).sum(0)
     im = (width * (q[:, None] * phase.sin() + along * phase.cos())).sum(0)
     coulomb = 2 * math.pi * COULOMB / atoms.get_volume() * ((re**2 + im**2) / k2).sum()
-    itself = 0.5 * self_charge(rows.radius[0]) * q**2
-    itself = itself + 0.5 * self_dipole(rows.radius[0]) * (dipoles**2).sum(1)
+    itself = 0.5 * gaussian_self_energy(rows.radius[0]) * q**2
+    itself = itself + 0.5 * dipole_self_energy(rows.radius[0]) * (dipoles**2).sum(1)
     return energy + coulomb + (own + spring - itself).sum() - field @ moment
 
 
@@ -107,7 +113,7 @@ def test_response_by_bonds_is_that_of_the_energy():
     geometry = geometry_of([atoms], [charges])
     found = by_bonds.response(geometry, rows, by_bonds.solve(geometry, rows))
     positions, bonds = torch.tensor(atoms.positions), naive_bonds(atoms)
-    assert len(bonds) == int((geometry.bonds.reduced < REACH).sum())
+    assert len(bonds) == int((geometry.bonds.reduced < BOND_RANGE).sum())
 
     def energy(v, r, f):
         p, dipoles = v[: len(bonds)], v[len(bonds) :].reshape(4, 3)
@@ -155,6 +161,29 @@ def test_atoms_far_from_all_others_keep_their_reference_charge():
     found = by_bonds.response(geometry, rows, by_bonds.solve(geometry, rows))
     torch.testing.assert_close(found.charges, geometry.reference, rtol=0, atol=1e-14)
     assert float(softness_of(geometry.bonds, rows.softness, rows.decay).value.abs().max()) == 0.0
+
+
+def test_response_by_bonds_is_the_packages():
+    """Two solvers of one energy, with the table that ships: Born charges to 1e-7 e, ε∞ to 1e-7."""
+    shipped = str(resources.files("openmm_pqeq.data").joinpath("pqeq_response.csv"))
+    settings = {"protocol": "ewald", "charge_flow": "bonds", "tolerance": 1e-9}
+    potential = pq.build({"pqeq": settings | {"parameters": shipped}})
+    rows = table.rows_to_start(shipped)
+    kinds = sorted(rows, key=lambda kind: (kind.charge is not None, kind.number))
+    start = table.start_of(kinds, table.BOND_COLUMNS, rows)
+    atoms, charges = rattled("NaClHCl"), np.array([1.0, -1.0, 1.0, -1.0])
+    one = Crystal("one", atoms, charges, np.zeros((4, 3, 3)), np.eye(3))
+    known = problem.Problem([one], kinds, table.BOND_COLUMNS, start, 1e-12)
+    found = known.response(known.batches[0], start)
+    structure = structure_of(
+        torch.tensor(atoms.positions),
+        torch.tensor(atoms.numbers),
+        torch.tensor(np.array(atoms.cell)),
+    )._replace(reference_charges=torch.tensor(charges))
+    alpha, born = response(potential, structure)
+    epsilon = torch.eye(3) + 4 * math.pi * COULOMB / atoms.get_volume() * alpha
+    torch.testing.assert_close(found.born[0], born, rtol=0, atol=1e-7)
+    torch.testing.assert_close(found.epsilon[0], epsilon.double(), rtol=0, atol=1e-7)
 
 
 def test_free_flow_is_the_packages_pqeq():

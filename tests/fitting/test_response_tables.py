@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from openmm_pqeq.fitting.crystals import table
-from openmm_pqeq.fitting.crystals.bonds import covalent_radius
 from openmm_pqeq.fitting.crystals.table import Kind
-from openmm_pqeq.fitting.crystals.waves import self_charge, self_dipole
 from openmm_pqeq.pqeq import resolve_parameters
+from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.covalent_radii import covalent_radii
+from openmm_pqeq.pqeq.parameters import spring_constant_ev
 from openmm_pqeq.structure import ATOMIC_NUMBERS
 
 TABLES = ("pqeq_response.csv",)
@@ -27,8 +28,10 @@ def test_every_element_has_a_row_and_every_row_a_minimum(name):
     assert {kind.number for kind in rows if kind.charge is None} == elements
     for kind, row in rows.items():
         radius = torch.tensor(row.radius, dtype=torch.float64)
-        assert row.eta > float(self_charge(radius)) + 0.2999, kind.label
-        assert row.spring / row.core**2 > 1.0999 * float(self_dipole(radius)), kind.label
+        assert row.hardness > float(gaussian_self_energy(radius)) + 0.2999, kind.label
+        assert spring_constant_ev(row) / row.core_charge**2 > 1.0999 * float(
+            dipole_self_energy(radius)
+        ), kind.label
 
 
 def test_rows_by_bonds_say_how_soft_they_are():
@@ -37,7 +40,7 @@ def test_rows_by_bonds_say_how_soft_they_are():
     for line in lines[1:]:
         row = dict(zip(columns, line.split(",")))
         number = ATOMIC_NUMBERS[row["element"]]
-        assert float(row["covalent_radius"]) == pytest.approx(covalent_radius(number))
+        assert float(row["covalent_radius"]) == pytest.approx(float(covalent_radii()[number]))
         assert 0 < float(row["softness"]) < 10
         assert 0 < float(row["decay"]) < 40
 

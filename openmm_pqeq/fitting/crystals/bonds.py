@@ -13,14 +13,12 @@ from typing import NamedTuple
 import ase
 import numpy as np
 import torch
-from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from torch import Tensor
 
-REACH = 1.6
-"""Where bonds end, in R_i + R_j."""
-UNKNOWN_RADIUS = 1.6
-"""Å, of elements without a tabulated covalent radius."""
+from openmm_pqeq.pqeq.bonds import BOND_RANGE
+from openmm_pqeq.pqeq.covalent_radii import covalent_radii
+
 FAR = 50.0
 """Å, the length of a bond that only fills up a batch."""
 
@@ -45,12 +43,6 @@ class Softness(NamedTuple):
     slope: Tensor
 
 
-def covalent_radius(number: int) -> float:
-    """Å."""
-    known = number < len(covalent_radii) and covalent_radii[number] > 0.25
-    return float(covalent_radii[number]) if known and number <= 96 else UNKNOWN_RADIUS
-
-
 def make_bonds(crystals: Sequence[ase.Atoms]) -> Bonds:
     """Bonds of crystals with equally many atoms."""
     lists = [_half_list(atoms) for atoms in crystals]
@@ -59,7 +51,7 @@ def make_bonds(crystals: Sequence[ase.Atoms]) -> Bonds:
     incidence, ends = np.zeros((*shape, n)), np.zeros((*shape, n))
     vectors = np.zeros((*shape, 3))
     vectors[..., 0] = FAR
-    reduced = np.full(shape, 2.0 * REACH)
+    reduced = np.full(shape, 2.0 * BOND_RANGE)
     for index, (head, tail, vector, x) in enumerate(lists):
         row = np.arange(len(head))
         np.add.at(incidence[index], (row, head), 1.0)
@@ -75,8 +67,8 @@ def make_bonds(crystals: Sequence[ase.Atoms]) -> Bonds:
 
 def _half_list(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Head, tail, r_head − r_tail, r/(R_i + R_j); each bond once."""
-    radii = np.array([covalent_radius(number) for number in atoms.numbers])
-    tail, head, vector, distance, shift = neighbor_list("ijDdS", atoms, REACH * radii)
+    radii = covalent_radii().numpy()[atoms.numbers]
+    tail, head, vector, distance, shift = neighbor_list("ijDdS", atoms, BOND_RANGE * radii)
     first = np.array([tuple(s) > (0, 0, 0) for s in shift], dtype=bool)
     once = (tail < head) | ((tail == head) & first)
     reduced = distance / (radii[head] + radii[tail])
@@ -85,11 +77,11 @@ def _half_list(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 def softness_of(bonds: Bonds, softness: Tensor, decay: Tensor) -> Softness:
     """σ_b and dσ_b/dr from softness (b, n) e/√eV and decay (b, n)."""
-    x = torch.clamp(bonds.reduced, max=REACH)
-    y = x / REACH
+    x = torch.clamp(bonds.reduced, max=BOND_RANGE)
+    y = x / BOND_RANGE
     inside = 1 - y**2
     a = (bonds.ends @ decay.unsqueeze(2)).squeeze(2)
     both = torch.exp(2 * (bonds.ends @ torch.log(softness).unsqueeze(2)).squeeze(2))
     value = both * torch.exp(-a * (x - 1)) * inside**3
-    slope = -both * torch.exp(-a * (x - 1)) * inside**2 * (a * inside + 6 * y / REACH)
+    slope = -both * torch.exp(-a * (x - 1)) * inside**2 * (a * inside + 6 * y / BOND_RANGE)
     return Softness(value, slope * bonds.reduced / bonds.lengths)

@@ -17,8 +17,14 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.fitting.crystals.response import Geometry, Response
-from openmm_pqeq.fitting.crystals.waves import SECOND, Waves, features, self_charge
-from openmm_pqeq.pqeq.coulomb.kernels import Radial, coulomb_radial_near_zero
+from openmm_pqeq.fitting.crystals.waves import SECOND, Waves, features
+from openmm_pqeq.pqeq.coulomb.kernels import (
+    Radial,
+    coulomb_radial_near_zero,
+    gaussian_exponents,
+    gaussian_self_energy,
+    pair_exponents,
+)
 from openmm_pqeq.units import COULOMB
 
 NEWTON = 15
@@ -152,9 +158,8 @@ def _point(geometry: Geometry, rows: ShellRows, at: Solution) -> _Point:
     charges = torch.cat([at.charges + z, -z], dim=1)
     density = torch.einsum("bi,bik->bk", charges, psi[:, 0]) * weights[:, 0]
     fields = torch.einsum("bcik,bk->bci", psi, density)
-    own = coulomb_radial_near_zero(
-        s.reshape(b * n, 3), torch.sqrt(0.25 * 0.462770 / rows.radius**2).reshape(b * n)
-    )
+    exponents = gaussian_exponents(rows.radius.reshape(b * n))
+    own = coulomb_radial_near_zero(s.reshape(b * n, 3), pair_exponents(exponents, exponents))
     return _Point(
         _gradient(rows, at, fields, own), _hessian(rows, at, matrix, fields, own), matrix, fields
     )
@@ -164,7 +169,7 @@ def _gradient(rows: ShellRows, at: Solution, fields: Tensor, own: Radial) -> Ten
     b, n = rows.radius.shape
     z, core = rows.core_charge, at.charges + rows.core_charge
     charges = fields[:, 0, :n] + rows.electronegativity + rows.hardness * at.charges
-    charges = charges - self_charge(rows.radius) * core + z * own.value.reshape(b, n)
+    charges = charges - gaussian_self_energy(rows.radius) * core + z * own.value.reshape(b, n)
     spring = rows.spring + core * z * own.first.reshape(b, n)
     shells = spring.unsqueeze(2) * at.shells - z.unsqueeze(2) * fields[:, 1:4, n:].transpose(1, 2)
     return torch.cat([charges, shells.reshape(b, 3 * n)], dim=1)
@@ -176,7 +181,9 @@ def _hessian(rows: ShellRows, at: Solution, matrix: Tensor, fields: Tensor, own:
     eye = torch.eye(3, dtype=z.dtype)
     blocks = matrix.reshape(b, 4, 2 * n, 4, 2 * n)
     first, second = own.first.reshape(b, n), own.second.reshape(b, n)
-    qq = blocks[:, 0, :n, 0, :n] + torch.diag_embed(rows.hardness - self_charge(rows.radius))
+    qq = blocks[:, 0, :n, 0, :n] + torch.diag_embed(
+        rows.hardness - gaussian_self_energy(rows.radius)
+    )
     qs = -torch.einsum("bixj,bj->bijx", blocks[:, 0, :n, 1:, n:], z)
     qs = qs + torch.diag_embed((z * first).unsqueeze(1) * s.transpose(1, 2)).permute(0, 2, 3, 1)
     ss = torch.einsum("bi,bxiyj,bj->bixjy", z, blocks[:, 1:, n:, 1:, n:], z)

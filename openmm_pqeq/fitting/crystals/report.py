@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from openmm_pqeq.fitting.crystals.bonds import covalent_radius
 from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.problem import NARROW_GAP, Problem, bond_rows, shell_rows
 from openmm_pqeq.fitting.crystals.table import (
-    DECAY,
     HARDNESS_MARGIN,
     SOFTNESS,
     SPRING_MARGIN,
     Kind,
 )
-from openmm_pqeq.fitting.crystals.waves import self_charge, self_dipole
 from openmm_pqeq.jobs.files import whole
-from openmm_pqeq.pqeq.parameters import Parameters, spring_constant_ev
+from openmm_pqeq.pqeq.bonds import BOND_DECAY
+from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.covalent_radii import covalent_radii
+from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters, spring_constant_ev
 from openmm_pqeq.report.parity import Cloud, plot_parity
 from openmm_pqeq.structure import ATOMIC_NUMBERS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
@@ -181,7 +181,7 @@ def table_rows(problem: Problem, x: np.ndarray, published: Parameters) -> list[d
         kind = Kind(ATOMIC_NUMBERS[symbol], None)
         if kind not in fitted:
             row = _published(kind, p)
-            bonded = {} if problem.flows else _bond_cells(kind, SOFTNESS, DECAY)
+            bonded = {} if problem.flows else _bond_cells(kind, SOFTNESS, BOND_DECAY)
             fitted[kind] = row | bonded | {"source": "published"}
     order = sorted(
         fitted, key=lambda kind: (kind.number, kind.charge is not None, kind.charge or 0)
@@ -204,17 +204,17 @@ def _row(
 def _bond_cells(kind: Kind, softness: float, decay: float) -> dict[str, Any]:
     numbers = {
         "softness": softness,
-        "covalent_radius": covalent_radius(kind.number),
+        "covalent_radius": float(covalent_radii()[kind.number]),
         "decay": decay,
     }
     return {name: f"{value:.6g}" for name, value in numbers.items()}
 
 
-def _published(kind: Kind, p: Any) -> dict[str, Any]:
+def _published(kind: Kind, p: ElementParameters) -> dict[str, Any]:
     radius = torch.tensor(p.radius, dtype=torch.float64)
     core = p.core_charge if p.core_charge > 0 else 1.0
-    eta = max(p.hardness, float(self_charge(radius)) + HARDNESS_MARGIN)
-    least = SPRING_MARGIN * core**2 * float(self_dipole(radius))
+    eta = max(p.hardness, float(gaussian_self_energy(radius)) + HARDNESS_MARGIN)
+    least = SPRING_MARGIN * core**2 * float(dipole_self_energy(radius))
     return _row(kind, p.electronegativity, eta, core, p.radius, max(spring_constant_ev(p), least))
 
 

@@ -27,10 +27,9 @@ from openmm_pqeq.fitting.crystals.waves import (
     Waves,
     growth_of,
     interaction,
-    self_charge,
-    self_dipole,
     widened,
 )
+from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
 from openmm_pqeq.units import COULOMB
 
 
@@ -96,8 +95,8 @@ def solve(geometry: Geometry, rows: Rows) -> Solved:
 
 def _diagonal(rows: Rows) -> Tensor:
     """What the diagonal of M has beside the sum over waves, (b, 4, n)."""
-    charge = rows.hardness - self_charge(rows.radius)
-    dipole = rows.stiffness - self_dipole(rows.radius)
+    charge = rows.hardness - gaussian_self_energy(rows.radius)
+    dipole = rows.stiffness - dipole_self_energy(rows.radius)
     return torch.stack([charge, dipole, dipole, dipole], dim=1)
 
 
@@ -128,7 +127,7 @@ def _four_pi(geometry: Geometry) -> Tensor:
 
 def _potential(rows: Rows, fields: Tensor, y: Tensor) -> Tensor:
     """V and its derivative in the field, (b, n, 4)."""
-    own = (rows.hardness - self_charge(rows.radius)).unsqueeze(2) * y[:, 0]
+    own = (rows.hardness - gaussian_self_energy(rows.radius)).unsqueeze(2) * y[:, 0]
     chi = torch.nn.functional.pad(rows.electronegativity.unsqueeze(2), (0, 3))
     return fields[:, 0] + own + chi
 
@@ -144,7 +143,7 @@ def _step(
     moved = soft.value.unsqueeze(2) * (reach - bonds.incidence @ potential)
     reference = torch.nn.functional.pad(geometry.reference.unsqueeze(2), (0, 3))
     charges = y[:, 0] - reference - bonds.incidence.transpose(1, 2) @ moved
-    own = (rows.stiffness - self_dipole(rows.radius)).unsqueeze(2).unsqueeze(1)
+    own = (rows.stiffness - dipole_self_energy(rows.radius)).unsqueeze(2).unsqueeze(1)
     field = torch.nn.functional.pad(torch.eye(3, dtype=y.dtype), (1, 0)).unsqueeze(1)
     dipoles = fields[:, 1:4] + own * y[:, 1:] - field
     residual = torch.cat([charges.unsqueeze(1), dipoles], dim=1)

@@ -24,7 +24,6 @@ from openmm_pqeq.fitting.crystals.table import (
     BOND_COLUMNS,
     SHELL_COLUMNS,
     Kind,
-    Row,
     kinds_of,
     rows_of,
     rows_to_start,
@@ -36,7 +35,7 @@ from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.jobs.folder import owned
 from openmm_pqeq.jobs.progress import Watch, unwatched
 from openmm_pqeq.jobs.times import now
-from openmm_pqeq.pqeq.parameters import Parameters, resolve_parameters
+from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters, resolve_parameters
 from openmm_pqeq.reference_charges import oxidation_states
 
 PUBLISHED = "reaxnet"
@@ -117,7 +116,7 @@ def chosen(
 
 
 def problem_of(
-    crystals: Sequence[Crystal], settings: CrystalSettings, rows: dict[Kind, Row]
+    crystals: Sequence[Crystal], settings: CrystalSettings, rows: dict[Kind, ElementParameters]
 ) -> Problem:
     """The problem of these crystals, from the rows of a table."""
     by_bonds = settings.charge_flow == "bonds"

@@ -10,10 +10,8 @@ and χ, log Z, log σ, log a as they are. By bonds only K/Z² matters, and Z is 
 Å, eV, e.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +19,16 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.fitting.crystals.data import Crystal
-from openmm_pqeq.fitting.crystals.waves import self_charge, self_dipole
-from openmm_pqeq.pqeq.parameters import resolve_parameters, spring_constant_ev
+from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.parameters import (
+    PUBLISHED_SETS,
+    ElementParameters,
+    kind_name,
+    resolve_parameters,
+    split_kind,
+    spring_constant_ev,
+)
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
-from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 HARDNESS_MARGIN = 0.3
 """eV, of a hardness above a Gaussian's interaction with itself."""
@@ -47,9 +51,7 @@ class Kind(NamedTuple):
         """Such as Cl, Cl-, Cl5+, Cl0."""
         if self.charge is None:
             return SYMBOLS[self.number]
-        size = str(abs(self.charge)) if abs(self.charge) != 1 else ""
-        sign = "" if self.charge == 0 else "-" if self.charge < 0 else "+"
-        return f"{SYMBOLS[self.number]}{size}{sign}"
+        return kind_name(SYMBOLS[self.number], self.charge)
 
 
 class Columns(NamedTuple):
@@ -69,8 +71,10 @@ BOND_COLUMNS = Columns(
 SHELL_COLUMNS = Columns(
     ("chi", "eta", "K", "R", "Z"), (20.0, 4.0, 4.0, 9.0, 0.9), (6.0, 1.5, 1.5, 0.35, 0.5)
 )
-SOFTNESS, DECAY = 0.15, 4.5
-"""Where σ (e/√eV) and a start: near what they became in earlier fits."""
+SOFTNESS = 0.15
+"""e/√eV, where a table has none: near what it became in earlier fits."""
+NO_SHELL = 40.0
+"""eV/(e Å)², K/Z² where a table has no shell."""
 LEAST = 1e-3
 """eV and eV/(e Å)², of what η and K/Z² have above their bounds at the start."""
 
@@ -101,73 +105,42 @@ def rows_of(crystal: Crystal, kinds: Sequence[Kind]) -> list[int]:
     ]
 
 
-class Row(NamedTuple):
-    """A row of a table: χ eV, η eV, Z e, R Å, K eV/Å², σ e/√eV (0 where the table has none), a."""
-
-    chi: float
-    eta: float
-    core: float
-    radius: float
-    spring: float
-    softness: float = 0.0
-    decay: float = 0.0
-
-
-def rows_to_start(parameters: str) -> dict[Kind, Row]:
-    """Rows of a table that a fit to crystals has written, or of a set of published parameters with
-    harder charges, stiffer springs and a usual softness."""
-    path = Path(parameters)
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-        if rows and "reference_charge" in rows[0]:
-            return {_kind(row): _row(row, path) for row in rows}
-    found = {}
-    for symbol, p in resolve_parameters(parameters).items():
-        core = p.core_charge if p.spring_constant > 0 else 1.0
-        spring = max(STIFFER * spring_constant_ev(p) / core**2, 2.0) * core**2
-        row = Row(p.electronegativity, HARDER * p.hardness, core, p.radius, spring, SOFTNESS, DECAY)
-        found[Kind(ATOMIC_NUMBERS[symbol], None)] = row
-    return found
+def rows_to_start(parameters: str) -> dict[Kind, ElementParameters]:
+    """Rows of a fitted set or of the table of an earlier fit as they are; of a published set with
+    harder charges and stiffer springs."""
+    rows = {Kind(*_split(name)): p for name, p in resolve_parameters(parameters).items()}
+    if parameters not in PUBLISHED_SETS:
+        return rows
+    return {
+        kind: p._replace(hardness=HARDER * p.hardness, spring_constant=STIFFER * p.spring_constant)
+        for kind, p in rows.items()
+    }
 
 
-def _kind(row: dict[str, str]) -> Kind:
-    charge = row["reference_charge"]
-    return Kind(ATOMIC_NUMBERS.get(row["element"], 0), int(charge) if charge else None)
+def _split(name: str) -> tuple[int, int | None]:
+    element, charge = split_kind(name)
+    return ATOMIC_NUMBERS[element], charge
 
 
-def _row(row: dict[str, str], path: Path) -> Row:
-    try:
-        chi, eta, core, radius, spring = (
-            float(row[c]) for c in ("chi", "eta", "Z", "R_core", "K2")
-        )
-        softness, decay = (float(row.get(c) or d) for c, d in (("softness", 0.0), ("decay", DECAY)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"parameters {path}: expected numbers in chi, eta, Z, R_core and K2 ({error})"
-        ) from None
-    return Row(chi, eta, core, radius, spring / KCAL_PER_MOL_PER_EV, softness or SOFTNESS, decay)
-
-
-def start_of(kinds: Sequence[Kind], columns: Columns, rows: dict[Kind, Row]) -> np.ndarray:
+def start_of(
+    kinds: Sequence[Kind], columns: Columns, rows: dict[Kind, ElementParameters]
+) -> np.ndarray:
     """Coordinates of the rows, one after the other; a type that has none starts as its element."""
     values = []
     for kind in kinds:
-        row = rows.get(kind, rows[Kind(kind.number, None)])
-        radius = min(max(row.radius, NARROWEST), WIDEST)
-        charge, dipole = (
-            float(of(torch.tensor(radius, dtype=torch.float64)))
-            for of in (self_charge, self_dipole)
-        )
-        core = row.core if "Z" in columns.names else 1.0
+        p = rows.get(kind, rows[Kind(kind.number, None)])
+        radius = torch.tensor(min(max(p.radius, NARROWEST), WIDEST), dtype=torch.float64)
+        charge, dipole = float(gaussian_self_energy(radius)), float(dipole_self_energy(radius))
+        shell = p.core_charge > 0 and p.spring_constant > 0
+        stiffness = spring_constant_ev(p) / p.core_charge**2 if shell else NO_SHELL
         own = {
-            "chi": row.chi,
-            "eta": np.log(max(row.eta - charge - HARDNESS_MARGIN, LEAST)),
-            "K": np.log(max(row.spring / row.core**2 - SPRING_MARGIN * dipole, LEAST)),
-            "R": np.log(radius),
-            "Z": np.log(core),
-            "softness": np.log(row.softness),
-            "decay": np.log(row.decay),
+            "chi": p.electronegativity,
+            "eta": np.log(max(p.hardness - charge - HARDNESS_MARGIN, LEAST)),
+            "K": np.log(max(stiffness - SPRING_MARGIN * dipole, LEAST)),
+            "R": np.log(float(radius)),
+            "Z": np.log(p.core_charge if shell else 1.0),
+            "softness": np.log(p.softness or SOFTNESS),
+            "decay": np.log(p.decay),
         }
         values.append([own[name] for name in columns.names])
     return np.array(values).ravel()
@@ -185,9 +158,9 @@ def bounds_of(start: np.ndarray, columns: Columns) -> tuple[np.ndarray, np.ndarr
 
 def hardness_of(u: Tensor, radius: Tensor) -> Tensor:
     """η in eV."""
-    return self_charge(radius) + HARDNESS_MARGIN + torch.exp(u)
+    return gaussian_self_energy(radius) + HARDNESS_MARGIN + torch.exp(u)
 
 
 def stiffness_of(u: Tensor, radius: Tensor) -> Tensor:
     """K/Z² in eV/(e Å)²."""
-    return SPRING_MARGIN * self_dipole(radius) + torch.exp(u)
+    return SPRING_MARGIN * dipole_self_energy(radius) + torch.exp(u)

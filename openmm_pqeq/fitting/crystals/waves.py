@@ -126,18 +126,6 @@ def growth_of(radius: Tensor, origin: Tensor) -> Tensor:
     return (origin**2 - radius**2) / (2 * WIDTH_SCALE)
 
 
-def self_charge(radius: Tensor) -> Tensor:
-    """2k_eγ/√π, eV/e²."""
-    gamma = torch.sqrt(0.25 * WIDTH_SCALE / radius**2)
-    return 2 * COULOMB / math.sqrt(math.pi) * gamma
-
-
-def self_dipole(radius: Tensor) -> Tensor:
-    """k_e 4γ³/(3√π), eV/(e Å)²."""
-    gamma = torch.sqrt(0.25 * WIDTH_SCALE / radius**2)
-    return 4 * COULOMB / (3 * math.sqrt(math.pi)) * gamma**3
-
-
 def batches_of(sizes: Sequence[int], work: int) -> list[list[int]]:
     """Indices of crystals in batches of one size each, about `work` atoms² a batch."""
     batches: list[list[int]] = []
