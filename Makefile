@@ -76,9 +76,22 @@ sanitize: $(VENV)/installed ## build the native operators with address and undef
 	  UBSAN_OPTIONS=print_stacktrace=1 OPENMM_PQEQ_NATIVE="$(abspath build/sanitize/library)" OMP_NUM_THREADS=2 \
 	  $(BIN)/python -m pytest $(SANITIZED_TESTS) -q -p no:cacheprovider --capture=sys
 
+# A machine with a GPU often has no network: what it lacks is fetched here, carried there, and installed from there alone.
+GPU_PYTHON ?= 3.12
+GPU_MORE ?=
+GPU_ARGS ?=
+
+.PHONY: gpu-wheels
+gpu-wheels: check-python ## fetch what `make gpu` installs (GPU_PYTHON=3.12, GPU_MORE="nvidia-cuda-nvcc==13.0.* cmake" for what the machine lacks)
+	$(PYTHON) benchmarks/gpu_wheels.py gpu-wheels --python $(GPU_PYTHON) $(GPU_MORE)
+
+.PHONY: gpu
+gpu: ## on a machine with an NVIDIA GPU: build, verify and measure, in 8 minutes (GPU_ARGS=--dry-run: the same code on the CPU)
+	PYTHON="$(PYTHON)" benchmarks/gpu.sh $(GPU_ARGS)
+
 .PHONY: clean
 clean: ## remove what make built, the environments included
-	rm -rf $(VENV) $(VENV_PYTHON_ROUTE) build demo openmm_pqeq/_native
+	rm -rf $(VENV) $(VENV_PYTHON_ROUTE) build demo gpu-wheels openmm_pqeq/_native
 
 .PHONY: check-python
 check-python:
