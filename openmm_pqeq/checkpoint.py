@@ -141,7 +141,8 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"model {name!r}: neither a model that ships or can be fetched "
-            f"({', '.join(available_models(published=True))}) nor the path of a file"
+            f"({', '.join(available_models(published=True))}) nor the path of a file; 'openmm-pqeq "
+            "models' lists them, and 'openmm-pqeq models download NAME' fetches a published one"
         )
     return path
 

@@ -183,6 +183,11 @@ def by_bonds(potential: Potential) -> bool:
     return potential.pqeq is not None and potential.pqeq.charge_flow == "bonds"
 
 
+def needs_reference_charges(potential: Potential) -> bool:
+    """Whether its energy without a field and voltages needs them."""
+    return by_bonds(potential) and not isinstance(potential.pqeq, FieldEnergy)
+
+
 def _refuse_with_bonds(wanted: Wanted) -> None:
     if wanted.coupling is not None:
         raise ValueError(

@@ -11,16 +11,17 @@ eV/Å, eV/Å³.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from openmm_pqeq.conditions import needs_reference_charges
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.structure import SYMBOLS
-from openmm_pqeq.training.frames import Frame
+from openmm_pqeq.training.frames import Frame, with_reference_charges
 
 FORCE_LEVELS = (0.0, 0.1, 0.3, 1.0, 3.0, math.inf)
 """eV/Å, of the reference force on an atom."""
@@ -71,8 +72,14 @@ class Errors(NamedTuple):
     by_level: dict[tuple[float, float], ForceError]
 
 
-def compared(potential: Potential, frames: Sequence[Frame]) -> Iterator[Compared]:
+def compared(
+    potential: Potential,
+    frames: Sequence[Frame],
+    reference_charges: Mapping[str, float] | None = None,
+) -> Iterator[Compared]:
     """The model on one structure after the other; `joined` lays them end to end.
+
+    reference_charges : e, of charges by bonds, by element; None: oxidation states of each structure
 
     Raises ValueError that names the structure whose elements the model does not know, before
     anything is computed.
@@ -82,10 +89,12 @@ def compared(potential: Potential, frames: Sequence[Frame]) -> Iterator[Compared
             potential.check_elements(frame.structure.numbers.tolist())
         except ValueError as error:
             raise ValueError(f"{frame.name}: {error}") from None
+    if needs_reference_charges(potential):
+        frames = with_reference_charges(frames, reference_charges)
     compiled = potential.compile_for_inference()
     for frame in frames:
         crystal = bool(frame.structure.pbc.all())
-        found = compiled.evaluate(frame.structure, stress=crystal)
+        found = compiled.evaluate(frame.structure._replace(only_energy=True), stress=crystal)
         stress = np.full((3, 3), np.nan) if found.stress is None else _array(found.stress[0])
         if found.forces is None:
             raise RuntimeError(f"{frame.name}: the model gave no forces")

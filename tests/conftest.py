@@ -1,5 +1,5 @@
 """The potentials of the tests through OpenMM. Tests marked `gpu` are skipped, with the reason,
-where torch finds no CUDA device."""
+where torch finds no CUDA device; `--gpu-on-cpu` tries their code on the CPU."""
 
 import pytest
 import torch
@@ -11,13 +11,28 @@ pytest.register_assert_rewrite("through_openmm")
 D3 = {"damping": "bj", "functional": "pbe", "cutoff": 7.0, "cn_cutoff": 5.0}
 
 
-def pytest_collection_modifyitems(items):
-    if torch.cuda.is_available():
-        return
+def pytest_addoption(parser):
+    parser.addoption(
+        "--gpu-on-cpu", action="store_true", help="run the tests marked gpu, on the CPU"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    there = torch.cuda.is_available() or config.getoption("gpu_on_cpu")
     skip = pytest.mark.skip(reason="needs a CUDA device, and torch finds none")
+    quiet = pytest.mark.filterwarnings("ignore:.*deterministic:UserWarning")  # see gpu
     for item in items:
         if item.get_closest_marker("gpu"):
-            item.add_marker(skip)
+            item.add_marker(quiet if there else skip)
+
+
+@pytest.fixture
+def gpu(request):
+    """The device of the tests marked `gpu`. Memory that a kernel gets for its results is full of
+    NaN, which torch does where it is told to be deterministic."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield torch.device("cpu" if request.config.getoption("gpu_on_cpu") else "cuda")
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session", autouse=True)

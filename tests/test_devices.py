@@ -119,14 +119,14 @@ def use_cuda_kernels(monkeypatch) -> None:
 def transfers(potential, steps: list[Structure]) -> Counter:
     """Transfers at the last of some steps on the GPU, where forces are those of the CPU."""
     again = copy.deepcopy(potential)
-    with PretendCuda() as gpu:
+    with PretendCuda() as pretended:
         again.to("cuda")
         for step in steps:
             expected = undisturbed(potential.evaluate, step).forces
             there = moved(step, "cuda")
-            gpu.transfers.clear()
+            pretended.transfers.clear()
             found = again.evaluate(there, stress=bool(step.pbc.any()))
-            counted = gpu.transfers.copy()
+            counted = pretended.transfers.copy()
             assert found.forces.is_cuda
             torch.testing.assert_close(found.forces.cpu(), expected, rtol=0.0, atol=1e-8)
     return counted
@@ -144,7 +144,7 @@ def walk(structure: Structure) -> list[Structure]:
 
 
 def test_the_pretended_gpu_refuses_what_a_gpu_does():
-    with PretendCuda() as gpu:
+    with PretendCuda() as pretended:
         there = torch.arange(3.0, device="cuda").requires_grad_(True)
         here = torch.arange(3.0)
         assert there.is_cuda
@@ -159,10 +159,10 @@ def test_the_pretended_gpu_refuses_what_a_gpu_does():
             torch.cat([there, here])
         with pytest.raises(TypeError, match="numpy"):
             there.detach().numpy()
-        assert not gpu.transfers
+        assert not pretended.transfers
         assert float(there.detach().sum()) == 3.0
         assert there.detach().cpu().is_cpu
-        assert {why for why, _ in gpu.transfers} == {"a number is read", "cuda to cpu"}
+        assert {why for why, _ in pretended.transfers} == {"a number is read", "cuda to cpu"}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -178,6 +178,25 @@ def test_so_do_their_cuda_kernels(case, monkeypatch):
     torch.manual_seed(0)
     potential, structure = CASES[case]()
     transfers(potential.compile_for_inference(), walk(structure))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_forces_on_a_gpu_are_those_of_the_cpu(case, gpu, monkeypatch):
+    """A real one, with the search it has, and what OpenMM runs: scripted, step after step."""
+    monkeypatch.undo()
+    torch.manual_seed(0)
+    potential, structure = case()
+    on_cpu = potential.compile_for_inference()
+    on_gpu = torch.jit.script(copy.deepcopy(on_cpu).to(gpu))
+    for step in walk(structure):
+        there = moved(step, str(gpu))
+        positions = there.positions.clone().requires_grad_(True)
+        energy = on_gpu(there._replace(positions=positions)).energy.sum()
+        (gradient,) = torch.autograd.grad(energy, positions)
+        expected = on_cpu.evaluate(step)
+        torch.testing.assert_close(energy.cpu(), expected.energy.sum(), rtol=0.0, atol=1e-7)
+        torch.testing.assert_close(-gradient.cpu(), expected.forces, rtol=0.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -1,5 +1,5 @@
 """The blocks of README and docs/usage.md run as printed, in order and in one session; only runs are
-made shorter."""
+made shorter. Links of all pages lead somewhere, and their commands are such as there are."""
 
 import re
 import shlex
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
 
 def blocks(page, language):
@@ -19,14 +21,22 @@ def blocks(page, language):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the structure that the README speaks of."""
-    (tmp_path / "BaTiO3.cif").write_bytes((ROOT / "examples" / "BaTiO3.cif").read_bytes())
+    """A folder with the structure that the pages speak of."""
+    structure = (ROOT / "examples" / "BaTiO3.cif").read_bytes()
+    (tmp_path / "examples").mkdir()
+    for path in (tmp_path, tmp_path / "examples"):
+        (path / "BaTiO3.cif").write_bytes(structure)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("page", "writes"), [("README.md", "charges.h5"), ("docs/usage.md", "dipole.csv")]
+    ("page", "writes"),
+    [
+        ("README.md", "charges.h5"),
+        ("docs/usage.md", "dipole.csv"),
+        ("docs/tutorials/crystal.md", "examples/BaTiO3.cif"),
+    ],
 )
 def test_python_blocks(page, writes, folder):
     session: dict[str, object] = {}
@@ -35,13 +45,13 @@ def test_python_blocks(page, writes, folder):
     assert (folder / writes).is_file()
 
 
-def commands():
-    """Lines of the README that call the command line."""
-    lines = [line for code in blocks("README.md", "") for line in code.splitlines()]
-    return [line.split(" #")[0].strip() for line in lines if line.startswith("openmm-pqeq")]
+def commands(page):
+    """Lines of a page that call the command line."""
+    lines = [line for code in blocks(page, "") for line in code.splitlines()]
+    return [line.split(" #")[0].strip() for line in lines if re.match(r"openmm-pqeq\b(?!:)", line)]
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", commands("README.md"))
 def test_commands(line, folder, capsys):
     from openmm_pqeq import cli
 
@@ -49,9 +59,34 @@ def test_commands(line, folder, capsys):
     assert cli.main(arguments) == 0, capsys.readouterr().err
 
 
-def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (page.parent / target).exists(), (
-                f"{page.name}: {target}"
-            )
+@pytest.mark.parametrize("page", [page for page in NAMES if commands(page)])
+def test_commands_have_the_flags_that_pages_say(page):
+    from openmm_pqeq import cli
+
+    for line in commands(page):
+        cli.parser().parse_args(shlex.split(line)[1:])  # SystemExit where there is no such flag
+
+
+def test_readme_is_short():
+    assert len(PAGES[0].read_text(encoding="utf-8").split()) < 900
+
+
+def anchors(page):
+    """Anchors of a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", re.sub(r"\]\(.*?\)", "", text)) for text in headings]
+    return {re.sub(r"\s+", "-", heading.strip().lower()) for heading in plain}
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    for target, anchor in re.findall(
+        r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text(encoding="utf-8")
+    ):
+        if target.startswith("https://"):
+            continue
+        there = path.parent / target if target else path
+        assert there.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(there), f"{page}: {target}#{anchor}"

@@ -29,6 +29,10 @@ ATOMS_AT_ONCE = 256
 """Whose transforms are in memory together."""
 
 
+FEWEST_BLOCKS = 3
+"""Two have a spread that says nothing."""
+
+
 class Window(NamedTuple):
     """Lags (ps) between which the motion is diffusive, and the exponent β over all of it."""
 
@@ -41,7 +45,7 @@ class Diffusion(NamedTuple):
     """A diffusion coefficient.
 
     coefficient : Å²/ps, mean of x, y and z
-    error : Å²/ps, standard error by blocks; NaN where the series is too short for two
+    error : Å²/ps, standard error by blocks; NaN where the series is too short for three
     components, components_error : (3,) Å²/ps along x, y and z
     intercept : Å², where the line meets lag 0
     effective_hops : N_eff
@@ -197,10 +201,10 @@ def diffusion(
 
 
 def _by_blocks(path: Array, interval: float, start: int, stop: int, n_blocks: int) -> Array | None:
-    """(n, 3) Å²/ps, D of each block; None where no two blocks are long enough."""
-    if n_blocks < 2:
-        raise ValueError(f"n_blocks: expected at least 2, got {n_blocks!r}")
-    for n in range(n_blocks, 1, -1):
+    """(n, 3) Å²/ps, D of each block; None where no three blocks are long enough."""
+    if n_blocks < FEWEST_BLOCKS:
+        raise ValueError(f"n_blocks: expected at least {FEWEST_BLOCKS}, got {n_blocks!r}")
+    for n in range(n_blocks, FEWEST_BLOCKS - 1, -1):
         last = min(stop, len(path) // n // 2)
         if last >= max(2 * start, start + 2):
             parts = [mean_square_displacement(block, last + 1) for block in blocks(path, n)]

@@ -1,5 +1,5 @@
 """The command line: `openmm-pqeq run | energy | relax | evaluate | train | fit-pqeq | import-reaxnet |
-import-sevennet | finetune | analyze | models | bench | doctor`.
+import-sevennet | finetune | build | analyze | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
 overwritten. Work that fails on the way, or a disk that is full, exits with 1; work that was asked to
@@ -21,6 +21,7 @@ from openmm import OpenMMException
 from openmm_pqeq.cli import (
     analyze,
     bench,
+    build,
     doctor,
     energy,
     evaluate,
@@ -45,6 +46,7 @@ COMMANDS = {
     "import-reaxnet": import_reaxnet,
     "import-sevennet": import_sevennet,
     "finetune": finetune,
+    "build": build,
     "analyze": analyze,
     "models": models,
     "bench": bench,
@@ -76,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, module in COMMANDS.items():
         command = commands.add_parser(
             name,
@@ -93,13 +95,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; returns the exit code."""
+    """Do what the command line says, or show what it may say; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(
         _with_negative_values(sys.argv[1:] if arguments is None else arguments)
     )
+    if options.command is None:
+        parser().print_help()
+        return 0
     _tell_people()
     if not options.debug:
         warnings.showwarning = _show_warning  # type: ignore[assignment]

@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type-map", metavar="SYMBOLS", default=(), help="elements of DeePMD's types"
     )
+    parser.add_argument(
+        "--reference-charges",
+        metavar="CHARGES",
+        default="",
+        help="of elements, e, where charges by bonds flow from, such as Na=1,Cl=-1 (default: "
+        "oxidation states of each structure)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write all errors")
     parser.add_argument("--plot", metavar="FILE", help="write a parity plot (PNG)")
     parser.add_argument(
@@ -58,12 +65,16 @@ def command(options: argparse.Namespace) -> int:
     targets = [Path(name) for name in (options.json, options.plot) if name is not None]
     for target in targets:
         check_file_in_folder(target, options.overwrite)
-    frames = _frames(options)
+    frames, charges = (
+        _frames(options),
+        values.numbers("reference_charges", options.reference_charges),
+    )
     potentials = {name: checkpoint.load(name, protocol=options.protocol) for name in options.model}
     console = Console(highlight=False, markup=False)
     compared = {}
     for name, potential in potentials.items():
-        compared[name] = evaluation.joined(_with_progress(console, name, potential, frames))
+        parts = _with_progress(console, name, potential, frames, charges)
+        compared[name] = evaluation.joined(parts)
     errors = {name: evaluation.errors_of(one) for name, one in compared.items()}
     for name, found in errors.items():
         _show(console, name, found)
@@ -97,12 +108,14 @@ def _frames(options: argparse.Namespace) -> list[Any]:
     return frames
 
 
-def _with_progress(console: Any, name: str, potential: Any, frames: list[Any]) -> list[Any]:
+def _with_progress(
+    console: Any, name: str, potential: Any, frames: list[Any], charges: dict[str, float]
+) -> list[Any]:
     from rich.progress import track
 
     from openmm_pqeq import evaluation
 
-    steps = evaluation.compared(potential, frames)
+    steps = evaluation.compared(potential, frames, charges)
     return list(
         track(
             steps,

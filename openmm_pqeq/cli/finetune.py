@@ -11,6 +11,7 @@ HELP = "Adjust a model to labelled structures: its readout, any named part, or a
 
 EPILOG = """examples:
   openmm-pqeq finetune model.pt data.extxyz -o finetuned.pt
+  openmm-pqeq finetune universal data.extxyz -o finetuned.pt --train maps --replay 2 --learning-rate 0.003 --time 10min
   openmm-pqeq finetune model.pt data.extxyz -o finetuned.pt --train all --time 10min --held-out 20% --seed 1
   openmm-pqeq finetune model.pt data.extxyz -o finetuned.pt --subset 20% --loss energy+force+stress
   openmm-pqeq finetune model.pt data.extxyz -o finetuned.pt --train-pqeq electronegativity,hardness --bounds 20%
@@ -21,6 +22,7 @@ parts for --train, several joined by commas:
   radial            the radial networks of all interactions
   self-connection   the species-dependent maps of all interactions
   linear            the linear maps before and after the tensor products
+  maps              linear, self-connection and readout: several times faster, for large networks
   embedding, basis  species to features; frequencies of the radial basis
   all, none         none: for --train-pqeq alone
   anything else     a regular expression for names of weights, such as interactions.2.radial

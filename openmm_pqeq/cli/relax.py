@@ -8,6 +8,9 @@ from typing import Any
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
+from openmm_pqeq.md import groupings
+from openmm_pqeq.md.config import STRONGEST_FIELD
+from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Relax the atoms of a structure, or atoms and cell."
 
@@ -15,6 +18,7 @@ EPILOG = """examples:
   openmm-pqeq relax BaTiO3.cif --model batio3 -o relaxed
   openmm-pqeq relax NaCl.cif --model sevennet-0 --cell free --largest-force 0.005 -o relaxed
   openmm-pqeq relax POSCAR --model sevennet-0 --cell isotropic --pressure 10 -o at_10_GPa
+  openmm-pqeq relax film.cif --model universal --field 0 0 0.01 -o in_the_field
 
 The folder gets relaxed.extxyz and, of a crystal, relaxed.cif; steps.csv, relaxation.png and facts.json. What the file fixes stays
 fixed. A stopped relaxation leaves what it has reached (exit code 130)."""
@@ -25,6 +29,13 @@ KIND = Kind(
     ("relaxed.extxyz", "relaxed.cif", "steps.csv", "relaxation.png"),
 )
 """What a relaxation leaves in its folder."""
+
+
+def _field(name: str, value: Any) -> tuple[float, float, float]:
+    limits = (-STRONGEST_FIELD, STRONGEST_FIELD, "V/Å")
+    parts = values.three(name, value, "components in V/Å such as 0 0 0.01")
+    x, y, z = (values.within(values.number, *limits)(name, part) for part in parts)
+    return x, y, z
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,31 @@ class Settings:
     )
     tolerance: float = setting(
         "relaxation", values.positive, 1e-7, "convergence of the charges, eV/e and eV/Å", "TOL"
+    )
+    total_charge: float | None = setting(
+        "conditions",
+        values.within(values.number, -1e6, 1e6, "e"),
+        None,
+        "total charge, e (default: the file's, or 0)",
+        "Q",
+    )
+    field: tuple[float, float, float] = setting(
+        "conditions", _field, (0.0, 0.0, 0.0), "electric field, V/Å", "F", 3
+    )
+    coupling: str | None = setting(
+        "conditions",
+        values.choice(*COUPLINGS),
+        None,
+        "how the field couples to charges that flow freely (default: shell)",
+    )
+    reference_charges: tuple[str, ...] | None = setting(
+        "conditions",
+        groupings.reference_charges,
+        None,
+        "e, where charges by bonds flow from, by element, as in Na=1 Cl=-1, or one for each atom "
+        "(default: oxidation, the states of the composition)",
+        "CHARGE",
+        "+",
     )
 
 
@@ -114,7 +150,16 @@ def _atoms(structure: str, settings: Settings) -> tuple[Any, tuple[str, ...]]:
 
     potential = checkpoint.load(settings.model, protocol=settings.protocol)
     atoms, facts = read_file(structure, -1, settings.supercell)
-    atoms.calc = PQEqCalculator(potential, tolerance=settings.tolerance)
+    atoms.calc = PQEqCalculator(
+        potential,
+        total_charge=settings.total_charge,
+        field=settings.field,
+        coupling=settings.coupling,
+        tolerance=settings.tolerance,
+        reference_charges=groupings.meaning(
+            None, None, None, settings.reference_charges
+        ).reference_charges,
+    )
     return atoms, facts.notes
 
 

@@ -1,4 +1,4 @@
-"""The functions of a TorchForce, compiled once for all structures.
+"""The functions of a force, compiled once for all structures.
 
     energy → TorchScript → all calls inlined, settings folded in → the tensors of this energy put in
 
@@ -23,6 +23,7 @@ from openmm_pqeq.force.module import (
     compile_once,
     for_openmm,
     scripted,
+    undeprecated,
 )
 from openmm_pqeq.start import cache, content
 
@@ -35,48 +36,37 @@ OTHER_TEXT = 30
 SHORTEST_NAME, LONGEST_NAME = 5, 200
 
 
+@undeprecated()
 def compiled(energy: PotentialEnergy) -> torch.jit.ScriptModule:
-    """The module of an energy for TorchForce, on the CPU."""
+    """The module of an energy for either route, on the CPU."""
     module = for_openmm(energy)
     tensors = dict(tensors_of(module))
     try:
-        key = content.key("module", content.lines_of(module, weights=False))
+        key = content.key("functions", content.lines_of(module, weights=False))
     except content.Unknown:
-        functions = made(module)
-    else:
-        functions = kept(key) or kept_as(key, made(module), tensors)
+        key = ""
+    file = cache.read(key) if key else None
+    if file is None:
+        logger.info("compiling the potential, once for all structures of this kind")
+        file = made(module, tensors)
+        if key:
+            cache.write(key, file)
+    compile_once()
+    functions = torch.jit.load(io.BytesIO(file), map_location="cpu")
+    name_values(functions)
     put(functions, tensors)
     return functions
 
 
-def made(module: PeriodicEnergy | ClusterEnergy) -> torch.jit.ScriptModule:
-    """The functions of a module, with its tensors."""
-    logger.info("compiling the potential, once for all structures of this kind")
+def made(module: PeriodicEnergy | ClusterEnergy, tensors: Mapping[str, Tensor]) -> bytes:
+    """The functions of a module, as a file without the tensors. They are to be read from it: what
+    `flattened` returns refers to methods that are gone, where an error is raised."""
     functions = flattened(scripted(module))
     name_values(functions)
-    return functions
-
-
-def kept(key: str) -> torch.jit.ScriptModule | None:
-    """The functions that were made before, if they were."""
-    file = cache.read(key)
-    if file is None:
-        return None
-    compile_once()
-    functions = torch.jit.load(io.BytesIO(file), map_location="cpu")
-    name_values(functions)
-    return functions
-
-
-def kept_as(
-    key: str, functions: torch.jit.ScriptModule, tensors: Mapping[str, Tensor]
-) -> torch.jit.ScriptModule:
-    """The functions, kept for the next process; they lose their tensors."""
     put(functions, {name: tensor.new_empty(0) for name, tensor in tensors.items()})
     file = io.BytesIO()
     torch.jit.save(functions, file)
-    cache.write(key, file.getvalue())
-    return functions
+    return file.getvalue()
 
 
 def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -99,7 +89,8 @@ def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 
     TorchForce moves the tensors to its device and freezes the module there for good. Freezing
     deletes the methods it inlines, and an error raised in one of them would then look for its name:
-    a segmentation fault instead of a message. Nothing is left to inline.
+    a segmentation fault instead of a message. Nothing is left to inline, once the module has been
+    saved and read again.
     """
     tensors = [name for name, _ in tensors_of(module)]
     for_reporters = ["report", "energy.has_charges"]

@@ -12,6 +12,8 @@ to be held fixed in a gradient has to be written `data`.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Dict, Tuple
 
 import torch
@@ -281,7 +283,13 @@ def for_openmm(energy: PotentialEnergy) -> PeriodicEnergy | ClusterEnergy:
 def scripted(module: PeriodicEnergy | ClusterEnergy) -> torch.jit.ScriptModule:
     """The module in TorchScript, for either route."""
     compile_once()
-    with warnings.catch_warnings():
-        # torch 2.10 and later call TorchScript deprecated; both routes rest on it.
-        warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+    with undeprecated():
         return torch.jit.script(module)
+
+
+@contextmanager
+def undeprecated() -> Iterator[None]:
+    """No warnings of torch 2.10 and later that TorchScript is deprecated; both routes rest on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+        yield

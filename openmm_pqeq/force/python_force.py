@@ -9,7 +9,6 @@ any torch; uses the GPU where torch has one, whatever the platform.
 
 import io
 import re
-import warnings
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from openmm import State, unit
 from torch import Tensor
 
 from openmm_pqeq.finite import check_forces
+from openmm_pqeq.force.compiled import compiled
 from openmm_pqeq.force.module import (
     FIELD_PARAMETERS,
     PotentialEnergy,
     compile_once,
-    for_openmm,
-    scripted,
+    undeprecated,
 )
 from openmm_pqeq.gradients import recorded
 
@@ -33,7 +32,7 @@ from openmm_pqeq.gradients import recorded
 def python_force(energy: PotentialEnergy) -> openmm.Force:
     """PythonForce of an energy, whose default field is that of the parameters."""
     force = openmm.PythonForce(
-        EnergyAndForces(scripted(for_openmm(energy)), energy.is_periodic),
+        EnergyAndForces(compiled(energy), energy.is_periodic),
         dict(zip(FIELD_PARAMETERS, energy.default_field, strict=True)),
     )
     force.setUsesPeriodicBoundaryConditions(energy.is_periodic)
@@ -45,7 +44,7 @@ class EnergyAndForces:
 
     Parameters
     ----------
-    module : scripted `PeriodicEnergy` or `ClusterEnergy` (see module.py)
+    module : a `PeriodicEnergy` or `ClusterEnergy` as `compiled` returns it
     periodic : whether it takes the box
     """
 
@@ -88,8 +87,7 @@ class EnergyAndForces:
     def __getstate__(self) -> dict[str, Any]:
         """The module as bytes."""
         buffer = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+        with undeprecated():
             torch.jit.save(self.module, buffer)
         return {"module": buffer.getvalue(), "periodic": self.periodic}
 
@@ -98,8 +96,7 @@ class EnergyAndForces:
         """Read what `__getstate__` wrote."""
         self.periodic = state["periodic"]
         compile_once()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r".*torch\.jit", category=DeprecationWarning)
+        with undeprecated():
             self.module = torch.jit.load(io.BytesIO(state["module"]), map_location=_device())
 
 

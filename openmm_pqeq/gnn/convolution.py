@@ -262,15 +262,31 @@ class Interaction(nn.Module):
     ) -> list[Tensor]:
         """New features of all atoms."""
         weights = torch.split(self.radial(around.basis), self.n_weights, dim=1)
+        sources = self.sources(features)
         messages: list[Tensor] = []
-        for index, (up, product) in enumerate(zip(self.up, self.products)):
-            messages += product(up(features[index]) / self.avg_neighbors, weights[index], around)
+        for index, product in enumerate(self.products):
+            messages += product(sources[index], weights[index], around)
+        gathered: list[Tensor] = []
+        for index, slots in enumerate(self.slots):
+            nothing = features[0].new_zeros(features[0].size(0), self.dims[index], 0)
+            gathered.append(torch.cat([nothing] + [messages[slot] for slot in slots], dim=2))
+        return self.updated(features, gathered, species)
+
+    def sources(self, features: list[Tensor]) -> list[Tensor]:
+        """L_up h/n̄: what neighbours read."""
+        sources: list[Tensor] = []
+        for index, up in enumerate(self.up):
+            sources.append(up(features[index]) / self.avg_neighbors)
+        return sources
+
+    def updated(
+        self, features: list[Tensor], messages: list[Tensor], species: Species
+    ) -> list[Tensor]:
+        """New features from the old ones and the messages (n_atoms, 2l+1, channels of all paths) of
+        each output."""
         blocks: list[Tensor] = []
         for index, down in enumerate(self.down):
-            nothing = features[0].new_zeros(features[0].size(0), self.dims[index], 0)
-            blocks.append(
-                down(torch.cat([nothing] + [messages[slot] for slot in self.slots[index]], dim=2))
-            )
+            blocks.append(down(messages[index]))
         for index, connection in enumerate(self.self_connection):
             target = self.own_outputs[index]
             blocks[target] = blocks[target] + connection(features[self.own_inputs[index]], species)

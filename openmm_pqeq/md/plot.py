@@ -1,7 +1,8 @@
-"""The plot of a run: polarization (or dipole), temperature, and field and volume where they
-change."""
+"""The plot of a run: field, polarization (or dipole) with the components along the field before the
+others, temperature, and volume where it changes."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,24 +39,20 @@ def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
 def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology) -> None:
     """Draw the table of a run into a PNG file."""
     columns = read_table(table)
+    field = [columns[f"field_{axis}_V_per_A"] for axis in AXES]
+    along = [bool(np.any(component)) for component in field]
     panels = []
-    if "polarization_x_uC_per_cm2" in columns:
-        curves = [Curve(f"$P_{axis}$", columns[f"polarization_{axis}_uC_per_cm2"]) for axis in AXES]
-        panels.append(Panel("Change of polarization since the start", "ΔP (µC/cm²)", curves))
-    elif "dipole_x_eA" in columns:
-        panels.append(
-            Panel(
-                "Dipole",
-                "μ (e Å)",
-                [Curve(f"$μ_{axis}$", columns[f"dipole_{axis}_eA"]) for axis in AXES],
-            )
-        )
-    if config.field_changes:
-        curves = [Curve(f"$F_{axis}$", columns[f"field_{axis}_V_per_A"]) for axis in AXES]
+    if any(along):
         curves = [
-            curve._replace(values=None) if not np.any(curve.values) else curve for curve in curves
+            Curve(f"$F_{axis}$", component if on else None)
+            for axis, component, on in zip(AXES, field, along)
         ]
         panels.append(Panel("Electric field", "F (V/Å)", curves))
+    if "polarization_x_uC_per_cm2" in columns:
+        curves = _components(columns, "polarization_{}_uC_per_cm2", "P", along)
+        panels.append(Panel("Change of polarization since the start", "ΔP (µC/cm²)", curves))
+    elif "dipole_x_eA" in columns:
+        panels.append(Panel("Dipole", "μ (e Å)", _components(columns, "dipole_{}_eA", "μ", along)))
     target = (
         None if config.ensemble == "NVE" else (config.temperature, f"set: {config.temperature:g} K")
     )
@@ -67,6 +64,16 @@ def plot_run(config: RunConfig, table: Path, plot: Path, topology: app.Topology)
     )
     with whole(plot) as part:
         figure.savefig(part, format="png")
+
+
+def _components(
+    columns: Mapping[str, NDArray[np.float64]], column: str, symbol: str, along: Sequence[bool]
+) -> list[Curve]:
+    """The three components of a column, those across the field faint; without a field none is."""
+    return [
+        Curve(f"${symbol}_{axis}$" + (" ∥ F" if on else ""), columns[column.format(axis)], faint)
+        for axis, on, faint in zip(AXES, along, [any(along) and not on for on in along])
+    ]
 
 
 def _title(config: RunConfig, topology: app.Topology) -> str:

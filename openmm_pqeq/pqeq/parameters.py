@@ -10,8 +10,8 @@ Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C 
 `pqeq3` [Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
 [Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to the response of some thousand
 crystals (docs/response.md): `response`, for charges by bonds, and `response-free`, for charges that
-flow freely. Fitted to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (α-quartz),
-`qm7b` (molecules of H C N O S Cl).
+flow freely. `molecules` (H C N O S Cl, reference charges 0) is for charges by bonds as well. Fitted
+to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (α-quartz).
 """
 
 import csv
@@ -35,7 +35,11 @@ from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
 PUBLISHED_SETS = ("pqeq0", "pqeq1", "pqeq3", "reaxnet")
-FITTED_SETS = ("response", "response-free", "batio3", "sio2", "qm7b")
+FITTED_SETS = ("response", "response-free", "molecules", "batio3", "sio2")
+WITHDRAWN_SETS = {
+    "qm7b": "its charges had the wrong sign (hydrogen negative in water, dipole −1.2 D): use "
+    "'molecules' with charge_flow = 'bonds' and reference charges 0"
+}
 COLUMNS = {
     "chi": "electronegativity",
     "eta": "hardness",
@@ -140,6 +144,10 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
             .open(encoding="utf-8") as table
         ):
             resolved = _read_table(table, None)
+    elif parameters in WITHDRAWN_SETS:
+        raise ValueError(
+            f"parameters: the set {parameters!r} is withdrawn: {WITHDRAWN_SETS[parameters]}"
+        )
     elif isinstance(parameters, (str, Path)) and Path(parameters).is_file():
         with open(parameters, encoding="utf-8") as table:
             resolved = _read_table(table, None, f"parameters {parameters}")

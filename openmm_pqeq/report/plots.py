@@ -15,10 +15,11 @@ GREY = "#8a8a8a"
 
 class Curve(NamedTuple):
     """values (n,) with the name they have in the legend ("" for none); None leaves the place and
-    colour of a curve empty."""
+    colour of a curve empty. A faint one is drawn thin, behind the others."""
 
     name: str
     values: ArrayLike | None
+    faint: bool = False
 
 
 class Panel(NamedTuple):
@@ -59,7 +60,9 @@ def plot_panels(
                 np.asarray(x),
                 np.asarray(curve.values),
                 color=color,
-                linewidth=1.4,
+                linewidth=0.7 if curve.faint else 1.4,
+                alpha=0.45 if curve.faint else 1.0,
+                zorder=1.0 if curve.faint else 2.0,
                 label=curve.name or None,
             )
         if panel.reference is not None:

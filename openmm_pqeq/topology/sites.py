@@ -16,7 +16,10 @@ LEAST_VOLUME = 1.5
 """Å³ for an atom of a crystal. Diamond has 5.7; hydrogen, the densest, has this at 2.7 million bar by
 the equation of state of P. Loubeyre et al., Nature 383, 702 (1996), doi:10.1038/383702a0."""
 
-REMEDY = "Choose one ordered arrangement, in a supercell if need be, and write that to a file"
+REMEDY = (
+    "Choose one ordered arrangement, in a supercell if need be, and write that to a file: "
+    "openmm-pqeq build order FILE.cif --charges ELEMENT=Z ... -o ordered.extxyz makes one"
+)
 
 
 def refuse_partial_sites(atoms: ase.Atoms) -> None:

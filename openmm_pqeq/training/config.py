@@ -175,6 +175,10 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
 
 
 def _check_start(start: StartSettings, data: DataSettings) -> None:
+    if start.replay_files and not start.replay:
+        raise ValueError(
+            "start.replay: expected how many frames of start.replay_files every batch has, got 0"
+        )
     if start.train_pqeq and not start.long_range:
         raise ValueError("start.train_pqeq: expected none, because start.long_range is false")
     if start.train_pqeq and data.labels != LABELS[0]:

@@ -45,7 +45,8 @@ def described(config: Config) -> dict[str, Any]:
 
 def checksums(config: Config) -> dict[str, str]:
     """Checksums of the data and of the model to start from."""
-    files = (*config.data.files, *config.data.held_out.files)
+    replay = config.start.replay_files if config.start is not None else ()
+    files = (*config.data.files, *config.data.held_out.files, *replay)
     places = {file: config.place(file) for file in files}
     found = {file: sha256(place) for file, place in places.items() if place.exists()}
     return found | ({"model": sha256(file_of(config.start.model))} if config.start else {})
@@ -77,8 +78,10 @@ def from_anywhere(config: Config) -> Config:
     held_out = dataclasses.replace(config.data.held_out, files=whole(config.data.held_out.files))
     data = dataclasses.replace(config.data, files=whole(config.data.files), held_out=held_out)
     start = config.start
-    if start is not None and Path(start.model).is_file():
-        start = dataclasses.replace(start, model=str(Path(start.model).absolute()))
+    if start is not None:
+        start = dataclasses.replace(start, replay_files=whole(start.replay_files))
+        if Path(start.model).is_file():
+            start = dataclasses.replace(start, model=str(Path(start.model).absolute()))
     return dataclasses.replace(config, data=data, start=start)
 
 

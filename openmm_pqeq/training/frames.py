@@ -3,6 +3,7 @@
 Units: eV, eV/Å, eV/Å³. Stress is σ = (1/V) ∂E/∂ε, ASE sign.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
@@ -12,7 +13,8 @@ import torch
 from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 
-from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.formal_charges import reference_charges_of
+from openmm_pqeq.structure import SYMBOLS, Structure, structure_of
 from openmm_pqeq.training.formats import read_images
 from openmm_pqeq.training.settings import AUTO, NONE, DataSettings
 
@@ -110,6 +112,33 @@ def frame_of(atoms: ase.Atoms, settings: DataSettings, name: str) -> Frame:
         Labels(torch.tensor(energy.reshape(())), torch.tensor(forces), torch.tensor(full)),
         name,
     )
+
+
+def with_reference_charges(
+    frames: Sequence[Frame], given: Mapping[str, float] | None = None
+) -> list[Frame]:
+    """Frames with the reference charges that charges by bonds flow from.
+
+    given : e, by element; none: for each frame the oxidation states of its composition, which add
+        up to its total charge
+
+    Raises ValueError that names the frame, or an element that no frame has.
+    """
+    elements = [[SYMBOLS[int(z)] for z in frame.structure.numbers] for frame in frames]
+    given = given or {}
+    if unknown := sorted(set(given) - {element for one in elements for element in one}):
+        raise ValueError(f"reference_charges: no frame has an atom of {', '.join(unknown)}")
+    found: list[Frame] = []
+    for frame, here in zip(frames, elements):
+        charges = {element: given[element] for element in given if element in here}
+        total = float(frame.structure.total_charge[0])
+        try:
+            reference = reference_charges_of(charges or None, here, [], total)
+        except ValueError as error:
+            raise ValueError(f"{frame.name}: {error}") from None
+        of_atoms = torch.tensor(reference, dtype=torch.float64)
+        found.append(frame._replace(structure=frame.structure._replace(reference_charges=of_atoms)))
+    return found
 
 
 def _label(

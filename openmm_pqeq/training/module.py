@@ -13,54 +13,24 @@ import csv
 import math
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence, cast
+from typing import Any, Callable, Sequence, cast
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
 
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.jobs.progress import Progress, Watch
 from openmm_pqeq.training.folder import CHECKPOINT, METRICS
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
 from openmm_pqeq.training.pqeq import Polarizable
-from openmm_pqeq.training.samples import Samples, join
+from openmm_pqeq.training.samples import Samples
 from openmm_pqeq.training.settings import TrainingSettings
+from openmm_pqeq.training.tabulated import Tabulated, loss_by_difference
 
 LONG = 600.0
 """Seconds from which on a run without a limit says how long it will take."""
-
-
-class EpochOrder(Sampler[int]):
-    """A permutation that depends on the seed and the epoch alone; Lightning calls `set_epoch`."""
-
-    def __init__(self, n_frames: int, seed: int):
-        self.n_frames, self.seed, self.epoch = n_frames, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The epoch whose order comes next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n_frames
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        return iter(torch.randperm(self.n_frames, generator=generator).tolist())
-
-
-def loader_of(frames: Sequence[Samples], batch_size: int, seed: int) -> DataLoader:
-    """Batches of frames laid end to end, in the order of EpochOrder."""
-    order = EpochOrder(len(frames), seed)
-    return DataLoader(
-        list(frames),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        sampler=order,
-        collate_fn=join,
-        num_workers=0,
-    )
 
 
 class NetworkTraining(lightning.LightningModule):
@@ -69,7 +39,8 @@ class NetworkTraining(lightning.LightningModule):
     Parameters
     ----------
     gnn : the network, `gnn(numbers, pairs) -> (n_atoms,) eV`, in the dtype of training and with
-        element shifts of zero; or a `Polarizable`; weights without requires_grad stay as they are
+        element shifts of zero; or a `Tabulated`, or a `Polarizable`; weights without requires_grad
+        stay as they are
     settings : [training]
     force_scale : eV/Å, the RMS of the training labels
     steps_per_epoch : for the schedule
@@ -157,6 +128,8 @@ class NetworkTraining(lightning.LightningModule):
 
     def training_step(self, batch: Samples, batch_idx: int) -> Tensor:
         """The loss of one batch."""
+        if isinstance(self.gnn, Tabulated):
+            return loss_by_difference(self.gnn, batch, self.weights)
         return loss_of(predict(self.gnn, batch, create_graph=True), batch, self.weights)
 
     def on_train_batch_end(self, outputs: Any, batch: Samples, batch_idx: int) -> None:

@@ -6,6 +6,8 @@ are.
     radial            the radial networks of all interactions
     self-connection   the species-dependent maps of all interactions
     linear            the linear maps before and after the tensor products
+    maps              linear, self-connection and readout: what leaves the radial networks as they
+                      are (tabulated.py), and the embedding, whose rows belong to one element each
     embedding, basis  species → features; frequencies of the radial basis
     all, none
 
@@ -22,6 +24,7 @@ PARTS = {
     "radial": r"\.radial\.",
     "self-connection": r"\.self_connection\.",
     "linear": r"^interactions\.\d+\.(up|down)\.",
+    "maps": r"^readout\.|^interactions\.\d+\.(up|down|self_connection)\.",
     "embedding": r"^embedding$",
     "basis": r"^basis\.",
     "all": r"",

@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 
 from openmm_pqeq.checkpoint import load
+from openmm_pqeq.conditions import by_bonds, needs_reference_charges
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -25,11 +26,14 @@ from openmm_pqeq.pqeq import FieldEnergy
 from openmm_pqeq.training import parts
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import Config
-from openmm_pqeq.training.frames import Frame, Labels, read_frames
+from openmm_pqeq.training.frames import Frame, Labels, read_frames, with_reference_charges
 from openmm_pqeq.training.loss import predict_all
+from openmm_pqeq.training.low_rank import update_by_low_rank
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
+from openmm_pqeq.training.replay import NOTHING, Replay, replay_of
 from openmm_pqeq.training.samples import Samples, Split
 from openmm_pqeq.training.settings import StartSettings
+from openmm_pqeq.training.tabulated import Tabulated, can_be_tabulated
 
 
 class Prepared(NamedTuple):
@@ -41,6 +45,7 @@ class Prepared(NamedTuple):
     scale : eV/Å, the force scale of the loss
     split : indices of the frames read
     samples : the frames in use, by index
+    replay : frames that the model has labelled itself
     """
 
     model: nn.Module
@@ -49,6 +54,7 @@ class Prepared(NamedTuple):
     scale: float
     split: Split
     samples: dict[int, Samples]
+    replay: Replay = NOTHING
 
     @property
     def species(self) -> list[str]:
@@ -89,6 +95,8 @@ def prepare(
     subtracted = {name: values for name, values in known.items() if name != "gnn"}
     if config.start is not None and config.start.train_pqeq:
         subtracted.pop("pqeq")
+    if subtracted.get("pqeq", {}).get("energy") == "field":
+        subtracted.pop("pqeq")  # zero: labels are those without a field
     if subtracted:
         long_range = build(subtracted)
         data.check_species(
@@ -96,6 +104,8 @@ def prepare(
         )
         if config.data.labels == "reference":
             wanted = [frames[i] for i in used]
+            if needs_reference_charges(long_range):
+                wanted = with_reference_charges(wanted, config.data.reference_charges)
             for index, frame in zip(
                 used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))
             ):
@@ -130,6 +140,11 @@ def model_to_start(start: StartSettings) -> Potential:
         raise ValueError(
             f"start.train_pqeq: the PQEq of {start.model} adds nothing without a field; expected "
             "none of its parameters"
+        )
+    if start.train_pqeq and by_bonds(potential):
+        raise ValueError(
+            f"start.train_pqeq: charges of {start.model} flow along bonds, and their parameters are "
+            "fitted to responses (openmm-pqeq fit-pqeq); expected none here"
         )
     if not parts.select(potential.gnn, start.train) and not start.train_pqeq:
         raise ValueError(
@@ -195,7 +210,13 @@ def _continued(
     say(f"start: {settings.model}; {count} of {total} weights are trained: {_shortly(trained)}")
     shifts = gnn.shift.clone()
     gnn.shift.zero_()
+    if settings.rank:
+        large = update_by_low_rank(gnn, trained, settings.rank, config.training.seed)
+        count = sum(p.numel() for p in gnn.parameters() if p.requires_grad)
+        say(f"updates of rank {settings.rank} of {len(large)} weights: {count} numbers in all")
     model: nn.Module = gnn
+    if not settings.train_pqeq and can_be_tabulated(gnn):
+        model = Tabulated(gnn)
     if settings.train_pqeq and start.pqeq is not None:
         numbers = [chemical_symbols.index(symbol) for symbol in data.species_of(training)]
         model = Polarizable(
@@ -208,6 +229,14 @@ def _continued(
     samples = _samples(config, frames, gnn.cutoff, table["species"], shifts)
     prepared = Prepared(model, start.config, shifts, data.force_rms(training), split, samples)
     say(f"labels: force RMS {prepared.scale:.3f} eV/Å")
+    if settings.replay:
+        files = [config.place(file) for file in settings.replay_files]
+        known, seed = data.species_of(training), config.training.seed
+        replay = replay_of(model, start.species, known, gnn.cutoff, files, seed)
+        say(
+            f"replay: {len(replay.train)} frames of the model's own, {len(replay.held_out)} held out"
+        )
+        prepared = prepared._replace(replay=replay)
     return fit_shifts(prepared, model, say) if settings.shifts == "fit" else prepared
 
 

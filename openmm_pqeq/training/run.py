@@ -41,11 +41,14 @@ from openmm_pqeq.training.folder import (
     refuse_others,
 )
 from openmm_pqeq.training.loss import Errors
-from openmm_pqeq.training.module import AfterEveryEpoch, NetworkTraining, SaveEveryEpoch, loader_of
+from openmm_pqeq.training.low_rank import merged
+from openmm_pqeq.training.module import AfterEveryEpoch, NetworkTraining, SaveEveryEpoch
+from openmm_pqeq.training.order import loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
 from openmm_pqeq.training.samples import Samples, Split
 from openmm_pqeq.training.settings import StartSettings
+from openmm_pqeq.training.tabulated import Tabulated
 
 
 class Result(NamedTuple):
@@ -166,6 +169,7 @@ def _fitted(
         "training_frames": prepared.split.train,
         "held_out_frames": prepared.split.held_out,
         "force_rms_eV_per_A": prepared.scale,
+        "replay_frames": [len(frames) for frames in prepared.replay],
         "element_shifts_eV": dict(zip(prepared.species, prepared.shifts.tolist())),
         "torch": str(torch.__version__),
     }
@@ -182,7 +186,8 @@ def _fitted(
 
 def _measure(model: nn.Module, prepared: Prepared) -> dict[str, report.Measured]:
     titles = {"training": "train", "validation": "validation", "held out": "held_out"}
-    return report.measure(model, {title: prepared.part(name) for title, name in titles.items()})
+    parts = {title: prepared.part(name) for title, name in titles.items()}
+    return report.measure(model, parts | {report.REPLAY: prepared.replay.held_out})
 
 
 def _parameters_moved(pqeq: TrainedPQEq) -> str:
@@ -207,7 +212,13 @@ def _trained(
     """The loop itself: the module after the last epoch, and how many there were."""
     settings = config.training
     train_, validation, held_out = (prepared.part(name) for name in Split._fields)
-    loader = loader_of(train_, settings.batch_size or _batch_size(train_), settings.seed)
+    loader = loader_of(
+        train_,
+        settings.batch_size or _batch_size(train_),
+        settings.seed,
+        prepared.replay.train,
+        config.start.replay if config.start is not None else 0,
+    )
     rate = config.start.pqeq_learning_rate if config.start is not None else settings.learning_rate
     module = NetworkTraining(prepared.model, settings, prepared.scale, len(loader), rate)
     logging.getLogger("lightning.pytorch").setLevel(
@@ -271,7 +282,7 @@ def export(
         }
     potential = build(table)
     target = network_of(potential)
-    state = (model.gnn if isinstance(model, Polarizable) else model).state_dict()
+    state = merged(_network_in(model))
     if (
         config.start is not None
     ):  # what was not trained has all its digits, whatever the dtype of training
@@ -296,6 +307,13 @@ def export(
     return path
 
 
+def _network_in(model: nn.Module) -> nn.Module:
+    """The network of what is trained."""
+    if isinstance(model, Polarizable):
+        return model.gnn
+    return model.network if isinstance(model, Tabulated) else model
+
+
 def _origin(start: StartSettings) -> dict[str, Any]:
     """For the card: the model it comes from, with its own card but for how that was trained, and
     what was trained since."""
@@ -309,6 +327,13 @@ def _origin(start: StartSettings) -> dict[str, Any]:
         "shifts": start.shifts,
         "long_range": start.long_range,
     }
+    if start.rank:
+        done["rank"] = start.rank
+    if start.replay:
+        done |= {
+            "replay": start.replay,
+            "replay_files": [Path(file).name for file in start.replay_files],
+        }
     if start.train_pqeq:
         done |= {"train_pqeq": list(start.train_pqeq), "bounds": start.bounds}
     return {"fine_tuned_from": {"model": Path(start.model).name, "card": card}, "fine_tuning": done}

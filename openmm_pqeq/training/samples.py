@@ -104,9 +104,10 @@ def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Label
     a progress bar."""
     parts = []
     for frame in track(frames, description="long-range part"):
+        structure = frame.structure._replace(only_energy=True)
         try:
             known = potential.evaluate(
-                frame.structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all())
+                structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all())
             )
         except RuntimeError as error:
             raise ValueError(f"{frame.name}: {error}") from error

@@ -64,6 +64,14 @@ class DataSettings:
     charge_key: str = setting(
         "data", values.text, "charge", "where the data have the total charge, e; 0 without", "KEY"
     )
+    reference_charges: dict[str, float] = setting(
+        "data",
+        values.numbers,
+        dict,
+        "of elements, e, where charges by bonds flow from, such as Na=1,Cl=-1; else oxidation "
+        "states that add up to each frame's total charge",
+        "CHARGES",
+    )
     held_out: HeldOut = setting(
         "data",
         table_of(HeldOut),
@@ -107,6 +115,29 @@ class StartSettings:
     )
     train: str = setting(
         "start", values.text, "readout", "parts of the network that are trained, or none", "PARTS"
+    )
+    rank: int = setting(
+        "start",
+        values.within(values.count, 0, 10_000),
+        0,
+        "low-rank updates, of so many columns, for those of the parts that are large; 0: none",
+        "N",
+    )
+    replay: int = setting(
+        "start",
+        values.within(values.count, 0, 10_000),
+        0,
+        "frames that the model has labelled itself, of other elements, in every batch: so that it "
+        "forgets less",
+        "N",
+    )
+    replay_files: tuple[str, ...] = setting(
+        "start",
+        values.texts,
+        (),
+        "structures for them, moved at random; default: crystals of many elements, built here",
+        "FILE",
+        "+",
     )
     train_pqeq: tuple[str, ...] = setting(
         "start",

@@ -7,3 +7,11 @@
 #else
 #define PQEQ_FORMULA static inline
 #endif
+
+// A loop of known length becomes straight code on a GPU, where an array that is indexed by a loop's
+// counter would be in memory.
+#ifdef __CUDACC__
+#define PQEQ_UNROLL _Pragma("unroll")
+#else
+#define PQEQ_UNROLL
+#endif

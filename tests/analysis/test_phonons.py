@@ -6,6 +6,8 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
 from openmm_pqeq.analysis import phonons
+from openmm_pqeq.analysis.born import write_born
+from openmm_pqeq.units import COULOMB
 
 DISTANCE = 2 ** (1 / 6)  # Å
 STIFFNESS = 72 / 2 ** (1 / 3)  # eV/Å²
@@ -35,6 +37,25 @@ def test_sound_at_small_q(work):
 
 def test_translation_costs_nothing(work):
     assert phonons.acoustic_error(work) < 1e-2
+
+
+def test_born_charges_split_longitudinal_and_transverse_modes(tmp_path):
+    """ω_LO² − ω_TO² = 4π k_e Z²/(V ε∞ μ) of a rocksalt crystal, and ω_TO² = 2k/μ of its springs."""
+    pytest.importorskip("phonopy", reason="phonopy is not installed")
+    atoms = bulk("MgO", "rocksalt", a=2 * DISTANCE)
+    atoms.calc = LennardJones(sigma=1, epsilon=1, rc=1.3, ro=1.25, smooth=True)
+    charges = np.array([1.0, -1.0])[:, None, None] * 0.2 * np.eye(3)
+    write_born(tmp_path / "BORN", 3.0 * np.eye(3), charges, [0, 1])
+    split = phonons.phonons_of(atoms, (2, 2, 2), 1e-3, tmp_path / "BORN")
+    found = np.sort(phonons.frequencies(split, [0, 0, 0], [1, 0, 0])[0])[3:]
+    mass = 1 / (1 / atoms.get_masses()).sum()
+    transverse = 2 * STIFFNESS / mass
+    added = 4 * np.pi * COULOMB * 0.2**2 / (atoms.get_volume() * 3.0 * mass)
+    expected = 521.4709 * np.sqrt([transverse, transverse, transverse + added])
+    assert expected[2] - expected[0] > 5
+    assert np.abs(found - expected).max() < 0.1
+    plain = phonons.phonons_of(atoms, (2, 2, 2), 1e-3)
+    assert np.ptp(np.sort(phonons.frequencies(plain, [0, 0, 0])[0])[3:]) < 1e-3
 
 
 def test_bands_and_density(work):

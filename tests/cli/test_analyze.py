@@ -21,8 +21,8 @@ def walk(n_frames, n_atoms, coefficient, seed=0):
     return np.cumsum(steps * np.sqrt(2 * coefficient * INTERVAL), axis=0)
 
 
-@pytest.fixture
-def ions(tmp_path):
+@pytest.fixture(scope="module")
+def ions(tmp_path_factory):
     """40 lithium ions that walk with D = 0.5 Å²/ps among oxygen atoms that rattle; wrapped."""
     rng = np.random.default_rng(1)
     start = rng.random((60, 3)) @ CELL
@@ -31,7 +31,12 @@ def ions(tmp_path):
     )
     wrapped = (path @ np.linalg.inv(CELL) % 1.0) @ CELL
     return write_run(
-        tmp_path / "out", ["Li"] * 40 + ["O"] * 20, wrapped, CELL, INTERVAL, temperature=900.0
+        tmp_path_factory.mktemp("ions") / "out",
+        ["Li"] * 40 + ["O"] * 20,
+        wrapped,
+        CELL,
+        INTERVAL,
+        temperature=900.0,
     )
 
 
@@ -169,11 +174,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_input_is_named(ions, tmp_path, monkeypatch, capsys, case):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
+def test_a_wrong_input_is_named(ions, monkeypatch, capsys, case):
+    here = ions.parent
+    monkeypatch.chdir(here)
+    (here / "empty").mkdir(exist_ok=True)
     lines = (ions / "topology.pdb").read_text().splitlines(keepends=True)
-    (tmp_path / "other.pdb").write_text("".join([*lines[:20], "END\n"]))
+    (here / "other.pdb").write_text("".join([*lines[:20], "END\n"]))
     arguments, message = WRONG[case]
     assert main(["analyze", *arguments]) == 2
     assert message in capsys.readouterr().err
@@ -204,8 +210,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_wrong_value_is_named(ions, tmp_path, monkeypatch, capsys, case):
-    monkeypatch.chdir(tmp_path)
+def test_a_wrong_value_is_named(ions, monkeypatch, capsys, case):
+    monkeypatch.chdir(ions.parent)
     arguments, name = CASES[case]
     assert main(["analyze", *arguments]) == 2
     said = capsys.readouterr().err

@@ -246,9 +246,15 @@ def test_wrong_input_is_said_in_one_message_and_nothing_is_written(here, capfd, 
     assert sorted(here.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    "arguments", [["fly"], ["run", "--speed", "3"], ["energy", "MgO.extxyz"], []]
-)
+def test_the_command_alone_shows_what_it_can_do(capsys):
+    assert main([]) == 0
+    out, err = capsys.readouterr()
+    assert "openmm-pqeq models batio3" in out
+    assert all(command in out for command in COMMANDS)
+    assert err == ""
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["run", "--speed", "3"], ["energy", "MgO.extxyz"]])
 def test_wrong_flags_end_with_2(here, capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)

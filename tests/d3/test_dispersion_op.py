@@ -241,18 +241,18 @@ def test_second_derivatives_are_refused_and_first_ones_with_a_graph_are_not():
 @pytest.mark.gpu
 @pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
 @pytest.mark.parametrize("damping", ["zero", "bj"])
-def test_on_cuda(structure, damping):
+def test_on_a_gpu(structure, damping, gpu):
     """With the list of the CPU; sums on a GPU are whole multiples of 1e-12."""
     given = structure_from(structure)
     for dtype, tolerance in ((DOUBLE, 1e-9), (SINGLE, 10 * TOLERANCE[SINGLE])):
-        fast, search = InferenceD3(term(damping, dtype=dtype)).cuda(), KeptSearch(13.0)
+        fast, search = InferenceD3(term(damping, dtype=dtype)).to(gpu), KeptSearch(13.0)
 
-        def on_cuda(moved: Structure, fast=fast, search=search) -> torch.Tensor:
-            pairs, moved = search(moved), Structure(*(x.cuda() for x in moved[:7]))
-            return fast(moved, KeptPairs(*(x.cuda() for x in pairs))).cpu()
+        def on_gpu(moved: Structure, fast=fast, search=search) -> torch.Tensor:
+            pairs, moved = search(moved), Structure(*(x.to(gpu) for x in moved[:7]))
+            return fast(moved, KeptPairs(*(x.to(gpu) for x in pairs))).cpu()
 
         assert_equal(
-            energies_and_slopes(on_cuda, given),
+            energies_and_slopes(on_gpu, given),
             energies_and_slopes(reference_of(term(damping)), given),
             tolerance,
         )

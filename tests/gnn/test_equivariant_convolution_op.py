@@ -277,8 +277,8 @@ def test_scripted_and_saved(tmp_path):
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_on_cuda(case, dtype):
-    work = Convolution(case, dtype, n_atoms=80, n_pairs=2000, device="cuda")
+def test_on_a_gpu(case, dtype, gpu):
+    work = Convolution(case, dtype, n_atoms=80, n_pairs=2000, device=gpu)
     assert_equal(work, 30 * TOLERANCE[dtype])
 
 

@@ -11,7 +11,7 @@ from networks import MODELS, cluster, energy_of, network, perovskite
 
 from openmm_pqeq import build, ops, save
 from openmm_pqeq.gnn import InferenceNequIP, NequIP, can_be_fused
-from openmm_pqeq.structure import structure_of
+from openmm_pqeq.structure import Structure, structure_of
 
 pytestmark = [
     pytest.mark.python_route,
@@ -193,8 +193,8 @@ def test_unknown_element_raises():
 
 
 @pytest.mark.gpu
-def test_on_cuda(name):
+def test_on_a_gpu(name, gpu):
     fast = InferenceNequIP(network(name))
     expected = laws.forces_of(energy_of(fast), perovskite())
-    on_device = perovskite()._replace(**{k: v.cuda() for k, v in perovskite()._asdict().items()})
-    laws.close(laws.forces_of(energy_of(fast.cuda()), on_device).cpu(), expected, 1e-9, "forces")
+    on_device = Structure(*(x.to(gpu) for x in perovskite()[:7]))
+    laws.close(laws.forces_of(energy_of(fast.to(gpu)), on_device).cpu(), expected, 1e-9, "forces")

@@ -13,17 +13,19 @@ import mdtraj
 import numpy as np
 import openmm
 import pytest
-from openmm import unit
+from openmm import app, unit
 
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.jobs.failure import RunFailure
 from openmm_pqeq.jobs.lock import locked
+from openmm_pqeq.md import plot
 from openmm_pqeq.md.config import read_toml, run_config
 from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.restart import read_restart
 from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
 from openmm_pqeq.potential import build
+from openmm_pqeq.report.plots import plot_panels as draw_panels
 
 # tapered charges without a repulsion heat their cell
 pytestmark = [
@@ -114,6 +116,23 @@ def test_every_file_has_its_frames(unbroken):
         assert file["step"][:].tolist() == list(range(4, STEPS + 1, 4))
     assert (unbroken.step, unbroken.interrupted) == (STEPS, False)
     assert files.plot.stat().st_size > 10_000
+
+
+def test_the_plot_shows_the_field_and_what_goes_along_it(unbroken, tmp_path, monkeypatch):
+    drawn = []
+
+    def plot_panels(x, label, panels, *texts):
+        drawn.extend(panels)
+        return draw_panels(x, label, panels, *texts)
+
+    monkeypatch.setattr(plot, "plot_panels", plot_panels)
+    files = unbroken.files
+    topology = app.PDBFile(str(files.topology)).topology
+    plot.plot_run(run_config(read_toml(files.toml)), files.table, tmp_path / "plot.png", topology)
+    field, polarization = drawn[:2]
+    assert [curve.values is not None for curve in field.curves] == [False, False, True]
+    assert [curve.faint for curve in polarization.curves] == [True, True, False]
+    assert "F" in polarization.curves[2].name
 
 
 def test_the_table_says_what_openmm_says(unbroken, folder):

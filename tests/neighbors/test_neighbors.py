@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from random_crystals import crystal
 
-from openmm_pqeq.neighbors.pairs import within
+from openmm_pqeq.neighbors.half_list import KeptSearch
+from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure, collate, structure_of
 
@@ -92,3 +94,29 @@ def test_within_keeps_the_near_pairs():
     assert 0 < len(near.centers) < len(pairs.centers)
     assert float(near.distances.max()) < 3.0
     assert len(near.centers) == int((pairs.distances < 3.0).sum())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, False, False)])
+@pytest.mark.parametrize("n", [2, 40, 700])
+@pytest.mark.parametrize("cutoff", [3.0, 9.0])
+def test_a_gpu_finds_the_pairs_of_the_cpu(n, pbc, cutoff, gpu):
+    """Both kinds of list, by vesin's kernels; in cells shorter than the cutoff, too."""
+    box = (n / 0.1) ** (1 / 3) * torch.eye(3, dtype=torch.float64)
+    structure = crystal(n, pbc, box + 0.1 * box.roll(1, 0))
+    there = Structure(*(x.to(gpu) for x in structure[:7]))
+    expected, found = NeighborSearch(cutoff)(structure), NeighborSearch(cutoff)(there)
+    assert rows(found) == rows(expected)
+    half = KeptSearch(cutoff, 0.0).to(gpu)(there)
+    vectors = half.positions[half.neighbors.long()] - half.positions[half.centers.long()]
+    distances = (vectors + half.shifts.double() @ there.cell[0]).norm(dim=1).cpu().sort()[0]
+    once = expected.distances.sort()[0][::2]
+    torch.testing.assert_close(distances, once, rtol=0.0, atol=1e-10)
+
+
+def rows(pairs: Pairs) -> list[tuple[int, ...]]:
+    """i, j and S of each pair, in one order."""
+    found = torch.cat(
+        [pairs.centers.unsqueeze(1), pairs.neighbors.unsqueeze(1), pairs.shifts.long()], dim=1
+    )
+    return sorted(map(tuple, found.tolist()))

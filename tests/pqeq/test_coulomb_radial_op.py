@@ -93,10 +93,10 @@ def test_two_threads_give_the_numbers_of_one(dtype):
 
 
 @pytest.mark.gpu
-def test_cuda_tensors_are_taken():
+def test_tensors_on_a_gpu_are_taken(gpu):
     distance, gamma = distances_and_exponents()
     for ours, reference in zip(
-        native(distance.cuda(), gamma.cuda()), kernels.coulomb_radial_reference(distance, gamma)
+        native(distance.to(gpu), gamma.to(gpu)), kernels.coulomb_radial_reference(distance, gamma)
     ):
         torch.testing.assert_close(ours.cpu(), reference, rtol=0.0, atol=1e-12)
 

@@ -114,7 +114,12 @@ def test_fitted_sets_have_names():
         ["Ba", "O", "Ti"],
         ["O", "Si"],
     ]
-    assert resolve_parameters("qm7b")["O"].hardness > 0
+    assert resolve_parameters("molecules")["O"].softness > 0
+    response = resolve_parameters("response")
+    assert len([kind for kind in response if kind.isalpha()]) == 103
+    assert response["Ti4+"].softness > 0
+    with pytest.raises(ValueError, match="'qm7b' is withdrawn: its charges had the wrong sign"):
+        resolve_parameters("qm7b")
 
 
 def test_radial_derivatives_are_those_of_the_value():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import made
 
@@ -71,9 +71,8 @@ def command(options: argparse.Namespace) -> None:
     columns = {"temperature (K)": kelvin, f"value ({options.unit})": value}
     if error is not None:
         columns[f"error ({options.unit})"] = error
-    write_outcome(
-        folder, "arrhenius", {"files": options.files}, results, columns, plot_graphs([graph], title, note)
-    )  # fmt: skip
+    outcome = Outcome({"files": options.files}, results, columns, plot_graphs([graph], title, note))
+    write_outcome(folder, "arrhenius", outcome)
 
 
 Points = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]

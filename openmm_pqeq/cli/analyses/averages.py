@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import made
 
@@ -86,6 +86,7 @@ def command(options: argparse.Namespace) -> None:
     }
     note = f"{len(times)} rows, {times[-1] - times[0]:g} ps."
     table = {"time (ps)": times}
-    write_outcome(
-        folder, "averages", settings, results, table, plot_graphs(graphs, path.parent.name or "run", note)
-    )  # fmt: skip
+    outcome = Outcome(
+        settings, results, table, plot_graphs(graphs, path.parent.name or "run", note)
+    )
+    write_outcome(folder, "averages", outcome)

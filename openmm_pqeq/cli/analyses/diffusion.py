@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     Trajectory,
     add_trajectory,
@@ -200,7 +200,8 @@ def command(options: argparse.Namespace) -> int:
     }
     columns = {"lag (ps)": motion.lags, "MSD along x, y, z (Å²)": motion.msd}
     figure = plot_graphs(graphs_of(options.element, motion, found), title, given.describe() + ".")
-    write_outcome(folder, "diffusion", settings, results, columns, figure)
+    outcome = Outcome(settings, results, columns, figure)
+    write_outcome(folder, "diffusion", outcome)
     return 0 if found is not None else NO_WINDOW
 
 

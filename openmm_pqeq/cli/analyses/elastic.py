@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.structure import (
     add_structure,
     crystal_of,
@@ -66,7 +66,8 @@ def command(options: argparse.Namespace) -> None:
     )
     settings = {"model": options.model, "strains": made, "largest strain": strain}
     columns = {"tensor (GPa)": found.tensor, "error (GPa)": found.error}
-    write_outcome(folder, "elastic", settings, results, columns, figure)
+    outcome = Outcome(settings, results, columns, figure)
+    write_outcome(folder, "elastic", outcome)
 
 
 def _picture(tensor, title, note):  # type: ignore[no-untyped-def]  # matplotlib's Figure

@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.structure import (
     add_structure,
     crystal_of,
@@ -66,4 +66,5 @@ def command(options: argparse.Namespace) -> None:
     title = f"B = {results['bulk modulus']}"
     figure = plot_graphs([graph], title, f"{formula}, model {options.model}; Birch–Murnaghan.")
     columns = {"volume (Å³)": volumes, "energy (eV)": energies}
-    write_outcome(folder, "eos", {"model": options.model}, results, columns, figure)
+    outcome = Outcome({"model": options.model}, results, columns, figure)
+    write_outcome(folder, "eos", outcome)

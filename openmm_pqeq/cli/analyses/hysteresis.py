@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import made
 
@@ -75,4 +75,5 @@ def command(options: argparse.Namespace) -> None:
         f"{found.branches} branches in {time[-1] - time[0]:g} ps, field along {axis}.",
     )  # fmt: skip
     table = {"time (ps)": time, "field (V/Å)": field, "P (µC/cm²)": np.asarray(p)}
-    write_outcome(folder, "hysteresis", {"axis": axis}, results, table, figure)
+    outcome = Outcome({"axis": axis}, results, table, figure)
+    write_outcome(folder, "hysteresis", outcome)

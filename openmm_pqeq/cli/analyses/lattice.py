@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     Trajectory,
     add_trajectory,
@@ -75,7 +75,8 @@ def command(options: argparse.Namespace) -> None:
         title = f"Lattice parameters, {kelvin[0]:.0f} to {kelvin[-1]:.0f} K"
         note = f"{len(runs)} runs of {', '.join(f'{run.length:g}' for run in runs)} ps. Bars: standard errors."
     settings = {"runs": options.run, "repeats": [_repeats(options.repeats, run) for run in runs]}
-    write_outcome(folder, "lattice", settings, results, columns, plot_graphs(graphs, title, note))
+    outcome = Outcome(settings, results, columns, plot_graphs(graphs, title, note))
+    write_outcome(folder, "lattice", outcome)
 
 
 def _graphs(x: Any, label: str, values_: Any, errors: Any) -> list[Any]:

@@ -44,20 +44,24 @@ def with_error(value: float, error: float) -> str:
     return f"({value / scale:.{digits}f} ± {error / scale:.{digits}f})e{power:+03d}"
 
 
-def write_outcome(
-    folder: Path,
-    name: str,
-    settings: Mapping[str, Any],
-    results: Mapping[str, Value],
-    columns: Mapping[str, ArrayLike],
-    figure: Figure,
-) -> None:
-    """Print the results, and write NAME.json and NAME.png.
+class Outcome(NamedTuple):
+    """What an analysis has found.
 
-    settings : what the analysis was told or found, for the file
+    settings : what it was told or found out, for the file
     results : by name
     columns : curves by name and unit, such as "r (Å)"
+    figure : a picture of it
     """
+
+    settings: Mapping[str, Any]
+    results: Mapping[str, Value]
+    columns: Mapping[str, ArrayLike]
+    figure: Figure
+
+
+def write_outcome(folder: Path, name: str, outcome: Outcome) -> None:
+    """Print the results, and write NAME.json and NAME.png."""
+    settings, results, columns, figure = outcome
     width = max((len(key) for key in results), default=0)
     for key, result in results.items():
         print(f"  {key:<{width}}  {result}")

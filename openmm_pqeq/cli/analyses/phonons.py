@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.structure import (
     add_structure,
     crystal_of,
@@ -86,7 +86,8 @@ def command(options: argparse.Namespace) -> None:
         "born": options.born,
         "path": _path(found.labels),
     }
-    write_outcome(folder, "phonons", settings, results, columns, figure)
+    outcome = Outcome(settings, results, columns, figure)
+    write_outcome(folder, "phonons", outcome)
 
 
 def _path(labels: list[tuple[float, str]]) -> str:

@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import add_trajectory, folder_for, trajectory_of
 from openmm_pqeq.jobs import values
 
@@ -87,9 +87,8 @@ def command(options: argparse.Namespace) -> None:
         "local P of each cell, mean over time (µC/cm²)": local.mean(axis=0),
     }
     settings = {"sites": options.sites, "born charges (e)": charges}
-    write_outcome(
-        folder, "polarization", settings, results, columns, plot_graphs(graphs, title, note)
-    )
+    outcome = Outcome(settings, results, columns, plot_graphs(graphs, title, note))
+    write_outcome(folder, "polarization", outcome)
 
 
 def _born(given: list[str]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import add_trajectory, folder_for, trajectory_of
 from openmm_pqeq.jobs import values
 
@@ -98,4 +98,5 @@ def command(options: argparse.Namespace) -> None:
         **{f"fragments {formula}": number for formula, number in series.items()},
     }
     settings = {"bonds (Å)": {"–".join(pair): reach for pair, reach in bonds.items()}}
-    write_outcome(folder, "polyhedra", settings, results, columns, plot_graphs(graphs, title, note))
+    outcome = Outcome(settings, results, columns, plot_graphs(graphs, title, note))
+    write_outcome(folder, "polyhedra", outcome)

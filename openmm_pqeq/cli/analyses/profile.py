@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     Trajectory,
     add_trajectory,
@@ -99,7 +99,8 @@ def command(options: argparse.Namespace) -> None:
     note = f"{given.describe()}. Bands: standard errors from {blocks} blocks."
     title = f"Profiles along {options.axis}"
     settings = {"axis": options.axis, "elements": elements, "slabs": n_slabs}
-    write_outcome(folder, "profile", settings, results, columns, plot_graphs(graphs, title, note))
+    outcome = Outcome(settings, results, columns, plot_graphs(graphs, title, note))
+    write_outcome(folder, "profile", outcome)
 
 
 def charges_of(given: Trajectory) -> tuple[Any, Any] | None:

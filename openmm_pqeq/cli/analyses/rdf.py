@@ -2,7 +2,7 @@
 
 import argparse
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import add_trajectory, folder_for, trajectory_of
 from openmm_pqeq.jobs import values
 
@@ -78,9 +78,7 @@ def command(options: argparse.Namespace) -> None:
         ),
     ]  # fmt: skip
     note = f"{given.describe()}. Bands: standard errors from {options.blocks} blocks."
-    write_outcome(
-        folder,
-        "rdf",
+    outcome = Outcome(
         {"pair": [center, other], "frames": len(given.frames)},
         results,
         {
@@ -93,3 +91,4 @@ def command(options: argparse.Namespace) -> None:
         },
         plot_graphs(graphs, f"{name}: {other} about {center} {number:.2f}", note),
     )
+    write_outcome(folder, "rdf", outcome)

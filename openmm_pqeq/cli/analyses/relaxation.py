@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from openmm_pqeq.cli.analyses.outcome import Value, write_outcome
+from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.series import add_series, all_series, folder_of
 from openmm_pqeq.jobs import values
 
@@ -67,4 +67,5 @@ def command(options: argparse.Namespace) -> None:
     figure = plot_graphs([graph], f"τ = {results['relaxation time']}", f"{length}.")
     columns = {"lag (ps)": found.lags, "φ": found.correlation}
     settings = {"reached zero": found.ended}
-    write_outcome(folder, "relaxation", settings, results, columns, figure)
+    outcome = Outcome(settings, results, columns, figure)
+    write_outcome(folder, "relaxation", outcome)

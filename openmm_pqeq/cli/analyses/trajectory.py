@@ -1,7 +1,6 @@
 """The trajectory that a run has written, as analyses read it."""
 
 import argparse
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_pqeq.cli.analyses.run_files import files_of, interval_of, loaded, settings_of
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import made
 
@@ -164,10 +164,10 @@ def trajectory_of(options: argparse.Namespace, run: str | None = None) -> Trajec
     source = Path(run or options.run)
     stride = values.positive_count("stride", options.stride)
     skip = values.picoseconds_or_zero("skip", options.skip)
-    settings = _settings(source)
-    path, topology = _files(source, settings, options.topology)
-    interval = _interval(options.interval, settings)
-    frames = _loaded(path, topology)
+    settings = settings_of(source)
+    path, topology = files_of(source, settings, options.topology)
+    interval = interval_of(options.interval, settings)
+    frames = loaded(path, topology)
     first = max(0, int(np.ceil(skip / interval - 1e-9)) - 1)
     frames = frames[first::stride]
     if len(frames) < LEAST_FRAMES:
@@ -176,73 +176,3 @@ def trajectory_of(options: argparse.Namespace, run: str | None = None) -> Trajec
             f"{LEAST_FRAMES}"
         )
     return Trajectory(frames, interval * stride, settings, source, first, stride)
-
-
-def _settings(source: Path) -> dict[str, Any]:
-    if not source.exists():
-        raise FileNotFoundError(
-            f"run: {source} does not exist; expected the folder of a run, or a trajectory"
-        )
-    if not source.is_dir():
-        return {}
-    file = source / "run.toml"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"run: {source} has no run.toml; expected the folder of openmm-pqeq run, or a "
-            "trajectory with --topology"
-        )
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"run: {file} cannot be read ({error})") from None
-
-
-def _files(source: Path, settings: dict[str, Any], topology: str | None) -> tuple[Path, Path]:
-    """Trajectory and topology."""
-    if not source.is_dir():
-        if topology is None:
-            raise ValueError(f"topology: {source} is a trajectory; give --topology FILE (PDB)")
-        return source, Path(topology)
-    path = source / f"trajectory.{settings.get('trajectory_format', 'dcd')}"
-    named = Path(topology) if topology else source / "topology.pdb"
-    if topology is None and not named.is_file():
-        named = source / "topology.cif"
-    for each in (path, named):
-        if not each.is_file():
-            raise FileNotFoundError(f"run: {source} has no {each.name}; is it the folder of a run?")
-    return path, named
-
-
-def _interval(given: str | None, settings: dict[str, Any]) -> float:
-    """ps between two frames of the file."""
-    if given is not None:
-        return values.picoseconds("interval", given)
-    if not settings:
-        raise ValueError("interval: a trajectory alone does not say it; give --interval TIME")
-    from openmm_pqeq.md.config import RunConfig
-
-    def of(name: str) -> float:
-        default = RunConfig.__dataclass_fields__[name].default
-        return float(settings.get(name, default))
-
-    return of("timestep") * of("trajectory_interval") / 1000
-
-
-def _loaded(path: Path, topology: Path) -> Any:
-    """mdtraj's Trajectory; ValueError names the file that is none."""
-    import mdtraj
-    from openmm import app
-
-    try:
-        if topology.suffix == ".cif":
-            atoms = mdtraj.Topology.from_openmm(app.PDBxFile(str(topology)).topology)
-        else:
-            atoms = mdtraj.load_topology(str(topology), standard_names=False)
-    except Exception as error:  # of any kind, from parsers of text
-        raise ValueError(f"topology: {topology} cannot be read ({error})") from None
-    if any(atom.element is None or atom.element.mass <= 0 for atom in atoms.atoms):
-        raise ValueError(f"topology: {topology} has atoms without an element")
-    try:
-        return mdtraj.load(str(path), top=atoms)
-    except (OSError, ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise ValueError(f"run: {path} cannot be read with {topology} ({error})") from None

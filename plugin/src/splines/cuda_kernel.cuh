@@ -18,6 +18,12 @@ namespace openmm_pqeq {
 constexpr int kMeshThreads = 128, kWarp = 32;
 constexpr int kPointsOfBlock = kMeshThreads / kWarp;  // points of a block that reads
 
+// Nodes along a direction that only the thread knows: an argument of a kernel that is indexed so
+// would be copied into every thread's memory.
+__device__ inline int64_t size_along(const Lattice& lattice, int axis) {
+  return axis == 0 ? lattice.size[0] : axis == 1 ? lattice.size[1] : lattice.size[2];
+}
+
 // The splines of the i-th point, in the order of planes, along one direction: a thread for each
 // point and direction.
 template <typename T, int P>
@@ -30,11 +36,12 @@ __global__ void __launch_bounds__(kMeshThreads) weigh_kernel(const Spread<T> wor
   T* const weights = work.weights + i * (with_dipoles ? 6 : 3) * p;
   T weight[kMaxOrder], slope[kMaxOrder];
   const int64_t node = splines<T, P>(work.u[3 * work.sorted[i] + axis], p, weight, slope, nullptr);
+  PQEQ_UNROLL
   for (int k = 0; k < p; ++k) {
     weights[axis * p + k] = weight[k];
     if (with_dipoles) weights[(3 + axis) * p + k] = slope[k];
   }
-  if (axis > 0) work.corners[2 * i + axis - 1] = wrapped(node, work.lattice.size[axis]);
+  if (axis > 0) work.corners[2 * i + axis - 1] = wrapped(node, size_along(work.lattice, axis));
 }
 
 // Which of a point's nodes along one direction, counted from the lowest, belong to the thread whose
@@ -62,12 +69,12 @@ template <typename T, int TILE, bool DIPOLES>
 __global__ void __launch_bounds__(TILE* TILE) spread_kernel(const Spread<T> work) {
   const Lattice& lattice = work.lattice;
   const int p = lattice.order, n_y = static_cast<int>(lattice.size[1]),
-            n_z = static_cast<int>(lattice.size[2]);
-  const int64_t n_x = lattice.size[0], plane = blockIdx.x, first = plane / n_x * n_x;
+            n_z = static_cast<int>(lattice.size[2]), n_x = static_cast<int>(lattice.size[0]);
+  const int plane = blockIdx.x, first = plane / n_x * n_x;  // a kernel has fewer blocks than 2³¹
   const int mine_y = threadIdx.x / TILE, mine_z = threadIdx.x % TILE;
-  T* const nodes = work.mesh + plane * n_y * n_z;
+  T* const nodes = work.mesh + static_cast<int64_t>(plane) * n_y * n_z;
   for (int k = 0; k < p; ++k) {
-    const int64_t bucket = first + (plane - first + p - 1 - k) % n_x;
+    const int bucket = first + (plane - first + p - 1 - k) % n_x;
     for (int64_t i = work.buckets[bucket]; i < work.buckets[bucket + 1]; ++i) {
       const T* const x = work.weights + i * (DIPOLES ? 6 : 3) * p;
       const T *const y = x + p, *const z = y + p, *const slopes = z + p;
@@ -122,7 +129,7 @@ __global__ void __launch_bounds__(kMeshThreads)
   if (lane < 3) {
     const int64_t node = splines<T, P>(work.u[3 * i + lane], p, at.weight[lane], at.slope[lane],
                                        HESSIAN ? at.curvature[lane] : nullptr);
-    at.corner[lane] = static_cast<int>(wrapped(node, lattice.size[lane]));
+    at.corner[lane] = static_cast<int>(wrapped(node, size_along(lattice, lane)));
   }
   __syncwarp();
   const int n_x = static_cast<int>(lattice.size[0]), n_y = static_cast<int>(lattice.size[1]),

@@ -37,8 +37,10 @@ PQEQ_FORMULA int64_t splines(T u, int order, T* __restrict weight, T* __restrict
   const T x = u - static_cast<T>(corner);
   // m[j] is the spline at x + j, which belongs to the node j below the corner
   T m[kMaxOrder + 1] = {x, T(1) - x};
+  PQEQ_UNROLL
   for (int n = 3; n <= p; ++n) {
     if (curvature != nullptr && n == p - 1) {
+      PQEQ_UNROLL
       for (int j = 0; j < p; ++j) {
         const T here = j < p - 2 ? m[j] : T(0), before = j > 0 && j < p - 1 ? m[j - 1] : T(0),
                 first = j > 1 ? m[j - 2] : T(0);
@@ -46,17 +48,20 @@ PQEQ_FORMULA int64_t splines(T u, int order, T* __restrict weight, T* __restrict
       }
     }
     if (slope != nullptr && n == p) {
+      PQEQ_UNROLL
       for (int j = 0; j < p; ++j)
         slope[p - 1 - j] = (j < p - 1 ? m[j] : T(0)) - (j > 0 ? m[j - 1] : T(0));
     }
     const T scale = T(1) / static_cast<T>(n - 1);
     m[n - 1] = 0;
+    PQEQ_UNROLL
     for (int j = n - 1; j > 0; --j) {
       const T at = x + static_cast<T>(j);
       m[j] = (at * m[j] + (static_cast<T>(n) - at) * m[j - 1]) * scale;
     }
     m[0] = x * m[0] * scale;
   }
+  PQEQ_UNROLL
   for (int j = 0; j < p; ++j) weight[p - 1 - j] = m[j];
   return corner - (p - 1);
 }

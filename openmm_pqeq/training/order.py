@@ -1,0 +1,78 @@
+"""Which frames come when: it depends on the seed and the epoch alone, so that a resumed training is
+the unbroken one."""
+
+from typing import Iterator, Sequence
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from openmm_pqeq.training.samples import Samples, join
+
+
+class EpochOrder(Sampler[int]):
+    """A permutation that depends on the seed and the epoch alone; Lightning calls `set_epoch`."""
+
+    def __init__(self, n_frames: int, seed: int):
+        self.n_frames, self.seed, self.epoch = n_frames, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        return iter(torch.randperm(self.n_frames, generator=generator).tolist())
+
+
+class MixedBatches(Sampler[list[int]]):
+    """Batches of frames in the order of `EpochOrder`, each with some frames of a second set, which
+    goes on from epoch to epoch.
+
+    Parameters
+    ----------
+    n_frames, n_others : frames, and those of the second set, which are numbered after them
+    batch_size, n_mixed : how many of each a batch has
+    """
+
+    def __init__(self, n_frames: int, batch_size: int, n_others: int, n_mixed: int, seed: int):
+        self.sampler = EpochOrder(n_frames, seed)  # Lightning looks for it under this name
+        self.batch_size, self.n_others, self.n_mixed = batch_size, n_others, n_mixed
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, n_frames = list(self.sampler), len(self.sampler)
+        place = self.sampler.epoch * len(self) * self.n_mixed
+        for begin in range(0, n_frames, self.batch_size):
+            batch = order[begin : begin + self.batch_size]
+            for _ in range(self.n_mixed):
+                batch.append(n_frames + self._other(place))
+                place += 1
+            yield batch
+
+    def _other(self, place: int) -> int:
+        """The frame of the second set at a place of the endless row of its permutations."""
+        turn, within = divmod(place, self.n_others)
+        generator = torch.Generator().manual_seed(1_000_003 * self.sampler.seed + turn)
+        return int(torch.randperm(self.n_others, generator=generator)[within])
+
+
+def loader_of(
+    frames: Sequence[Samples],
+    batch_size: int,
+    seed: int,
+    others: Sequence[Samples] = (),
+    n_mixed: int = 0,
+) -> DataLoader:
+    """Batches of frames laid end to end, each with `n_mixed` of the others."""
+    n_mixed = n_mixed if others else 0
+    return DataLoader(
+        [*frames, *others],  # type: ignore[arg-type]
+        batch_sampler=MixedBatches(len(frames), batch_size, len(others), n_mixed, seed),
+        collate_fn=join,
+        num_workers=0,
+    )

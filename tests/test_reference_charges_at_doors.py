@@ -1,0 +1,110 @@
+"""Reference charges at every door: the same energy from the same charges, kept in XML and restarts."""
+
+import json
+
+import ase.io
+import numpy as np
+import openmm
+import pytest
+from ase import Atoms
+from openmm import unit
+
+import openmm_pqeq as pq
+from openmm_pqeq.cli import main
+from openmm_pqeq.md.config import run_config
+from openmm_pqeq.md.resume import resumed_config
+from openmm_pqeq.md.run import run
+from openmm_pqeq.mlpotential import OPTIONS, PQEqPotentialImpl
+from openmm_pqeq.topology.read import read_structure
+from openmm_pqeq.units import KJ_PER_MOL_PER_EV
+
+pytestmark = pytest.mark.python_route
+
+KEYS = ("electronegativity", "hardness", "radius", "softness", "spring_constant", "core_charge")
+PARAMETERS = {
+    "Na": dict(zip(KEYS, (2.8, 9.0, 1.6, 0.35, 1200.0, 1.0))),
+    "Cl": dict(zip(KEYS, (7.5, 11.0, 1.1, 0.45, 420.0, 1.0))),
+}
+CHARGES = {"Na": 0.8, "Cl": -0.8}
+FIELD = (0.0, 0.02, 0.03)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Rattled rock salt, a model, and the energy (eV) and forces with `CHARGES` in `FIELD`."""
+    folder = tmp_path_factory.mktemp("reference")
+    charges = {"protocol": "ewald", "parameters": PARAMETERS, "charge_flow": "bonds"}
+    pq.save(pq.build({"pqeq": {**charges, "tolerance": 1e-9}, "zbl": {}}), folder / "model.pt")
+    places = [[0, 0, 0], [2.8, 2.8, 0], [2.8, 0, 2.8], [0, 2.8, 2.8]]
+    places += [[2.8, 2.8, 2.8], [0, 0, 2.8], [0, 2.8, 0], [2.8, 0, 0]]
+    atoms = Atoms("Na4Cl4", places, cell=[5.6, 5.6, 5.6], pbc=True)
+    atoms.rattle(0.1, seed=4)
+    ase.io.write(folder / "salt.extxyz", atoms)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def right(folder):
+    atoms = ase.io.read(folder / "salt.extxyz")
+    settings = {"field": FIELD, "reference_charges": CHARGES}
+    atoms.calc = pq.PQEqCalculator(folder / "model.pt", **settings)
+    energy = atoms.get_potential_energy()
+    guessed = pq.PQEqCalculator(folder / "model.pt", field=FIELD)
+    assert abs(energy - guessed.get_potential_energy(atoms)) > 0.1  # of another thing
+    return energy, atoms.get_forces()
+
+
+def energy_of(system, positions):
+    platform = openmm.Platform.getPlatformByName("Reference")
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
+    context.setPositions(positions)
+    energy = context.getState(energy=True).getPotentialEnergy()
+    return energy.value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
+
+
+def test_systems_their_xml_and_openmm_ml(folder, right):
+    topology, positions = read_structure(folder / "salt.extxyz")
+    settings = {"field": FIELD, "reference_charges": CHARGES, "precision": "double"}
+    model = pq.load(folder / "model.pt")
+    system = pq.create_system(model, topology, backend="python", **settings)
+    assert energy_of(system, positions) == pytest.approx(right[0], abs=1e-6)
+    again = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system))
+    assert energy_of(again, positions) == pytest.approx(right[0], abs=1e-6)
+    assert "reference_charges" in OPTIONS
+    mixed = openmm.System()
+    for atom in topology.atoms():
+        mixed.addParticle(atom.element.mass)
+    mixed.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
+    made = PQEqPotentialImpl(model, {"reference_charges": {"Na": 1, "Cl": -1}})
+    made.addForces(topology, mixed, None, 0, **settings)  # the later one counts
+    assert energy_of(mixed, positions) == pytest.approx(right[0], abs=1e-6)
+
+
+def test_the_command_line(folder, right, capsys, tmp_path):
+    structure, model = str(folder / "salt.extxyz"), str(folder / "model.pt")
+    flags = ["--model", model, "--reference-charges", "Na=0.8", "Cl=-0.8"]
+    flags += ["--field", *map(str, FIELD)]
+    assert main(["energy", structure, *flags, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["energy"] == pytest.approx(right[0], abs=1e-6)
+    relaxed = ["relax", structure, *flags, "--steps", "1", "-o", str(tmp_path / "relaxed")]
+    assert main(relaxed) == 1  # not yet
+    first = np.genfromtxt(tmp_path / "relaxed" / "steps.csv", delimiter=",", names=True)[0]
+    assert first["energy_eV"] == pytest.approx(right[0], abs=1e-6)
+    largest = np.linalg.norm(right[1], axis=1).max()
+    assert first["largest_force_eV_per_A"] == pytest.approx(largest, rel=1e-4)
+
+
+def test_a_run_keeps_them(folder, right, tmp_path):
+    """And is resumed with no others."""
+    settings = {"structure": str(folder / "salt.extxyz"), "model": str(folder / "model.pt")}
+    settings |= {"reference_charges": {"Na": 0.8, "Cl": -0.8}, "field": FIELD, "ensemble": "NVE"}
+    settings |= {"temperature": 0, "steps": 2, "timestep": 1e-4, "backend": "python"}
+    settings |= {"output": str(tmp_path / "run"), "table_interval": 1, "precision": "double"}
+    result = run(run_config(settings))
+    assert result.row["potential_energy_eV"] == pytest.approx(right[0], abs=1e-5)
+    with pytest.raises(ValueError, match="reference_charges: the run in"):
+        resumed_config(tmp_path / "run", {"reference_charges": "Na=1 Cl=-1", "steps": 4})
+    toml = tmp_path / "run" / "run.toml"
+    toml.write_text(toml.read_text().replace("Na=0.8", "Na=1.0").replace("Cl=-0.8", "Cl=-1.0"))
+    with pytest.raises(ValueError, match="resume: reference_charges: the run in"):
+        run(resumed_config(tmp_path / "run", {"steps": 4}), resume=True)

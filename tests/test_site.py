@@ -1,0 +1,58 @@
+"""The site of the documentation: it builds strictly, and nothing in it comes from a network."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("material", reason="the extra docs is not installed")
+pytest.importorskip("mkdocstrings", reason="the extra docs is not installed")
+
+ROOT = Path(__file__).parent.parent
+REMOTE = re.compile(
+    r"<(?:script|img|iframe)[^>]*\ssrc=[\"']?(?:https?:)?//[^>]*>"
+    r"|<link(?=[^>]*rel=[\"']?(?:stylesheet|preload|preconnect|modulepreload))[^>]*href=[\"']?(?:https?:)?//[^>]*>"
+)
+REMOTE_IN_STYLE = re.compile(r"(?:url\(|@import\s+)[\"']?(?:https?:)?//[^)]*")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `make docs` does."""
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
+    config.plugins.on_startup(command="build", dirty=False)
+    build(config)
+    return folder
+
+
+def test_nothing_comes_from_a_network(site):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        found = REMOTE.findall(page.read_text(encoding="utf-8"))
+        assert not found, f"{page.name}: {found}"
+    for style in site.rglob("*.css"):
+        assert not REMOTE_IN_STYLE.findall(style.read_text(encoding="utf-8")), style.name
+
+
+def test_every_local_source_is_there(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"(?:src|href)=\"([^\"#?]+)[\"#?]", text):
+            if page.name != "404.html" and not re.match(r"\w+:", target):
+                assert (page.parent / target).exists(), f"{page.relative_to(site)}: {target}"
+        for image in re.findall(r"<img[^>]*>", text):
+            assert 'alt=""' not in image, f"{page.name}: an image without words: {image}"
+
+
+def test_equations_are_marked_and_their_fonts_ship(site):
+    physics = (site / "physics.html").read_text(encoding="utf-8")
+    assert physics.count('<div class="arithmatex">') >= 10
+    style = (site / "assets" / "katex" / "katex.min.css").read_text(encoding="utf-8")
+    fonts = re.findall(r"url\((fonts/[^)]+)\)", style)
+    assert len(fonts) == 20
+    assert all((site / "assets" / "katex" / font).is_file() for font in fonts)

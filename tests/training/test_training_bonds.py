@@ -1,0 +1,121 @@
+"""A network on top of charges by bonds: reference charges of frames, what is subtracted, and errors."""
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+import openmm_pqeq as pq
+from openmm_pqeq import evaluation
+from openmm_pqeq.training.frames import read_frames, with_reference_charges
+from openmm_pqeq.training.settings import DataSettings
+
+KEYS = ("electronegativity", "hardness", "radius", "softness", "spring_constant", "core_charge")
+PARAMETERS = {
+    "O": dict(zip(KEYS, (8.7, 15.0, 0.9, 0.45, 700.0, 1.0))),
+    "Na": dict(zip(KEYS, (2.8, 9.0, 1.6, 0.35, 1200.0, 1.0))),
+    "Cl": dict(zip(KEYS, (7.5, 11.0, 1.1, 0.45, 420.0, 1.0))),
+}
+PQEQ = {"protocol": "ewald", "parameters": PARAMETERS, "charge_flow": "bonds", "tolerance": 1e-9}
+GNN = {"species": ["O", "Na", "Cl"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 3.5}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """NaCl, Na2O and an ion, with the labels of a known network and charges by bonds."""
+    known = pq.build({"gnn": {**GNN, "seed": 7, "scale": 0.5}, "pqeq": PQEQ})
+    random, images = np.random.default_rng(3), []
+    charges = {"Na": 1, "Cl": -1, "O": -2}
+    for formula, total in (("NaClNaCl", 0), ("Na2ONa2O", 0), ("NaClNaCl", 0), ("Na2Cl", 1)):
+        atoms = Atoms(formula, cell=[4.6, 4.6, 4.8], pbc=True, info={"charge": total})
+        places = [[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6], [0, 0, 0.5]]
+        places += [[0.5, 0.5, 0]]
+        atoms.set_scaled_positions(places[: len(atoms)])
+        atoms.positions += random.normal(scale=0.1, size=atoms.positions.shape)
+        atoms.calc = pq.PQEqCalculator(
+            known, reference_charges={e: charges[e] for e in set(atoms.get_chemical_symbols())}
+        )
+        atoms.get_forces(), atoms.get_stress()
+        images.append(atoms)
+    path = tmp_path_factory.mktemp("bonds") / "frames.traj"
+    ase.io.write(path, images)
+    return path
+
+
+def frames_of(file):
+    return read_frames([str(file)], DataSettings(files=(str(file),)))
+
+
+def test_frames_get_the_oxidation_states_of_their_composition(file):
+    found = with_reference_charges(frames_of(file))
+    charges = [frame.structure.reference_charges.tolist() for frame in found]
+    assert charges[0] == [1, -1, 1, -1]
+    assert charges[1] == [1, 1, -2, 1, 1, -2]
+    assert charges[3] == [1, 1, -1]
+    halved = with_reference_charges(frames_of(file)[:1], {"Na": 0.5, "Cl": -0.5})
+    assert halved[0].structure.reference_charges.tolist() == [0.5, -0.5, 0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"K": 1.0}, "no frame has an atom of K"),
+        ({"Na": 1.0}, r"frames.traj frame 0: reference_charges: none for Cl"),
+        ({"Na": 1.0, "Cl": -2.0, "O": -2.0}, r"frame 0: reference_charges: they add up to -2 e"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_frame(file, given, message):
+    with pytest.raises(ValueError, match=message):
+        with_reference_charges(frames_of(file), given)
+
+
+def test_a_network_learns_what_charges_by_bonds_leave(file):
+    pytest.importorskip("lightning", reason="training needs the extra `train`")
+    from openmm_pqeq.training.config import config_of
+    from openmm_pqeq.training.prepare import prepare
+
+    for given in ({}, {"Na": 1.0, "Cl": -1.0, "O": -2.0}):
+        table = {"data": {"files": [str(file)], "reference_charges": given}}
+        table |= {"potential": {"gnn": GNN, "pqeq": PQEQ}, "training": {"dtype": "float64"}}
+        prepared = prepare(config_of(table), say=lambda text: None)
+        network = pq.build({"gnn": {**GNN, "seed": 7, "scale": 0.5}})
+        for index, frame in enumerate(frames_of(file)):
+            right = network.evaluate(frame.structure)
+            assert torch.allclose(prepared.samples[index].forces, right.forces, atol=1e-7)
+
+
+def test_parameters_of_charges_by_bonds_are_not_trained_with_a_network(tmp_path):
+    pytest.importorskip("lightning", reason="training needs the extra `train`")
+    from openmm_pqeq.training.prepare import model_to_start
+    from openmm_pqeq.training.settings import StartSettings
+
+    pq.save(pq.build({"gnn": GNN, "pqeq": PQEQ}), tmp_path / "model.pt")
+    start = StartSettings(model=str(tmp_path / "model.pt"), train_pqeq=("radius",))
+    with pytest.raises(ValueError, match=r"start.train_pqeq: .* fit-pqeq"):
+        model_to_start(start)
+
+
+def test_the_known_model_has_no_errors(file):
+    known = pq.build({"gnn": {**GNN, "seed": 7, "scale": 0.5}, "pqeq": PQEQ})
+    found = evaluation.joined(list(evaluation.compared(known, frames_of(file))))
+    assert evaluation.errors_of(found).forces.rmse < 1e-3  # meV/Å
+    half = {"Na": 0.5, "Cl": -0.5}
+    salt = [frames_of(file)[0]]
+    found = evaluation.joined(list(evaluation.compared(known, salt, half)))
+    assert evaluation.errors_of(found).forces.rmse > 10
+
+
+def test_the_energy_of_a_field_alone_needs_no_reference_charges(tmp_path):
+    """Without a field nothing is solved, and Na2Cl has no oxidation states."""
+    field_alone = pq.build({"gnn": GNN, "pqeq": {**PQEQ, "energy": "field"}})
+    atoms = Atoms("Na2Cl", [[0, 0, 0], [2.5, 0, 0], [0, 2.5, 0]], cell=[5, 5, 5], pbc=True)
+    network = pq.PQEqCalculator(field_alone.select("gnn"))
+    atoms.calc = network
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    path = tmp_path / "frames.traj"
+    ase.io.write(path, atoms)
+    frames = frames_of(path)
+    (found,) = evaluation.compared(field_alone, frames)
+    assert found.energies[1, 0] == pytest.approx(energy, abs=1e-9)
+    assert np.allclose(found.forces[1], forces, atol=1e-9)
