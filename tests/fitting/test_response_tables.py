@@ -13,7 +13,7 @@ from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.parameters import spring_constant_ev
 from openmm_pqeq.structure import ATOMIC_NUMBERS
 
-TABLES = ("pqeq_response.csv",)
+TABLES = ("pqeq_response.csv", "pqeq_response_free.csv")
 
 
 def text_of(name: str) -> str:
