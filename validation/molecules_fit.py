@@ -42,8 +42,8 @@ SYMBOLS = ("H", "C", "N", "O", "S", "Cl")
 HELD_OUT = 100
 DIPOLE_SCALE, POLARIZABILITY_SCALE = 0.2, 0.04
 """e bohr, and relative to the mean polarizability of the molecule."""
-WATER_WEIGHT = 100.0
-PRIOR = (0.03, 0.1, 300.0, 0.1, 0.3)
+WATER_WEIGHT = 200.0
+PRIOR = (0.1, 0.3, 300.0, 0.1, 0.3)
 """Of a change by 1 in a coordinate of the fit, by row of `START`, in units of the residual of one
 molecule. Radii stay where they are: that of hydrogen would grow to 1.2 Å, and waters at 5 Å overlap."""
 FAR = 5.0
