@@ -175,7 +175,11 @@ def write_table(
         for symbol in elements:
             values = parameters[symbol]
             writer.writerow(
-                [symbol, int(values.spring_constant > 0.0), *(f"{value:.10g}" for value in values)]
+                [
+                    symbol,
+                    int(values.spring_constant > 0.0),
+                    *(f"{getattr(values, name):.10g}" for name in COLUMNS.values()),
+                ]
             )
 
 

@@ -144,7 +144,7 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
             .open(encoding="utf-8") as table
         ):
             resolved = _read_table(table, None)
-    elif parameters in WITHDRAWN_SETS:
+    elif isinstance(parameters, str) and parameters in WITHDRAWN_SETS:
         raise ValueError(
             f"parameters: the set {parameters!r} is withdrawn: {WITHDRAWN_SETS[parameters]}"
         )

@@ -14,6 +14,7 @@ from openmm_pqeq.potential import build
 ELSEWHERE = {
     "jobs/files.py": "the way itself",
     "published/download.py": "renamed within a folder of its own",
+    "start/cache.py": "renamed within a folder of its own, which may be deleted",
     "analysis/born.py": "stands below jobs; the command gives it a name beside",
 }
 """Where a file is renamed or written by another way, and why."""

@@ -9,7 +9,12 @@ from structures import FIELD, perovskite, water
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import PQEq
-from openmm_pqeq.pqeq.derivatives.adjoint import PARAMETERS, parameters_as, solve_with_gradient
+from openmm_pqeq.pqeq.derivatives.adjoint import (
+    PARAMETERS,
+    SOFTNESS,
+    parameters_as,
+    solve_with_gradient,
+)
 from openmm_pqeq.structure import Structure, structure_of
 
 STEP = {
@@ -48,7 +53,7 @@ def observed(pqeq: PQEq, structure: Structure, what: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "softness"])
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_derivatives_in_a_parameter_are_those_of_the_solution(name, case):
     """A weighted sum of charges, shells, energy and forces, differentiated in one parameter of
     every element, against central differences of full solutions: to 1e-6 per unit of the parameter,
@@ -155,7 +160,7 @@ def test_what_cannot_be_differentiated_is_refused():
 
 
 @pytest.mark.parametrize("protocol", ["ewald", "direct"])
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", [*PARAMETERS, SOFTNESS])
 def test_of_charges_by_bonds_too(name, protocol):
     """A weighted sum of charges and shells, differentiated in one parameter of chlorine, against
     central differences of full solutions."""

@@ -45,29 +45,26 @@ from openmm_pqeq.pqeq.minimum.problem import (
 from openmm_pqeq.pqeq.model import PQEq
 from openmm_pqeq.structure import Structure
 
-PARAMETERS = (
-    "electronegativity",
-    "hardness",
-    "core_charge",
-    "radius",
-    "spring_constant",
-    "softness",
-)
+PARAMETERS = ("electronegativity", "hardness", "core_charge", "radius", "spring_constant")
 """The buffers of PQEq that hold parameters, by atomic number and further rows (parameters.py): eV,
-eV, e, Å, eV/Å², e/√eV."""
+eV, e, Å, eV/Å²."""
+SOFTNESS = "softness"
+"""One more, e/√eV, of charges by bonds."""
 
 
 @contextmanager
 def parameters_as(pqeq: PQEq, values: Mapping[str, Tensor]) -> Iterator[PQEq]:
     """`pqeq` with other parameters inside the block, and its own again after it.
 
-    values : any of `PARAMETERS`, each (119,) by atomic number; they may carry gradients
+    values : any of `PARAMETERS`, and the softness, in the shape of the buffer; they may carry
+        gradients
     """
     before: dict[str, Tensor] = {}
     for name, value in values.items():
-        if name not in PARAMETERS:
+        if name not in (*PARAMETERS, SOFTNESS):
             raise ValueError(
-                f"parameters_as: expected names among {', '.join(PARAMETERS)}, got {name!r}"
+                f"parameters_as: expected names among {', '.join((*PARAMETERS, SOFTNESS))}, got "
+                f"{name!r}"
             )
         present = getattr(pqeq, name)
         if value.shape != present.shape:
