@@ -52,6 +52,7 @@ def command(options: argparse.Namespace) -> int:
         table.add_row(package, version or "not installed")
     console.print(table)
     console.print(f"[bold]Native operators[/bold]   {escape(_native())}")
+    console.print(f"[bold]Start cache[/bold]   {escape(_start_cache())}")
     gpu = _gpu()
     console.print(f"[bold]GPU[/bold]   {escape(gpu)}")
     works, platforms = False, set()
@@ -152,6 +153,17 @@ def _native() -> str:
     from openmm_pqeq import ops
 
     return str(ops.status())
+
+
+def _start_cache() -> str:
+    """Where a start keeps what takes long, and how much."""
+    from openmm_pqeq.start import cache
+
+    place = cache.folder()
+    if place is None:
+        return f"none: each process makes tables and compiles anew ({cache.VARIABLE})"
+    sizes = [path.stat().st_size for path in place.iterdir()]
+    return f"{place}, {len(sizes)} entries, {sum(sizes) / 1e6:.0f} MB"
 
 
 def _gpu() -> str:

@@ -23,6 +23,7 @@ from openmm_pqeq.gnn.network import NequIP
 from openmm_pqeq.gnn.packed_table import packed_table
 from openmm_pqeq.gnn.radial_table import DERIVATIVES
 from openmm_pqeq.neighbors.pairs import Pairs, within
+from openmm_pqeq.start.threads import one_thread
 
 OPERATORS = ("equivariant_convolution", "equivariant_convolution_backward")
 
@@ -54,6 +55,7 @@ class InferenceNequIP(nn.Module):
     index_of: Tensor
     readout: Tensor
 
+    @one_thread()
     def __init__(self, network: NequIP):
         super().__init__()
         self.species, self.cutoff, self.sign = list(network.species), network.cutoff, network.sign

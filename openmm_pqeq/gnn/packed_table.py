@@ -9,8 +9,6 @@ import copy
 import io
 import logging
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -55,8 +53,7 @@ def packed_table(layer: Interaction, network: NequIP) -> PackedTable:
     table = _found(key)
     if table is None:
         logger.info("making a table of %d radial functions, once", sum(n_weights))
-        with one_thread():
-            made = RadialTable(lambda r: radial(basis(r)), network.cutoff, dtype)
+        made = RadialTable(lambda r: radial(basis(r)), network.cutoff, dtype)
         table = PackedTable(packed(made.coefficients, n_weights), made.grid)
         file = io.BytesIO()
         torch.save(table._asdict(), file)
@@ -75,15 +72,3 @@ def _found(key: str) -> PackedTable | None:
             return PackedTable(flat, grid)
     kept = cache.read(key)
     return None if kept is None else PackedTable(**torch.load(io.BytesIO(kept), weights_only=True))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch with one thread: products of a few hundred rows take as long with two, and the thread
-    that waits takes a processor."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
