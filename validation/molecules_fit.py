@@ -42,14 +42,14 @@ SYMBOLS = ("H", "C", "N", "O", "S", "Cl")
 HELD_OUT = 100
 DIPOLE_SCALE, POLARIZABILITY_SCALE = 0.2, 0.04
 """e bohr, and relative to the mean polarizability of the molecule."""
-WATER_WEIGHT = 1000.0
+WATER_WEIGHT = 100.0
 PRIOR = (0.03, 0.1, 300.0, 0.1, 0.3)
 """Of a change by 1 in a coordinate of the fit, by row of `START`, in units of the residual of one
 molecule. Radii stay where they are: that of hydrogen would grow to 1.2 Å, and waters at 5 Å overlap."""
 FAR = 5.0
 """Å, between the oxygens of two waters."""
 START = {
-    "electronegativity": (4.5, 5.3, 6.9, 8.7, 6.9, 8.6),
+    "electronegativity": (-8.0, 12.0, 15.0, 16.0, 12.0, 12.5),
     "hardness": (2.5, 1.5, 2.0, 3.0, 1.5, 1.5),
     "radius": (0.45, 0.65, 0.5, 0.45, 0.75, 0.6),
     "spring": (2.0, 1.5, 1.5, 2.0, 1.5, 1.5),
@@ -174,7 +174,7 @@ def fit(batch: Batch, steps: int) -> Tensor:
             move = torch.linalg.solve(
                 normal + damping * torch.diag(torch.diagonal(normal)), gradient
             )
-            trial = u - torch.clamp(move, -1.0, 1.0)
+            trial = u - torch.clamp(move, -2.0, 2.0)
             after = all_of(trial)
             if float(after @ after) < float(r @ r):
                 break

@@ -7,9 +7,10 @@ over all origins t₀. The diffusive window is the longest stretch of lags where
 twice:
 
     blocks    the spread of D of consecutive parts of the series
-    hops      δD/D = 3.43/√N_eff + 0.04 ,    N_eff = max Σ_i MSD_i/a²      effective hops over a distance a
+    hops      δD/D = 3.43/√N_eff + 0.04 ,    N_eff = Σ_i 6 D (0.7 T)/a²     effective hops over a distance a
 
-He, Zhu, Epstein, Mo, npj Comput. Mater. 4, 18 (2018), doi:10.1038/s41524-018-0074-y. Units: Å, ps,
+N_eff is the total mean square displacement at the longest lag that He et al. use, 0.7 of the run T,
+by a². He, Zhu, Epstein, Mo, npj Comput. Mater. 4, 18 (2018), doi:10.1038/s41524-018-0074-y. Units: Å, ps,
 Å²/ps = 1e-4 cm²/s.
 """
 
@@ -22,8 +23,9 @@ from openmm_pqeq.analysis.blocks import autocorrelation, blocks, error_of_mean
 
 Array = NDArray[np.float64]
 
-HOPS_SPREAD, HOPS_FLOOR = 3.43, 0.04
-"""Of the relative error by effective hops, fitted by He et al. to ab initio trajectories."""
+HOPS_SPREAD, HOPS_FLOOR, HOPS_LAG = 3.43, 0.04, 0.7
+"""Of the relative error by effective hops, fitted by He et al. to ab initio trajectories; and the
+lag, a part of the run, at which these are counted."""
 
 ATOMS_AT_ONCE = 256
 """Whose transforms are in memory together."""
@@ -186,8 +188,9 @@ def diffusion(
     msd = mean_square_displacement(given, stop + 1)
     line = _line(msd, interval, start)
     parts = _by_blocks(given, interval, start, stop, n_blocks)
-    hops = float(len(given[0]) * msd[start:].sum(axis=1).max() / hop_length**2)
     coefficient = float(line[0].mean() / 2)
+    longest = HOPS_LAG * interval * (len(given) - 1)
+    hops = len(given[0]) * 6 * max(coefficient, 0.0) * longest / hop_length**2
     return Diffusion(
         coefficient,
         float("nan") if parts is None else float(error_of_mean(parts.mean(axis=1))),

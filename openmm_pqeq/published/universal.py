@@ -47,10 +47,11 @@ METHOD = (
 
 LIMITS = [
     "field: the parameters are those of elements and their reference charges, fitted to the linear "
-    "response of some thousand insulating crystals (docs/response.md has the errors on others). They "
-    "are good for oxides, halides and chalcogenides, worse for pnictides and semiconductors of a narrow "
-    "gap (infinite-frequency dielectric constant above 14), whose Born charges below the formal charge "
-    "they cannot give, and were not fitted to molecules",
+    "response of 3,472 insulating crystals. On 507 crystals of other chemical systems Born charges "
+    "have a mean absolute error of 0.11 e and a root mean square of 0.27 e, the high-frequency "
+    "dielectric constant a median error of 6 %, where that constant is below 14. Pnictides and covalent "
+    "semiconductors are worse, and layered dichalcogenides wrong: Born charges far below the formal "
+    "charge are out of reach. Molecules were not fitted",
     "charges flow along bonds from reference charges: oxidation states of the composition, unless "
     "given. These are constant in time, so that no redox reaction is followed; where a composition "
     "does not decide them (charge order, peroxides, intermetallic compounds) a field needs "

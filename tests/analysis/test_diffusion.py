@@ -55,7 +55,7 @@ def test_errors_are_the_spread_of_repeated_walks():
 
 
 def test_effective_hops_of_a_lattice_walk():
-    """Hops of 2 Å once in a picosecond: MSD = 4 Å² by lag in ps, N_eff = n MSD/a²."""
+    """Hops of 2 Å once in a picosecond: MSD = 4 Å² by lag in ps, N_eff = n · MSD(0.7 · 400 ps)/a²."""
     rng = np.random.default_rng(0)
     hops = np.zeros((4000, 50, 3))
     jumps = rng.random((4000, 50)) < INTERVAL
@@ -63,7 +63,7 @@ def test_effective_hops_of_a_lattice_walk():
     np.put_along_axis(hops, axis[..., None], (jumps * sign)[..., None], axis=2)
     found = d.diffusion(np.cumsum(hops, axis=0), INTERVAL, d.Window(1.0, 20.0, 1.0), hop_length=2.0)
     assert abs(found.coefficient / (4 / 6) - 1) < 0.1
-    assert abs(found.effective_hops / (50 * 20) - 1) < 0.15
+    assert abs(found.effective_hops / (50 * 280) - 1) < 0.15
     expected = 3.43 / np.sqrt(found.effective_hops) + 0.04
     assert abs(found.hops_error / found.coefficient - expected) < 1e-12
 

@@ -72,7 +72,7 @@ def test_it_is_composed_once_and_needs_no_network_then(at_hand, capsys):
 def test_the_card_says_what_the_charges_mean(at_hand):
     card = checkpoint.card("universal")
     limits = " ".join(card["limits"])
-    for words in ("reference charges", "no redox", "narrow gap", "with_dispersion"):
+    for words in ("reference charges", "no redox", "covalent semiconductors", "with_dispersion"):
         assert words in limits
     assert "charges, fields" not in limits
     assert card["licence"] == "that of the imported checkpoint"
