@@ -143,14 +143,14 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
 
 def _between(element: str, n: int) -> list[float]:
     """Means of n atoms that have two neighbouring states of one sign; atoms of an anion that are
-    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻)."""
+    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻, rings of Se)."""
     states = set(STATES[element])
     if element in ELECTRONEGATIVE:
         states |= set(range(min(states), 1)) if min(states) < 0 else set()
     return [
         low + k * (high - low) / n
         for low, high in pairwise(sorted(states))
-        for k in range(1, n)
+        for k in range(1, n + (high == 0))
         if (low > 0 or high <= 0) and high - low <= 2
     ]
 
