@@ -26,7 +26,7 @@ ROOT = FOLDER.parent
 
 LIMITS = {
     "operators": 150.0,
-    "tests": 120.0,
+    "tests": 150.0,
     "network": 110.0,
     "charges": 60.0,
     "dispersion": 60.0,

@@ -9,7 +9,7 @@ import pytest
 import torch
 import vesin_torch
 from openmm import unit
-from pqeq_potentials import BONDED, potential_of
+from pqeq_potentials import BONDED, TIGHT, potential_of
 from pretend_cuda import PretendCuda, undisturbed
 from structures import periodic_along, perovskite, rock_salt, salt, water, waters
 from through_openmm import BOX, SALT, salt_positions, topology_of
@@ -31,7 +31,7 @@ BONDS = {"parameters": BONDED, "charge_flow": "bonds"}
 
 
 def bonds(**settings):
-    return build({"pqeq": {"protocol": "pme", **BONDS, **settings}})
+    return build({"pqeq": {"protocol": "pme", "tolerance": TIGHT, **BONDS, **settings}})
 
 
 REAL_SEARCH = vesin_torch.NeighborList

@@ -1,6 +1,6 @@
 """The parameter set `molecules`: charges by bonds for neutral molecules of H C N O S Cl.
 
-    python validation/molecules_fit.py --data FOLDER [--output pqeq_molecules.csv] [--steps 40]
+    python validation/molecules_fit.py --data FOLDER [--output pqeq_molecules.csv] [--steps 30]
 
 FOLDER holds qm7b_train.xyz (361 molecules of QM7b; polarizabilities bohr³, dipoles e bohr; Yang et
 al., Sci. Data 6, 152 (2019), doi:10.1038/s41597-019-0157-8, Materials Cloud 2019.0002, CC BY 4.0)
@@ -42,8 +42,8 @@ SYMBOLS = ("H", "C", "N", "O", "S", "Cl")
 HELD_OUT = 100
 DIPOLE_SCALE, POLARIZABILITY_SCALE = 0.2, 0.04
 """e bohr, and relative to the mean polarizability of the molecule."""
-WATER_WEIGHT = 200.0
-PRIOR = (0.1, 0.3, 300.0, 0.1, 0.3)
+WATER_WEIGHT = 100.0
+PRIOR = (0.03, 0.1, 300.0, 0.1, 0.3)
 """Of a change by 1 in a coordinate of the fit, by row of `START`, in units of the residual of one
 molecule. Radii stay where they are: that of hydrogen would grow to 1.2 Å, and waters at 5 Å overlap."""
 FAR = 5.0
@@ -286,7 +286,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("pqeq_molecules.csv"))
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=30)
     arguments = parser.parse_args()
     fitted, held_out = read(arguments.data)
     u = fit(fitted, arguments.steps)
