@@ -284,7 +284,7 @@ def test_replay_holds_a_network_where_it_was(files, tmp_path):
     errors = {}
     for name, n_mixed in (("with", 8), ("hardly", 1)):
         made = finetune(
-            config(files, {"replay": n_mixed}, epochs=15), tmp_path / f"{name}.pt", say=silent
+            config(files, {"replay": n_mixed}, epochs=40), tmp_path / f"{name}.pt", say=silent
         )
         errors[name] = made.errors["replay"].force_rmse
     report = json.loads((tmp_path / "with" / "errors.json").read_text())
