@@ -23,6 +23,7 @@ from openmm_pqeq.conditions import Wanted, checked, one_of, settled, tolerance_o
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import Groups
 from openmm_pqeq.response import response
+from openmm_pqeq.slabs import warn_of_vacuum
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.topology.facts import charge_in
 
@@ -182,6 +183,8 @@ class PQEqCalculator(Calculator):
         self.potential.check_elements(self.atoms.numbers)
         known = known_of(self.atoms, self._said(self.atoms))
         conditions = settled(self._wanted, self._given, known)
+        if self._given.pqeq is not None:
+            warn_of_vacuum(conditions.field, self.atoms.positions, known.cell, conditions.periodic)
         dtype = getattr(torch, self._dtype)
         structure = structure_under(self.atoms, conditions, dtype, self._device)
         compiled = self._compiled_for(conditions.groups)
