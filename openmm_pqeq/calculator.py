@@ -30,6 +30,7 @@ from openmm_pqeq.conditions import (
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import Groups
 from openmm_pqeq.response import response
+from openmm_pqeq.slabs import warn_of_vacuum
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.topology.facts import charge_in
 
@@ -191,6 +192,8 @@ class PQEqCalculator(Calculator):
             self.atoms, self._said(self.atoms), charges_wanted=bool(wanted & set(CHARGE_PROPERTIES))
         )
         conditions = settled(self._wanted, self._given, known)
+        if self._given.pqeq is not None:
+            warn_of_vacuum(conditions.field, self.atoms.positions, known.cell, conditions.periodic)
         dtype = getattr(torch, self._dtype)
         structure = structure_under(self.atoms, conditions, dtype, self._device)
         if by_bonds(self._given) and conditions.reference_charges is None:

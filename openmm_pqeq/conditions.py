@@ -31,6 +31,7 @@ from openmm_pqeq.pqeq import (
     groups_of,
     has_meaning_along_periods,
 )
+from openmm_pqeq.slabs import warn_of_free_flow
 
 Vector = tuple[float, float, float]
 Directions = tuple[bool, bool, bool]
@@ -161,6 +162,7 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     potential.pqeq.check_periodicity(torch.tensor(periodic))
     if not has_meaning_along_periods(coupling):
         _refuse_field_along_periodic(coupling, field, known.cell, periodic)
+    warn_of_free_flow(coupling, field, known.cell, periodic)
     _warn_of_quadratic_sums(potential, periodic, known.n_atoms)
     said = known.total_charge if wanted.total_charge is None else wanted.total_charge
     charge = 0.0 if said is None else float(said)

@@ -108,7 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--born-file",
         metavar="BORN",
-        help="write ε∞ and Born charges for phonopy, their sum set to zero; implies --response",
+        help="write ε∞ and Born charges for phonopy, their sum set to zero; implies --response. Where "
+        "charges flow freely they are those of a uniform field alone, and the model's own forces "
+        "split no longitudinal and transverse phonons",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the file of --born-file if it exists"

@@ -1,6 +1,7 @@
 """Output of `openmm-pqeq energy --response`: polarizability, ε∞ and Born charges, and phonopy's
 file BORN."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from openmm_pqeq.analysis import born, dielectric
+from openmm_pqeq.conditions import by_bonds
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.units import BOHR, HARTREE
 
@@ -31,11 +33,20 @@ def of(atoms: Atoms) -> dict[str, Any]:
 
 
 def write_born_file(path: str, atoms: Atoms, results: dict[str, Any]) -> None:
-    """Write BORN; ValueError for what is no crystal."""
+    """Write BORN; ValueError for what is no crystal, a warning where charges flow freely."""
     if "dielectric_constant" not in results:
         raise ValueError(
             "born_file: phonopy's BORN is for crystals, and this structure is not periodic in "
             "three directions"
+        )
+    if not by_bonds(atoms.calc.potential):
+        warnings.warn(
+            "born_file: the charges of this model flow freely. ε∞ and Born charges in BORN are those of a "
+            "uniform field; longer waves of these charges are screened as in a metal, and split "
+            "longitudinal and transverse phonons in none of the model's own forces. BORN is for "
+            "phonons from forces without long range, such as a network's; else use a model whose "
+            "charges flow along bonds (charge_flow='bonds')",
+            stacklevel=2,
         )
     independent = born.independent_atoms(atoms.cell.array, atoms.positions, atoms.numbers.tolist())
     neutral = born.with_sum_rule(results["born_charges"])

@@ -11,6 +11,7 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint
+from openmm_pqeq.conditions import FREE, Directions, by_bonds
 from openmm_pqeq.force.create import create_energy, create_system
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import last_line
@@ -19,6 +20,7 @@ from openmm_pqeq.md import groupings
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import Potential
+from openmm_pqeq.slabs import warn_of_free_flow, warn_of_vacuum
 from openmm_pqeq.topology.read import read_structure
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
 
@@ -69,11 +71,26 @@ def _warn_of_dynamics(config: RunConfig, potential: Potential) -> None:
         )
 
 
+def _warn_of_field(config: RunConfig, parts: Parts, periodic: Directions) -> None:
+    """Where it is across a slab; a field that changes is taken to be there in every component that
+    does."""
+    box = parts.topology.getPeriodicBoxVectors()
+    if box is None or parts.potential.pqeq is None:
+        return
+    cell = np.array(box.value_in_unit(unit.angstrom))
+    field = [1.0 if isinstance(value, str) else value for value in config.field]
+    places = np.array(parts.positions.value_in_unit(unit.angstrom))
+    warn_of_vacuum(field, places, cell, periodic)
+    if config.field_changes and not by_bonds(parts.potential):
+        warn_of_free_flow(config.coupling or FREE, field, cell, periodic)
+
+
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
     """A Simulation at the structure's positions, in the field of t = 0."""
     system = create_system(
         parts.potential, parts.topology, backend=config.backend, **_force_settings(config, parts)
     )
+    _warn_of_field(config, parts, system.periodic)
     if ensemble == "NPT":
         system.addForce(barostat_of(config))
     integrator = integrator_of(config, ensemble)

@@ -92,7 +92,7 @@ class TableReporter:
             self._constants = total_mass(simulation.system), degrees_of_freedom(simulation.system)
         row = state_columns(simulation, *self._constants)
         if self._charges:
-            row |= work_columns(simulation)
+            row |= work_columns(simulation, total=row["total_energy_eV"])
             observer = Observer.of(simulation)
             now = observer.observe(simulation)
             self.polarization.add(now)

@@ -114,18 +114,24 @@ def half_a_step_of(simulation: app.Simulation) -> float:
     return 0.5 * float(simulation.integrator.getStepSize().value_in_unit(unit.picosecond))
 
 
-def work_columns(simulation: app.Simulation, before: float = 0.0) -> dict[str, float]:
+def work_columns(
+    simulation: app.Simulation, before: float = 0.0, total: float | None = None
+) -> dict[str, float]:
     """Columns of a table: work_eV, with `before` added, and conserved_eV where something is; none
-    where charges do not flow along bonds."""
+    where charges do not flow along bonds.
+
+    total : eV, the total energy, where it is known; None: OpenMM is asked
+    """
     work = FieldWork.of(simulation)
     if work is None:
         return {}
     work.look(simulation)
     columns = {"work_eV": before + work.value}
     if keeps_energy(simulation):
-        state = simulation.context.getState(energy=True)
-        total = state.getPotentialEnergy() + state.getKineticEnergy()
-        total = total.value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
+        if total is None:
+            state = simulation.context.getState(energy=True)
+            found = state.getPotentialEnergy() + state.getKineticEnergy()
+            total = found.value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
         columns["conserved_eV"] = total - columns["work_eV"]
     return columns
 

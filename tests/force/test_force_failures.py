@@ -29,6 +29,7 @@ def test_a_topology_of_another_system(network, backend):
         evaluated(context_of(system, np.arange(15).reshape(5, 3)))
 
 
+@pytest.mark.filterwarnings("ignore:field. across a slab:UserWarning")
 def test_a_partly_periodic_box_and_its_field():
     potential = build({"pqeq": {"protocol": "reaxnet", "cutoff": 8.0}})
     box = np.diag([5.6, 5.6, 30.0])
