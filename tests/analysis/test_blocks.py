@@ -40,6 +40,7 @@ def test_blocks_and_autocorrelation_agree():
 
 def test_a_constant_has_no_error_and_a_word_is_no_series():
     assert average(np.full(10, 3.0)) == (3.0, 0.0, 1.0, 10.0)
+    assert average(0.1 * np.ones(10) + 1e-17 * np.arange(10)).error == 0.0
     with pytest.raises(ValueError, match="series: expected at least 2"):
         average([1.0])
     with pytest.raises(ValueError, match="NaN"):

@@ -67,9 +67,10 @@ def command(options: argparse.Namespace) -> None:
     if short:
         print(f"  fewer than {FEWEST} independent samples, so that errors may be too small: {', '.join(short)}")  # fmt: skip
     first = ("density_g_per_cm3", "potential_energy_eV", "temperature_K")
-    drawn = options.columns[:3] if options.columns else [name for name in first if name in found]
+    moving = [name for name, one in found.items() if one.error > 0]
+    drawn = options.columns[:3] if options.columns else [name for name in first if name in moving]
     graphs = []
-    for name in drawn or names[:3]:
+    for name in drawn or (moving or names)[:3]:
         series = columns[name][chosen]
         running = np.cumsum(series) / np.arange(1, len(series) + 1)
         graphs.append(
