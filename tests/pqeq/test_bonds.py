@@ -527,3 +527,11 @@ def test_no_charge_crosses_from_metal_to_insulator():
     potential = potential_of("ewald").configured(groups=groups)
     assert float(potential(at).charges[16:].sum()) == pytest.approx(0.0, abs=1e-9)
     laws.assert_forces(lambda one: potential(one).energy, at, samples=4)
+
+
+def test_a_metal_takes_what_is_left_of_the_total_charge():
+    at, groups = plates(0.0, gap=8.0, between=[("Na", [2.0, 2.0, 6.04])])
+    at = at._replace(total_charge=0.0 * at.total_charge)
+    found = potential_of("ewald").configured(groups=groups)(at)
+    assert float(found.charges[16]) == pytest.approx(1.0, abs=1e-9)
+    assert float(found.charges[:16].sum()) == pytest.approx(-1.0, abs=1e-9)
