@@ -64,6 +64,8 @@ def test_commands_have_the_flags_that_pages_say(page):
     from openmm_pqeq import cli
 
     for line in commands(page):
+        if " RUN" in line:  # a form, not a command
+            continue
         cli.parser().parse_args(shlex.split(line)[1:])  # SystemExit where there is no such flag
 
 
