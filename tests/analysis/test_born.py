@@ -142,6 +142,7 @@ def crystal(tmp_path):
     return tmp_path
 
 
+@pytest.mark.filterwarnings("default:born_file")
 def test_the_command_line_writes_it(crystal, capsys):
     pytest.importorskip("spglib")
     model, born = str(crystal / "zno.pt"), crystal / "BORN"
@@ -157,6 +158,7 @@ def test_the_command_line_writes_it(crystal, capsys):
     assert zinc[0, 0] > 0.1
 
 
+@pytest.mark.filterwarnings("default:born_file")
 def test_the_command_line_replaces_no_file_unasked(crystal, capsys):
     pytest.importorskip("spglib")
     born = crystal / "BORN"
