@@ -1,6 +1,6 @@
 """What a step costs with charges by bonds and with free flow, interleaved in one process.
 
-    python benchmarks/charge_flow.py [--repeat 3 6] [--steps 30] [--output FILE.json]
+    python benchmarks/charge_flow.py [--repeat 3 6 12] [--steps 30] [--output FILE.json]
 
 Cubic BaTiO3 whose atoms swing by some 0.05 Å, as in 1 fs steps; PQEq alone (`pme`, energy and
 forces, tolerance 1e-5, double precision, one thread). Processor time and products of a step, medians
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeat", type=int, nargs="+", default=[3, 6])
+    parser.add_argument("--repeat", type=int, nargs="+", default=[3, 6, 12])
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
