@@ -15,7 +15,8 @@ in r and in F; nothing divides by σ_b. Where nothing is bonded an atom keeps Q�
 flow of charge.
 
 Atoms of a metal (electrodes, groups.py) have no bonds. They share their charge at one potential:
-there C v = w (v − v̄), w = 1/η, v̄ the mean with the weights w, and no energy belongs to v.
+there C v = w (v − v̄), w = 1/η, v̄ the mean with the weights w, and no energy belongs to v. The field
+acts on what they have more than Q⁰, −F·Σ (q − Q⁰) x, with x within the metal (coupling.py).
 
 Nistor, Polihronov, Müser, Mosey, J. Chem. Phys. 125, 094108 (2006), doi:10.1063/1.2346671 (split
 charges); formal charges as the reference and a field that acts along the bonds are ours. Å, eV, e,
@@ -44,6 +45,7 @@ class Bonds(NamedTuple):
     drop : (n_bonds,) V, F·d_b
     reference : (n_atoms,) e, Q⁰
     metal : (n_atoms,) e²/eV, w of the atoms that share their charge at one potential, zero elsewhere
+    metal_drop : (n_atoms,) V, F·x of these atoms, zero elsewhere
     """
 
     centers: Tensor
@@ -53,6 +55,7 @@ class Bonds(NamedTuple):
     drop: Tensor
     reference: Tensor
     metal: Tensor
+    metal_drop: Tensor
 
 
 def bond_softness(
@@ -72,12 +75,13 @@ def make_bonds(
     field: Tensor,
     reference: Tensor,
     metal: Tensor,
+    metal_drop: Tensor,
     longest: float = BOND_RANGE,
 ) -> Bonds:
     """The bonds among `pairs`.
 
     softness (n_atoms,) e/√eV, radius (n_atoms,) Å, decay (n_atoms,) of the atoms; field (3,) V/Å;
-    reference and metal as in `Bonds`
+    reference, metal and metal_drop as in `Bonds`
     """
     dtype = reference.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -92,7 +96,7 @@ def make_bonds(
         0.5 * (decay[i] + decay[j]),
     )
     vectors = pairs.vectors[rows].to(dtype)
-    return Bonds(i, j, vectors, sigma, vectors @ field, reference, metal)
+    return Bonds(i, j, vectors, sigma, vectors @ field, reference, metal, metal_drop)
 
 
 def without_drop(bonds: Bonds) -> Bonds:
@@ -105,6 +109,7 @@ def without_drop(bonds: Bonds) -> Bonds:
         torch.zeros_like(bonds.drop),
         bonds.reference,
         bonds.metal,
+        torch.zeros_like(bonds.metal_drop),
     )
 
 
@@ -148,9 +153,11 @@ def stiff(bonds: Bonds) -> Tensor:
 
 
 def bond_energy(bonds: Bonds, v: Tensor) -> Tensor:
-    """½ Σ_b σ_b [(v_j − v_i)² − (F·d_b)²], a scalar in eV; differentiable any number of times."""
+    """½ Σ_b σ_b [(v_j − v_i)² − (F·d_b)²] + Σ Q⁰ F·x of metal atoms, a scalar in eV; differentiable any
+    number of times."""
     across = v[bonds.neighbors] - v[bonds.centers]
-    return 0.25 * (bonds.softness * (across**2 - bonds.drop**2)).sum()
+    along = 0.25 * (bonds.softness * (across**2 - bonds.drop**2)).sum()
+    return along + (bonds.reference * bonds.metal_drop).sum()
 
 
 def bond_energy_once(bonds: Bonds, v: Tensor) -> Tensor:
@@ -158,6 +165,7 @@ def bond_energy_once(bonds: Bonds, v: Tensor) -> Tensor:
     whole energy has through bonds and charges at the solution, that of −½ Σ_b σ_b y_b²."""
     across = v[bonds.neighbors] - v[bonds.centers]
     slope = -0.25 * (bonds.softness * (across + bonds.drop) ** 2).sum()
+    slope = slope + (bonds.reference * bonds.metal_drop).sum()
     return bond_energy(bonds, v).data + (slope - slope.data)
 
 

@@ -44,8 +44,6 @@ def electronegativity_in_field(
         return electronegativity - structure.positions @ field
     if coupling == "fragment":
         return electronegativity - within_fragments(structure, groups) @ field
-    if coupling == "bonds":  # electrons of metals
-        return electronegativity - within_groups(structure, groups) @ field
     return electronegativity
 
 

@@ -384,6 +384,8 @@ class PQEq(nn.Module):
         hardness = self.hardness.to(dtype)[kinds]
         bonds: Bonds | None = None
         if self.charge_flow == "bonds":
+            metal_drop = within_groups(structure, groups) @ structure.field[0]
+            electronegativity = electronegativity - metal_drop
             bonds = make_bonds(
                 pairs,
                 self.softness.to(dtype)[kinds],
@@ -392,6 +394,7 @@ class PQEq(nn.Module):
                 structure.field[0],
                 self.reference_charges(structure),
                 in_metal(structure, groups).to(dtype) / hardness,
+                metal_drop,
             )
         if self.swept is not None:  # which has pairs of its own
             pairs = subset(pairs, pairs.centers[:0])

@@ -535,3 +535,25 @@ def test_a_metal_takes_what_is_left_of_the_total_charge():
     found = potential_of("ewald").configured(groups=groups)(at)
     assert float(found.charges[16]) == pytest.approx(1.0, abs=1e-9)
     assert float(found.charges[:16].sum()) == pytest.approx(-1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("voltage", [0.0, 1.5])
+def test_electrodes_in_a_field_are_of_the_same_energy(voltage):
+    """Ions of either charge between plates, so that the metal has a charge of its own: forces, dipole
+    and Born charges are derivatives of one energy."""
+    ions = [("Na", [2.0, 2.0, 6.5]), ("Na", [0.3, 1.0, 8.5]), ("Cl", [2.2, 0.4, 7.6])]
+    at, groups = plates(voltage, gap=12.0, between=ions)
+    at = at._replace(total_charge=0.0 * at.total_charge, field=tensor([[0.0, 0.0, 0.04]]))
+    plain = potential_of("ewald").configured(groups=groups)
+    for potential in (plain, plain.compile_for_inference()):
+        laws.assert_forces(lambda one, p=potential: p(one).energy, at, samples=12)
+        field = at.field.clone().requires_grad_(True)
+        found = potential(at._replace(field=field))
+        (slope,) = torch.autograd.grad(found.energy.sum(), field)
+        laws.close(-slope, found.dipole, 1e-8, "dipole")
+    _, born = response(potential_of("ewald").configured(groups=groups), at)
+    ends = []
+    for sign in (1, -1):
+        moved = at._replace(field=at.field + sign * tensor([[0.0, 0.0, 1e-3]]))
+        ends.append(plain.evaluate(moved).forces)
+    laws.close(born[:, 2], (ends[0] - ends[1]) / 2e-3, 1e-6, "Born charges")

@@ -58,6 +58,7 @@ def of_field_alone(
         bonds.vectors @ direction,
         torch.zeros_like(bonds.reference),
         bonds.metal,
+        within_metal @ direction,
     )
     return Problem(
         -(within_metal @ direction),
