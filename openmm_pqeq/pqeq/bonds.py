@@ -173,3 +173,8 @@ def bond_dipole(bonds: Bonds, v: Tensor) -> Tensor:
     """Σ_b p_b d_b, (3,) e Å."""
     p = bonds.softness * (v[bonds.neighbors] - v[bonds.centers] + bonds.drop)
     return 0.5 * (p.unsqueeze(1) * bonds.vectors).sum(dim=0)
+
+
+def metal_dipole(bonds: Bonds, charges: Tensor, within: Tensor) -> Tensor:
+    """Σ (q − Q⁰) x of metal atoms, (3,) e Å; within (n_atoms, 3) Å, x and zero elsewhere."""
+    return ((bonds.metal > 0.0).to(charges.dtype) * (charges - bonds.reference)) @ within

@@ -15,20 +15,20 @@ groups.py, the Coulomb sum in coulomb/sum.py. Å, eV, e.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from openmm_pqeq.neighbors.pairs import Pairs, of_atoms, subset
 from openmm_pqeq.pqeq.bonds import (
-    BOND_RANGE,
     Bonds,
     bond_dipole,
     bond_energy,
     bond_energy_once,
     charges_at,
     make_bonds,
+    metal_dipole,
 )
 from openmm_pqeq.pqeq.coulomb.dipoles import coulomb_energy_of_dipoles
-from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, gaussian_self_energy
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents
 from openmm_pqeq.pqeq.coulomb.split import Lattice
 from openmm_pqeq.pqeq.coulomb.sum import coulomb_energy
 from openmm_pqeq.pqeq.coupling import (
@@ -48,17 +48,12 @@ from openmm_pqeq.pqeq.minimum.newton import MAX_SHELL, Minimum, unsolved_message
 from openmm_pqeq.pqeq.minimum.preconditioner import Preconditioner, near_atoms
 from openmm_pqeq.pqeq.minimum.problem import Problem, charges_of, reachable, site_energy
 from openmm_pqeq.pqeq.minimum.solution import find_minimum
-from openmm_pqeq.pqeq.parameters import (
-    Parameters,
-    check_convex,
-    elements_of,
-    kind_of,
-    parameter_rows,
-)
+from openmm_pqeq.pqeq.parameters import Parameters
 from openmm_pqeq.pqeq.settings import default_cutoff
 from openmm_pqeq.pqeq.sweeps.dynamics import Sweeps
 from openmm_pqeq.pqeq.sweeps.reference import sweep, tapered_pair_energy
-from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure, select_structure
+from openmm_pqeq.pqeq.table import ParameterTable
+from openmm_pqeq.structure import Structure, select_structure
 
 
 class Solved(NamedTuple):
@@ -82,7 +77,7 @@ class Solution(NamedTuple):
     dipole: Tensor
 
 
-class PQEq(nn.Module):
+class PQEq(ParameterTable):
     """Charges, shells and energy of structures.
 
     Parameters
@@ -104,15 +99,6 @@ class PQEq(nn.Module):
     mesh_spacing : Å, of `pme`; default: as the tolerance needs it. A coarser one is refused
     """
 
-    electronegativity: Tensor
-    hardness: Tensor
-    core_charge: Tensor
-    radius: Tensor
-    spring_constant: Tensor
-    softness: Tensor
-    bond_radius: Tensor
-    bond_decay: Tensor
-    kind_of: Tensor
     group_of_atom: Tensor
     group_charge: Tensor
     group_first: Tensor
@@ -133,13 +119,12 @@ class PQEq(nn.Module):
         max_shell: float = MAX_SHELL,
         mesh_spacing: float | None = None,
     ):
-        super().__init__()
+        super().__init__(parameters, charge_flow, polarizable, gaussian)
         self.protocol = protocol
         self.cutoff = float(cutoff) if cutoff is not None else default_cutoff(protocol)
         self.tolerance = float(tolerance)
         self.sweeps = int(sweeps)
         self.stop_gradient = bool(stop_gradient)
-        self.charge_flow = charge_flow
         self.coupling = BONDS if charge_flow == "bonds" else coupling or "shell"
         self.max_shell = float(max_shell)
         self.warm_start = False
@@ -151,22 +136,6 @@ class PQEq(nn.Module):
         )
         self.memory = Memory()
         self.swept: Sweeps | None = None
-        self.species = elements_of(parameters)
-        self.symbols = list(SYMBOLS)
-        # by atomic number, and further rows of elements with a reference charge of their own; the
-        # rows of elements without parameters are never read, the doors see to that
-        rows, kind_of = parameter_rows(parameters, polarizable, gaussian)
-        if charge_flow == "bonds":
-            check_convex(parameters, rows)
-        self.register_buffer("electronegativity", rows[:, 0].contiguous(), persistent=False)
-        self.register_buffer("hardness", rows[:, 1].contiguous(), persistent=False)
-        self.register_buffer("core_charge", rows[:, 2].contiguous(), persistent=False)
-        self.register_buffer("radius", rows[:, 3].contiguous(), persistent=False)
-        self.register_buffer("spring_constant", rows[:, 4].contiguous(), persistent=False)
-        self.register_buffer("softness", rows[:, 5].contiguous(), persistent=False)
-        self.register_buffer("bond_radius", rows[:, 6].contiguous(), persistent=False)
-        self.register_buffer("bond_decay", rows[:, 7].contiguous(), persistent=False)
-        self.register_buffer("kind_of", kind_of, persistent=False)
         # groups of the atoms of one structure; none: all atoms of any structure share their charge
         self.register_buffer("group_of_atom", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("group_charge", torch.zeros(0, dtype=torch.float64), persistent=False)
@@ -176,7 +145,7 @@ class PQEq(nn.Module):
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Solution:
         """Solve every structure of a batch.
 
-        pairs : within at least `cutoff` (not read by `direct`)
+        pairs : within at least `cutoff` (not read by `direct`), and the longest bond
         unstrained : (n_atoms, 3) Å, the positions that the field's force on ionic charges refers
             to, which is not in the stress
         """
@@ -247,27 +216,10 @@ class PQEq(nn.Module):
         if bonds is None:
             moments = q.unsqueeze(1) * structure.positions - z * shells
             return Solved(energy, q, shells, moments.sum(dim=0))
-        q, at = q.data, structure.positions.data
-        dipole = bond_dipole(bonds, unknowns) + bonds.reference @ at - (z * shells).sum(dim=0)
-        electrons = (bonds.metal > 0.0).to(q.dtype) * (q - bonds.reference)
-        dipole = dipole + electrons @ within_groups(structure, self.groups())
+        q, within = q.data, within_groups(structure, self.groups())
+        dipole = bond_dipole(bonds, unknowns) + metal_dipole(bonds, q, within)
+        dipole = dipole + bonds.reference @ structure.positions - (z * shells).sum(dim=0)
         return Solved(energy, q, shells, dipole.data)
-
-    @torch.jit.unused
-    def reach(self, elements: list[str]) -> float:
-        """Å, how far pairs have to be listed for structures of these elements: the cutoff, or the
-        longest bond."""
-        if self.charge_flow == "free":
-            return self.cutoff
-        here = [ATOMIC_NUMBERS[element] for element in elements]
-        return max(self.cutoff, 2.0 * BOND_RANGE * float(self.bond_radius[here].max()))
-
-    def kinds(self, structure: Structure) -> Tensor:
-        """(n_atoms,) int64, the rows of the parameters."""
-        charges = structure.reference_charges
-        if self.charge_flow == "free" or charges is None:
-            return structure.numbers
-        return kind_of(self.kind_of, structure.numbers, charges)
 
     def reference_charges(self, structure: Structure) -> Tensor:
         """Q⁰ (n_atoms,) e of one structure; atoms of a metal take what is left of its total charge."""
@@ -344,16 +296,6 @@ class PQEq(nn.Module):
         symbol = self.symbols[int(structure.numbers[minimum.worst])]
         soft = self.soft_elements(structure.numbers)
         raise RuntimeError(unsolved_message(minimum, self.tolerance, symbol, soft))
-
-    def soft_elements(self, numbers: Tensor) -> str:
-        """Elements whose hardness does not exceed the self-energy of their Gaussian, for an error
-        message."""
-        soft = self.hardness < gaussian_self_energy(self.radius)
-        names: list[str] = []
-        present = torch.unique(numbers[soft[numbers]])
-        for index in range(present.size(0)):
-            names.append(self.symbols[int(present[index])])
-        return ", ".join(names) if len(names) > 0 else "none"
 
     def check_periodicity(self, pbc: Tensor) -> None:
         """ValueError where the protocol does not fit the periodic directions (3,)."""

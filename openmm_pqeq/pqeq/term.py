@@ -34,7 +34,8 @@ class ChargeTerm(nn.Module):
         self.species = model.species
         self.elements = list(model.species if elements is None else elements)
         # the sweeps of a compiled one have a list of their own
-        self.cutoff = 0.0 if model.swept is not None else model.reach(self.elements)
+        reach = max(model.cutoff, model.longest_bond(self.elements))
+        self.cutoff = 0.0 if model.swept is not None else reach
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], species: list[str] | None) -> Self:

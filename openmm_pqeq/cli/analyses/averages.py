@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
+from openmm_pqeq.cli.analyses.run_files import table_of
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import made
 
@@ -41,16 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> None:
     """Means, errors, correlation times; running means in a plot."""
     from openmm_pqeq.analysis.blocks import average
-    from openmm_pqeq.md.plot import read_table
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
 
     source = Path(options.file)
-    path = source / "table.csv" if source.is_dir() else source
-    if not path.is_file():
-        raise FileNotFoundError(f"file: {path} does not exist; expected the folder of a run")
-    columns = read_table(path)
-    if "time_ps" not in columns:
-        raise ValueError(f"file: {path} has no column time_ps; expected table.csv of a run")
+    path, columns = table_of(source)
     chosen = columns["time_ps"] >= values.picoseconds_or_zero("skip", options.skip)
     if chosen.sum() < 4:
         raise ValueError(f"skip: {path} has {chosen.sum()} rows after it; expected at least 4")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
+from openmm_pqeq.cli.analyses.run_files import table_of
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import made
 
@@ -38,24 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> None:
     """Loop, its numbers, its plot."""
     from openmm_pqeq.analysis.hysteresis import hysteresis
-    from openmm_pqeq.md.plot import read_table
     from openmm_pqeq.report.plots import plot_loop
     from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM as UNIT
     from openmm_pqeq.units import EV_PER_CUBIC_ANGSTROM_IN_GPA
 
     source = Path(options.file)
-    path = source / "table.csv" if source.is_dir() else source
-    if not path.is_file():
-        raise FileNotFoundError(f"file: {path} does not exist; expected the folder of a run")
     axis = values.choice("x", "y", "z")("axis", options.axis)
-    columns = read_table(path)
-    names = ("time_ps", f"field_{axis}_V_per_A", f"polarization_{axis}_uC_per_cm2")
+    path, columns = table_of(source)
+    names = (f"field_{axis}_V_per_A", f"polarization_{axis}_uC_per_cm2")
     if missing := [name for name in names if name not in columns]:
         raise ValueError(
             f"file: {path} has no column {missing[0]}; expected table.csv of a crystal"
         )
     chosen = columns["time_ps"] >= values.picoseconds_or_zero("skip", options.skip)
-    time, field, polarization = (columns[name][chosen] for name in names)
+    time, field, polarization = (columns[name][chosen] for name in ("time_ps", *names))
     found = hysteresis(field, polarization / UNIT, not options.not_centered)
     folder = made(Path(options.output) if options.output else path.parent)
     print(f"{found.branches} branches, {len(time)} moments, {time[-1] - time[0]:g} ps")

@@ -12,6 +12,20 @@ from typing import Any
 from openmm_pqeq.jobs import values
 
 
+def table_of(source: Path) -> tuple[Path, dict[str, Any]]:
+    """The table of a run's folder, or of a file, and its columns; FileNotFoundError without one,
+    ValueError without times."""
+    from openmm_pqeq.md.plot import read_table
+
+    path = source / "table.csv" if source.is_dir() else source
+    if not path.is_file():
+        raise FileNotFoundError(f"file: {path} does not exist; expected the folder of a run")
+    columns = read_table(path)
+    if "time_ps" not in columns:
+        raise ValueError(f"file: {path} has no column time_ps; expected table.csv of a run")
+    return path, columns
+
+
 def settings_of(source: Path) -> dict[str, Any]:
     """run.toml; empty where the input is no folder of a run."""
     if not source.exists():
