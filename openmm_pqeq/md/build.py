@@ -20,6 +20,7 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
+from openmm_pqeq.md.velocities import require_velocities
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.slabs import warn_of_free_flow, warn_of_vacuum
 from openmm_pqeq.topology.read import read_structure
@@ -55,6 +56,7 @@ def read_parts(config: RunConfig) -> Parts:
         raise ValueError(
             f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE"
         )
+    require_velocities(config, topology)
     _warn_of_dynamics(config, potential)
     return Parts(potential, topology, positions)
 

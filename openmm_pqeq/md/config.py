@@ -23,6 +23,7 @@ ENSEMBLES = ("NVE", "NVT", "NPT")
 THERMOSTATS = ("langevin", "nose-hoover")
 BAROSTATS = ("isotropic", "anisotropic", "flexible", "membrane")
 FORMATS = ("dcd", "xtc")
+VELOCITIES = ("maxwell", "file")
 STRONGEST_FIELD = 1e3
 """V/Å, of numbers; atoms are torn apart long before."""
 
@@ -168,6 +169,12 @@ class RunConfig:
     ensemble: str = _setting("dynamics", values.choice(*ENSEMBLES), "NVT", "NVE, NVT or NPT")
     temperature: float = _setting(
         "dynamics", values.within(values.not_negative, 0, 1e6, "K"), 300.0, "temperature, K", "T"
+    )
+    velocities: str = _setting(
+        "dynamics",
+        values.choice(*VELOCITIES),
+        "maxwell",
+        "first velocities: maxwell (drawn at the temperature) or file (the structure file's)",
     )
     timestep: float = _setting(
         "dynamics", values.within(values.femtoseconds, 1e-6, 1e3, "fs"), 1.0, "time step, fs", "DT"
