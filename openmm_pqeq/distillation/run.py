@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ase.io
+from ase.data import chemical_symbols
 
-from openmm_pqeq.checkpoint import load
+from openmm_pqeq.checkpoint import card, load, save
 from openmm_pqeq.distillation.config import (
     Distillation,
     described,
@@ -23,6 +24,8 @@ from openmm_pqeq.distillation.fragments import pulled_apart
 from openmm_pqeq.distillation.labelling import label_all, tasks_of
 from openmm_pqeq.distillation.labels import Labels
 from openmm_pqeq.distillation.report import compare, cost_of, write_report
+from openmm_pqeq.distillation.settings import NONE
+from openmm_pqeq.distillation.start import restricted_to
 from openmm_pqeq.distillation.structures import Made
 from openmm_pqeq.distillation.teacher import Teacher, teacher_of
 from openmm_pqeq.jobs.facts import add_resumption, facts_of
@@ -33,10 +36,12 @@ from openmm_pqeq.potential import build
 from openmm_pqeq.training.config import Config
 from openmm_pqeq.training.folder import CHECKPOINT, METRICS, checksums, refuse_others
 from openmm_pqeq.training.folder import described as described_training
+from openmm_pqeq.training.formats import read_images
 from openmm_pqeq.training.run import fit
 
 LABELS = "labels.db"
 PARTS = {"training": "training.traj", "held out": "held_out.traj"}
+START = "start.pt"
 STUDENT = "student"
 KIND = Kind(
     name="distillation",
@@ -44,6 +49,7 @@ KIND = Kind(
         "distill.toml",
         LABELS,
         *PARTS.values(),
+        START,
         "model.pt",
         "report.txt",
         "report.json",
@@ -157,6 +163,12 @@ def write_parts(frames: Sequence[Made], folder: Path) -> list[str]:
     return files
 
 
+def elements_of(file: str) -> list[str]:
+    """Of the structures of a file, by atomic number."""
+    numbers = {number for image in read_images(Path(file)) for number in image.numbers}
+    return [chemical_symbols[number] for number in sorted(numbers)]
+
+
 def _trained(
     settings: Distillation,
     files: list[str],
@@ -165,9 +177,17 @@ def _trained(
     say: Callable[[str], None],
 ) -> Path:
     """The student; a training of the same data and settings goes on, another one is replaced."""
-    config = settings.of_the_student(*files)
-    card = {"teacher": {"name": teacher.name, "sha256": teacher.identity}}
-    config = dataclasses.replace(config, card=card | config.card)
+    student, about = (
+        settings.student,
+        {"teacher": {"name": teacher.name, "sha256": teacher.identity}},
+    )
+    if student.start != NONE:
+        start = restricted_to(elements_of(files[0]), load(student.start))
+        save(start, folder / START, card(student.start))
+        about["fine_tuned_from"] = {"name": Path(student.start).name}
+        student = dataclasses.replace(student, start=str(folder / START))
+    config = dataclasses.replace(settings, student=student).of_the_student(*files)
+    config = dataclasses.replace(config, card=about | config.card)
     known = (folder / STUDENT / CHECKPOINT).is_file()
     same = known and _same(config, folder / STUDENT)
     if known and not same:

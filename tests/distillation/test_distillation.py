@@ -18,6 +18,7 @@ from openmm_pqeq.cli import main
 from openmm_pqeq.distillation.config import distillation_of, network_of, write_toml
 from openmm_pqeq.distillation.fragments import pulled_apart
 from openmm_pqeq.distillation.settings import StructureSettings, StudentSettings, TeacherSettings
+from openmm_pqeq.distillation.start import restricted_to
 from openmm_pqeq.distillation.structures import read_phases, replaced, varied
 from openmm_pqeq.distillation.teacher import teacher_of
 from openmm_pqeq.jobs.failure import RunFailure
@@ -231,18 +232,42 @@ def test_sizes_of_a_student():
 
 
 def test_a_student_may_start_from_a_model(tmp_path):
-    gnn = {
-        "species": ["Cu"],
-        "hidden_irreps": "4x0e + 2x1o",
-        "layers": 1,
-        "r_max": 4.0,
-        "n_basis": 4,
-    }
-    pq.save(pq.build({"gnn": gnn}), tmp_path / "start.pt")
+    """It knows the elements of the labels alone, and does with them what the model did; trained for
+    no step that matters, it is that model. Resumed, it goes on."""
+    gnn = {"species": ["Au", "Cu"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 4.0}
+    known = pq.build({"gnn": gnn | {"n_basis": 4, "scale": [0.5, 0.7], "shift": [1.0, 2.0]}})
+    pq.save(known, tmp_path / "start.pt", {"title": "before"})
     content = table(tmp_path)
     content["student"] = {"start": str(tmp_path / "start.pt"), "train": "all"}
+    content["training"] |= {"learning_rate": 1e-12}
     do(content, tmp_path, labels_only=False)
-    assert pq.load(tmp_path / "out" / "model.pt").config["gnn"]["hidden_irreps"] == "4x0e + 2x1o"
+    student = pq.load(tmp_path / "out" / "model.pt")
+    assert student.species == ["Cu"]
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    forces = [pq.PQEqCalculator(one).get_forces(atoms) for one in (known, student)]
+    assert abs(forces[0]).max() > 1e-3
+    assert np.allclose(*forces, rtol=0, atol=1e-6)
+    assert pq.checkpoint.card(tmp_path / "out" / "model.pt")["fine_tuned_from"] == {
+        "name": "start.pt"
+    }
+    begun = (tmp_path / "out" / "student" / "facts.json").read_text()
+    do(content, tmp_path, labels_only=False, resume=True)
+    facts = json.loads((tmp_path / "out" / "student" / "facts.json").read_text())
+    assert (facts["begun"], len(facts["resumed"])) == (json.loads(begun)["begun"], 1)
+
+
+def test_a_model_for_fewer_elements_gives_the_same_numbers():
+    gnn = {"species": ["H", "O", "Na"], "hidden_irreps": "4x0e + 2x1o", "layers": 2, "r_max": 4.0}
+    known = pq.build({"gnn": gnn | {"scale": [0.5, 0.7, 0.9], "shift": [1.0, 2.0, 3.0]}})
+    less = restricted_to(["Na", "O"], known)
+    atoms = Atoms("NaO", [[0, 0, 0], [1.5, 0.8, 0.2]])
+    energies = [pq.PQEqCalculator(one).get_potential_energy(atoms) for one in (known, less)]
+    assert energies[0] == pytest.approx(energies[1], rel=0, abs=1e-12)
+    with pytest.raises(ValueError, match="a model that knows Cl"):
+        restricted_to(["Na", "Cl"], known)
+    with pytest.raises(ValueError, match="a model with a network"):
+        restricted_to(["Na"], pq.build({"pqeq": {"protocol": "ewald"}}))
 
 
 def test_charges_are_taken_off_the_labels_and_their_range_with_them(tmp_path):
