@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn.convolution import Interaction, Linear, normal
+from openmm_pqeq.gnn.edges import edges_of
 from openmm_pqeq.gnn.irreps import irreps_of
 from openmm_pqeq.gnn.neighborhood import by_species, neighborhood, species_index
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
 from openmm_pqeq.gnn.radial import NORMS, RadialBasis, RadialNetwork, basis_gain
 from openmm_pqeq.gnn.spherical import SphericalHarmonics
+from openmm_pqeq.gnn.weighted_convolution import native_on
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 
@@ -178,12 +180,17 @@ class NequIP(nn.Module):
         distances = vectors.norm(2, dim=1)
         directions = vectors / distances.unsqueeze(1)
         harmonics = self.harmonics(vectors if self.solid_harmonics else directions)
-        around = neighborhood(
-            numbers.size(0), near.centers, near.neighbors, self.basis(distances), harmonics
-        )
+        basis = self.basis(distances)
+        n_atoms, i, j = numbers.size(0), near.centers, near.neighbors
         features = [self.embedding[index].unsqueeze(1)]
-        for interaction in self.interactions:
-            features = interaction(features, species, around)
+        if native_on(basis):
+            edges = edges_of(n_atoms, i, j, distances, harmonics)
+            for interaction in self.interactions:
+                features = interaction.on_edges(features, species, basis, edges)  # type: ignore[operator]
+        else:
+            around = neighborhood(n_atoms, i, j, basis, harmonics)
+            for interaction in self.interactions:
+                features = interaction(features, species, around)
         energies = self.readout(features[0]).flatten()
         return (self.scale[index] * energies + self.shift[index]).to(pairs.vectors.dtype)
 

@@ -44,6 +44,42 @@ TORCH_LIBRARY(openmm_pqeq, library) {
       " Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths, int[] outputs,"
       " float[] grid, bool with_features) -> (Tensor[], Tensor, Tensor)");
 
+  // ---- weighted_convolution/, openmm_pqeq/gnn/weighted_convolution.py
+  //
+  // Messages (n_atoms, 2l+1, channels), one tensor for each output; differentiable any number of
+  // times, in features, weights and matrices. All numbers have the dtype of the weights; indices
+  // are int64.
+  //
+  //   features        (n_atoms, 2l+1, channels) of each input
+  //   weights         (n_pairs, n_weights); pairs are sorted by centre
+  //   matrices        (n_pairs, n_entries)
+  //   rows            (n_atoms + 1,), where the pairs of each centre begin
+  //   centers         (n_pairs,)
+  //   neighbors       (n_pairs,)
+  //   neighbor_rows   (n_atoms + 1,), where in by_neighbor the pairs of each neighbour begin
+  //   by_neighbor     (n_pairs,), pairs sorted by neighbour
+  //   paths           nine integers for each: struct Path in work.h
+  //   outputs         2l+1 and channels of each
+  library.def(
+      "weighted_convolution(Tensor[] features, Tensor weights, Tensor matrices, Tensor rows,"
+      " Tensor centers, Tensor neighbors, Tensor neighbor_rows, Tensor by_neighbor, int[] paths,"
+      " int[] outputs) -> Tensor[]");
+  // Derivatives of Σ gradients · messages in the features (none where with_features is false), the
+  // weights and the matrices.
+  library.def(
+      "weighted_convolution_backward(Tensor[] gradients, Tensor[] features, Tensor weights,"
+      " Tensor matrices, Tensor rows, Tensor centers, Tensor neighbors, Tensor neighbor_rows,"
+      " Tensor by_neighbor, int[] paths, int[] outputs, bool with_features)"
+      " -> (Tensor[], Tensor, Tensor)");
+  // Of those, multiplied with the tangents and summed, the derivatives in the gradients, the
+  // features, the weights and the matrices (none where with_matrices is false).
+  library.def(
+      "weighted_convolution_double_backward(Tensor[] gradients, Tensor[] features, Tensor weights,"
+      " Tensor matrices, Tensor rows, Tensor centers, Tensor neighbors, Tensor neighbor_rows,"
+      " Tensor by_neighbor, int[] paths, int[] outputs, Tensor[] feature_tangents,"
+      " Tensor weight_tangents, Tensor matrix_tangents, bool with_features, bool with_matrices)"
+      " -> (Tensor[], Tensor[], Tensor, Tensor)");
+
   // ---- splines/, openmm_pqeq/pqeq/coulomb/splines.py
   //
   // Values alone: they refuse to be differentiated.
