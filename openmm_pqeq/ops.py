@@ -44,6 +44,9 @@ OPERATORS = (
     "tapered_pairs",
     "tapered_product",
     "tapered_radials",
+    "weighted_convolution",
+    "weighted_convolution_backward",
+    "weighted_convolution_double_backward",
 )
 """All of ``plugin/src/schema.cpp``."""
 
