@@ -21,6 +21,7 @@ from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.neighborhood import Neighborhood, Species
 from openmm_pqeq.gnn.paths import EVEN, Layer
 from openmm_pqeq.gnn.radial import NORMS, Activation, RadialNetwork
+from openmm_pqeq.gnn.radial_nodes import Stencil, interpolation
 from openmm_pqeq.gnn.spherical import ExactBuffers
 from openmm_pqeq.gnn.weighted_convolution import WeightedConvolution
 
@@ -276,10 +277,18 @@ class Interaction(nn.Module):
         return self.updated(features, gathered, species)
 
     def on_edges(
-        self, features: list[Tensor], species: Species, basis: Tensor, edges: Edges
+        self,
+        features: list[Tensor],
+        species: Species,
+        basis: Tensor,
+        stencil: Stencil | None,
+        edges: Edges,
     ) -> list[Tensor]:
-        """The same with the fused convolution; basis (n_pairs, n_basis)."""
-        messages = self.convolution(self.sources(features), self.radial(basis), edges)
+        """The same with the fused convolution; basis of the pairs, or of the nodes of a stencil."""
+        weights = self.radial(basis)
+        if stencil is not None:
+            weights = interpolation(weights, stencil)
+        messages = self.convolution(self.sources(features), weights, edges)
         return self.updated(features, messages, species)
 
     def sources(self, features: list[Tensor]) -> list[Tensor]:

@@ -154,10 +154,7 @@ def weighted_convolution_native(
         weights,
         matrices,
         edges.rows,
-        edges.centers,
         edges.neighbors,
-        edges.neighbor_rows,
-        edges.by_neighbor,
         paths,
         outputs,
     )

@@ -4,10 +4,11 @@ gradient of a loss of both, which needs second derivatives."""
 import laws
 import pytest
 import torch
-from networks import MODELS, cluster, energy_of, network, perovskite
+from networks import MODELS, cluster, network, perovskite
 
 from openmm_pqeq import ops
 from openmm_pqeq.gnn import network as module
+from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import collate
 
 pytestmark = [
@@ -18,10 +19,16 @@ pytestmark = [
 ]
 
 
+def energies(model, structure):
+    """(n_structures,) eV."""
+    pairs = NeighborSearch(model.cutoff)(structure)
+    return laws.per_structure(model(structure.numbers, pairs), structure)
+
+
 def outcome(model, structure):
     """Energies, forces, and the derivatives of their squares in the weights."""
     positions = structure.positions.clone().requires_grad_(True)
-    energy = energy_of(model)(structure._replace(positions=positions))
+    energy = energies(model, structure._replace(positions=positions))
     (slope,) = torch.autograd.grad(energy.sum(), positions, create_graph=True)
     loss = energy.square().sum() + slope.square().sum()
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
@@ -44,8 +51,29 @@ def test_which_one_is_taken(monkeypatch):
     model, calls = network("true parities"), []
     for layer in model.interactions:
         layer.register_forward_hook(lambda *_: calls.append(1))
-    energy_of(model)(perovskite())
+    energies(model, perovskite())
     assert not calls
     monkeypatch.setattr(module, "native_on", lambda tensor: False)
-    energy_of(model)(perovskite())
+    energies(model, perovskite())
     assert len(calls) == len(model.interactions)
+
+
+def test_radial_weights_between_nodes():
+    """Training in float32 reads radial weights between nodes, whose slopes have a few digits less
+    than float32 has. Elsewhere, and in float64, they are those of every pair."""
+    structure = collate([perovskite()] * 8)
+
+    def found(training, dtype):
+        model = network("true parities", r_max=4.0, n_basis=2).to(dtype).train(training)
+        return model, outcome(model, structure)
+
+    (model, nodes), (_, pairs) = (found(training, torch.float32) for training in (True, False))
+    assert model.radial(torch.ones(10_000))[1] is not None
+    assert model.radial(torch.ones(10))[1] is None
+    for one, other in zip(nodes, pairs, strict=True):
+        scale = 1.0 + float(other.detach().abs().max())
+        laws.close(one.detach() / scale, other.detach() / scale, 1e-4, "nodes − pairs")
+    assert any(not torch.equal(one, other) for one, other in zip(nodes, pairs))
+    exact = [found(training, torch.float64)[1] for training in (True, False)]
+    for one, other in zip(*exact, strict=True):
+        laws.close(one.detach(), other.detach(), 0.0, "float64")

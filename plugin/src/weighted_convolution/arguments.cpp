@@ -46,12 +46,11 @@ void check_path(const Path& path, const Arguments& given) {
 }
 
 void check_pairs(const Arguments& given) {
-  const int64_t n_pairs = given.centers.size(0);
-  check_tensor("centers", given.centers, at::kLong, {n_pairs});
+  const int64_t n_pairs = given.neighbors.size(0);
   check_tensor("neighbors", given.neighbors, at::kLong, {n_pairs});
-  check_tensor("by_neighbor", given.by_neighbor, at::kLong, {n_pairs});
+
   check_tensor("rows", given.rows, at::kLong, {given.n_atoms() + 1});
-  check_tensor("neighbor_rows", given.neighbor_rows, at::kLong, {given.n_atoms() + 1});
+
   for (const Tensor& numbers : {given.weights, given.matrices}) {
     check(numbers.dim() == 2 && numbers.size(0) == n_pairs, "weights, matrices", numbers, "(",
           n_pairs, ", columns)");
@@ -83,8 +82,7 @@ void check_whole(const std::vector<Path>& paths, const Arguments& given) {
 Arguments Arguments::contiguous() const {
   Arguments made = *this;
   for (Tensor& feature : made.features) feature = feature.contiguous();
-  for (Tensor* tensor : {&made.weights, &made.matrices, &made.rows, &made.centers, &made.neighbors,
-                         &made.neighbor_rows, &made.by_neighbor}) {
+  for (Tensor* tensor : {&made.weights, &made.matrices, &made.rows, &made.neighbors}) {
     *tensor = tensor->contiguous();
   }
   return made;
@@ -118,8 +116,8 @@ std::vector<Path> checked(const Arguments& given) {
                     given.outputs.size());
   TORCH_CHECK_VALUE(given.rows.dim() == 1 && given.rows.size(0) >= 1,
                     "rows: expected (n_atoms + 1,), got ", given.rows.sizes());
-  TORCH_CHECK_VALUE(given.centers.dim() == 1, "centers: expected (n_pairs,), got ",
-                    given.centers.sizes());
+  TORCH_CHECK_VALUE(given.neighbors.dim() == 1, "neighbors: expected (n_pairs,), got ",
+                    given.neighbors.sizes());
   check_pairs(given);
   Tensors numbers{given.weights, given.matrices};
   numbers.insert(numbers.end(), given.features.begin(), given.features.end());
@@ -158,16 +156,16 @@ Tensors call_convolution(const Arguments& of) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("openmm_pqeq::weighted_convolution", "")
                              .typed<decltype(convolution<nullptr>)>();
-  return op.call(of.features, of.weights, of.matrices, of.rows, of.centers, of.neighbors,
-                 of.neighbor_rows, of.by_neighbor, of.paths, of.outputs);
+  return op.call(of.features, of.weights, of.matrices, of.rows, of.neighbors, of.paths, of.outputs);
 }
 
-Gradients call_backward(at::TensorList gradients, const Arguments& of, bool with_features) {
+Gradients call_backward(at::TensorList gradients, const Arguments& of, bool with_features,
+                        bool with_matrices) {
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("openmm_pqeq::weighted_convolution_backward", "")
                              .typed<decltype(convolution_backward<nullptr>)>();
-  return op.call(gradients, of.features, of.weights, of.matrices, of.rows, of.centers, of.neighbors,
-                 of.neighbor_rows, of.by_neighbor, of.paths, of.outputs, with_features);
+  return op.call(gradients, of.features, of.weights, of.matrices, of.rows, of.neighbors, of.paths,
+                 of.outputs, with_features, with_matrices);
 }
 
 SecondGradients call_double_backward(at::TensorList gradients, const Arguments& of,
@@ -177,9 +175,9 @@ SecondGradients call_double_backward(at::TensorList gradients, const Arguments& 
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("openmm_pqeq::weighted_convolution_double_backward", "")
           .typed<decltype(convolution_double_backward<nullptr>)>();
-  return op.call(gradients, of.features, of.weights, of.matrices, of.rows, of.centers, of.neighbors,
-                 of.neighbor_rows, of.by_neighbor, of.paths, of.outputs, tangents.features,
-                 tangents.weights, tangents.matrices, with_features, with_matrices);
+  return op.call(gradients, of.features, of.weights, of.matrices, of.rows, of.neighbors, of.paths,
+                 of.outputs, tangents.features, tangents.weights, tangents.matrices, with_features,
+                 with_matrices);
 }
 
 }  // namespace weighted

@@ -16,7 +16,7 @@ using Tensors = std::vector<Tensor>;
 struct Arguments {
   Tensors features;
   Tensor weights, matrices;
-  Tensor rows, centers, neighbors, neighbor_rows, by_neighbor;
+  Tensor rows, neighbors;
   std::vector<int64_t> paths, outputs;
 
   Arguments contiguous() const;
@@ -36,9 +36,10 @@ struct Tangents {
   Tensor weights, matrices;
 };
 
-// Gradients in features (none where they are not asked for), weights and matrices.
+// Gradients in features, weights and matrices: no features and an empty matrix where they are not
+// asked for.
 using Gradients = std::tuple<Tensors, Tensor, Tensor>;
-// Those in the gradients and in the three; matrices may be undefined.
+// Those in the gradients and in the three.
 using SecondGradients = std::tuple<Tensors, Tensors, Tensor, Tensor>;
 
 // ValueError for arguments that do not fit together.
@@ -50,42 +51,36 @@ void check_tangents(const Tangents& tangents, const Arguments& given);
 // structure.
 template <Tensors (*work)(const Arguments&)>
 Tensors convolution(at::TensorList features, const Tensor& weights, const Tensor& matrices,
-                    const Tensor& rows, const Tensor& centers, const Tensor& neighbors,
-                    const Tensor& neighbor_rows, const Tensor& by_neighbor, at::IntArrayRef paths,
+                    const Tensor& rows, const Tensor& neighbors, at::IntArrayRef paths,
                     at::IntArrayRef outputs) {
-  return work({features.vec(), weights, matrices, rows, centers, neighbors, neighbor_rows,
-               by_neighbor, paths.vec(), outputs.vec()});
+  return work({features.vec(), weights, matrices, rows, neighbors, paths.vec(), outputs.vec()});
 }
 
-template <Gradients (*work)(at::TensorList, const Arguments&, bool)>
+template <Gradients (*work)(at::TensorList, const Arguments&, bool, bool)>
 Gradients convolution_backward(at::TensorList gradients, at::TensorList features,
                                const Tensor& weights, const Tensor& matrices, const Tensor& rows,
-                               const Tensor& centers, const Tensor& neighbors,
-                               const Tensor& neighbor_rows, const Tensor& by_neighbor,
-                               at::IntArrayRef paths, at::IntArrayRef outputs, bool with_features) {
+                               const Tensor& neighbors, at::IntArrayRef paths,
+                               at::IntArrayRef outputs, bool with_features, bool with_matrices) {
   return work(gradients,
-              {features.vec(), weights, matrices, rows, centers, neighbors, neighbor_rows,
-               by_neighbor, paths.vec(), outputs.vec()},
-              with_features);
+              {features.vec(), weights, matrices, rows, neighbors, paths.vec(), outputs.vec()},
+              with_features, with_matrices);
 }
 
 template <SecondGradients (*work)(at::TensorList, const Arguments&, const Tangents&, bool, bool)>
 SecondGradients convolution_double_backward(
     at::TensorList gradients, at::TensorList features, const Tensor& weights,
-    const Tensor& matrices, const Tensor& rows, const Tensor& centers, const Tensor& neighbors,
-    const Tensor& neighbor_rows, const Tensor& by_neighbor, at::IntArrayRef paths,
+    const Tensor& matrices, const Tensor& rows, const Tensor& neighbors, at::IntArrayRef paths,
     at::IntArrayRef outputs, at::TensorList feature_tangents, const Tensor& weight_tangents,
     const Tensor& matrix_tangents, bool with_features, bool with_matrices) {
-  return work(gradients,
-              {features.vec(), weights, matrices, rows, centers, neighbors, neighbor_rows,
-               by_neighbor, paths.vec(), outputs.vec()},
-              {feature_tangents.vec(), weight_tangents, matrix_tangents}, with_features,
-              with_matrices);
+  return work(
+      gradients, {features.vec(), weights, matrices, rows, neighbors, paths.vec(), outputs.vec()},
+      {feature_tangents.vec(), weight_tangents, matrix_tangents}, with_features, with_matrices);
 }
 
 // The operators, called with a structure.
 Tensors call_convolution(const Arguments& of);
-Gradients call_backward(at::TensorList gradients, const Arguments& of, bool with_features);
+Gradients call_backward(at::TensorList gradients, const Arguments& of, bool with_features,
+                        bool with_matrices);
 SecondGradients call_double_backward(at::TensorList gradients, const Arguments& of,
                                      const Tangents& tangents, bool with_features,
                                      bool with_matrices);

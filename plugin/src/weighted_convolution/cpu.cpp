@@ -14,26 +14,18 @@ namespace weighted {
 namespace {
 
 constexpr int64_t kGrain = 4;  // atoms per task
+constexpr int64_t kParts = 8;  // of all atoms, whatever the number of threads: sums have one order
 
 template <typename T>
-struct Kernels {
-  void (*forward)(const Convolution<T>&, Index, Index);
-  void (*backward)(const Convolution<T>&, Index, Index);
-};
+using Kernel = void (*)(const Convolution<T>&, Index, Index);
 
 template <typename T>
-Kernels<T> kernels() {
+Kernel<T> kernel() {
 #if defined(PQEQ_X86_LEVELS)
-  if (has_x86_64_v4()) return {x86_64_v4::forward<T>, x86_64_v4::backward<T>};
-  if (has_x86_64_v3()) return {x86_64_v3::forward<T>, x86_64_v3::backward<T>};
+  if (has_x86_64_v4()) return x86_64_v4::convolve<T>;
+  if (has_x86_64_v3()) return x86_64_v3::convolve<T>;
 #endif
-  return {any_cpu::forward<T>, any_cpu::backward<T>};
-}
-
-template <typename T, typename Kernel>
-void over_atoms(Kernel kernel, const Convolution<T>& work, int64_t n_atoms) {
-  at::parallel_for(0, n_atoms, kGrain,
-                   [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
+  return any_cpu::convolve<T>;
 }
 
 Tensors contiguous(at::TensorList tensors) {
@@ -54,8 +46,8 @@ Convolution<T> work_of(const Arguments& given, const std::vector<Path>& paths) {
   made.n_paths = static_cast<int>(paths.size());
   made.n_weights = static_cast<int>(given.weights.size(1));
   made.n_entries = static_cast<int>(given.matrices.size(1));
-  made.pairs = {index(given.rows), index(given.centers), index(given.neighbors),
-                index(given.neighbor_rows), index(given.by_neighbor)};
+  made.rows = index(given.rows);
+  made.neighbors = index(given.neighbors);
   for (size_t k = 0; k < given.features.size(); ++k) {
     made.features[k].value = given.features[k].const_data_ptr<T>();
     made.widths_in[k] = static_cast<int>(given.features[k].size(2));
@@ -77,35 +69,52 @@ void add_tangents(Convolution<T>& work, const Tangents& tangents) {
   work.matrices.tangent = tangents.matrices.const_data_ptr<T>();
 }
 
-// Gradients to be written: sums over pairs and over channels start at zero.
-Gradients gradients_like(const Arguments& given, bool with_features, bool with_matrices) {
+template <typename T>
+void write_outputs(Convolution<T>& work, const Tensors& outputs) {
+  for (size_t k = 0; k < outputs.size(); ++k) work.outputs[k] = outputs[k].data_ptr<T>();
+}
+
+// Derivatives by each part of the atoms: those in the features are (kParts, n_atoms, 2l+1,
+// channels). Sums over channels start at zero.
+Gradients gradients_in_parts(const Arguments& given, bool with_features, bool with_matrices) {
   Tensors features;
   for (const Tensor& feature : given.features) {
-    if (with_features) features.push_back(at::zeros_like(feature));
+    if (!with_features) continue;
+    std::vector<int64_t> sizes = feature.sizes().vec();
+    sizes.insert(sizes.begin(), kParts);
+    features.push_back(at::zeros(sizes, feature.options()));
   }
-  return {features, at::empty_like(given.weights),
-          with_matrices ? at::zeros_like(given.matrices) : Tensor()};
+  return {
+      features, at::empty_like(given.weights),
+      with_matrices ? at::zeros_like(given.matrices) : at::empty({0}, given.matrices.options())};
+}
+
+Gradients summed(const Gradients& parts) {
+  auto [features, weights, matrices] = parts;
+  for (Tensor& feature : features) feature = feature.sum(0);
+  return {features, weights, matrices};
 }
 
 template <typename T>
-void run_backward(Convolution<T>& work, const Tensors& gradients, const Gradients& to,
-                  int64_t n_atoms) {
+void run_part(Convolution<T> work, const Gradients& to, int64_t part, int64_t n_atoms) {
   const auto& [features, weights, matrices] = to;
+  for (size_t k = 0; k < features.size(); ++k) {
+    work.feature_gradients[k] = features[k].data_ptr<T>() + part * features[k].stride(0);
+  }
+  work.weight_gradients = weights.data_ptr<T>();
+  work.matrix_gradients = matrices.dim() == 2 ? matrices.data_ptr<T>() : nullptr;
+  kernel<T>()(work, n_atoms * part / kParts, n_atoms * (part + 1) / kParts);
+}
+
+template <typename T>
+void run_in_parts(Convolution<T>& work, const Tensors& gradients, const Gradients& to,
+                  int64_t n_atoms) {
   for (size_t k = 0; k < gradients.size(); ++k) {
     work.gradients[k] = gradients[k].const_data_ptr<T>();
   }
-  for (size_t k = 0; k < features.size(); ++k) {
-    work.feature_gradients[k] = features[k].data_ptr<T>();
-  }
-  work.weight_gradients = weights.data_ptr<T>();
-  work.matrix_gradients = matrices.defined() ? matrices.data_ptr<T>() : nullptr;
-  over_atoms(kernels<T>().backward, work, n_atoms);
-}
-
-template <typename T>
-void run_forward(Convolution<T>& work, const Tensors& outputs, int64_t n_atoms) {
-  for (size_t k = 0; k < outputs.size(); ++k) work.outputs[k] = outputs[k].data_ptr<T>();
-  over_atoms(kernels<T>().forward, work, n_atoms);
+  at::parallel_for(0, kParts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) run_part(work, to, part, n_atoms);
+  });
 }
 
 Tensors forward_on_cpu(const Arguments& arguments) {
@@ -114,23 +123,25 @@ Tensors forward_on_cpu(const Arguments& arguments) {
   const Tensors outputs = given.empty_outputs();
   AT_DISPATCH_FLOATING_TYPES(given.weights.scalar_type(), "weighted_convolution", [&] {
     auto work = work_of<scalar_t>(given, paths);
-    run_forward(work, outputs, given.n_atoms());
+    write_outputs(work, outputs);
+    at::parallel_for(0, given.n_atoms(), kGrain,
+                     [&](int64_t begin, int64_t end) { kernel<scalar_t>()(work, begin, end); });
   });
   return outputs;
 }
 
 Gradients backward_on_cpu(at::TensorList output_gradients, const Arguments& arguments,
-                          bool with_features) {
+                          bool with_features, bool with_matrices) {
   const std::vector<Path> paths = checked(arguments);
   check_gradients(output_gradients, arguments);
   const Arguments given = arguments.contiguous();
   const Tensors gradients = contiguous(output_gradients);
-  const Gradients made = gradients_like(given, with_features, true);
+  const Gradients made = gradients_in_parts(given, with_features, with_matrices);
   AT_DISPATCH_FLOATING_TYPES(given.weights.scalar_type(), "weighted_convolution_backward", [&] {
     auto work = work_of<scalar_t>(given, paths);
-    run_backward(work, gradients, made, given.n_atoms());
+    run_in_parts(work, gradients, made, given.n_atoms());
   });
-  return made;
+  return summed(made);
 }
 
 SecondGradients double_backward_on_cpu(at::TensorList output_gradients, const Arguments& arguments,
@@ -144,17 +155,16 @@ SecondGradients double_backward_on_cpu(at::TensorList output_gradients, const Ar
   const Tangents tangents{contiguous(changes.features), changes.weights.contiguous(),
                           changes.matrices.contiguous()};
   const Tensors outputs = given.empty_outputs();
-  const Gradients made = gradients_like(given, with_features, with_matrices);
+  const Gradients made = gradients_in_parts(given, with_features, with_matrices);
   AT_DISPATCH_FLOATING_TYPES(given.weights.scalar_type(), "weighted_convolution_double_backward",
                              [&] {
                                auto work = work_of<scalar_t>(given, paths);
                                add_tangents(work, tangents);
-                               run_forward(work, outputs, given.n_atoms());
-                               run_backward(work, gradients, made, given.n_atoms());
+                               write_outputs(work, outputs);
+                               run_in_parts(work, gradients, made, given.n_atoms());
                              });
-  const auto& [features, weights, matrices] = made;
-  return {outputs, features, weights,
-          with_matrices ? matrices : at::empty({0}, given.weights.options())};
+  const auto [features, weights, matrices] = summed(made);
+  return {outputs, features, weights, matrices};
 }
 
 }  // namespace

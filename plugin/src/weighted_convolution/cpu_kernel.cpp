@@ -1,8 +1,8 @@
 // The convolution with given weights for a range of atoms, in vectors of channels.
 //
-// It goes atom by atom and path by path; sums over neighbours live in registers (forward), as do
-// sums over channels (backward). Channels are taken in whole vectors, then in half ones, then one
-// by one.
+// It goes atom by atom and path by path, so that weights are read in the order in which they are
+// stored; sums over neighbours live in registers (forward), as do sums over channels (backward).
+// Channels are taken in whole vectors, then in half ones, then one by one.
 //
 // CMake compiles this file once per instruction set, PQEQ_LEVEL being the name of each. It includes
 // no library with inline functions: the linker would keep one copy of them for all, perhaps that
@@ -37,7 +37,7 @@ void forward_path(const Convolution<T>& of, const Path& path, const Part& part) 
     typename Number::Type sum[R3 > 0 ? R3 : kMaxRows] = {};
     for (Index pair = part.first; pair < part.last; ++pair) {
       const auto w = Number::at(of.weights, pair * of.n_weights + path.weight + channel);
-      const Index x = of.pairs.neighbors[pair] * rows_in * width_in + channel;
+      const Index x = of.neighbors[pair] * rows_in * width_in + channel;
       const Index matrix = pair * of.n_entries + path.entry;
       for (int m1 = 0; m1 < rows_in; ++m1) {
         const auto u = product(Number::at(of.features[path.input], x + m1 * width_in), w);
@@ -53,7 +53,7 @@ void forward_path(const Convolution<T>& of, const Path& path, const Part& part) 
   }
 }
 
-// ---- backward: sums over the centres that a neighbour has
+// ---- backward: what a pair adds to its neighbour, and sums over channels
 
 template <typename T, typename V, int R1, int R3, bool Diagonal, bool Tangents, bool Matrices>
 void backward_path(const Convolution<T>& of, const Path& path, const Part& part) {
@@ -64,13 +64,12 @@ void backward_path(const Convolution<T>& of, const Path& path, const Part& part)
   const int rows_in = R1 > 0 ? R1 : path.rows_in, rows_out = R3 > 0 ? R3 : path.rows_out;
   const int n_entries = Diagonal ? 1 : rows_in * rows_out;
   const int width_in = of.widths_in[path.input], width_out = of.widths_out[path.output];
+  const T* gradient =
+      of.gradients[path.output] + part.atom * rows_out * width_out + path.output_channel;
   T* feature_gradient = of.feature_gradients[path.input];
-  if (feature_gradient != nullptr) feature_gradient += part.atom * rows_in * width_in;
-  for (Index k = part.first; k < part.last; ++k) {
-    const Index pair = of.pairs.by_neighbor[k];
+  for (Index pair = part.first; pair < part.last; ++pair) {
+    const Index neighbor = of.neighbors[pair] * rows_in * width_in;
     const Index matrix = pair * of.n_entries + path.entry;
-    const T* gradient = of.gradients[path.output] + of.pairs.centers[pair] * rows_out * width_out +
-                        path.output_channel;
     V entries[(kEntries + kLanes - 1) / kLanes * kLanes];  // Σ_c w x g
     for (int entry = 0; entry < (n_entries + kLanes - 1) / kLanes * kLanes; ++entry)
       entries[entry] = V{};
@@ -81,8 +80,8 @@ void backward_path(const Convolution<T>& of, const Path& path, const Part& part)
       for (int m3 = 0; m3 < rows_out; ++m3) g[m3] = read<V>(gradient + m3 * width_out + channel);
       typename Number::Type along = {};  // Σ_m1 x t
       for (int m1 = 0; m1 < rows_in; ++m1) {
-        const Index row = m1 * width_in + channel;
-        const auto x = Number::at(of.features[path.input], part.atom * rows_in * width_in + row);
+        const Index row = neighbor + m1 * width_in + channel;
+        const auto x = Number::at(of.features[path.input], row);
         typename Number::Type t = {};
         if (Diagonal) {
           add_product(t, g[m1], Entry::at(of.matrices, matrix));
@@ -112,7 +111,23 @@ void backward_path(const Convolution<T>& of, const Path& path, const Part& part)
 
 // ---- which of them
 
-enum class Kind { forward, forward_tangents, backward, backward_tangents, without_matrices };
+enum class Kind {
+  forward,
+  forward_tangents,
+  backward,
+  backward_without_matrices,
+  backward_tangents,
+  backward_tangents_without_matrices
+};
+
+constexpr bool with_tangents(Kind kind) {
+  return kind == Kind::forward_tangents || kind == Kind::backward_tangents ||
+         kind == Kind::backward_tangents_without_matrices;
+}
+
+constexpr bool with_matrices(Kind kind) {
+  return kind == Kind::backward || kind == Kind::backward_tangents;
+}
 
 template <typename T>
 using PathKernel = void (*)(const Convolution<T>&, const Path&, const Part&);
@@ -120,10 +135,9 @@ using PathKernel = void (*)(const Convolution<T>&, const Path&, const Part&);
 template <typename T, typename V, Kind kind, int R1, int R3, bool Diagonal>
 constexpr PathKernel<T> path_kernel() {
   if constexpr (kind == Kind::forward || kind == Kind::forward_tangents) {
-    return forward_path < T, V, R1, R3, Diagonal, kind == Kind::forward_tangents > ;
+    return forward_path<T, V, R1, R3, Diagonal, with_tangents(kind)>;
   } else {
-    return backward_path < T, V, R1, R3, Diagonal, kind != Kind::backward,
-           kind != Kind::without_matrices > ;
+    return backward_path<T, V, R1, R3, Diagonal, with_tangents(kind), with_matrices(kind)>;
   }
 }
 
@@ -156,49 +170,53 @@ PathKernel<T> kernel_of(const Path& path) {
   }
 }
 
-// All paths at the pairs of the atoms from `begin` to `end`, rows[atom] being the first of each.
+// A path at the pairs of an atom, in whole vectors, in half ones, and channel by channel.
 template <typename T, Kind kind>
-void all_paths(const Convolution<T>& of, const Index* rows, Index begin, Index end) {
+void all_channels(const Convolution<T>& of, const Path& path, Index atom) {
   constexpr int whole = sizeof(Whole<T>) / sizeof(T), half = whole / 2;
-  for (Index atom = begin; atom < end; ++atom) {
-    for (const Path* path = of.paths; path < of.paths + of.n_paths; ++path) {
-      const int in_whole = path->channels / whole * whole, in_half = path->channels / half * half;
-      Part part{atom, rows[atom], rows[atom + 1], 0, in_whole};
-      if (part.begin < part.end) kernel_of<T, Whole<T>, kind> (*path)(of, *path, part);
-      part.begin = in_whole, part.end = in_half;
-      if (part.begin < part.end) kernel_of<T, Half<T>, kind> (*path)(of, *path, part);
-      part.begin = in_half, part.end = path->channels;
-      if (part.begin < part.end) any_kernel<T, T, kind> (*path)(of, *path, part);
-    }
+  const int in_whole = path.channels / whole * whole, in_half = path.channels / half * half;
+  Part part{atom, of.rows[atom], of.rows[atom + 1], 0, in_whole};
+  if (part.begin < part.end) kernel_of<T, Whole<T>, kind>(path)(of, path, part);
+  part.begin = in_whole, part.end = in_half;
+  if (part.begin < part.end) kernel_of<T, Half<T>, kind>(path)(of, path, part);
+  part.begin = in_half, part.end = path.channels;
+  if (part.begin < part.end) any_kernel<T, T, kind>(path)(of, path, part);
+}
+
+// What is asked for of a path.
+template <typename T, bool Tangents>
+void all_kinds(const Convolution<T>& of, const Path& path, Index atom) {
+  constexpr Kind forward = Tangents ? Kind::forward_tangents : Kind::forward;
+  constexpr Kind backward = Tangents ? Kind::backward_tangents : Kind::backward;
+  constexpr Kind without_matrices =
+      Tangents ? Kind::backward_tangents_without_matrices : Kind::backward_without_matrices;
+  if (of.outputs[path.output] != nullptr) all_channels<T, forward>(of, path, atom);
+  if (of.weight_gradients == nullptr) return;
+  if (of.matrix_gradients != nullptr) {
+    all_channels<T, backward>(of, path, atom);
+  } else {
+    all_channels<T, without_matrices>(of, path, atom);
   }
 }
 
 }  // namespace
 
 template <typename T>
-void forward(const Convolution<T>& of, Index begin, Index end) {
-  if (of.weights.tangent == nullptr) {
-    all_paths<T, Kind::forward>(of, of.pairs.rows, begin, end);
-  } else {
-    all_paths<T, Kind::forward_tangents>(of, of.pairs.rows, begin, end);
+void convolve(const Convolution<T>& of, Index begin, Index end) {
+  const bool tangents = of.weights.tangent != nullptr;
+  for (Index atom = begin; atom < end; ++atom) {
+    for (const Path* path = of.paths; path < of.paths + of.n_paths; ++path) {
+      if (tangents) {
+        all_kinds<T, true>(of, *path, atom);
+      } else {
+        all_kinds<T, false>(of, *path, atom);
+      }
+    }
   }
 }
 
-template <typename T>
-void backward(const Convolution<T>& of, Index begin, Index end) {
-  if (of.weights.tangent == nullptr) {
-    all_paths<T, Kind::backward>(of, of.pairs.neighbor_rows, begin, end);
-  } else if (of.matrix_gradients != nullptr) {
-    all_paths<T, Kind::backward_tangents>(of, of.pairs.neighbor_rows, begin, end);
-  } else {
-    all_paths<T, Kind::without_matrices>(of, of.pairs.neighbor_rows, begin, end);
-  }
-}
-
-template void forward<float>(const Convolution<float>&, Index, Index);
-template void forward<double>(const Convolution<double>&, Index, Index);
-template void backward<float>(const Convolution<float>&, Index, Index);
-template void backward<double>(const Convolution<double>&, Index, Index);
+template void convolve<float>(const Convolution<float>&, Index, Index);
+template void convolve<double>(const Convolution<double>&, Index, Index);
 
 }  // namespace PQEQ_LEVEL
 }  // namespace weighted

@@ -1,7 +1,8 @@
 // The kernels, once for each instruction set they are compiled for.
 //
-// forward works on the centres from `begin` to `end`, backward on the neighbours: each writes what
-// no other does. With tangents they give the changes.
+// Of the pairs whose centres are from `begin` to `end`: messages, and derivatives, as far as there
+// is a place for them; with tangents their changes. Derivatives in the features are added up, and
+// belong to neighbours: those that work at the same time need places of their own for them.
 #pragma once
 
 #include "weighted_convolution/work.h"
@@ -11,9 +12,7 @@
   namespace weighted {                                          \
   namespace level {                                             \
   template <typename T>                                         \
-  void forward(const Convolution<T>&, Index begin, Index end);  \
-  template <typename T>                                         \
-  void backward(const Convolution<T>&, Index begin, Index end); \
+  void convolve(const Convolution<T>&, Index begin, Index end); \
   }                                                             \
   }                                                             \
   }

@@ -35,11 +35,6 @@ struct Path {
   int entry, n_entries;  // its columns in the matrices, (m1, m3); one: M is that number times 1
 };
 
-// Pairs by centre and by neighbour, as in edges.py.
-struct Pairs {
-  const Index *rows, *centers, *neighbors, *neighbor_rows, *by_neighbor;
-};
-
 // Numbers, and how they change (null: they do not).
 template <typename T>
 struct Changing {
@@ -50,14 +45,14 @@ template <typename T>
 struct Convolution {
   const Path* paths;
   int n_paths, n_weights, n_entries;
-  Pairs pairs;
+  const Index *rows, *neighbors;  // pairs from rows[i] to rows[i + 1] are those of i
   int widths_in[kMaxBlocks], widths_out[kMaxBlocks];  // channels
   Changing<T> features[kMaxBlocks];                   // (n_atoms, rows, channels)
   Changing<T> weights, matrices;                      // (n_pairs, n_weights), (n_pairs, n_entries)
-  T* outputs[kMaxBlocks];                             // m or ṁ
+  T* outputs[kMaxBlocks];                             // m or ṁ, where asked for, else null
   const T* gradients[kMaxBlocks];                     // g
   T* feature_gradients[kMaxBlocks];                   // those asked for, else null
-  T *weight_gradients, *matrix_gradients;
+  T *weight_gradients, *matrix_gradients;             // no derivatives where the first is null
 };
 
 }  // namespace weighted
