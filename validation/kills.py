@@ -98,7 +98,7 @@ class Job(NamedTuple):
         return self.command.split()
 
 
-def dynamics(more: str = "", model: str = "sweeps.pt", kind: str = "run") -> Job:
+def dynamics(more: str = "", model: str = "bare.pt", kind: str = "run") -> Job:
     """A short run of eight atoms."""
     settings = "run MgO.extxyz --timestep 0.2 --temperature 600 --seed 5 --table-interval 1 "
     settings += "--trajectory-interval 2 --charges-interval 3 --restart-interval 7 --threads 1 "
@@ -108,6 +108,7 @@ def dynamics(more: str = "", model: str = "sweeps.pt", kind: str = "run") -> Job
 
 JOBS = {
     "NVT, DCD": dynamics(),
+    "NVT, network": dynamics(model="network.pt"),
     "NVT, XTC": dynamics("--trajectory-format xtc"),
     "NVT, Nosé-Hoover": dynamics("--thermostat nose-hoover"),
     "NVT, PythonForce, Reference": dynamics("--backend python --platform Reference"),
@@ -124,7 +125,7 @@ JOBS = {
     "NPT membrane": dynamics(f"{NPT} --barostat membrane", kind="NPT"),
     "train": Job("train train.toml", "training"),
     "finetune": Job(
-        "finetune sweeps.pt frames.extxyz --train all --epochs 8 --seed 2 --batch-size 2 "
+        "finetune network.pt frames.extxyz --train all --epochs 8 --seed 2 --batch-size 2 "
         "--loss energy+force",
         "training",
         "out.pt",
@@ -143,8 +144,9 @@ def prepare(data: str) -> None:
     ase.io.write("MgO.extxyz", crystal)
     by_bonds = {"protocol": "ewald", "charge_flow": "bonds", "parameters": "response"}
     for name, terms in {
-        "sweeps.pt": {"pqeq": {"protocol": "reaxnet"}, "gnn": NETWORK | {"seed": 1}},
-        "solved.pt": {"pqeq": {"protocol": "ewald"}, "gnn": NETWORK | {"seed": 1}},
+        "network.pt": {"pqeq": {"protocol": "reaxnet"}, "gnn": NETWORK | {"seed": 1}},
+        "bare.pt": {"pqeq": {"protocol": "reaxnet"}, "zbl": {}},
+        "solved.pt": {"pqeq": {"protocol": "ewald"}, "zbl": {}},
         "bonds.pt": {"pqeq": by_bonds, "zbl": {}},
         "teacher.pt": {"pqeq": {"protocol": "reaxnet"}, "gnn": NETWORK | {"seed": 9}},
     }.items():
