@@ -12,7 +12,7 @@ from ase.calculators.calculator import CalculatorError
 from openmm_pqeq.distillation.heating import Heating
 from openmm_pqeq.distillation.labels import Labels, described, hashed
 from openmm_pqeq.distillation.settings import StructureSettings
-from openmm_pqeq.distillation.structures import Made, read_phases, varied
+from openmm_pqeq.distillation.structures import Made, built, read_phases, varied
 
 EVERY = 50
 """Labels between two lines of progress."""
@@ -32,6 +32,7 @@ def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
     structures = [
         made for phase, images in phases.items() for made in varied(phase, images, settings, part)
     ]
+    structures += built(settings, part)
     dynamics = [
         Heating(image, phase, part, t, settings.interval, settings.timestep, settings.seed)
         for phase, images in phases.items()
