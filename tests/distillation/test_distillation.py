@@ -222,6 +222,8 @@ def test_a_student_and_its_report_from_the_command_line(tmp_path, capsys, monkey
     assert found["held out"]["all"]["n_frames"] == N_HELD_OUT
     assert found["held out"]["never trained on"] == []
     assert found["cost"]["student"] > 0
+    assert (found["labels"], found["epochs"]) == (N_TRAINING + N_HELD_OUT, 1)
+    assert found["seconds of labels"] > 0
     potential = pq.load("out/model.pt")
     assert potential.config["gnn"]["hidden_irreps"] == "6x0e + 3x1o"
     images = ase.io.read("out/held_out.traj", ":")
