@@ -93,8 +93,12 @@ def distillation_of(
                 f"[{name}]: expected a table, got {table.get(name)!r}; add [{name}] to the file"
             )
     structures = configured(StructureSettings, table["structures"], "structures.")
-    if not structures.files:
-        raise ValueError("structures.files: expected at least one file, got none")
+    held_out = _held_out(table.get("held_out", {}), structures)
+    for name, asked in (("structures", structures), ("held_out", held_out)):
+        if asked.crystals and not asked.elements:
+            raise ValueError(f"{name}.elements: expected those of {name}.crystals, got none")
+    if not structures.files and not structures.crystals:
+        raise ValueError("structures.files: expected at least one file, or crystals; got neither")
     student = configured(StudentSettings, table.get("student", {}), "student.")
     teacher = configured(TeacherSettings, table["teacher"], "teacher.")
     if student.start != NONE and (student.charges != NONE or teacher.dispersion != NONE):
@@ -111,7 +115,7 @@ def distillation_of(
     found = Distillation(
         teacher,
         structures,
-        _held_out(table.get("held_out", {}), structures),
+        held_out,
         student,
         TRAINING | dict(table.get("training", {})),
         dict(data.get("reference_charges", {})),

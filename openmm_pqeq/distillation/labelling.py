@@ -1,6 +1,7 @@
 """Which structures are labelled, in which order: first those that need no dynamics, then the first
 frame of every dynamics, then the second, ...; so that what is there early is of all phases."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from ase.calculators.calculator import CalculatorError
 from openmm_pqeq.distillation.heating import Heating
 from openmm_pqeq.distillation.labels import Labels, described, hashed
 from openmm_pqeq.distillation.settings import StructureSettings
-from openmm_pqeq.distillation.structures import Made, read_phases, varied
+from openmm_pqeq.distillation.structures import Made, built, read_phases, varied
 
 EVERY = 50
 """Labels between two lines of progress."""
@@ -32,6 +33,7 @@ def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
     structures = [
         made for phase, images in phases.items() for made in varied(phase, images, settings, part)
     ]
+    structures += built(settings, part)
     dynamics = [
         Heating(image, phase, part, t, settings.interval, settings.timestep, settings.seed)
         for phase, images in phases.items()
@@ -71,7 +73,7 @@ def _labelled(tasks: list[Task], labels: Labels) -> Iterator[Made | None]:
     for task in tasks:
         for made in task.structures:
             request = hashed(f"structure {described(made.atoms)}")
-            yield _answered(made, request, labels, task.settings)
+            yield _answered(made, request, labels, task.settings, time.monotonic())
     ends: dict[tuple[int, int], ase.Atoms] = {
         (i, j): heating.begun()
         for i, task in enumerate(tasks)
@@ -98,6 +100,7 @@ def _next(
     settings: StructureSettings,
 ) -> Made | None:
     """Frame `index` of dynamics."""
+    begun = time.monotonic()
     about = (heating.phase, heating.temperature, heating.interval, heating.timestep, heating.seed)
     request = hashed(f"dynamics {described(before)} {about} {index}")
     made = Made(before, heating.phase, heating.how, heating.part)
@@ -106,12 +109,14 @@ def _next(
             made = made._replace(atoms=heating.next(before, index, labels.teacher.calculator))
         except CalculatorError:
             return None
-    return _answered(made, request, labels, settings)
+    return _answered(made, request, labels, settings, begun)
 
 
-def _answered(made: Made, request: str, labels: Labels, settings: StructureSettings) -> Made | None:
+def _answered(
+    made: Made, request: str, labels: Labels, settings: StructureSettings, begun: float
+) -> Made | None:
     try:
-        atoms = labels.known(request) or labels.label(made, request)
+        atoms = labels.known(request) or labels.label(made, request, begun)
     except CalculatorError:
         return None
     largest = float(np.linalg.norm(atoms.get_forces(apply_constraint=False), axis=1).max())

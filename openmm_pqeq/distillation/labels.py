@@ -7,6 +7,7 @@ settings later. All rows of a database are of one teacher, whose identity each o
 
 import hashlib
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from openmm_pqeq.distillation.teacher import Teacher
 
 
 class Labels:
-    """The labels of a teacher in the file `path`, made where it is not there.
+    """The labels of a teacher in the file `path`, made where it is not there; `seconds` that all of
+    them took.
 
     Raises ValueError where it holds those of another teacher.
     """
@@ -31,6 +33,7 @@ class Labels:
         self.teacher = teacher
         self._database = ase.db.connect(path, type="db")
         self._rows: dict[str, int] = {}
+        self.seconds = 0.0
         for row in self._database.select(columns=["id", "key_value_pairs"], include_data=False):
             if row.teacher != hashed(teacher.identity):
                 raise ValueError(
@@ -38,6 +41,7 @@ class Labels:
                     f"choose another output folder for {teacher.name}"
                 )
             self._rows[row.request] = row.id
+            self.seconds += row.get("seconds", 0.0)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -53,8 +57,9 @@ class Labels:
             atoms.info["charge"] = row.charge
         return atoms
 
-    def label(self, made: Made, request: str) -> ase.Atoms:
-        """Ask the teacher, and keep what it says."""
+    def label(self, made: Made, request: str, begun: float) -> ase.Atoms:
+        """Ask the teacher, and keep what it says, with the seconds since `begun` (time.monotonic),
+        those of its dynamics among them."""
         atoms = made.atoms.copy()
         atoms.calc = self.teacher.calculator
         found = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
@@ -62,15 +67,17 @@ class Labels:
             with suppress(PropertyNotImplementedError):
                 found["stress"] = atoms.get_stress()
         atoms.calc = SinglePointCalculator(atoms, **found)
-        pairs = {
+        pairs: dict[str, Any] = {
             "request": request,
             "structure": hashed(described(atoms)),
             "teacher": hashed(self.teacher.identity),
             "teacher_name": f"teacher {self.teacher.name}",
             "made": f"{made.phase}: {made.how}",
             "part": made.part,
+            "seconds": round(time.monotonic() - begun, 4),
         }
         charge = {k: float(v) for k, v in atoms.info.items() if k == "charge"}
+        self.seconds += pairs["seconds"]
         self._rows[request] = self._database.write(atoms, key_value_pairs={**pairs, **charge})
         return atoms
 

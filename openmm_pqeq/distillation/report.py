@@ -86,6 +86,7 @@ def write_report(
     parts : of "training" and "held out", the frames and what the student says of them; held-out
         frames may be missing
     course : metrics.csv of the training
+    facts : go into report.json as they are, numbers and seconds of labels and epochs among them
     """
     known = {made.phase for made in parts["training"][0]}
     lines: list[str] = []
@@ -108,6 +109,8 @@ def write_report(
             "never trained on": sorted({made.phase for made in frames} - known),
         }
     lines += [
+        f"{facts['labels']} labels in {facts['seconds of labels']:.0f} s; {facts['epochs']} epochs in "
+        f"{facts['seconds of training']:.0f} s",
         f"a step of {cost.n_atoms} atoms: student {1000 * cost.student:.3g} ms, teacher "
         f"{1000 * cost.teacher:.3g} ms, {cost.teacher / cost.student:.3g} times (processor time)",
         "",

@@ -4,6 +4,7 @@ structures → labels.db → training.traj, held_out.traj → student/ (a traini
 """
 
 import dataclasses
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -135,7 +136,7 @@ def distilled(
         if labels_only:
             return Result(folder, None, len(frames))
         model = _trained(settings, files, folder, teacher, say)
-        say(_reported(settings, frames, model, folder, teacher))
+        say(_reported(settings, frames, model, folder, labels))
         say(f"student: {model}")
         return Result(folder, model, len(frames))
 
@@ -199,7 +200,7 @@ def _trained(
 
 
 def _reported(
-    settings: Distillation, frames: list[Made], model: Path, folder: Path, teacher: Teacher
+    settings: Distillation, frames: list[Made], model: Path, folder: Path, labels: Labels
 ) -> str:
     """The report of a student, written and returned."""
     student, charges = load(model), settings.reference_charges
@@ -212,9 +213,17 @@ def _reported(
         subtracted.pop("pqeq")  # nothing without a field
     piece = min(parts["training"][0], key=lambda made: len(made.atoms)).atoms
     terms = build(subtracted) if subtracted else None
-    pulls = pulled_apart(piece, teacher, terms, charges)
-    cost = cost_of(student, teacher, parts["training"][0])
-    facts = {"teacher": teacher.name, "sha256": sha256(model)}
+    pulls = pulled_apart(piece, labels.teacher, terms, charges)
+    cost = cost_of(student, labels.teacher, parts["training"][0])
+    trained = json.loads((folder / STUDENT / "errors.json").read_text(encoding="utf-8"))
+    facts = {
+        "teacher": labels.teacher.name,
+        "sha256": sha256(model),
+        "labels": len(labels),
+        "seconds of labels": round(labels.seconds, 1),
+        "epochs": trained["epochs"],
+        "seconds of training": trained["seconds"],
+    }
     course = folder / STUDENT / METRICS
     return write_report(folder, parts, cost, pulls, course, facts)
 

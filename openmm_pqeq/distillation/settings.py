@@ -33,9 +33,15 @@ def _alloys(name: str, value: Any) -> tuple[str, ...]:
     """Replacements such as "Cu=Au"."""
     found = values.names(name, value)
     for one in found:
-        for element in values.halves(name, one, 'replacements such as "Cu=Au"'):
-            if element not in atomic_numbers:
-                raise ValueError(f"{name}: {element} is no element, in {values.shown(one)}")
+        _elements(name, list(values.halves(name, one, 'replacements such as "Cu=Au"')))
+    return found
+
+
+def _elements(name: str, value: Any) -> tuple[str, ...]:
+    """Symbols of elements."""
+    found = values.names(name, value)
+    if unknown := [one for one in found if one not in atomic_numbers]:
+        raise ValueError(f"{name}: {unknown[0]} is no element")
     return found
 
 
@@ -84,6 +90,12 @@ class StructureSettings:
         "structures that ASE reads, a file for each phase; relative to the file of settings",
         "FILE",
         "+",
+    )
+    crystals: int = setting(
+        "structures", _many, 0, "and so many crystals of simple prototypes, built here", "N"
+    )
+    elements: tuple[str, ...] = setting(
+        "structures", _elements, (), "that these are built of, such as Li,S,Cl", "SYMBOLS"
     )
     atoms: int = setting(
         "structures", _many, 0, "crystals of fewer atoms are repeated until they have so many", "N"

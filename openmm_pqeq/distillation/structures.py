@@ -16,8 +16,12 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from openmm_pqeq.distillation.settings import StructureSettings
+from openmm_pqeq.training.crystals import varied_crystals
 from openmm_pqeq.training.formats import read_images
-from openmm_pqeq.training.replay import moved
+from openmm_pqeq.training.replay import SIZES, moved
+
+BUILT = "prototypes"
+"""The phase of crystals that are built here."""
 
 
 class Made(NamedTuple):
@@ -79,6 +83,20 @@ def varied(
                 made = moved(scaled(image, factor), random, move, strain)
                 yield Made(made, phase, f"{kind} {size}", part)
         yield from _alloyed(phase, index, image, settings, part)
+
+
+def built(settings: StructureSettings, part: str) -> Iterator[Made]:
+    """Crystals of simple prototypes, each in all sizes, atoms moved by the first of rattled."""
+    move = settings.rattled[0] if settings.rattled else 0.0
+    if not settings.crystals:
+        return
+    crystals = varied_crystals(settings.elements, settings.crystals, (), settings.seed)
+    for index, crystal in enumerate(crystals):
+        for size in SIZES:
+            random = generator(settings.seed, BUILT, index, size)
+            yield Made(
+                moved(scaled(crystal, size), random, move, 0.0), BUILT, f"size {size:g}", part
+            )
 
 
 def _alloyed(

@@ -96,6 +96,16 @@ def test_a_share_of_an_element_is_replaced():
     assert mixed.get_chemical_formula("metal") == "Li8Na24Cl32"
 
 
+def test_crystals_are_built_of_elements_and_need_no_files(tmp_path):
+    content = table(tmp_path, files=[], crystals=3, elements=["Cu", "Au"], largest_force=1e3)
+    do(content, tmp_path)
+    images = ase.io.read(tmp_path / "out" / "training.traj", ":")
+    assert len(images) == 3 * 8
+    assert {a.info["phase"] for a in images} == {"prototypes"}
+    held_out = ase.io.read(tmp_path / "out" / "held_out.traj", ":")
+    assert all(not np.array_equal(a.positions, b.positions) for a, b in zip(images, held_out))
+
+
 def test_small_crystals_are_repeated_and_shared_sites_refused(tmp_path):
     table(tmp_path)
     settings = StructureSettings(files=("Cu.xyz",), atoms=10)
@@ -212,6 +222,8 @@ def test_a_student_and_its_report_from_the_command_line(tmp_path, capsys, monkey
     assert found["held out"]["all"]["n_frames"] == N_HELD_OUT
     assert found["held out"]["never trained on"] == []
     assert found["cost"]["student"] > 0
+    assert (found["labels"], found["epochs"]) == (N_TRAINING + N_HELD_OUT, 1)
+    assert found["seconds of labels"] > 0
     potential = pq.load("out/model.pt")
     assert potential.config["gnn"]["hidden_irreps"] == "6x0e + 3x1o"
     images = ase.io.read("out/held_out.traj", ":")
@@ -323,7 +335,9 @@ def test_dispersion_of_the_labels_is_a_term(tmp_path):
         ({"teacher": {"calculator": "builtins:dict"}}, "which makes dict"),
         ({"teacher": {"calculator": "math:cos"}}, "math:cos refuses them"),
         ({"teacher": {"modell": "universal"}}, "did you mean 'model'"),
-        ({"structures": {}}, "structures.files: expected at least one file"),
+        ({"structures": {}}, "structures.files: expected at least one file, or crystals"),
+        ({"structures": {"crystals": 3}}, "elements: expected those of structures.crystals"),
+        ({"structures": {"crystals": 3, "elements": "Cu,Xx"}}, "Xx is no element"),
         ({"structures": {"files": "no.cif"}}, "no file no.cif"),
         ({"structures": {"files": ["Cu.xyz", "./Cu.xyz"]}}, "got Cu twice"),
         ({"structures": {"files": "Cu.xyz", "alloys": ["Cu"]}}, 'such as "Cu=Au"'),
