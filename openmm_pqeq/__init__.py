@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.checkpoint import available_models, load, save
     from openmm_pqeq.force.create import create_force, create_system
+    from openmm_pqeq.force.time_steps import time_steps
     from openmm_pqeq.md.schedule import FieldSchedule
     from openmm_pqeq.potential import Potential, build
     from openmm_pqeq.published.reaxnet import convert_reaxnet
@@ -45,6 +46,7 @@ _HOMES = {
     "save": "checkpoint",
     "create_force": "force.create",
     "create_system": "force.create",
+    "time_steps": "force.time_steps",
     "FieldSchedule": "md.schedule",
     "Potential": "potential",
     "build": "potential",
@@ -74,6 +76,7 @@ __all__ = [
     "load",
     "read_structure",
     "save",
+    "time_steps",
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Mapping
 
 import torch
 
-from openmm_pqeq import model_file
+from openmm_pqeq import model_file, ops
 from openmm_pqeq.gradients import recorded
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.values import shown
@@ -117,7 +117,8 @@ def save(
 
 
 def loaded(potential: Potential | str | os.PathLike[str]) -> Potential:
-    """The potential itself, or the one of that name or path."""
+    """The potential itself, or the one of that name or path, about to be evaluated."""
+    ops.warn_of_missing()
     if isinstance(potential, str | os.PathLike):
         return load(os.fspath(potential))
     if not isinstance(potential, Potential):

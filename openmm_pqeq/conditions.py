@@ -57,7 +57,8 @@ class Wanted(NamedTuple):
     electrodes : (atoms, voltage in V) of each
     periodic : three booleans; None: as the structure has them
     reference_charges : e, of charges by bonds: by element or residue, one for each atom, or
-        "oxidation" (formal_charges.py); None: oxidation states, where charges are solved for
+        "oxidation" (formal_charges.py); None: the potential's own, or else oxidation states, where
+        charges are solved for
     """
 
     total_charge: float | None = None
@@ -190,6 +191,12 @@ def needs_reference_charges(potential: Potential) -> bool:
     return by_bonds(potential) and not isinstance(potential.pqeq, FieldEnergy)
 
 
+def own_reference_charges(potential: Potential) -> dict[str, float]:
+    """Those that a potential with charges by bonds was made with, e by element; empty where it
+    leaves them to each structure."""
+    return dict(potential.config.get("pqeq", {}).get("reference_charges") or {})
+
+
 def _refuse_with_bonds(wanted: Wanted) -> None:
     if wanted.coupling is not None:
         raise ValueError(
@@ -210,7 +217,10 @@ def _reference_charges(
     """Of every atom, zero in electrodes, which take what is left of the total charge."""
     held = {atom for atoms, _ in electrodes_of(wanted.electrodes, known.n_atoms) for atom in atoms}
     rest = [atom for atom in range(known.n_atoms) if atom not in held]
-    given = wanted.reference_charges
+    given: Any = wanted.reference_charges
+    if given is None and (own := own_reference_charges(potential)):
+        here = {known.elements[atom] for atom in rest}
+        given = {element: charge for element, charge in own.items() if element in here}
     if held and given is not None and not isinstance(given, Mapping | str):
         given = [charge for atom, charge in enumerate(given) if atom not in held]
     elements = [known.elements[atom] for atom in rest]

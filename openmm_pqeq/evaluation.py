@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from openmm_pqeq.conditions import needs_reference_charges
+from openmm_pqeq.conditions import needs_reference_charges, own_reference_charges
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.structure import SYMBOLS
 from openmm_pqeq.training.frames import Frame, with_reference_charges
@@ -79,7 +79,8 @@ def compared(
 ) -> Iterator[Compared]:
     """The model on one structure after the other; `joined` lays them end to end.
 
-    reference_charges : e, of charges by bonds, by element; None: oxidation states of each structure
+    reference_charges : e, of charges by bonds, by element; None: the potential's own, or
+        else oxidation states of each structure
 
     Raises ValueError that names the structure whose elements the model does not know, before
     anything is computed.
@@ -90,7 +91,8 @@ def compared(
         except ValueError as error:
             raise ValueError(f"{frame.name}: {error}") from None
     if needs_reference_charges(potential):
-        frames = with_reference_charges(frames, reference_charges)
+        own = own_reference_charges(potential)
+        frames = with_reference_charges(frames, reference_charges, own)
     compiled = potential.compile_for_inference()
     for frame in frames:
         crystal = bool(frame.structure.pbc.all())

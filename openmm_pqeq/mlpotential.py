@@ -28,7 +28,9 @@ import openmm
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint, versions
-from openmm_pqeq.force.arguments import in_e
+from openmm_pqeq.conditions import directions_of
+from openmm_pqeq.force.arguments import in_e, known_of
+from openmm_pqeq.force.barostats import PQEqSystem
 from openmm_pqeq.force.create import create_force
 from openmm_pqeq.force.system import keep_facts, molecules_force
 from openmm_pqeq.potential import Potential
@@ -111,7 +113,8 @@ class PQEqPotentialImpl:
 
         The bonds that the topology has between these atoms come with it, with zero energy:
         barostats move molecules as a whole. So do the fixed atoms and the isotopes' masses of a
-        topology from `read_structure`.
+        topology from `read_structure`. The System then looks at its barostats, those that it has
+        and those that it will be given, as one of `create_system` does.
 
         Parameters
         ----------
@@ -120,8 +123,9 @@ class PQEqPotentialImpl:
         Raises
         ------
         ValueError, RuntimeError
-            as `create_force`; also for options that there are not, and for `periodic` where the
-            embedding has already been told otherwise
+            as `create_force`; also for options that there are not, for `periodic` where the
+            embedding has already been told otherwise, and for a barostat that scales a direction
+            that is not periodic
         """
         chosen = None if atoms is None else list(atoms)
         refuse_unknown(args, mixed=chosen is not None)
@@ -129,6 +133,8 @@ class PQEqPotentialImpl:
         if chosen is not None:
             self._check_mixed(topology, system, chosen, given)
         options = {"backend": "python", **self.options, **given}
+        periodic = directions_of(options.get("periodic"), known_of(topology, []))
+        PQEqSystem.of(system, topology, periodic, self.potential.limits)
         force = create_force(self.potential, topology, atoms=chosen, **options)
         force.setForceGroup(forceGroup)
         system.addForce(force)

@@ -73,7 +73,8 @@ def checksums(content: Mapping[str, Any]) -> dict[str, str]:
     sums = {name: _sha256(repr(content[name]).encode()) for name in ("config", "card")}
     for name, values in content["weights"].items():
         about = f"{values.dtype} {tuple(values.shape)} ".encode()
-        content_of = values.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        dense = values.clone(memory_format=torch.contiguous_format)  # a lone number has any stride
+        content_of = dense.flatten().view(torch.uint8).numpy().tobytes()
         sums[f"weights.{name}"] = _sha256(about + content_of)
     return sums
 

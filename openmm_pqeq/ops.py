@@ -28,6 +28,31 @@ DIRECTORY = Path(__file__).parent / "_native"
 BUILD = "run `make ops` in a checkout of openmm_pqeq (needs CMake and a C++ compiler)"
 REFERENCE = "The torch reference is used, with the same numbers."
 
+OPERATORS = (
+    "coulomb_radial",
+    "dispersion",
+    "dispersion_backward",
+    "equivariant_convolution",
+    "equivariant_convolution_backward",
+    "half_list",
+    "interpolation",
+    "interpolation_coefficient_gradients",
+    "interpolation_table_gradients",
+    "pair_matrix_product",
+    "splines_interpolate",
+    "splines_interpolate_hessian",
+    "splines_spread",
+    "tapered_forces",
+    "tapered_gradient",
+    "tapered_pairs",
+    "tapered_product",
+    "tapered_radials",
+    "weighted_convolution",
+    "weighted_convolution_backward",
+    "weighted_convolution_double_backward",
+)
+"""All of ``plugin/src/schema.cpp``."""
+
 Choice = TypeVar("Choice")
 
 
@@ -109,6 +134,29 @@ def operators() -> list[str]:
     )
 
 
+def missing() -> list[str]:
+    """Names of the operators that a library which is loaded should have and has not."""
+    return sorted(set(OPERATORS) - set(operators())) if _native.loaded else []
+
+
+def warn_of_missing() -> None:
+    """Warn, once in a process, where the library was built from older sources: the work of the
+    operators that it lacks is done by torch, with the same numbers and many times slower."""
+    global _told
+    lacking = missing()
+    if lacking and not _told:
+        _told = True
+        warnings.warn(
+            f"native operators: {_native.library} was built from older sources and lacks "
+            f"{', '.join(lacking)}. {REFERENCE} That is slow. To rebuild, {BUILD}; `openmm-pqeq "
+            "doctor` shows the state",
+            stacklevel=2,
+        )
+
+
+_told = False
+
+
 def has_kernel(operator: str, device: str) -> bool:
     """Whether an operator of the loaded library has a kernel of its own for a dispatch key such as
     "CUDA".
@@ -166,5 +214,7 @@ def library() -> Path | None:
 
 
 def status() -> str:
-    """Whether the native operators were loaded, with the remedy where they are not loaded."""
+    """Whether the native operators were loaded, and whether all of them, with the remedy where not."""
+    if lacking := missing():
+        return f"{_native.message} Built from older sources: without {', '.join(lacking)}; {BUILD}."
     return _native.message

@@ -160,6 +160,45 @@ def test_the_field_is_a_parameter_and_the_coupling_is_passed_on(potential, ml_po
         )
 
 
+def bare_system(topology):
+    """What openmmml hands to `addForces`."""
+    system = openmm.System()
+    for atom in topology.atoms():
+        system.addParticle(atom.element.mass)
+    system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
+    return system
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_barostat_that_would_scale_the_vacuum_of_a_slab_is_refused(potential, when):
+    """A System of openmm-ml is a plain one until the potential is in it."""
+    topology, _ = water()
+    topology.pq_pbc = (True, True, False)
+    system = bare_system(topology)
+    one = PQEqPotentialImpl(potential, {})
+    steps = [
+        lambda: one.addForces(topology, system, None, 0),
+        lambda: system.addForce(openmm.MonteCarloBarostat(1, 300)),
+    ]
+    first, second = steps if when == "after" else steps[::-1]
+    first()
+    before = system.getNumForces()
+    with pytest.raises(
+        ValueError, match="barostat: MonteCarloBarostat would scale the box along c"
+    ):
+        second()
+    assert system.getNumForces() == before
+    if when == "after":
+        system.addForce(openmm.MonteCarloAnisotropicBarostat([1, 1, 1], 300, True, True, False))
+
+
+@openmmml
+def test_a_slab_of_openmm_ml_refuses_an_isotropic_barostat(ml_potential):
+    system = ml_potential(periodic=(True, True, False)).createSystem(water()[0])
+    with pytest.raises(ValueError, match="barostat: MonteCarloBarostat would scale"):
+        system.addForce(openmm.MonteCarloBarostat(1, 300))
+
+
 @openmmml
 def test_a_barostat_finds_the_molecules(ml_potential):
     topology, _ = water()

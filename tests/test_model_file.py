@@ -121,3 +121,9 @@ def test_files_with_random_damage_are_refused_or_the_same(path):
         assert found.config == expected.config
         for ours, theirs in zip(found.parameters(), expected.parameters(), strict=True):
             assert torch.equal(ours, theirs)
+
+
+def test_a_network_of_one_element_is_saved(tmp_path):
+    """Its only scale and shift are tensors that any stride describes."""
+    save(build({"gnn": GNN | {"species": ["Cu"]}}), tmp_path / "one.pt")
+    assert load(tmp_path / "one.pt").species == ["Cu"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import openmm_pqeq as pq
 from openmm_pqeq import ops, units
 from openmm_pqeq.d3.dispersion import dispersion_reference
 from openmm_pqeq.gnn import equivariant_convolution
@@ -100,7 +101,34 @@ def test_every_reference_scripts(reference):
     assert "openmm_pqeq::" not in str(torch.jit.script(reference).graph)
 
 
+@pytest.fixture
+def older_library(monkeypatch):
+    """A library that was built before there was an operator `dispersion`."""
+    there = [name for name in ops.OPERATORS if name != "dispersion"]
+    monkeypatch.setattr(ops, "operators", lambda: there)
+    monkeypatch.setattr(ops, "_native", ops.Native(True, "loaded.", library=Path("old.so")))
+    monkeypatch.setattr(ops, "_told", False)
+
+
+def test_a_process_is_told_once_of_an_older_library(older_library):
+    potential = pq.build({"zbl": {}})
+    with pytest.warns(UserWarning, match=r"old\.so .* lacks dispersion.*make ops.*doctor"):
+        pq.PQEqCalculator(potential)
+    pq.PQEqCalculator(potential)  # warnings are errors
+    assert "without dispersion" in ops.status()
+
+
+def test_a_whole_library_is_not_complained_of():
+    assert ops.missing() == []
+
+
 # Sources, where they are
+
+
+@pytest.mark.skipif(not SOURCES.is_dir(), reason="an installed package has no sources of operators")
+def test_the_list_of_operators_is_that_of_the_schema():
+    names = re.findall(r'"(\w+)\(', (SOURCES / "schema.cpp").read_text())
+    assert sorted(names) == sorted(ops.OPERATORS)
 
 
 @pytest.mark.skipif(not SOURCES.is_dir(), reason="an installed package has no sources of operators")

@@ -1,5 +1,5 @@
 """The command line: `openmm-pqeq run | energy | relax | evaluate | train | fit-pqeq | import-reaxnet |
-import-sevennet | finetune | build | analyze | campaign | report | models | bench | doctor`.
+import-sevennet | finetune | distill | build | analyze | campaign | report | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
 overwritten. Work that fails on the way, or a disk that is full, exits with 1; work that was asked to
@@ -23,6 +23,7 @@ from openmm_pqeq.cli import (
     bench,
     build,
     campaign,
+    distill,
     doctor,
     energy,
     evaluate,
@@ -48,6 +49,7 @@ COMMANDS = {
     "import-reaxnet": import_reaxnet,
     "import-sevennet": import_sevennet,
     "finetune": finetune,
+    "distill": distill,
     "build": build,
     "analyze": analyze,
     "campaign": campaign,

@@ -52,13 +52,35 @@ class PQEqSystem(openmm.System):
         if self.topology is not None:
             refuse_barostat(force, self.periodic)
         index = super().addForce(force)
+        self._warn(force)
+        return index
+
+    def _warn(self, force: openmm.Force) -> None:
         if self.topology is not None and isinstance(force, BAROSTATS):
             warn_about_barostat(self, self.topology)
             self.limits.warn_of_cell(f"{type(force).__name__} changes it")
         if isinstance(force, (*BAROSTATS, openmm.AndersenThermostat)):
             kelvin = force.getDefaultTemperature()
             self.limits.warn_of_temperature(kelvin.value_in_unit(unit.kelvin))
-        return index
+
+    @classmethod
+    def of(
+        cls, system: openmm.System, topology: app.Topology, periodic: Directions, limits: Limits
+    ) -> None:
+        """Let a System that somebody else has made, openmm-ml say, look at its barostats: at those
+        it has, and at those that it will be given. The object stays the same; its class changes.
+
+        Raises and warns as `addForce`, before anything has changed.
+        """
+        forces = system.getForces()
+        for force in forces:
+            refuse_barostat(force, periodic)
+        if type(system) is not openmm.System:
+            return
+        system.__class__ = cls
+        system.topology, system.periodic, system.limits = topology, periodic, limits
+        for force in forces:
+            system._warn(force)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as a plain System."""

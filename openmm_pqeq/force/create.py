@@ -17,7 +17,6 @@ from openmm import app
 from openmm_pqeq import versions
 from openmm_pqeq.checkpoint import loaded
 from openmm_pqeq.conditions import (
-    Directions,
     Wanted,
     by_bonds,
     one_of,
@@ -31,6 +30,7 @@ from openmm_pqeq.force.groups import among_chosen
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
+from openmm_pqeq.force.time_steps import INNER_GROUP, INNER_NAME, OUTER_GROUP, inner_potential
 from openmm_pqeq.gradients import recorded
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.structure import SYMBOLS
@@ -179,6 +179,7 @@ def create_system(
     fragment_charges: Sequence[float] | Mapping[str, float] | None = None,
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
     reference_charges: Mapping[str, float] | Sequence[float] | str | None = None,
+    inner_model: Potential | str | os.PathLike[str] | None = None,
 ) -> openmm.System:
     """A System with the topology's particles and box, and the potential as its force.
 
@@ -201,6 +202,10 @@ def create_system(
         distance), distances being Quantities or nm
     removeCMMotion : add a CMMotionRemover; not where atoms are fixed, which holds the others
         already
+    inner_model : a fast model of the same energy, without charges, for multiple time steps:
+        `openmm.MTSLangevinIntegrator(temperature, friction, 4 fs, openmm_pqeq.time_steps(4))` moves
+        the atoms by it four times a step, and corrects by the difference once, see
+        force/time_steps.py
 
     Raises
     ------
@@ -219,9 +224,11 @@ def create_system(
         reference_charges,
     )
     potential = loaded(potential)
-    force, periodic_directions = _force(
-        potential, topology, wanted, atoms, precision, tolerance, backend
-    )
+    force, energy = _force(potential, topology, wanted, atoms, precision, tolerance, backend)
+    inner: tuple[openmm.Force, ...] = ()
+    if inner_model is not None:
+        inner = _inner_forces(inner_model, topology, energy, atoms, precision, backend)
+        force.setForceGroup(OUTER_GROUP)
     system = PQEqSystem()
     for mass in masses(topology, hydrogenMass):
         system.addParticle(mass)
@@ -230,13 +237,15 @@ def create_system(
         system.setDefaultPeriodicBoxVectors(*box)
     for i, j, length in constraint_list(topology, constraints):
         system.addConstraint(i, j, length)
-    system.addForce(force)
+    for part in (force, *inner):
+        system.addForce(part)
     if topology.getNumBonds() > 0:
         system.addForce(molecules_force(topology))
     if removeCMMotion and not facts_of(topology).fixed:
         system.addForce(openmm.CMMotionRemover())
     system.topology = topology
-    system.periodic = periodic_directions
+    a, b, c = energy.pbc[0].tolist()
+    system.periodic = (a, b, c)
     system.limits = potential.limits
     return system
 
@@ -250,17 +259,46 @@ def _force(
     precision: str,
     tolerance: float | None,
     backend: str,
-) -> tuple[openmm.Force, Directions]:
+) -> tuple[openmm.Force, PotentialEnergy]:
     """The scripted energy in the Force of its backend, with the field as default parameters; and
-    which box vectors are periodic."""
+    the energy."""
     one_of("backend", backend, versions.BACKENDS)
     versions.require(backend)
     energy = _energy(potential, topology, wanted, atoms, precision, tolerance)
-    make = torch_force.torch_force if backend == "torchscript" else python_force
-    force = make(energy)
+    force = _carried(energy, backend)
     force.setName("openmm_pqeq")
-    a, b, c = energy.pbc[0].tolist()
-    return force, (a, b, c)
+    return force, energy
+
+
+@recorded()
+def _inner_forces(
+    inner_model: Potential | str | os.PathLike[str],
+    topology: app.Topology,
+    outer: PotentialEnergy,
+    atoms: Sequence[int] | None,
+    precision: str,
+    backend: str,
+) -> tuple[openmm.Force, openmm.Force]:
+    """The inner model in the inner group, and its negative in the outer one. A parameter has one
+    default in OpenMM, so these have the field of the others, and no use for it."""
+    alone = Wanted(periodic=outer.pbc[0].tolist())
+    try:
+        model = inner_potential(inner_model)
+        energy = _energy(model, topology, alone, atoms, precision, None)
+    except ValueError as error:
+        raise ValueError(f"inner_model: {error}") from None
+    energy.default_field = outer.default_field
+    inner, subtracted = _carried(energy, backend), _carried(energy.negative(), backend)
+    inner.setName(INNER_NAME)
+    inner.setForceGroup(INNER_GROUP)
+    subtracted.setName(f"{INNER_NAME}, subtracted")
+    subtracted.setForceGroup(OUTER_GROUP)
+    return inner, subtracted
+
+
+def _carried(energy: PotentialEnergy, backend: str) -> openmm.Force:
+    """The energy in the Force of its backend."""
+    return torch_force.torch_force(energy) if backend == "torchscript" else python_force(energy)
 
 
 @recorded()

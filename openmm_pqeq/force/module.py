@@ -11,6 +11,7 @@ TorchForce freezes its module, and freezing removes every `detach` from a TorchS
 to be held fixed in a gradient has to be written `data`.
 """
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class PotentialEnergy(nn.Module):
     n_particles : particles of the System
     conditions : of the potential's atoms; their field is the default of `forward`'s
     single : compute in float32 instead of float64
+    sign : 1, or −1 for what is subtracted
     """
 
     numbers: Tensor
@@ -64,6 +66,7 @@ class PotentialEnergy(nn.Module):
         n_particles: int,
         conditions: Conditions,
         single: bool,
+        sign: int = 1,
     ):
         super().__init__()
         self.potential = potential
@@ -78,7 +81,7 @@ class PotentialEnergy(nn.Module):
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
         self.angstrom_per_nm = ANGSTROM_PER_NM
-        self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
+        self.kj_per_mol_per_ev = sign * KJ_PER_MOL_PER_EV
         self.is_periodic = any(conditions.periodic)
         self.is_partly_periodic = self.is_periodic and not all(conditions.periodic)
         self.least_vacuum = LEAST_VACUUM
@@ -134,6 +137,13 @@ class PotentialEnergy(nn.Module):
         return energy * self.kj_per_mol_per_ev + 0.0 * (
             structure.positions.sum() + structure.field.sum()
         ).to(energy.dtype)
+
+    @torch.jit.unused
+    def negative(self) -> "PotentialEnergy":
+        """A copy with the opposite sign, for what is subtracted."""
+        result = copy.deepcopy(self)
+        result.kj_per_mol_per_ev = -self.kj_per_mol_per_ev
+        return result
 
     def report(
         self, positions: Tensor, box: Tensor, field: Tensor

@@ -16,11 +16,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from openmm_pqeq.gnn.edges import Edges
 from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.neighborhood import Neighborhood, Species
 from openmm_pqeq.gnn.paths import EVEN, Layer
 from openmm_pqeq.gnn.radial import NORMS, Activation, RadialNetwork
+from openmm_pqeq.gnn.radial_nodes import Stencil, interpolation
 from openmm_pqeq.gnn.spherical import ExactBuffers
+from openmm_pqeq.gnn.weighted_convolution import WeightedConvolution
 
 
 def normal(*shape: int, generator: torch.Generator) -> nn.Parameter:
@@ -229,6 +232,7 @@ class Interaction(nn.Module):
             )
             for index, (ir, _) in enumerate(inputs)
         )
+        self.convolution = WeightedConvolution(layer, harmonics)
         self.n_weights = [
             sum(p.input == index for p in paths) * mul for index, (_, mul) in enumerate(inputs)
         ]
@@ -260,7 +264,7 @@ class Interaction(nn.Module):
     def forward(
         self, features: list[Tensor], species: Species, around: Neighborhood
     ) -> list[Tensor]:
-        """New features of all atoms."""
+        """New features of all atoms, in plain torch."""
         weights = torch.split(self.radial(around.basis), self.n_weights, dim=1)
         sources = self.sources(features)
         messages: list[Tensor] = []
@@ -271,6 +275,21 @@ class Interaction(nn.Module):
             nothing = features[0].new_zeros(features[0].size(0), self.dims[index], 0)
             gathered.append(torch.cat([nothing] + [messages[slot] for slot in slots], dim=2))
         return self.updated(features, gathered, species)
+
+    def on_edges(
+        self,
+        features: list[Tensor],
+        species: Species,
+        basis: Tensor,
+        stencil: Stencil | None,
+        edges: Edges,
+    ) -> list[Tensor]:
+        """The same with the fused convolution; basis of the pairs, or of the nodes of a stencil."""
+        weights = self.radial(basis)
+        if stencil is not None:
+            weights = interpolation(weights, stencil)
+        messages = self.convolution(self.sources(features), weights, edges)
+        return self.updated(features, messages, species)
 
     def sources(self, features: list[Tensor]) -> list[Tensor]:
         """L_up h/n̄: what neighbours read."""

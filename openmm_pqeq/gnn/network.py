@@ -18,11 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.gnn.convolution import Interaction, Linear, normal
+from openmm_pqeq.gnn.edges import edges_of
 from openmm_pqeq.gnn.irreps import irreps_of
 from openmm_pqeq.gnn.neighborhood import by_species, neighborhood, species_index
 from openmm_pqeq.gnn.paths import EVEN, plan_layers
 from openmm_pqeq.gnn.radial import NORMS, RadialBasis, RadialNetwork, basis_gain
+from openmm_pqeq.gnn.radial_nodes import NODES, RadialNodes, Stencil
 from openmm_pqeq.gnn.spherical import SphericalHarmonics
+from openmm_pqeq.gnn.weighted_convolution import native_on
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 
@@ -115,6 +118,8 @@ class NequIP(nn.Module):
         n_species, n_scalars = len(self.species), plan[0].inputs[EVEN]
         self.embedding = normal(n_species, n_scalars, generator=generator)
         self.basis = RadialBasis(r_max, n_basis, envelope)
+        self.smooth = envelope == "polynomial"  # the other one has a kink
+        self.nodes = RadialNodes(r_max, NODES * n_basis)
         self.harmonics = SphericalHarmonics(degrees)
         self.interactions = nn.ModuleList()
         for layer in plan:
@@ -178,14 +183,29 @@ class NequIP(nn.Module):
         distances = vectors.norm(2, dim=1)
         directions = vectors / distances.unsqueeze(1)
         harmonics = self.harmonics(vectors if self.solid_harmonics else directions)
-        around = neighborhood(
-            numbers.size(0), near.centers, near.neighbors, self.basis(distances), harmonics
-        )
+        n_atoms, i, j = numbers.size(0), near.centers, near.neighbors
         features = [self.embedding[index].unsqueeze(1)]
-        for interaction in self.interactions:
-            features = interaction(features, species, around)
+        if native_on(distances):
+            edges = edges_of(n_atoms, i, j, distances, harmonics)
+            basis, stencil = self.radial(distances)
+            for interaction in self.interactions:
+                features = interaction.on_edges(features, species, basis, stencil, edges)  # type: ignore[operator]
+        else:
+            around = neighborhood(n_atoms, i, j, self.basis(distances), harmonics)
+            for interaction in self.interactions:
+                features = interaction(features, species, around)
         energies = self.readout(features[0]).flatten()
         return (self.scale[index] * energies + self.shift[index]).to(pairs.vectors.dtype)
+
+    def radial(self, distances: Tensor) -> tuple[Tensor, Stencil | None]:
+        """The radial basis at distances (n_pairs,) Å; in training in float32, where the pairs are
+        many more than the nodes that do for them, at the nodes, and where the pairs are between
+        them."""
+        nodes = self.nodes.distances
+        coarse = self.training and self.smooth and distances.dtype == torch.float32
+        if coarse and distances.size(0) > 4 * nodes.size(0):
+            return self.basis(nodes), self.nodes(distances)
+        return self.basis(distances), None
 
 
 def _sign(edge_sign: str) -> float:

@@ -15,10 +15,12 @@ from openmm_pqeq.conditions import FREE, Directions, by_bonds
 from openmm_pqeq.force.create import create_energy, create_system
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import last_line
+from openmm_pqeq.force.time_steps import time_steps
 from openmm_pqeq.jobs import values
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
+from openmm_pqeq.md.velocities import require_velocities
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.slabs import warn_of_free_flow, warn_of_vacuum
 from openmm_pqeq.topology.read import read_structure
@@ -54,6 +56,7 @@ def read_parts(config: RunConfig) -> Parts:
         raise ValueError(
             f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE"
         )
+    require_velocities(config, topology)
     _warn_of_dynamics(config, potential)
     return Parts(potential, topology, positions)
 
@@ -88,7 +91,11 @@ def _warn_of_field(config: RunConfig, parts: Parts, periodic: Directions) -> Non
 def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simulation:
     """A Simulation at the structure's positions, in the field of t = 0."""
     system = create_system(
-        parts.potential, parts.topology, backend=config.backend, **_force_settings(config, parts)
+        parts.potential,
+        parts.topology,
+        backend=config.backend,
+        inner_model=config.inner_model,
+        **_force_settings(config, parts),
     )
     _warn_of_field(config, parts, system.periodic)
     if ensemble == "NPT":
@@ -126,11 +133,19 @@ def _force_settings(config: RunConfig, parts: Parts) -> dict[str, Any]:
 
 
 def integrator_of(config: RunConfig, ensemble: str) -> openmm.Integrator:
-    """Velocity Verlet for NVE, else the thermostat's integrator."""
+    """Velocity Verlet for NVE, else the thermostat's integrator; with an inner model those of
+    multiple time steps."""
     step = config.timestep * _FEMTOSECOND
+    temperature, friction = config.temperature * unit.kelvin, config.friction * _PER_PICOSECOND
+    if config.inner_model is not None:
+        groups = time_steps(config.inner_steps)
+        if ensemble == "NVE":
+            return openmm.MTSIntegrator(step, groups)
+        integrator = openmm.MTSLangevinIntegrator(temperature, friction, step, groups)
+        integrator.setRandomNumberSeed(seed_of(config))
+        return integrator
     if ensemble == "NVE":
         return openmm.VerletIntegrator(step)
-    temperature, friction = config.temperature * unit.kelvin, config.friction * _PER_PICOSECOND
     if config.thermostat == "nose-hoover":
         return openmm.NoseHooverIntegrator(temperature, friction, step)
     integrator = openmm.LangevinMiddleIntegrator(temperature, friction, step)

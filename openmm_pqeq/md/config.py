@@ -23,6 +23,7 @@ ENSEMBLES = ("NVE", "NVT", "NPT")
 THERMOSTATS = ("langevin", "nose-hoover")
 BAROSTATS = ("isotropic", "anisotropic", "flexible", "membrane")
 FORMATS = ("dcd", "xtc")
+VELOCITIES = ("maxwell", "file")
 STRONGEST_FIELD = 1e3
 """V/Å, of numbers; atoms are torn apart long before."""
 
@@ -169,8 +170,29 @@ class RunConfig:
     temperature: float = _setting(
         "dynamics", values.within(values.not_negative, 0, 1e6, "K"), 300.0, "temperature, K", "T"
     )
+    velocities: str = _setting(
+        "dynamics",
+        values.choice(*VELOCITIES),
+        "maxwell",
+        "first velocities: maxwell (drawn at the temperature) or file (the structure file's)",
+    )
     timestep: float = _setting(
         "dynamics", values.within(values.femtoseconds, 1e-6, 1e3, "fs"), 1.0, "time step, fs", "DT"
+    )
+    inner_model: str | None = _setting(
+        "dynamics",
+        values.text,
+        None,
+        "a fast model of the same energy, for multiple time steps: it moves the atoms inner-steps "
+        "times a time step, and the model corrects once",
+        "MODEL",
+    )
+    inner_steps: int = _setting(
+        "dynamics",
+        values.within(values.positive_count, 1, 100),
+        4,
+        "inner steps in a time step, where there is an inner model",
+        "N",
     )
     steps: int | None = _setting(
         "dynamics", values.positive_count, None, "number of steps (or give --time)", "N"
@@ -312,6 +334,11 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         raise ValueError(
             "scale_axes: an anisotropic barostat needs at least one axis to scale, got none"
         )
+    if config.inner_model is not None and config.thermostat != "langevin":
+        raise ValueError(
+            f"thermostat: expected langevin with an inner model, got {config.thermostat}; OpenMM has "
+            "multiple time steps for Langevin dynamics and for NVE"
+        )
     if config.ensemble != "NVE" and config.temperature == 0:
         raise ValueError(f"temperature: {config.ensemble} needs a positive temperature in K, got 0")
     return config
@@ -325,9 +352,11 @@ def parsed_setting(name: str, value: Any) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, as written there, with paths relative to the file's folder."""
     settings = tables.read_toml(path)
-    for name in ("structure", "output", "model"):
+    for name in ("structure", "output", "model", "inner_model"):
         value = settings.get(name)
-        is_path = name != "model" or (isinstance(value, str) and value.endswith(".pt"))
+        is_path = name in ("structure", "output") or (
+            isinstance(value, str) and value.endswith(".pt")
+        )
         if isinstance(value, str) and value and is_path:
             settings[name] = str(path.parent / value)
     return settings

@@ -74,9 +74,10 @@ def kind_of(config: RunConfig) -> folder.Kind:
 
 def checksums(config: RunConfig) -> dict[str, str]:
     """Checksums of what a run reads, by which a resumed one knows it again."""
+    models = {"model": config.model, "inner_model": config.inner_model}
     return {
         "structure": sha256(Path(config.structure)),
-        "model": sha256(checkpoint.file_of(config.model)),
+        **{name: sha256(checkpoint.file_of(of)) for name, of in models.items() if of is not None},
     }
 
 

@@ -65,10 +65,12 @@ class Restart(NamedTuple):
 def restart_of(
     simulation: app.Simulation, stage: str, sums: dict[str, NDArray[np.float64]], origin: Origin
 ) -> Restart:
-    """The present moment of a Simulation."""
+    """The present moment of a Simulation. Integrators of multiple time steps have parameters that
+    follow from the settings, and intermediate values; neither belongs to the moment."""
     context = simulation.context
+    own = not isinstance(simulation.integrator, openmm.CustomIntegrator)
     state = context.getState(
-        positions=True, velocities=True, parameters=True, integratorParameters=True
+        positions=True, velocities=True, parameters=True, integratorParameters=own
     )
     return Restart(
         stage=stage,

@@ -19,8 +19,8 @@ runs, how often a restart file is written, and whether what is absurd ends it. B
 class Origin(NamedTuple):
     """Settings and checksums that a run began with.
 
-    settings : as run.toml has them, without structure, model and output
-    sha256 : checksums of "structure" and "model"
+    settings : as run.toml has them, without structure, models and output
+    sha256 : checksums of "structure", "model" and "inner_model"
     """
 
     settings: dict[str, Any]
@@ -55,7 +55,7 @@ def origin_from(table: dict[str, Any]) -> Origin:
 def described(config: RunConfig) -> dict[str, Any]:
     """The settings that a restart file remembers; checksums know structure and model better than
     their names do."""
-    others = {"structure", "model", "output"}
+    others = {"structure", "model", "inner_model", "output"}
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in others}
 
 
@@ -91,7 +91,8 @@ def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
         if name in RESUME_MAY_CHANGE or (name == "charges_interval" and parsed == 0):
             changes[name] = parsed
         elif parsed != getattr(before, name) and not (
-            name == "model" and Path(str(parsed)).name == Path(before.model).name
+            name in ("model", "inner_model")
+            and Path(str(parsed)).name == Path(str(getattr(before, name))).name
         ):
             raise ValueError(
                 f"{name}: the run in {place} has {getattr(before, name)!r}, got {parsed!r}; a "

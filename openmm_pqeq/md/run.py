@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import openmm
 import torch
-from openmm import app, unit
+from openmm import app
 
 from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.jobs import facts, folder
@@ -42,6 +42,7 @@ from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
 from openmm_pqeq.md.resume import Origin, described, may_change
 from openmm_pqeq.md.table import restore_sums
+from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.md.watch import StabilityWatch
 from openmm_pqeq.topology.facts import facts_of
 
@@ -187,9 +188,7 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     if restart is None:
         if config.minimize:
             _minimize(work, simulation)
-        simulation.context.setVelocitiesToTemperature(
-            config.temperature * unit.kelvin, seed_of(config) + 2
-        )
+        work.log(begin_velocities(simulation, config, seed_of(config) + 2))
     if restart is None or restart.stage == "equilibrate":
         if not _advance(work, simulation, "equilibrate", config.equilibration_steps):
             return _result(work, simulation, interrupted=True)

@@ -16,6 +16,7 @@ from typing import Any
 from openmm_pqeq.contract import check_choice
 from openmm_pqeq.jobs.values import is_finite, shown
 from openmm_pqeq.pqeq.coupling import COUPLINGS
+from openmm_pqeq.structure import ATOMIC_NUMBERS
 
 PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
 CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
@@ -62,6 +63,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 "coupling: charges by bonds have one of their own, got "
                 f"{settings['coupling']!r}; leave it out"
             )
+    if settings.get("reference_charges") is not None:
+        _check_reference_charges(settings["reference_charges"], flow)
     for name, largest in LARGEST.items():
         value = settings.get(name)
         if value is not None and not (is_finite(value) and 0 < value <= largest):
@@ -75,6 +78,26 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                     f"{name}: belongs to the protocol 'reaxnet' alone, not to "
                     f"{settings['protocol']!r}; remove it"
                 )
+
+
+def _check_reference_charges(given: Any, flow: str) -> None:
+    """Of a model's own, by element (e), from which its charges by bonds flow unless others are given."""
+    if flow != "bonds":
+        raise ValueError(
+            "reference_charges: charges that flow freely start from none; leave them out, or set "
+            "charge_flow to 'bonds'"
+        )
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            "reference_charges: expected a mapping of elements such as {'Na': 1, 'Cl': -1}, got "
+            f"{shown(given)}"
+        )
+    for element, charge in given.items():
+        if element not in ATOMIC_NUMBERS or not is_finite(charge):
+            raise ValueError(
+                "reference_charges: expected an element's symbol and a finite number (e), got "
+                f"{shown(element)}: {shown(charge)}"
+            )
 
 
 def check_switch(made_for: str, protocol: str) -> None:

@@ -15,6 +15,9 @@ from openmm_pqeq.pqeq.parameters import as_mapping, resolve_parameters
 from openmm_pqeq.pqeq.settings import check_settings, check_switch
 from openmm_pqeq.structure import Structure
 
+BESIDES = ("energy", "reference_charges")
+"""Settings of the term that its PQEq does not have."""
+
 
 class ChargeTerm(nn.Module):
     """Energy, charges and shells of a PQEq; a `contract.Term`.
@@ -40,11 +43,12 @@ class ChargeTerm(nn.Module):
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], species: list[str] | None) -> Self:
         """With a `PQEq` of these arguments; `parameters` a mapping, the path of a table, or the
-        name of a published set; `energy` "all", or "field" for a `FieldEnergy`."""
+        name of a published set; `energy` "all", or "field" for a `FieldEnergy`;
+        `reference_charges` by element (e), which the doors take where nobody gives others."""
         check_settings(settings)
         parameters = resolve_parameters(settings.get("parameters", "reaxnet"))
         kind = FieldEnergy if settings.get("energy") == "field" else PQEq
-        model = made_of("pqeq", kind, {**settings, "parameters": parameters}, ("energy",))
+        model = made_of("pqeq", kind, {**settings, "parameters": parameters}, BESIDES)
         return cls(model, {**settings, "parameters": as_mapping(parameters)})
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Contribution:

@@ -19,6 +19,7 @@ from openmm import app, unit
 
 from openmm_pqeq.force.module import FIELD_PARAMETERS
 from openmm_pqeq.force.python_force import EnergyAndForces, last_line
+from openmm_pqeq.force.time_steps import INNER_NAME
 from openmm_pqeq.force.torch_force import import_openmmtorch
 from openmm_pqeq.gradients import recorded
 from openmm_pqeq.units import ANGSTROM_PER_NM
@@ -218,6 +219,8 @@ def _module_of(system: openmm.System) -> torch.jit.ScriptModule:
     or more than one."""
     found = []
     for force in system.getForces():
+        if force.getName().startswith(INNER_NAME):
+            continue
         module = _torch_module(force) or _python_module(force)
         if (
             module is not None

@@ -24,6 +24,7 @@ from openmm_pqeq.reporters.observer import Array, Moment, Observer
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
 
 LEAPFROG = (openmm.VerletIntegrator, openmm.VariableVerletIntegrator)
+KEEPS_ENERGY = (*LEAPFROG, openmm.MTSIntegrator)
 
 
 class FieldWork:
@@ -137,12 +138,12 @@ def work_columns(
 
 
 def keeps_energy(simulation: app.Simulation) -> bool:
-    """Whether nothing but a field changes the energy: leapfrog alone, without thermostat and
+    """Whether nothing but a field changes the energy: no thermostat, no
     barostat, and nothing that stops the whole, which a field drives where it has a charge."""
     names = [type(force).__name__ for force in simulation.system.getForces()]
     reference = Observer.of(simulation).reference_charges
     charged = reference is not None and abs(reference.sum()) > 1e-6
-    return isinstance(simulation.integrator, LEAPFROG) and not any(
+    return isinstance(simulation.integrator, KEEPS_ENERGY) and not any(
         name.endswith(("Barostat", "Thermostat")) or (name == "CMMotionRemover" and charged)
         for name in names
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from openmm import unit
 
 from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.jobs.machine import machine, processor
@@ -24,6 +23,7 @@ from openmm_pqeq.md.build import (
     with_seed,
 )
 from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.report.plots import Curve, plot_bars
 from openmm_pqeq.timing.step import StepProfile, step_profile
 
@@ -41,9 +41,7 @@ def profile_run(config: RunConfig, n_steps: int = 20, reference: bool = False) -
     parts = read_parts(config)
     simulation = build_simulation(config, parts, config.ensemble)
     check_start(simulation)
-    simulation.context.setVelocitiesToTemperature(
-        config.temperature * unit.kelvin, seed_of(config) + 2
-    )
+    begin_velocities(simulation, config, seed_of(config) + 2)
     slow = build_energy(config, parts, compiled=False) if reference else None
     return step_profile(simulation, build_energy(config, parts), n_steps, slow)
 

@@ -78,7 +78,7 @@ def facts_in(atoms: ase.Atoms) -> StructureFacts:
         listed = [f"{count} {kind}" for kind, count in kinds.most_common(5)]
         notes.append(f"masses: {', '.join(listed)}{', ...' if len(kinds) > 5 else ''}")
     if velocities.any():
-        notes.append("velocities are kept in topology.pq_facts; a run draws its own")
+        notes.append("velocities, with which a run begins where velocities = file")
     return StructureFacts(
         charge,
         fixed,

@@ -115,12 +115,15 @@ def frame_of(atoms: ase.Atoms, settings: DataSettings, name: str) -> Frame:
 
 
 def with_reference_charges(
-    frames: Sequence[Frame], given: Mapping[str, float] | None = None
+    frames: Sequence[Frame],
+    given: Mapping[str, float] | None = None,
+    own: Mapping[str, float] | None = None,
 ) -> list[Frame]:
     """Frames with the reference charges that charges by bonds flow from.
 
-    given : e, by element; none: for each frame the oxidation states of its composition, which add
-        up to its total charge
+    given : e, by element
+    own : e, by element, of the potential where none are given; else for each frame the oxidation
+        states of its composition, which add up to its total charge
 
     Raises ValueError that names the frame, or an element that no frame has.
     """
@@ -128,6 +131,7 @@ def with_reference_charges(
     given = given or {}
     if unknown := sorted(set(given) - {element for one in elements for element in one}):
         raise ValueError(f"reference_charges: no frame has an atom of {', '.join(unknown)}")
+    given = given or own or {}
     found: list[Frame] = []
     for frame, here in zip(frames, elements):
         charges = {element: given[element] for element in given if element in here}

@@ -58,8 +58,8 @@ class NetworkTraining(lightning.LightningModule):
         super().__init__()
         self.pqeq_learning_rate = pqeq_learning_rate
         self.gnn = gnn
-        self.average = copy.deepcopy(gnn).requires_grad_(False)
-        self.best = copy.deepcopy(gnn).requires_grad_(False)
+        self.average = copy.deepcopy(gnn).requires_grad_(False).eval()
+        self.best = copy.deepcopy(gnn).requires_grad_(False).eval()
         self.settings = settings
         self.weights = Weights(
             settings.energy_weight, settings.force_weight, settings.stress_weight, force_scale
@@ -131,6 +131,11 @@ class NetworkTraining(lightning.LightningModule):
         if isinstance(self.gnn, Tabulated):
             return loss_by_difference(self.gnn, batch, self.weights)
         return loss_of(predict(self.gnn, batch, create_graph=True), batch, self.weights)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients in the weights that are trained, and in nothing else: those in the pair vectors
+        would cost as much as the forces."""
+        loss.backward(inputs=[weight for weight in self.parameters() if weight.requires_grad])
 
     def on_train_batch_end(self, outputs: Any, batch: Samples, batch_idx: int) -> None:
         """Update the running average."""

@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 
 from openmm_pqeq.checkpoint import load
-from openmm_pqeq.conditions import by_bonds, needs_reference_charges
+from openmm_pqeq.conditions import by_bonds, needs_reference_charges, own_reference_charges
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -105,7 +105,8 @@ def prepare(
         if config.data.labels == "reference":
             wanted = [frames[i] for i in used]
             if needs_reference_charges(long_range):
-                wanted = with_reference_charges(wanted, config.data.reference_charges)
+                own = own_reference_charges(long_range)
+                wanted = with_reference_charges(wanted, config.data.reference_charges, own)
             for index, frame in zip(
                 used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))
             ):

@@ -94,13 +94,19 @@ def structures_of(file: Path, species: Sequence[str]) -> list[ase.Atoms]:
     return images
 
 
-def moved(image: ase.Atoms, random: np.random.Generator) -> ase.Atoms:
-    """The structure, its cell strained (where it has one) and its atoms moved at random."""
+def moved(
+    image: ase.Atoms,
+    random: np.random.Generator,
+    distance: float = MOVED,
+    strained: float = STRAINED,
+) -> ase.Atoms:
+    """The structure, its cell strained (where it has one) and its atoms moved at random; standard
+    deviations of the moves (Å) and of the strain's components."""
     result = image.copy()
     if result.pbc.all():
-        strain = np.eye(3) + random.normal(scale=STRAINED, size=(3, 3))
+        strain = np.eye(3) + random.normal(scale=strained, size=(3, 3))
         result.set_cell(result.cell.array @ (0.5 * (strain + strain.T)), scale_atoms=True)
-    result.positions += random.normal(scale=MOVED, size=(len(result), 3))
+    result.positions += random.normal(scale=distance, size=(len(result), 3))
     return result
 
 

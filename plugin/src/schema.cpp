@@ -44,6 +44,55 @@ TORCH_LIBRARY(openmm_pqeq, library) {
       " Tensor by_neighbor, Tensor table, Tensor couplings, int[] paths, int[] outputs,"
       " float[] grid, bool with_features) -> (Tensor[], Tensor, Tensor)");
 
+  // ---- weighted_convolution/, openmm_pqeq/gnn/weighted_convolution.py
+  //
+  // Messages (n_atoms, 2l+1, channels), one tensor for each output; differentiable any number of
+  // times, in features, weights and matrices. All numbers have the dtype of the weights; indices
+  // are int64.
+  //
+  //   features        (n_atoms, 2l+1, channels) of each input
+  //   weights         (n_pairs, n_weights); pairs are sorted by centre
+  //   matrices        (n_pairs, n_entries)
+  //   rows            (n_atoms + 1,), where the pairs of each centre begin
+  //   neighbors       (n_pairs,)
+  //   paths           nine integers for each: struct Path in work.h
+  //   outputs         2l+1 and channels of each
+  library.def(
+      "weighted_convolution(Tensor[] features, Tensor weights, Tensor matrices, Tensor rows,"
+      " Tensor neighbors, int[] paths, int[] outputs) -> Tensor[]");
+  // Derivatives of Σ gradients · messages in the features (none where with_features is false), the
+  // weights and the matrices (an empty one where with_matrices is false).
+  library.def(
+      "weighted_convolution_backward(Tensor[] gradients, Tensor[] features, Tensor weights,"
+      " Tensor matrices, Tensor rows, Tensor neighbors, int[] paths, int[] outputs,"
+      " bool with_features, bool with_matrices) -> (Tensor[], Tensor, Tensor)");
+  // Of those, multiplied with the tangents and summed, the derivatives in the gradients, the
+  // features, the weights and the matrices (as above).
+  library.def(
+      "weighted_convolution_double_backward(Tensor[] gradients, Tensor[] features, Tensor weights,"
+      " Tensor matrices, Tensor rows, Tensor neighbors, int[] paths, int[] outputs,"
+      " Tensor[] feature_tangents, Tensor weight_tangents, Tensor matrix_tangents,"
+      " bool with_features, bool with_matrices) -> (Tensor[], Tensor[], Tensor, Tensor)");
+
+  // ---- interpolation/, openmm_pqeq/gnn/radial_nodes.py
+  //
+  // Values (n_points, n_columns) between the rows of a table, f_e = Σ_k c_ek T[s_e + k]; as its
+  // gradients, differentiable any number of times, in both factors. Indices are int64.
+  //
+  //   table          (n_intervals + 5, n_columns), T
+  //   coefficients   (n_points, 6), c, in the dtype of the table
+  //   order          (n_points,), the points, interval by interval
+  //   begin          (n_intervals + 1,), where in order those of each interval begin
+  //   gradients      (n_points, n_columns), of f
+  library.def(
+      "interpolation(Tensor table, Tensor coefficients, Tensor order, Tensor begin) -> Tensor");
+  library.def(
+      "interpolation_table_gradients(Tensor gradients, Tensor coefficients, Tensor order,"
+      " Tensor begin) -> Tensor");
+  library.def(
+      "interpolation_coefficient_gradients(Tensor gradients, Tensor table, Tensor order,"
+      " Tensor begin) -> Tensor");
+
   // ---- splines/, openmm_pqeq/pqeq/coulomb/splines.py
   //
   // Values alone: they refuse to be differentiated.

@@ -31,6 +31,7 @@ BROKEN, STEPS = 4, 8
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resumed")
     save(build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.0}}), folder / "model.pt")
+    save(build({"zbl": {}}), folder / "inner.pt")
     from ase.build import bulk
 
     bulk("MgO", "rocksalt", a=4.2, cubic=True).write(folder / "MgO.cif")
@@ -53,6 +54,8 @@ def unbroken(folder, *copies, **settings):
     described |= {"output": str(folder / "run"), "steps": STEPS, "timestep": 0.2, "seed": 3}
     described |= {"temperature": 600, "table_interval": 1, "trajectory_interval": 2}
     described |= {"charges_interval": 0, "restart_interval": BROKEN, "barostat_interval": 2}
+    if "inner_model" in settings:
+        settings["inner_model"] = str(folder / settings["inner_model"])
     described |= {"backend": "python", "platform": "Reference", "precision": "double"}
     return read_table(run(run_config(described | settings), watch=watch).files.table)
 
@@ -76,6 +79,8 @@ def largest_difference(one, two, rows=slice(None)):
         {"ensemble": "NVE", "trajectory_format": "dcd"},
         {"ensemble": "NVT", "thermostat": "langevin", "trajectory_format": "xtc"},
         {"ensemble": "NVT", "thermostat": "nose-hoover", "trajectory_format": "dcd"},
+        {"ensemble": "NVE", "inner_model": "inner.pt", "trajectory_format": "dcd"},
+        {"ensemble": "NVT", "inner_model": "inner.pt", "trajectory_format": "dcd"},
     ],
     ids=str,
 )
@@ -91,6 +96,15 @@ def test_a_resumed_run_is_the_unbroken_one(folder, settings):
     )
     assert expected.n_frames == STEPS // 2
     assert np.abs(expected.xyz - found.xyz).max() < 1.1e-3  # nm, xtc's rounding
+
+
+def test_another_inner_model_is_not_the_same_run(folder):
+    unbroken(folder, "swapped", inner_model="inner.pt")
+    save(build({"zbl": {}}), folder / "own.pt", card={"name": "another"})
+    toml = folder / "swapped" / "run.toml"
+    toml.write_text(toml.read_text().replace("inner.pt", "own.pt"))
+    with pytest.raises(ValueError, match="inner_model: the run .* began with another file"):
+        resumed(folder, "swapped")
 
 
 @pytest.mark.parametrize("barostat", BAROSTATS)

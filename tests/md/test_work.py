@@ -74,6 +74,17 @@ def test_what_is_conserved_in_a_crystal(folder, field):
     assert total > 1e-2
 
 
+@pytest.mark.python_route
+def test_what_is_conserved_with_multiple_time_steps(folder):
+    save(build({"zbl": {}}), folder / "inner.pt")
+    steps = {"inner_model": str(folder / "inner.pt"), "inner_steps": 2, "timestep": 0.5}
+    settings = steps | {"field": FIELDS["on and off"], "steps": STEPS // 2}
+    config = description(folder, "mts", **settings)
+    conserved, total = changes(read_table(run(config, overwrite=True).files.table))
+    assert conserved < 4e-5  # four times that of half the step
+    assert total > 1e-2
+
+
 def test_torchforce_has_the_same_table(folder):
     settings = {"field": FIELDS["on and off"], "steps": 40}
     rows = []

@@ -195,7 +195,7 @@ def test_velocities_turn_with_the_crystal(tmp_path):
     assert facts_of(topology).velocities[0, 0] == pytest.approx(
         0.1 * 0.09822695 * 100, rel=1e-6
     )  # nm/ps
-    assert any("a run draws its own" in note for note in facts_of(topology).notes)
+    assert any("velocities = file" in note for note in facts_of(topology).notes)
 
 
 # Sites

@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import openmm_pqeq as pq
+from openmm_pqeq.gnn import network as network_module
 from openmm_pqeq.jobs.failure import RunFailure
 from openmm_pqeq.jobs.settings import settings_of
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -158,6 +159,24 @@ def test_every_term_but_the_network_is_subtracted(frames):
         assert float(known.forces.abs().max()) > 0.1
         torch.testing.assert_close(other.forces, one.forces - known.forces, rtol=0, atol=1e-9)
         torch.testing.assert_close(other.stress, one.stress - known.stress, rtol=0, atol=1e-9)
+
+
+def test_the_fused_convolution_trains_as_plain_torch_does(frames, tmp_path, monkeypatch):
+    """The same losses and errors, to the rounding of sums in another order: float64."""
+    curves = []
+    for folder in (tmp_path / "native", tmp_path / "plain"):
+        train(write(tmp_path / "training.toml", table(frames)), folder, say=silent)
+        curves.append(
+            [
+                float(row[name])
+                for row in rows(folder)
+                for name in ("loss", "held_out_force_rmse", "held_out_energy_rmse")
+                if row[name]
+            ]
+        )
+        monkeypatch.setattr(network_module, "native_on", lambda tensor: False)
+    assert len(curves[0]) > 3
+    assert curves[0] == pytest.approx(curves[1], rel=1e-9, abs=0)
 
 
 def test_forces_and_stress_of_a_step_are_the_potentials(frames):

@@ -106,6 +106,37 @@ def test_the_known_model_has_no_errors(file):
     assert evaluation.errors_of(found).forces.rmse > 10
 
 
+def test_a_model_may_have_reference_charges_of_its_own(file, tmp_path):
+    """They count at each door where nobody gives others, and travel in its file."""
+    half = {"Na": 0.5, "Cl": -0.5, "O": -1.0}
+    pq.save(pq.build({"pqeq": {**PQEQ, "reference_charges": half}}), tmp_path / "model.pt")
+    own, bare = pq.load(tmp_path / "model.pt"), pq.build({"pqeq": PQEQ})
+    salt, salts = ase.io.read(file, 0), [frames_of(file)[0]]
+    known = {"Na": 0.5, "Cl": -0.5}
+    right = pq.PQEqCalculator(bare, reference_charges=known).get_potential_energy(salt)
+    formal = pq.PQEqCalculator(bare).get_potential_energy(salt)
+    assert pq.PQEqCalculator(own).get_potential_energy(salt) == pytest.approx(right, abs=1e-9)
+    oxidation = pq.PQEqCalculator(own, reference_charges="oxidation").get_potential_energy(salt)
+    assert oxidation == pytest.approx(formal, abs=1e-9)
+    assert abs(right - formal) > 0.1
+    (found,) = evaluation.compared(own, salts)
+    assert found.energies[1, 0] == pytest.approx(right, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "flow", "message"),
+    [
+        ({"Na": 1.0}, "free", "charges that flow freely start from none"),
+        ({"Xx": 1.0}, "bonds", "expected an element's symbol and a finite number"),
+        ({"Na": "1"}, "bonds", "expected an element's symbol and a finite number"),
+        ([1.0, -1.0], "bonds", "expected a mapping of elements"),
+    ],
+)
+def test_reference_charges_of_a_model_are_checked(given, flow, message):
+    with pytest.raises(ValueError, match=f"reference_charges: {message}"):
+        pq.build({"pqeq": {**PQEQ, "charge_flow": flow, "reference_charges": given}})
+
+
 def test_the_energy_of_a_field_alone_needs_no_reference_charges(tmp_path):
     """Without a field nothing is solved, and Na2Cl has no oxidation states."""
     field_alone = pq.build({"gnn": GNN, "pqeq": {**PQEQ, "energy": "field"}})
