@@ -5,8 +5,9 @@
 frames : held-out frames of `validation/brine_frames.py` (revPBE0-D3)
 run : folders of `openmm-pqeq run` with trajectory.dcd, at 300 K
 
-Errors of forces by composition and element; g(r) of runs beside that of the frames (O–O, Na–O, Cl–O:
-first peak and first shell); diffusion, molecular dipoles and ε∞ of the last frames of a run.
+Errors of forces by composition and element; the force between an ion pair in vacuum; g(r) of runs
+beside that of the frames (O–O, Na–O, Cl–O: first peak and first shell); diffusion, molecular dipoles
+and ε∞ of the last frames of a run.
 """
 
 import argparse
@@ -125,6 +126,14 @@ def run_of(folder: Path, model: pq.PQEqCalculator) -> None:
         print(f"dipole of a molecule {dipoles.mean():.2f} ± {dipoles.std():.2f} D, ε∞ {eps:.3f}")
 
 
+def ion_pair(model: pq.PQEqCalculator) -> None:
+    """The force between Na⁺ and Cl⁻ alone, beyond what the network sees of them, beside Coulomb's."""
+    for distance in (6.0, 8.0, 10.0, 12.0):
+        pair = ase.Atoms("NaCl", [[0, 0, 0], [0, 0, distance]])
+        force, right = model.get_forces(pair)[1, 2], -COULOMB / distance**2
+        print(f"Na–Cl at {distance:.0f} Å: {force:.4f} eV/Å, Coulomb {right:.4f}")
+
+
 def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -136,6 +145,7 @@ def main() -> None:
     frames, model = read(given.frames, ":"), pq.PQEqCalculator(given.model)
     if given.every:
         errors(frames[:: given.every], model)
+    ion_pair(model)
     dense = defaultdict(list)
     for atoms in frames:
         if "dilute" not in composition(atoms):
