@@ -69,13 +69,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 "coupling: charges by bonds have one of their own, got "
                 f"{settings['coupling']!r}; leave it out"
             )
-<<<<<<< HEAD
     if settings.get("reference_charges") is not None:
         _check_reference_charges(settings["reference_charges"], flow)
-    for name, largest in LARGEST.items():
-=======
     for name, (smallest, largest, unit) in LIMITS.items():
->>>>>>> trust
         value = settings.get(name)
         if value is not None and not (is_finite(value) and smallest <= value <= largest):
             raise ValueError(
