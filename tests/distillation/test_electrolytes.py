@@ -1,11 +1,18 @@
 """The model `electrolytes`: near its teacher where it was not trained, and honest about the rest."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.data import covalent_radii
 
 import openmm_pqeq as pq
+from openmm_pqeq.distillation.config import read_distillation
+
+RECIPE = Path(__file__).parents[2] / "examples" / "distill_electrolytes"
 
 ANTIPEROVSKITE = Atoms(
     "OClLi3",
@@ -52,3 +59,37 @@ def test_it_says_what_it_is_for():
     with pytest.raises(ValueError, match="Ge"):
         pq.PQEqCalculator(potential).get_potential_energy(bulk("Ge"))
     assert "Yutack Park" in pq.checkpoint.card("electrolytes")["licence"]
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    """Those of the recipe."""
+    pytest.importorskip("pymatgen", reason="the extra `analysis` is not installed")
+    about = importlib.util.spec_from_file_location("recipe", RECIPE / "structures.py")
+    recipe = importlib.util.module_from_spec(about)
+    about.loader.exec_module(recipe)
+    made = recipe.simple() | recipe.phosphates_and_sulfides() | recipe.garnets()
+    return made | recipe.interfaces(made)
+
+
+def test_the_recipe_names_the_structures_that_it_makes(crystals):
+    settings = read_distillation(RECIPE / "electrolytes.toml")
+    named = {Path(file).stem for file in settings.held_out.files}
+    assert named == set(crystals)
+    new = named - {Path(file).stem for file in settings.structures.files}
+    assert new == {"Li3OCl", "Li3PS4_gamma"}
+
+
+def test_crystals_of_the_recipe_are_what_they_are_called(crystals):
+    """Formulae, and no two atoms nearer than 0.6 of their covalent radii (Li on split sites)."""
+    formulae = {"Li3P": "Li6P2", "LLZO": "La12Li28Zr8O48", "LLZO_cubic": "La24Li56Zr16O96"}
+    formulae |= {"Li3PS4": "Li12P4S16", "Li6PS5Cl": "Li24P4S20Cl4", "LiPON": "Li24P8N2O29"}
+    for name, formula in formulae.items():
+        assert (
+            dict(crystals[name].symbols.formula.count()) == Atoms(formula).symbols.formula.count()
+        )
+    for name, atoms in crystals.items():
+        distances = atoms.get_all_distances(mic=True)
+        np.fill_diagonal(distances, np.inf)
+        radii = covalent_radii[atoms.numbers]
+        assert float((distances / (radii[:, None] + radii)).min()) > 0.6, name
