@@ -217,17 +217,14 @@ def _reference_charges(
     """Of every atom, zero in electrodes, which take what is left of the total charge."""
     held = {atom for atoms, _ in electrodes_of(wanted.electrodes, known.n_atoms) for atom in atoms}
     rest = [atom for atom in range(known.n_atoms) if atom not in held]
-    given: Any = wanted.reference_charges
-    if given is None and (own := own_reference_charges(potential)):
-        here = {known.elements[atom] for atom in rest}
-        given = {element: charge for element, charge in own.items() if element in here}
+    given, own = wanted.reference_charges, own_reference_charges(potential)
     if held and given is not None and not isinstance(given, Mapping | str):
         given = [charge for atom, charge in enumerate(given) if atom not in held]
     elements = [known.elements[atom] for atom in rest]
     residues = [known.residues[atom] for atom in rest] if known.residues else []
     at_rest = isinstance(potential.pqeq, FieldEnergy) and not (any(wanted.field or ()) or held)
     try:
-        found = reference_charges_of(given, elements, residues, None if held else total_charge)
+        found = reference_charges_of(given, elements, residues, None if held else total_charge, own)
     except ValueError:
         if given is None and at_rest and not known.charges_wanted:
             return None

@@ -2,9 +2,10 @@
 oxidation states of the composition.
 
     {"Na": 1, "Cl": -1}      elements
-    {"NA": 1, "SO4": -2}     residues; within one of several atoms oxidation states that add up to it
+    {"NA": 1, "SO4": -2}     residues; within one of several atoms the potential's own charges, if they add up
+                             to it, or oxidation states that do
     [1, 1, -1, -1]           atoms
-    "oxidation", None        oxidation states that add up to the total charge
+    "oxidation", None        oxidation states that add up to the total charge; for None first the potential's own
 
 Charges by bonds flow from them (pqeq/bonds.py). e.
 """
@@ -26,6 +27,7 @@ def reference_charges_of(
     elements: Sequence[str],
     residues: Sequence[tuple[str, int]],
     total_charge: float | None,
+    own: Mapping[str, float] | None = None,
 ) -> list[float]:
     """One reference charge (e) for each atom.
 
@@ -36,14 +38,18 @@ def reference_charges_of(
     residues : name and number of each atom's residue; empty where there are none
     total_charge : e, what they have to add up to; None: whatever is given, or 0 for a guess, beside
         electrodes that take the rest
+    own : e, by element, of the potential; they count for None, and within a residue whose charge they
+        add up to, in the place of oxidation states
 
     Raises ValueError where a charge is missing, a name is unknown, oxidation states cannot be
     guessed, or the sum is another.
     """
+    if given is None and own:
+        given = {element: own[element] for element in set(elements) & set(own)}
     if given is None or given == OXIDATION:
         return oxidation_states(elements, total_charge or 0.0)
     if isinstance(given, Mapping):
-        charges = _by_name(given, elements, residues)
+        charges = _by_name(given, elements, residues, own or {})
     elif isinstance(given, str) or not isinstance(given, Iterable):
         raise ValueError(
             "reference_charges: expected a mapping such as {'Na': 1, 'Cl': -1}, one number (e) for "
@@ -73,7 +79,10 @@ def _by_atom(given: list[Any], n_atoms: int) -> list[float]:
 
 
 def _by_name(
-    given: Mapping[Any, Any], elements: Sequence[str], residues: Sequence[tuple[str, int]]
+    given: Mapping[Any, Any],
+    elements: Sequence[str],
+    residues: Sequence[tuple[str, int]],
+    own: Mapping[str, float],
 ) -> list[float]:
     names = {name for name, _ in residues}
     for name, charge in given.items():
@@ -93,7 +102,7 @@ def _by_name(
             members.setdefault(residue, []).append(atom)
     for (name, _), atoms in members.items():
         kinds = [elements[atom] for atom in atoms]
-        for atom, charge in zip(atoms, oxidation_states(kinds, float(given[name]))):
+        for atom, charge in zip(atoms, _within(kinds, float(given[name]), own)):
             charges[atom] = charge
     missing = sorted({e for e, charge in zip(elements, charges) if charge is None})
     if missing:
@@ -102,3 +111,12 @@ def _by_name(
             f"{{{missing[0]!r}: 1}}"
         )
     return [float(charge or 0.0) for charge in charges]
+
+
+def _within(elements: Sequence[str], total: float, own: Mapping[str, float]) -> list[float]:
+    """Of the atoms of a residue of this charge (e): the potential's own, or oxidation states."""
+    charges = [own.get(element) for element in elements]
+    known = [charge for charge in charges if charge is not None]
+    if len(known) == len(charges) and abs(sum(known) - total) < SAME_CHARGE:
+        return known
+    return oxidation_states(elements, total)

@@ -93,6 +93,16 @@ def test_by_element_residue_and_atom():
     assert reference_charges_of("oxidation", ["Na", "Cl"], [], 0.0) == [1, -1]
 
 
+def test_a_potential_has_charges_of_its_own_within_a_neutral_residue():
+    """A water of a model with fixed charges is not 2 H+ and O2-."""
+    own = {"O": -0.8, "H": 0.4, "Na": 1.0}
+    water, residues = [*"OHH", "Na"], [("HOH", 0)] * 3 + [("NA", 1)]
+    assert reference_charges_of({"HOH": 0, "NA": 1}, water, residues, 1, own) == [-0.8, 0.4, 0.4, 1]
+    assert reference_charges_of(None, water, residues, 1, own) == [-0.8, 0.4, 0.4, 1]
+    hydroxide, of = [*"OH", "Na"], [("OH", 0)] * 2 + [("NA", 1)]
+    assert reference_charges_of({"OH": -1, "NA": 1}, hydroxide, of, 0, own) == [-2, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
