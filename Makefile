@@ -31,7 +31,7 @@ demo: $(VENV)/operators ## run molecular dynamics of BaTiO3 in a field that swin
 	  --field 0 0 "0.05*sin(2*pi*t/0.5)" --output demo --overwrite
 
 .PHONY: test
-test: $(VENV)/operators ## run the tests
+test: $(VENV)/operators $(VENV)/extras ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: test-python-route
@@ -55,8 +55,7 @@ examples: $(VENV)/operators ## run every example
 	set -e; for example in examples/*.py; do echo "== $$example"; MPLBACKEND=Agg $(BIN)/python $$example; done
 
 .PHONY: docs
-docs: $(VENV)/installed ## the documentation as a site that needs no network, in build/site
-	$(BIN)/python $(PIP) -e ".[docs]"
+docs: $(VENV)/extras ## the documentation as a site that needs no network, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open build/site/index.html"
 
@@ -103,6 +102,11 @@ $(VENV)/installed: pyproject.toml | check-python
 	@echo "Installing into $(VENV) (the first time takes minutes: torch is large)"
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
 	@$(BIN)/python $(PIP) -e ".[torchforce,train,dev]"
+	@touch $@
+
+$(VENV)/extras: $(VENV)/installed
+	@echo "Installing the extras into $(VENV)"
+	@$(BIN)/python $(PIP) -e ".[analysis,campaign,docs]"
 	@touch $@
 
 $(VENV)/operators: $(VENV)/installed $(OPERATOR_SOURCES)

@@ -67,9 +67,9 @@ class PQEqCalculator(Calculator):
     fragments : for "fragment": lists of atoms; None: the molecules of each structure, from covalent
         radii
     fragment_charges : e, one for each fragment, or a mapping from the names of molecules, with zero
-        for the others: HOH for water, the element for a lone atom, as in {"NA": 1, "CL": -1}, M01,
-        M02, ... for other formulae in the order of their first atoms. None: neutral; refused where
-        there are lone atoms
+        for the others: HOH for water, the element for a lone atom, as in {"NA": 1, "CL": -1}, else
+        the formula of at most three characters (OH, NH4, PF6), or M01, M02, ... in the order of
+        first atoms. None: neutral; refused where there are lone atoms
     electrodes : (atoms, voltage in V) of each electrode; other atoms need fragments, unless charges
         flow along bonds
     reference_charges : e, where charges by bonds flow from: by element, such as {"Na": 1, "Cl":

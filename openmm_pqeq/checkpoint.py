@@ -16,9 +16,6 @@ from openmm_pqeq.jobs.values import shown
 from openmm_pqeq.limits import limits_of
 from openmm_pqeq.potential import Potential, build
 
-LARGEST_SIZE = 10_000
-"""Of whole numbers in a config: layers, widths, points; seeds may be larger."""
-
 PUBLISHED = {
     "sevennet-0": "openmm_pqeq.published.sevennet.models",
     "sevennet-l3i5": "openmm_pqeq.published.sevennet.models",
@@ -99,7 +96,7 @@ def save(
         raise ValueError(f"potential: expected a Potential, got {type(potential).__name__}")
     if not isinstance(card, Mapping | None):
         raise ValueError(f"card: expected a mapping or None, got {shown(card)}")
-    path = values.path("path", path)
+    path = values.new_file("path", path)
     weights = (
         {}
         if potential.gnn is None
@@ -151,24 +148,10 @@ def file_of(name: str | os.PathLike[str]) -> Path:
 def _built(config: dict[str, Any], name: str | os.PathLike[str]) -> Potential:
     """The potential of a file's config, which may hold anything."""
     try:
-        _refuse_giants(config)
         return build(config)
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
         raise ValueError(f"model file {os.fspath(name)}: {reason}") from error
-
-
-def _refuse_giants(config: Any, where: str = "config") -> None:
-    """ValueError for sizes, such as a number of layers, that would fill the memory."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key != "seed":
-                _refuse_giants(value, f"{where}[{key!r}]")
-    elif isinstance(config, list | tuple):
-        for value in config:
-            _refuse_giants(value, where)
-    elif isinstance(config, int) and abs(config) > LARGEST_SIZE:
-        raise ValueError(f"{where}: expected at most {LARGEST_SIZE}, got {config:g}")
 
 
 def _short(values: torch.Tensor) -> torch.Tensor:

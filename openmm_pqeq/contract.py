@@ -148,5 +148,5 @@ def dtype_of(precision: str) -> torch.dtype:
 
 def check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
     """ValueError for a value that is none of the known ones; None: it was not given."""
-    if value is not None and value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(known)}; got {value!r}")
+    if value is not None and not (isinstance(value, str) and value in known):
+        raise ValueError(f"{name}: expected one of {', '.join(known)}; got {shown(value)}")

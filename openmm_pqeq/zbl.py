@@ -25,6 +25,8 @@ from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 from openmm_pqeq.units import COULOMB
 
+FARTHEST = 100.0
+"""Å, of the end of the repulsion."""
 AMPLITUDES = (0.18175, 0.50986, 0.28022, 0.02817)
 DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
 SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23
@@ -58,9 +60,10 @@ class ZBL(nn.Module):
     ):
         super().__init__()
         numbers = isinstance(inner, int | float) and isinstance(outer, int | float)
-        if not (numbers and 0.0 <= inner < outer):
+        if not (numbers and 0.0 <= inner < outer <= FARTHEST):
             raise ValueError(
-                f"inner, outer: expected distances in Å, 0 <= inner < outer; got {inner}, {outer}"
+                f"inner, outer: expected distances in Å, 0 <= inner < outer <= {FARTHEST:g}; got "
+                f"{inner}, {outer}"
             )
         self.species = SYMBOLS[1:] if species is None else list(species)
         if unknown := [symbol for symbol in self.species if symbol not in ATOMIC_NUMBERS]:

@@ -1,5 +1,6 @@
 """The potentials of the tests through OpenMM. Tests marked `gpu` are skipped, with the reason,
-where torch finds no CUDA device; `--gpu-on-cpu` tries their code on the CPU."""
+where torch finds no CUDA device; `--gpu-on-cpu` tries their code on the CPU. Those marked `long` run
+with `--long`."""
 
 import pytest
 import torch
@@ -15,13 +16,17 @@ def pytest_addoption(parser):
     parser.addoption(
         "--gpu-on-cpu", action="store_true", help="run the tests marked gpu, on the CPU"
     )
+    parser.addoption("--long", action="store_true", help="run the tests marked long, too")
 
 
 def pytest_collection_modifyitems(config, items):
     there = torch.cuda.is_available() or config.getoption("gpu_on_cpu")
     skip = pytest.mark.skip(reason="needs a CUDA device, and torch finds none")
     quiet = pytest.mark.filterwarnings("ignore:.*deterministic:UserWarning")  # see gpu
+    long = pytest.mark.skip(reason="takes minutes; --long runs it")
     for item in items:
+        if item.get_closest_marker("long") and not config.getoption("long"):
+            item.add_marker(long)
         if item.get_closest_marker("gpu"):
             item.add_marker(quiet if there else skip)
 

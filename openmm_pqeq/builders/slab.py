@@ -54,6 +54,12 @@ def slab(
     for name, value in (("thickness", thickness), ("vacuum", vacuum)):
         if not 0 <= value < np.inf or (name == "thickness" and value == 0):
             raise ValueError(f"{name}: expected a length (Å), got {value!r}")
+    for pair in unbroken or {}:
+        if others := sorted({*pair} - {*crystal.symbols}):
+            present = ", ".join(sorted({*crystal.symbols}))
+            raise ValueError(
+                f"unbroken (--spare): expected elements of {present}, got {others[0]!r}"
+            )
     single = surface(crystal, tuple(int(each) for each in miller), 1, periodic=True)
     height = float(single.cell[2, 2])
     layers = max(1, int(np.ceil(thickness / height - 1e-6)))

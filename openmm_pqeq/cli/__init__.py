@@ -1,5 +1,5 @@
 """The command line: `openmm-pqeq run | energy | relax | evaluate | train | fit-pqeq | import-reaxnet |
-import-sevennet | finetune | distill | build | analyze | models | bench | doctor`.
+import-sevennet | finetune | distill | build | analyze | campaign | report | models | bench | doctor`.
 
 What the user got wrong is said in one message on stderr, with exit code 2, and nothing is
 overwritten. Work that fails on the way, or a disk that is full, exits with 1; work that was asked to
@@ -22,6 +22,7 @@ from openmm_pqeq.cli import (
     analyze,
     bench,
     build,
+    campaign,
     distill,
     doctor,
     energy,
@@ -32,6 +33,7 @@ from openmm_pqeq.cli import (
     import_sevennet,
     models,
     relax,
+    report,
     run,
     train,
 )
@@ -50,6 +52,8 @@ COMMANDS = {
     "distill": distill,
     "build": build,
     "analyze": analyze,
+    "campaign": campaign,
+    "report": report,
     "models": models,
     "bench": bench,
     "doctor": doctor,

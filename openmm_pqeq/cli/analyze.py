@@ -3,6 +3,8 @@
 import argparse
 
 from openmm_pqeq.cli.analyses import ANALYSES
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import kept_if_used
 
 HELP = "Analyse what a run has written (diffusion, structure, response), or a crystal with a model."
 
@@ -36,5 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Analyse, print and plot."""
-    return ANALYSES[options.analysis].command(options) or 0
+    """Analyse, print and plot; a folder that is made for it and stays empty is removed again."""
+    if options.output is None:
+        return ANALYSES[options.analysis].command(options) or 0
+    with kept_if_used(values.path("output", options.output)):
+        return ANALYSES[options.analysis].command(options) or 0

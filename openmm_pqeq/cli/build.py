@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,16 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Build, say what it is, write it."""
-    from ase.io.formats import UnknownFileTypeError, filetype
-
-    path = Path(options.output)
+    path = values.path("output", options.output)
     check_file_in_folder(path, options.overwrite)
-    try:
-        kind = filetype(str(path), read=False)
-    except UnknownFileTypeError:
-        raise ValueError(
-            f"output: expected a name that ends in .extxyz, .cif or .vasp, got {path.name!r}"
-        ) from None
+    kind = _format_of(path)
     atoms = BUILDERS[options.builder].build(options)
     lengths, angles = atoms.cell.lengths(), atoms.cell.angles()
     print(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}")
@@ -68,6 +62,19 @@ def command(options: argparse.Namespace) -> int:
         atoms.write(str(part), format=kind)
     print(f"written to {path}")
     return 0
+
+
+def _format_of(path: Path) -> str:
+    """The name of ASE's format that a file's ending stands for; ValueError where ASE writes none."""
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+    with suppress(UnknownFileTypeError):
+        kind = str(filetype(str(path), read=False))
+        if kind in ioformats and ioformats[kind].can_write:
+            return kind
+    raise ValueError(
+        f"output: expected a name that ends in .extxyz, .cif or .vasp, got {path.name!r}"
+    )
 
 
 def _read(name: str) -> Any:

@@ -62,9 +62,9 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq import checkpoint, evaluation
     from openmm_pqeq.jobs.folder import check_file_in_folder
 
-    targets = [Path(name) for name in (options.json, options.plot) if name is not None]
-    for target in targets:
-        check_file_in_folder(target, options.overwrite)
+    for name, target in (("json", options.json), ("plot", options.plot)):
+        if target is not None:
+            check_file_in_folder(values.path(name, target), options.overwrite, name)
     frames, charges = (
         _frames(options),
         values.numbers("reference_charges", options.reference_charges),
@@ -92,6 +92,7 @@ def _frames(options: argparse.Namespace) -> list[Any]:
     from openmm_pqeq.training.frames import read_frames
     from openmm_pqeq.training.settings import DataSettings
 
+    seed = values.within(values.count, 0, values.LARGEST_SEED)("seed", options.seed)
     settings = DataSettings(
         files=tuple(options.data),
         energy_key=options.energy_key,
@@ -103,7 +104,7 @@ def _frames(options: argparse.Namespace) -> list[Any]:
     frames = read_frames(options.data, settings)
     if options.frames is not None:
         n = values.positive_count("frames", options.frames)
-        order = np.random.default_rng(values.count("seed", options.seed)).permutation(len(frames))
+        order = np.random.default_rng(seed).permutation(len(frames))
         frames = [frames[k] for k in sorted(order[:n])]
     return frames
 

@@ -122,7 +122,7 @@ def table_of(options: argparse.Namespace) -> dict[str, Any]:
     start = START | flags_given(StartSettings, options) | {"model": options.model}
     if options.keep_shifts:
         start["shifts"] = "keep"
-    length = {"schedule": "cosine", "epochs": options.epochs or 100}
+    length = {"schedule": "cosine", "epochs": 100 if options.epochs is None else options.epochs}
     if options.time is not None:
         length = {"max_time": options.time}
         if options.epochs is not None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.cli import import_reaxnet
-from openmm_pqeq.jobs.folder import check_file_in_folder
+from openmm_pqeq.jobs.files import whole
+from openmm_pqeq.jobs.folder import check_file_in_folder, kept_if_used, made
 
 HELP = "List the models, show the card of one, or download a published one."
 
@@ -91,8 +92,7 @@ def _download(options: argparse.Namespace) -> int:
     check_file_in_folder(Path(output), options.overwrite)
     console = Console(highlight=False, markup=False)
     cache = download.cache_folder(options.published, options.cache)
-    cache.mkdir(parents=True, exist_ok=True)
-    with locked(cache, "download"):
+    with kept_if_used(cache), locked(made(cache), "download"):
         files = download.download(
             options.published,
             options.cache,
@@ -125,9 +125,8 @@ def _download_named(options: argparse.Namespace) -> int:
     path = checkpoint.maker(options.published).model_file(options.published, options.cache, say)
     say(f"{options.published}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.output is not None:
-        part = Path(f"{options.output}.part")
-        shutil.copyfile(path, part)
-        part.replace(options.output)
+        with whole(Path(options.output)) as part:
+            shutil.copyfile(path, part)
         say(f"written: {options.output}")
     elif options.cache is None:
         say(f"--model {options.published} needs no network any more")

@@ -1,11 +1,13 @@
 """`openmm-pqeq relax`: a structure to the nearest minimum of its energy."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.failure import on_the_way, reason_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
 from openmm_pqeq.md import groupings
@@ -110,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Relax with a line of news, and write structure, table and plot."""
     settings = configured(Settings, flags_given(Settings, options))
-    folder, source = Path(options.output), Path(options.structure)
+    folder, source = values.path("output", options.output), Path(options.structure)
     from rich.console import Console
 
     from openmm_pqeq.jobs.facts import facts_of
@@ -122,9 +124,17 @@ def command(options: argparse.Namespace) -> int:
         for note in notes:
             console.print(f"from the structure file: {note}")
         checksums = {"structure": sha256(source)}
+        path = _path(atoms, settings)
+        steps = [next(path)]  # what can be refused is, before there is a file
+        _say(console, steps[0])
         begin(folder, KIND, facts_of(asdict(settings), None, checksums))
-        steps, stopped = _relax(console, atoms, settings)
-        _write(folder, atoms, steps, settings, source.name)
+        try:
+            stopped = _follow(console, path, steps)
+            _write(folder, atoms, steps, settings, source.name)
+        except (RuntimeError, ValueError, OSError) as error:
+            again = "the same command with --overwrite"
+            done = steps[-1].step
+            raise on_the_way("relaxation", done, "step", reason_of(error), None, again) from error
     last = steps[-1]
     ended = last.largest_force <= settings.largest_force
     how = "stopped" if stopped else ("relaxed" if ended else "not relaxed yet")
@@ -163,32 +173,37 @@ def _atoms(structure: str, settings: Settings) -> tuple[Any, tuple[str, ...]]:
     return atoms, facts.notes
 
 
-def _relax(console: Any, atoms: Any, settings: Settings) -> tuple[list[Any], bool]:
-    """All steps, and whether somebody stopped it."""
+def _path(atoms: Any, settings: Settings) -> Iterator[Any]:
+    """The steps of the relaxation."""
     from openmm_pqeq.relaxation import relax
 
-    steps: list[Any] = []
+    return relax(
+        atoms,
+        settings.cell,
+        settings.largest_force,
+        settings.steps,
+        settings.pressure,
+        settings.optimizer,
+    )
+
+
+def _follow(console: Any, path: Iterator[Any], steps: list[Any]) -> bool:
+    """Go on to the end, taking the steps; whether somebody stopped it."""
     try:
-        for step in relax(
-            atoms,
-            settings.cell,
-            settings.largest_force,
-            settings.steps,
-            settings.pressure,
-            settings.optimizer,
-        ):
+        for step in path:
             steps.append(step)
-            if console.is_terminal or step.step % 10 == 0:
-                end = "\r" if console.is_terminal else "\n"
-                console.print(
-                    f"step {step.step:4d}   {step.energy:.6f} eV   {step.largest_force:.4f} eV/Å",
-                    end=end,
-                )
+            _say(console, step)
     except KeyboardInterrupt:
-        if not steps:
-            raise
-        return steps, True
-    return steps, False
+        return True
+    return False
+
+
+def _say(console: Any, step: Any) -> None:
+    if console.is_terminal or step.step % 10 == 0:
+        end = "\r" if console.is_terminal else "\n"
+        console.print(
+            f"step {step.step:4d}   {step.energy:.6f} eV   {step.largest_force:.4f} eV/Å", end=end
+        )
 
 
 def _write(folder: Path, atoms: Any, steps: list[Any], settings: Settings, name: str) -> None:

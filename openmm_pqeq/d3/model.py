@@ -54,12 +54,22 @@ def damping_parameters(
             if value is not None
         }
     )
+    for name, value in known.items():
+        if not abs(value) <= LARGEST_PARAMETER:
+            raise ValueError(
+                f"{name}: expected at most {LARGEST_PARAMETER:g} in size, got {value:g}; those of "
+                "functionals are below 10"
+            )
     missing = [name for name in ("s6", "s8", *own) if name not in known]
     if missing:
         raise ValueError(
             f"d3: {', '.join(missing)} missing; give them, or a functional such as 'pbe'"
         )
     return Damping(*(known[name] for name in ("s6", "s8", *own)))
+
+
+LARGEST_PARAMETER = 100.0
+"""In size, of a damping parameter."""
 
 
 class D3(nn.Module):

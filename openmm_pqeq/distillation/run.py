@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ase.io
 from ase.data import chemical_symbols
@@ -178,14 +178,12 @@ def _trained(
     say: Callable[[str], None],
 ) -> Path:
     """The student; a training of the same data and settings goes on, another one is replaced."""
-    student, about = (
-        settings.student,
-        {"teacher": {"name": teacher.name, "sha256": teacher.identity}},
-    )
+    student, about = settings.student, about_teacher(teacher)
     if student.start != NONE:
-        start = restricted_to(elements_of(files[0]), load(student.start))
-        save(start, folder / START, card(student.start))
-        about["fine_tuned_from"] = {"name": Path(student.start).name}
+        start, its_card = load(student.start), card(student.start)
+        save(restricted_to(elements_of(files[0]), start), folder / START, its_card)
+        kept = {k: v for k, v in its_card.items() if k not in ("errors", "training")}
+        about["fine_tuned_from"] = {"model": Path(student.start).name, "card": kept}
         student = dataclasses.replace(student, start=str(folder / START))
     config = dataclasses.replace(settings, student=student).of_the_student(*files)
     config = dataclasses.replace(config, card=about | config.card)
@@ -197,6 +195,12 @@ def _trained(
     with whole(folder / "model.pt") as path:
         shutil.copyfile(result.model, path)
     return folder / "model.pt"
+
+
+def about_teacher(teacher: Teacher) -> dict[str, Any]:
+    """What the card says of the teacher; its licence where it is known, as it may bind the student."""
+    facts = {"name": teacher.name, "sha256": teacher.identity, "licence": teacher.licence}
+    return {"teacher": {name: value for name, value in facts.items() if value}}
 
 
 def _reported(

@@ -13,17 +13,19 @@ from typing import Any, NamedTuple
 from ase.calculators.calculator import BaseCalculator
 
 from openmm_pqeq.calculator import PQEqCalculator
-from openmm_pqeq.checkpoint import file_of
+from openmm_pqeq.checkpoint import card, file_of
 from openmm_pqeq.distillation.settings import NONE, TeacherSettings
 from openmm_pqeq.jobs.files import sha256
 
 
 class Teacher(NamedTuple):
-    """calculator : of ASE; name : for people; identity : a hash that another teacher does not have"""
+    """calculator : of ASE; name : for people; identity : a hash that another teacher does not have;
+    licence : of a model, as its card says it"""
 
     calculator: BaseCalculator
     name: str
     identity: str
+    licence: str = ""
 
 
 def teacher_of(settings: TeacherSettings) -> Teacher:
@@ -37,7 +39,8 @@ def teacher_of(settings: TeacherSettings) -> Teacher:
             raise ValueError("teacher.options: expected none beside teacher.model")
         identity = sha256(file_of(settings.model))
         calculator = PQEqCalculator(settings.model, dtype="float32")
-        return Teacher(calculator, Path(settings.model).name, identity)
+        licence = str(card(settings.model).get("licence", ""))
+        return Teacher(calculator, Path(settings.model).name, identity, licence)
     made, origin = _callable(settings.calculator)
     try:
         calculator = made(**settings.options)

@@ -118,8 +118,8 @@ class NequIP(nn.Module):
         n_species, n_scalars = len(self.species), plan[0].inputs[EVEN]
         self.embedding = normal(n_species, n_scalars, generator=generator)
         self.basis = RadialBasis(r_max, n_basis, envelope)
-        self.smooth = envelope == "polynomial"  # the other one has a kink
-        self.nodes = RadialNodes(r_max, NODES * n_basis)
+        kink = self.basis.onset if envelope == "xplor" else None
+        self.nodes = RadialNodes(r_max, NODES * n_basis, kink)
         self.harmonics = SphericalHarmonics(degrees)
         self.interactions = nn.ModuleList()
         for layer in plan:
@@ -199,11 +199,9 @@ class NequIP(nn.Module):
 
     def radial(self, distances: Tensor) -> tuple[Tensor, Stencil | None]:
         """The radial basis at distances (n_pairs,) Å; in training in float32, where the pairs are
-        many more than the nodes that do for them, at the nodes, and where the pairs are between
-        them."""
+        more than the nodes that do for them, at the nodes, and where the pairs are between them."""
         nodes = self.nodes.distances
-        coarse = self.training and self.smooth and distances.dtype == torch.float32
-        if coarse and distances.size(0) > 4 * nodes.size(0):
+        if self.training and distances.dtype == torch.float32 and distances.size(0) > nodes.size(0):
             return self.basis(nodes), self.nodes(distances)
         return self.basis(distances), None
 

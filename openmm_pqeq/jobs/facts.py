@@ -7,6 +7,7 @@ settings   all of them
 seed       of its random numbers
 sha256     checksums of what it read: structure, model, data
 machine    processor, threads, GPU, versions
+finished   date of its end, UTC, and what it then says of itself; not before, nor where it was stopped
 """
 
 import json
@@ -46,6 +47,12 @@ def add_resumption(folder: Path, job: str, settings: dict[str, Any]) -> None:
     again = facts_of(settings, before.get("seed"), before.get("sha256"))
     begun = {"begun": before.get("begun", "with an older version")}
     write_facts(folder, job, again | begun | {"resumed": [*before.get("resumed", []), now()]})
+
+
+def add_end(folder: Path, **said: float) -> None:
+    """Note that the job in a folder has come to its end, here and now, and what it says of it."""
+    facts = read_facts(folder)
+    write_facts(folder, facts.pop("job"), facts | {"finished": {"date": now()} | said})
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files that are whole at any time, and their checksums."""
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A name to write to; afterwards the file is synced and renamed to `path`, which has a whole
-    file at any time, the old one or the new one."""
-    part = path.with_name(f"{path.name}.part")
+    """A name to write to, this process's own; afterwards the file is synced and renamed to `path`,
+    which has a whole file at any time, the old one or the new one."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part
         with open(part, "rb") as file:
@@ -21,6 +22,11 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """What processes have begun to write in place of a file and have not, or not yet, finished."""
+    return list(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,12 +9,13 @@ A folder belongs to the kind of job that its facts.json names. `overwrite` remov
 kind and nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs.facts import FACTS, read_facts, write_facts
+from openmm_pqeq.jobs.files import parts_of
 from openmm_pqeq.jobs.lock import locked
 
 
@@ -45,16 +46,32 @@ def owned(
     """
     with _about(folder):
         check(folder, kind, overwrite, resume)
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with kept_if_used(folder):
+        made(folder)
         with locked(folder, kind.name):
             check(folder, kind, overwrite, resume)
+            remove_parts(folder, kind.files)
             yield
+
+
+@contextmanager
+def kept_if_used(folder: Path) -> Iterator[None]:
+    """Folders that are made within, this one and those above it, are removed again where nothing
+    came into them."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
     finally:
         for path in missing:
             with suppress(OSError):
                 path.rmdir()  # of an empty folder only
+
+
+def remove_parts(folder: Path, names: Iterable[str]) -> None:
+    """Remove what a process that was killed in the midst of writing has left."""
+    for name in names:
+        for part in parts_of(folder / name):
+            part.unlink(missing_ok=True)
 
 
 def made(folder: Path) -> Path:
@@ -142,8 +159,8 @@ def begin(folder: Path, kind: Kind, facts: dict[str, Any], keep: Sequence[str] =
 def clear(folder: Path, kind: Kind, keep: Sequence[str] = ()) -> None:
     """Remove the files of a job."""
     for name in {*kind.files, *kind.marks, FACTS} - set(keep):
-        for path in (folder / name, folder / f"{name}.part"):
-            path.unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
+    remove_parts(folder, {*kind.files, *kind.marks, FACTS})
 
 
 def listed(names: Sequence[str]) -> str:

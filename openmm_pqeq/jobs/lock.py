@@ -55,6 +55,18 @@ def locked(folder: Path, job: str) -> Iterator[None]:
             os.close(file)
 
 
+def owner_of(path: Path) -> dict[str, Any]:
+    """Who a lock says has it: job, pid, host, since; empty where it says nothing."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return {}
+    try:
+        return _owner(file)
+    finally:
+        os.close(file)
+
+
 def _acquired(path: Path, folder: Path) -> tuple[int, dict[str, Any]]:
     """The open and locked file of the lock, and who left it behind."""
     while True:

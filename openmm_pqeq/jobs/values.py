@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,9 @@ LARGEST_COUNT = 2**31 - 1
 LARGEST_SEED = 2**31 - 8
 LONGEST = 10**9
 """Seconds, of durations."""
+
+LONGEST_NAME = 255
+"""Bytes of the name of a file."""
 
 MOST_CELLS = 10**6
 """Of a supercell."""
@@ -70,9 +74,38 @@ def is_finite(value: Any) -> bool:
 def path(name: str, value: Any) -> Path:
     """The path of a file or folder."""
     whole = isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
-    if not whole or not os.fspath(value) or "\0" in os.fspath(value):
+    if not whole or not os.fspath(value) or "\0" in os.fspath(value) or _too_long(value):
         raise ValueError(f"{name}: expected the path of a file, got {shown(value)}")
     return Path(value)
+
+
+def existing_file(name: str, value: Any) -> Path:
+    """The path of a file that is there; FileNotFoundError where it is not."""
+    found = path(name, value)
+    if not found.is_file():
+        what = f"{found} is a folder" if found.is_dir() else f"there is no file {found}"
+        raise FileNotFoundError(f"{name}: {what}; expected the path of a file")
+    return found
+
+
+def new_file(name: str, value: Any) -> Path:
+    """The path of a file that is to be written; ValueError for a folder."""
+    found = path(name, value)
+    if found.is_dir():
+        raise ValueError(f"{name}: {found} is a folder; expected the name of a file")
+    return found
+
+
+def _too_long(given: str | os.PathLike[str]) -> bool:
+    """Whether a part of the path is longer than any file system takes."""
+    return any(len(os.fsencode(part)) > LONGEST_NAME for part in Path(given).parts)
+
+
+def is_file(given: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; of a name that no system takes there is none."""
+    with suppress(OSError, ValueError):
+        return Path(given).is_file()
+    return False
 
 
 def text(name: str, value: Any) -> str:

@@ -351,6 +351,7 @@ def parsed_setting(name: str, value: Any) -> Any:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, as written there, with paths relative to the file's folder."""
+    path = values.path("path", path)
     settings = tables.read_toml(path)
     for name in ("structure", "output", "model", "inner_model"):
         value = settings.get(name)

@@ -26,6 +26,7 @@ from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
 from openmm_pqeq.jobs.stop import StopSignals
+from openmm_pqeq.jobs.warned import heard
 from openmm_pqeq.md import output
 from openmm_pqeq.md.build import (
     Parts,
@@ -90,11 +91,12 @@ def run(
         if the simulation fails on the way; the latest restart file stays
     """
     config = with_seed(config)
-    with folder.owned(Path(config.output), output.kind_of(config), overwrite, resume):
+    place = Path(config.output)
+    with folder.owned(place, output.kind_of(config), overwrite, resume), heard() as warned:
         restart = read_restart(output.files_of(config).restart) if resume else None
         work = _Work(config, read_parts(config), watch or unwatched)
         if restart is not None:
-            restart.origin.check(work.origin, may_change(config), Path(config.output))
+            restart.origin.check(work.origin, may_change(config), place)
             output.check(work.reported, restart.step if restart.stage == "produce" else 0)
         equilibrating = restart is None or restart.stage == "equilibrate"
         simulation = build_simulation(
@@ -110,16 +112,20 @@ def run(
                 output.begin(config, work.parts.topology, work.parts.positions, work.origin.sha256)
             else:
                 output.write_description(config, work.files)
-                facts.add_resumption(Path(config.output), "run", dataclasses.asdict(config))
-            return _logged(work, simulation, energy, restart)
+                facts.add_resumption(place, "run", dataclasses.asdict(config))
+            return _logged(work, simulation, energy, restart, warned)
         except (openmm.OpenMMException, OSError, ValueError, RuntimeError) as error:
             raise _failure(work, error) from error
 
 
 def _logged(
-    work: "_Work", simulation: app.Simulation, energy: float, restart: Restart | None
+    work: "_Work",
+    simulation: app.Simulation,
+    energy: float,
+    restart: Restart | None,
+    warned: list[str],
 ) -> Result:
-    """Do the stages, with a log."""
+    """Do the stages, with a log that begins with what has been warned of."""
     with open(work.files.log, "a", encoding="utf-8") as log, StopSignals() as work.stop:
         work.log = lambda text: print(
             time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True
@@ -127,6 +133,8 @@ def _logged(
         work.log(_description(work.config, work.parts, simulation, energy, restart))
         for note in facts_of(work.parts.topology).notes:
             work.log(f"from the structure file: {note}")
+        for warning in warned:
+            work.log(f"warning: {warning}")
         if restart is not None and work.config.ensemble == "NPT":
             work.log("the barostat begins anew: its random numbers are those of seed and step")
         try:
@@ -259,6 +267,8 @@ def _result(work: _Work, simulation: app.Simulation, interrupted: bool) -> Resul
     files = work.files
     if files.table.is_file() and len(files.table.read_text(encoding="utf-8").splitlines()) > 2:
         plot_run(work.config, files.table, files.plot, work.parts.topology)
+    if not interrupted:
+        facts.add_end(Path(work.config.output), step=work.step, ns_per_day=work.ns_per_day)
     how = "stopped on request" if interrupted else "finished"
     work.log(
         f"{how} at step {simulation.currentStep} of {work.config.n_steps}, {work.ns_per_day:.4g} "

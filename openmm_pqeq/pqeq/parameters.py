@@ -24,7 +24,7 @@ from typing import IO, Mapping, NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.jobs.values import is_finite
+from openmm_pqeq.jobs.values import is_file, is_finite, shown
 from openmm_pqeq.pqeq.bonds import BOND_DECAY
 from openmm_pqeq.pqeq.coulomb.kernels import (
     dipole_self_energy,
@@ -130,14 +130,14 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
     """
     if isinstance(parameters, Mapping):
         resolved = {symbol: _from_mapping(symbol, values) for symbol, values in parameters.items()}
-    elif parameters in PUBLISHED_SETS:
+    elif isinstance(parameters, str) and parameters in PUBLISHED_SETS:
         with (
             resources.files("openmm_pqeq.data")
             .joinpath("pqeq_parameters.csv")
             .open(encoding="utf-8") as table
         ):
             resolved = _read_table(table, parameters)
-    elif parameters in FITTED_SETS:
+    elif isinstance(parameters, str) and parameters in FITTED_SETS:
         with (
             resources.files("openmm_pqeq.data")
             .joinpath(f"pqeq_{parameters.replace('-', '_')}.csv")
@@ -148,14 +148,14 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
         raise ValueError(
             f"parameters: the set {parameters!r} is withdrawn: {WITHDRAWN_SETS[parameters]}"
         )
-    elif isinstance(parameters, (str, Path)) and Path(parameters).is_file():
+    elif isinstance(parameters, (str, Path)) and is_file(parameters):
         with open(parameters, encoding="utf-8") as table:
             resolved = _read_table(table, None, f"parameters {parameters}")
     else:
         raise ValueError(
             f"parameters: expected one of the sets {', '.join(PUBLISHED_SETS + FITTED_SETS)}, the "
             "path of a table, or a mapping of"
-            f" elements; got {parameters!r}, which is neither a set nor a file"
+            f" elements; got {shown(parameters)}, which is neither a set nor a file"
         )
     if not resolved:
         raise ValueError(f"parameters: no element in {parameters!r}; give at least one")

@@ -22,8 +22,14 @@ PROTOCOLS = ("reaxnet", "ewald", "pme", "direct")
 CONVERGED_PROTOCOLS = ("ewald", "pme", "direct")
 """Protocols that stand for each other: they converge to one solution."""
 
-LARGEST = {"cutoff": 1e3, "tolerance": 1.0, "sweeps": 1e3, "max_shell": 1e3, "mesh_spacing": 1e2}
-"""Å, and eV/e of the tolerance; larger ones mean nothing."""
+LIMITS = {
+    "cutoff": (0.1, 1e3, " Å"),
+    "tolerance": (1e-15, 1.0, ""),
+    "sweeps": (1, 1e3, ""),
+    "max_shell": (1e-3, 1e3, " Å"),
+    "mesh_spacing": (0.02, 1e2, " Å"),
+}
+"""Smallest and largest, and the unit; others mean nothing, or would fill the memory."""
 
 
 ENERGIES = ("all", "field")
@@ -65,11 +71,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             )
     if settings.get("reference_charges") is not None:
         _check_reference_charges(settings["reference_charges"], flow)
-    for name, largest in LARGEST.items():
+    for name, (smallest, largest, unit) in LIMITS.items():
         value = settings.get(name)
-        if value is not None and not (is_finite(value) and 0 < value <= largest):
+        if value is not None and not (is_finite(value) and smallest <= value <= largest):
             raise ValueError(
-                f"{name}: expected a positive number, at most {largest:g}, got {shown(value)}"
+                f"{name}: expected a positive number from {smallest:g} to {largest:g}{unit}, got "
+                f"{shown(value)}"
             )
     if settings.get("protocol", "reaxnet") != "reaxnet":
         for name in ("sweeps", "stop_gradient"):

@@ -27,7 +27,7 @@ from typing import IO, Any, NamedTuple
 
 import pooch
 
-from openmm_pqeq.jobs.files import whole, write_text
+from openmm_pqeq.jobs.files import parts_of, whole, write_text
 
 API = "https://api.figshare.com/v2"
 TIMEOUT = 60.0
@@ -251,7 +251,8 @@ def fetch(remote: Remote, folder: Path, say: Callable[[str], None], progress: An
     logger = logging.getLogger(pooch.get_logger().name)
     level = logger.level
     logger.setLevel(logging.WARNING)  # pooch's own words; they are said above
-    (folder / f"{remote.name}.part").unlink(missing_ok=True)
+    for part in parts_of(folder / remote.name):
+        part.unlink(missing_ok=True)
     try:
         with whole(folder / remote.name) as part:
             pooch.retrieve(

@@ -96,7 +96,7 @@ class RowReporter:
 def path_of(file: str | os.PathLike[str], append: bool) -> Path:
     """The path of a file to write; FileNotFoundError where one is to be continued that is not
     there, ValueError where another reporter writes it."""
-    path = values.path("file", file)
+    path = values.new_file("file", file)
     refuse_second(path)
     if append and not path.is_file():
         raise FileNotFoundError(

@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from numbers import Integral
+from typing import Any
 
 import ase
 import ase.io
@@ -51,7 +52,7 @@ def read_file(
     A supercell has everything as often as the cell is repeated, the total charge too; that is where
     ASE's calculators look for it, in `atoms.info["charge"]`.
     """
-    name = os.fspath(path)
+    name = str(values.path("path", path))
     atoms, notes = _read(name, index)
     with _named(name):
         _check(atoms)
@@ -113,14 +114,25 @@ def _understood(name: str, kind: str, index: int) -> tuple[ase.Atoms, list[str]]
             text, masses = NAMED_ISOTOPES[kind](file.read())
         notes = []
     else:
-        atoms = _one(ase.io.read(name, index=index, do_not_split_by_at_sign=True))
+        atoms = _counted(name, index, kind)
         if kind == "cif" and atoms.has("masses"):
             given = atoms.get_masses()
             atoms.set_masses(np.where(np.abs(given - DEUTERON) < 1e-6, ISOTOPES["D"], given))
         return atoms, []
-    atoms = _one(ase.io.read(io.StringIO(text), index=index, format=kind))
+    atoms = _counted(io.StringIO(text), index, kind)
     _set_isotopes(atoms, masses[index] if -len(masses) <= index < len(masses) else {})
     return atoms, notes
+
+
+def _counted(source: Any, index: int, kind: str) -> ase.Atoms:
+    """The structure of an index; IndexError for one before the first, which some of ASE's readers
+    take for the first."""
+    if index >= -1:
+        return _one(ase.io.read(source, index=index, format=kind, do_not_split_by_at_sign=True))
+    images = ase.io.read(source, index=":", format=kind, do_not_split_by_at_sign=True)
+    if len(images) < -index:
+        raise IndexError(f"there are {len(images)}")
+    return _one(images[index:][:1])
 
 
 def _one(read: ase.Atoms | list[ase.Atoms]) -> ase.Atoms:

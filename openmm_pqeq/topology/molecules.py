@@ -18,6 +18,15 @@ hydrogen bonds (O-H: 0.5)."""
 
 BONDING = ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "Te", "I")
 
+IN_FORMULAE = ("B", "Si", "C", "As", "P", "N", "H", "Te", "Se", "S", "I", "Br", "Cl", "O", "F")
+"""The order of elements in formulae of non-metals: IUPAC, Nomenclature of Inorganic Chemistry 2005,
+table VI."""
+
+URANIUM = 92
+
+LONGEST_NAME = 3
+"""Characters of a residue's name in a PDB file."""
+
 NETWORK = "NET"
 """Name of a covalent network that runs through the crystal."""
 
@@ -96,16 +105,35 @@ def _bonds(
 
 
 def _names(members: list[np.ndarray], endless: list[bool], numbers: np.ndarray) -> list[str]:
-    """Residue names: HOH for water, the element for single atoms, NET for networks, M01, M02, ...
-    for other formulae."""
-    formulae: dict[tuple[tuple[int, int], ...], str] = {((1, 2), (8, 1)): "HOH"}
+    """Residue names: the element for single atoms, NET for networks, HOH for water, for others the
+    formula where it fits, such as CO2, PF6 or OH, else M01, M02, ..."""
+    known = {"H2O": "HOH", "HO": "OH"}
     names = []
     for group, network in zip(members, endless):
-        formula = tuple(sorted(Counter(int(number) for number in numbers[group]).items()))
         if network:
             names.append(NETWORK)
         elif len(group) == 1:
             names.append(chemical_symbols[numbers[group[0]]].upper())
         else:
-            names.append(formulae.setdefault(formula, f"M{len(formulae):02d}"))
+            formula = _formula(Counter(chemical_symbols[number] for number in numbers[group]))
+            if formula not in known:
+                numbered = sum(name.startswith("M") for name in known.values())
+                known[formula] = _fitting(formula) or f"M{numbered + 1:02d}"
+            names.append(known[formula])
     return names
+
+
+def _formula(count: Counter[str]) -> str:
+    """Elements in the order of `IN_FORMULAE`, with their numbers."""
+    return "".join(
+        f"{symbol}{count[symbol] if count[symbol] > 1 else ''}"
+        for symbol in sorted(count, key=IN_FORMULAE.index)
+    )
+
+
+def _fitting(formula: str) -> str | None:
+    """The formula in capitals as the name of a residue; None where it is too long for a PDB file, or
+    reads as an element, as carbon monoxide does as cobalt."""
+    name = formula.upper()
+    element = name.capitalize() in chemical_symbols[: URANIUM + 1]
+    return None if len(name) > LONGEST_NAME or element else name

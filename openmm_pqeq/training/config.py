@@ -58,7 +58,7 @@ class Config:
 
 def read_config(path: str | os.PathLike[str]) -> Config:
     """The training file at `path`; raises FileNotFoundError or a ValueError that names the key."""
-    path = Path(path)
+    path = values.path("config", path)
     return config_of(read_table(path), path.parent, default_output=path.stem)
 
 

@@ -7,7 +7,7 @@ are.
     self-connection   the species-dependent maps of all interactions
     linear            the linear maps before and after the tensor products
     maps              linear, self-connection and readout: what leaves the radial networks as they
-                      are (tabulated.py), and the embedding, whose rows belong to one element each
+                      are (on a GPU: tabulated.py), and the embedding, whose rows belong to one element each
     embedding, basis  species → features; frequencies of the radial basis
     all, none
 

@@ -216,7 +216,8 @@ def _continued(
         count = sum(p.numel() for p in gnn.parameters() if p.requires_grad)
         say(f"updates of rank {settings.rank} of {len(large)} weights: {count} numbers in all")
     model: nn.Module = gnn
-    if not settings.train_pqeq and can_be_tabulated(gnn):
+    on_gpu = config.training.device == "cuda"  # a CPU has kernels of second derivatives too
+    if on_gpu and not settings.train_pqeq and can_be_tabulated(gnn):
         model = Tabulated(gnn)
     if settings.train_pqeq and start.pqeq is not None:
         numbers = [chemical_symbols.index(symbol) for symbol in data.species_of(training)]

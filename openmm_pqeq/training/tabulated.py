@@ -1,5 +1,7 @@
-"""A network whose radial networks stay as they are while its other weights are trained: their tables
-and the fused convolution take their place, several times faster than the radial networks.
+"""A network whose radial networks stay as they are while its other weights are trained, on a GPU:
+their tables and the fused convolution take their place, several times faster than the radial
+networks. (A CPU has kernels of the second derivatives, gnn/weighted_convolution.py, and needs no
+tables.)
 
 The operator may be differentiated once, and a loss L of forces needs the derivative of forces in
 the weights w. With g_ij = ∂E/∂r_ij and d_ij = ∂L/∂g_ij it is the derivative of dE/dw along d,

@@ -35,6 +35,18 @@ using Vector = typename Simd<T>::Vector;
 template <typename T>
 constexpr int kWidth = kBytes / static_cast<int>(sizeof(T));
 
+// V is a vector, part of one, or a number.
+template <typename V, typename T>
+inline V read(const T* from) {
+  V value;
+  __builtin_memcpy(&value, from, sizeof(V));
+  return value;
+}
+template <typename V, typename T>
+inline void write(T* to, V value) {
+  __builtin_memcpy(to, &value, sizeof(V));
+}
+
 template <typename T>
 inline Vector<T> load(const T* from) {
   return *reinterpret_cast<const typename Simd<T>::Unaligned*>(from);

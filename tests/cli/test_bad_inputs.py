@@ -17,7 +17,8 @@ import openmm_pqeq as pq
 from openmm_pqeq.cli import main
 from openmm_pqeq.force.create import create_energy
 from openmm_pqeq.jobs.settings import settings_of
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.config import RunConfig, read_toml
+from openmm_pqeq.topology.file import read_atoms
 
 pytestmark = pytest.mark.python_route
 
@@ -288,6 +289,16 @@ FUNCTIONS = {
     "save": (lambda **given: pq.save(**({"potential": pq.load("model.pt"), "path": "x.pt"} | given)), ("potential", "path", "card")),
     "schedule": (lambda **given: pq.FieldSchedule(**({"field": (0, 0, 0)} | given)), ("field", "interval")),
     "load": (lambda model: pq.load(model), ("model",)),
+    "read atoms": (lambda path: read_atoms(path), ("path",)),
+    "read toml": (lambda path: read_toml(path), ("path",)),
+    "import sevennet": (
+        lambda **given: pq.convert_sevennet(**({"checkpoint_file": "model.pt", "output": "x.pt"} | given)),
+        ("checkpoint_file", "output"),
+    ),
+    "import reaxnet": (
+        lambda **given: pq.convert_reaxnet(**({"parameters": "model.pt", "model_config": "good.csv", "mapping": "good.csv", "output": "x.pt"} | given)),
+        ("parameters", "model_config", "mapping", "output"),
+    ),
     "build": (lambda config: pq.build(config), ("config",)),
 }  # fmt: skip
 UNDERSTOOD = {("tolerance", "-1"): False, ("atoms", "set"): True, ("device", "bytes"): False}
@@ -305,6 +316,39 @@ def test_a_function_names_the_argument_that_it_does_not_understand(here, functio
         with pytest.raises((ValueError, FileNotFoundError)) as refused:
             call(**{argument: value})
         assert argument in str(refused.value), kind
+
+
+ABSURD = {"10**30": 10**30, "-10**30": -(10**30), "1e300": 1e300, "1e-300": 1e-300, "inf": math.inf}
+ABSURD |= {"array": np.zeros((2, 2)), "long": "x" * 10_000, "complex": 1j, "bytes": b"ab"}
+NUMBERS = {
+    "gnn": ("layers", "r_max", "n_basis", "radial_hidden"),
+    "pqeq": ("cutoff", "sweeps", "max_shell", "mesh_spacing", "protocol", "parameters", "energy"),
+    "d3": ("cutoff", "cn_cutoff", "s6", "s8", "a1", "a2"),
+    "zbl": ("inner", "outer"),
+}
+NEAR_ENOUGH_TO_ZERO = {("d3", "s6"), ("d3", "s8"), ("d3", "a1"), ("d3", "a2"), ("zbl", "inner")}
+
+
+@pytest.mark.parametrize(("term", "key"), [(t, key) for t, keys in NUMBERS.items() for key in keys])
+def test_an_absurd_number_is_refused_at_once(term, key):
+    """Before memory or time goes into it."""
+    made = {"gnn": GNN, "pqeq": {"protocol": "reaxnet" if key == "sweeps" else "ewald"}}
+    made |= {"d3": {"functional": "pbe"}, "zbl": {}}
+    for kind, value in ABSURD.items():
+        if kind == "1e-300" and (term, key) in NEAR_ENOUGH_TO_ZERO:
+            continue
+        with pytest.raises(ValueError, match=key if term != "d3" else f"{key}|smoothing_width"):
+            pq.build({term: made[term] | {key: value}})
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, None, 5, [], "", "a\0b", "place.csv"], ids=repr)
+def test_what_is_no_path_is_refused_by_the_name_of_its_argument(here, value):
+    doors = {"path": (pq.read_structure, read_atoms, read_toml), "file": (pq.DipoleReporter,)}
+    for name, functions in doors.items():
+        for function in functions:
+            given = (value, 1) if function is pq.DipoleReporter else (value,)
+            with pytest.raises((ValueError, FileNotFoundError), match=f"{name}|place"):
+                function(*given)
 
 
 def test_a_short_row_of_parameters_is_named(here):

@@ -26,7 +26,7 @@ from openmm_pqeq.jobs.settings import read_toml
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from openmm_pqeq.distillation.run import distilled
+from openmm_pqeq.distillation.run import about_teacher, distilled
 
 FEW = {"rattled": [0.1], "strained": [0.02], "scaled": [1.03], "copies": 1}
 FEW |= {"temperatures": [300, 900], "frames": 2, "interval": 20, "timestep": 5}
@@ -260,9 +260,8 @@ def test_a_student_may_start_from_a_model(tmp_path):
     forces = [pq.PQEqCalculator(one).get_forces(atoms) for one in (known, student)]
     assert abs(forces[0]).max() > 1e-3
     assert np.allclose(*forces, rtol=0, atol=1e-6)
-    assert pq.checkpoint.card(tmp_path / "out" / "model.pt")["fine_tuned_from"] == {
-        "name": "start.pt"
-    }
+    before = {"model": "start.pt", "card": {"title": "before"}}
+    assert pq.checkpoint.card(tmp_path / "out" / "model.pt")["fine_tuned_from"] == before
     begun = (tmp_path / "out" / "student" / "facts.json").read_text()
     do(content, tmp_path, labels_only=False, resume=True)
     facts = json.loads((tmp_path / "out" / "student" / "facts.json").read_text())
@@ -290,8 +289,10 @@ def test_charges_are_taken_off_the_labels_and_their_range_with_them(tmp_path):
     config = distillation_of(settings | {"structures": files}, tmp_path)
     terms = config.terms()
     gnn = {"species": ["Na", "Cl"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 3.5}
-    pq.save(pq.build({"gnn": gnn | {"seed": 3}, **terms}), tmp_path / "known.pt")
+    known = pq.build({"gnn": gnn | {"seed": 3}, **terms})
+    pq.save(known, tmp_path / "known.pt", {"licence": "of the known"})
     teacher = teacher_of(TeacherSettings(model=str(tmp_path / "known.pt")))
+    assert about_teacher(teacher)["teacher"]["licence"] == "of the known"
     piece = Atoms("NaCl", [[0, 0, 0], [1.9, 1.4, 0]])
     pulls = pulled_apart(piece, teacher, pq.build(terms), {"Na": 1.0, "Cl": -1.0})
     far = [pull for pull in pulls if pull.gap > 3.5]

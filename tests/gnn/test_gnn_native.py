@@ -58,13 +58,18 @@ def test_which_one_is_taken(monkeypatch):
     assert len(calls) == len(model.interactions)
 
 
-def test_radial_weights_between_nodes():
+@pytest.mark.parametrize("envelope", ["polynomial", "xplor"])
+def test_radial_weights_between_nodes(envelope):
     """Training in float32 reads radial weights between nodes, whose slopes have a few digits less
     than float32 has. Elsewhere, and in float64, they are those of every pair."""
     structure = collate([perovskite()] * 8)
 
     def found(training, dtype):
-        model = network("true parities", r_max=4.0, n_basis=2).to(dtype).train(training)
+        model = (
+            network("true parities", r_max=4.0, n_basis=2, envelope=envelope)
+            .to(dtype)
+            .train(training)
+        )
         return model, outcome(model, structure)
 
     (model, nodes), (_, pairs) = (found(training, torch.float32) for training in (True, False))

@@ -64,6 +64,24 @@ def test_waves_as_fast_as_those_of_the_radial_functions():
     laws.close(slope / frequency, torch.cos(frequency * r), 1e-5, "slopes")
 
 
+def test_no_polynomial_goes_across_a_kink():
+    """Values and slopes on either side are those of that side's polynomial."""
+    onset = CUTOFF - 0.5
+    places = RadialNodes(CUTOFF, 40, onset)
+    r = torch.cat([distances(200), torch.tensor([onset, onset + 1e-9], dtype=torch.float64)])
+    r.requires_grad_(True)
+
+    def f(x):
+        return torch.where(x > onset, 1.0 + (x - onset) ** 2 * x**3, x**5 - x**5 + 1.0).unsqueeze(1)
+
+    nodes = places.distances.clone()
+    nodes[places.n_inner] += 1e-12  # the onset, from the other side
+    found = interpolation(f(nodes), places(r))
+    laws.close(found, f(r), 1e-9, "values")
+    one, other = (torch.autograd.grad(x.sum(), r)[0] for x in (found, f(r)))
+    laws.close(one, other, 1e-7, "slopes")
+
+
 @pytest.mark.parametrize("n_columns", [1, 16, 37])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-5)])
 @pytest.mark.parametrize("n_pairs", [0, 1, 300])

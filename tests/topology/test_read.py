@@ -233,3 +233,35 @@ def test_shared_and_partly_empty_sites_are_refused(tmp_path):
         read_structure(tmp_path / "vacant.cif")
     (tmp_path / "whole.cif").write_text(CIF.format(sodium=1.0, second="").replace("\n\n", "\n"))
     assert read_structure(tmp_path / "whole.cif")[0].getNumAtoms() == 8
+
+
+@pytest.mark.parametrize(
+    ("molecule", "name"),
+    [
+        ("H2O", "HOH"),
+        ("OH", "OH"),
+        ("NH3", "NH3"),
+        ("CO2", "CO2"),
+        ("CH4", "CH4"),
+        ("HCl", "HCL"),
+        ("NO", "NO"),
+        ("CO", "M01"),  # reads as cobalt
+        ("HF", "M01"),  # as hafnium
+        ("C2H6", "M01"),  # longer than a PDB file's column
+    ],
+)
+def test_molecules_have_the_names_of_their_formulae(tmp_path, molecule, name):
+    ase.build.molecule(molecule).write(tmp_path / "molecule.xyz")
+    topology, _ = read_structure(tmp_path / "molecule.xyz", bonds=True)
+    assert [residue.name for residue in topology.residues()] == [name]
+
+
+def test_molecules_without_a_short_formula_are_numbered(tmp_path):
+    atoms = ase.build.molecule("C2H6")
+    for number, other in enumerate(("CH4", "C2H4", "C2H6"), 1):
+        moved = ase.build.molecule(other)
+        moved.translate([0, 0, 8 * number])
+        atoms += moved
+    atoms.write(tmp_path / "four.xyz")
+    topology, _ = read_structure(tmp_path / "four.xyz", bonds=True)
+    assert [residue.name for residue in topology.residues()] == ["M01", "CH4", "M02", "M01"]

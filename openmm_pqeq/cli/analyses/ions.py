@@ -8,6 +8,7 @@ import numpy as np
 from openmm_pqeq.cli.analyses.diffusion import path_of
 from openmm_pqeq.cli.analyses.trajectory import Trajectory
 from openmm_pqeq.jobs import values
+from openmm_pqeq.md.config import STRONGEST_FIELD
 
 
 class Ions(NamedTuple):
@@ -58,10 +59,11 @@ def ions_of(options: argparse.Namespace, run: Trajectory) -> Ions:
 def field_of(given: list[str] | None, run: Trajectory) -> Any:
     """(3,) V/Å, from the command line or run.toml; ValueError for one that changes with time."""
     components = given if given is not None else run.settings.get("field", [0.0, 0.0, 0.0])
+    limited = values.within(values.number, -STRONGEST_FIELD, STRONGEST_FIELD, "V/Å")
     try:
-        return np.array([values.number("field", each) for each in components])
+        return np.array([limited("field", each) for each in components])
     except ValueError:
         raise ValueError(
-            f"field: expected a constant field (V/Å), got {components}; a drift has no meaning in "
-            "one that changes"
+            f"field: expected a constant field of at most {STRONGEST_FIELD:g} V/Å, got {components}; "
+            "a drift has no meaning in one that changes"
         ) from None

@@ -97,4 +97,11 @@ def _graphs(x: Any, label: str, values_: Any, errors: Any) -> list[Any]:
 def _repeats(given: list[str] | None, run: Trajectory) -> tuple[int, int, int]:
     """How often the cell was repeated."""
     said = given if given is not None else run.settings.get("supercell", [1, 1, 1])
-    return values.counts("repeats", said)
+    repeats = values.counts("repeats", said)
+    cells, n_atoms = repeats[0] * repeats[1] * repeats[2], run.frames.n_atoms
+    if n_atoms % cells:
+        raise ValueError(
+            f"repeats: {n_atoms} atoms are not {cells} times the same cell; expected how often the "
+            f"cell was repeated, got {repeats}"
+        )
+    return repeats

@@ -65,7 +65,7 @@ def files_of(source: Path, settings: dict[str, Any], topology: str | None) -> tu
 def interval_of(given: str | None, settings: dict[str, Any]) -> float:
     """ps between two frames of the file."""
     if given is not None:
-        return values.picoseconds("interval", given)
+        return values.within(values.picoseconds, 1e-9, 1e9, "ps")("interval", given)
     if not settings:
         raise ValueError("interval: a trajectory alone does not say it; give --interval TIME")
     from openmm_pqeq.md.config import RunConfig

@@ -7,7 +7,9 @@ labels is not fitted; it takes part in the guard.
 """
 
 import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,34 +58,59 @@ def read_crystals(files: Sequence[str | Path], most_atoms: int) -> list[Crystal]
                 raise ValueError(f"crystals: {name}: expected three periodic directions")
             if len(atoms) <= most_atoms:
                 found.append(
-                    Crystal(name, atoms, np.full(len(atoms), np.nan), _born(atoms, born), epsilon)
+                    Crystal(
+                        name,
+                        atoms,
+                        np.full(len(atoms), np.nan),
+                        *_shaped(name, atoms, born, epsilon),
+                    )
                 )
     if not found:
         raise ValueError(f"crystals: no crystal of at most {most_atoms} atoms in {files}")
     return found
 
 
-def _born(atoms: ase.Atoms, born: np.ndarray) -> np.ndarray:
-    return born.reshape(len(atoms), 3, 3) if born.size else np.full((len(atoms), 3, 3), np.nan)
+def _shaped(
+    name: str, atoms: ase.Atoms, born: np.ndarray, epsilon: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Born charges (n, 3, 3), NaN where there are none, and ε∞ (3, 3)."""
+    n_atoms = len(atoms)
+    if born.size not in (0, 9 * n_atoms) or epsilon.size != 9:
+        raise ValueError(
+            f"crystals: {name}: expected Born charges of {n_atoms} atoms, ({n_atoms}, 3, 3), and "
+            f"eps_inf (3, 3), got {born.shape} and {epsilon.shape}"
+        )
+    filled = born if born.size else np.full(9 * n_atoms, np.nan)
+    return filled.reshape(n_atoms, 3, 3), epsilon.reshape(3, 3)
+
+
+def _text_of(path: Path) -> str:
+    """Its text; ValueError names a file that is none, or none that gzip has packed."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            return str(file.read())
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"crystals: {path}: expected lines of JSON in UTF-8, got something else ({error})"
+        ) from None
 
 
 def _lines(path: Path) -> Iterator[tuple[str, ase.Atoms, np.ndarray, np.ndarray]]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row: dict[str, Any] = json.loads(line)
-                atoms = ase.Atoms(
-                    row["numbers"], scaled_positions=row["frac"], cell=row["cell"], pbc=True
-                )
-                born = np.array(row.get("born", []), dtype=float)
-                epsilon = np.array(row.get("eps_inf", np.full((3, 3), np.nan)), dtype=float)
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"crystals: {path}, line {number}: expected a crystal with cell, numbers and "
-                    f"frac ({type(error).__name__}: {error})"
-                ) from None
-            yield f"{path.name.split('.')[0]}/{row.get('id', number)}", atoms, born, epsilon
+    for number, line in enumerate(io.StringIO(_text_of(path)), 1):
+        try:
+            row: dict[str, Any] = json.loads(line)
+            atoms = ase.Atoms(
+                row["numbers"], scaled_positions=row["frac"], cell=row["cell"], pbc=True
+            )
+            born = np.array(row.get("born", []), dtype=float)
+            epsilon = np.array(row.get("eps_inf", np.full((3, 3), np.nan)), dtype=float)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"crystals: {path}, line {number}: expected a crystal with cell, numbers and "
+                f"frac ({type(error).__name__}: {error})"
+            ) from None
+        yield f"{path.name.split('.')[0]}/{row.get('id', number)}", atoms, born, epsilon
 
 
 def _frames(path: Path) -> Iterator[tuple[str, ase.Atoms, np.ndarray, np.ndarray]]:
@@ -95,7 +122,7 @@ def _frames(path: Path) -> Iterator[tuple[str, ase.Atoms, np.ndarray, np.ndarray
         places = {**atoms.info, **atoms.arrays}
         born = np.asarray(places.get("born_charge", []), dtype=float)
         epsilon = np.asarray(places.get("dielectric", np.full(9, np.nan)), dtype=float)
-        yield f"{path.name} frame {index}", atoms, born, epsilon.reshape(3, 3)
+        yield f"{path.name} frame {index}", atoms, born, epsilon
 
 
 def split_by_system(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from openmm_pqeq import checkpoint
+from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.published.reaxnet.settings import Settings, read_settings
@@ -46,15 +47,17 @@ def convert_reaxnet(
         the energy, which conserves it
     d3 : add D3 with zero damping (PBE) within 12.5 Å, as their example can
 
-    Raises ValueError for files that are not what they should be or do not belong together; nothing
-    is written then.
+    Raises FileNotFoundError for files that are not there, ValueError for those that are not what
+    they should be or do not belong together; nothing is written then.
     """
-    settings = read_settings(model_config, mapping)
+    given = {"parameters": parameters, "model_config": model_config, "mapping": mapping}
+    files = {name: values.existing_file(name, file) for name, file in given.items()}
+    output = values.new_file("output", output)
+    settings = read_settings(files["model_config"], files["mapping"])
     potential = build(configuration(settings, edge_sign, stop_gradient, d3))
     assert potential.gnn is not None
-    arrays = check_arrays(read_arrays(parameters), settings)
+    arrays = check_arrays(read_arrays(files["parameters"]), settings)
     transfer(arrays, settings, potential.gnn)
-    files = {"parameters": parameters, "model config": model_config, "mapping": mapping}
     checkpoint.save(potential, output, _card(settings, arrays, files, edge_sign, stop_gradient, d3))
     return potential
 
@@ -105,7 +108,7 @@ def configuration(
 def _card(
     settings: Settings,
     arrays: dict[str, np.ndarray],
-    files: dict[str, str | os.PathLike[str]],
+    files: dict[str, Path],
     edge_sign: str,
     stop_gradient: bool,
     d3: bool,
@@ -121,7 +124,8 @@ def _card(
         "source": f"files in the published format of ReaxNet; ReaxNet-MP is https://doi.org/{DOI}",
         "licence": "that of the imported files",
         "imported": {
-            name: f"{Path(path).name}, sha256 {sha256(Path(path))}" for name, path in files.items()
+            name.replace("_", " "): f"{path.name}, sha256 {sha256(path)}"
+            for name, path in files.items()
         },
         "weights": sum(array.size for array in arrays.values()),
         "edge_sign": edge_sign,

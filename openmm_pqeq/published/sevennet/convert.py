@@ -9,6 +9,7 @@ import torch
 
 from openmm_pqeq import checkpoint
 from openmm_pqeq.gnn.paths import EVEN
+from openmm_pqeq.jobs import values
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.published.sevennet.read import Settings, read_checkpoint
 from openmm_pqeq.published.sevennet.weights import (
@@ -68,6 +69,8 @@ def convert_sevennet(
     one, for an architecture that cannot be imported, and for a modality that the model does not
     have. Nothing is written then.
     """
+    checkpoint_file = values.existing_file("checkpoint_file", checkpoint_file)
+    output = values.new_file("output", output)
     settings, tensors = read_checkpoint(checkpoint_file)
     mode = _mode(settings, modality)
     try:

@@ -5,6 +5,7 @@
 // with instructions which the processor does not have.
 #include "interpolation/cpu_kernel.h"
 
+#include "lane_sums.h"
 #include "vectors.h"
 
 namespace openmm_pqeq {
@@ -13,32 +14,12 @@ namespace PQEQ_LEVEL {
 namespace {
 
 using openmm_pqeq::PQEQ_LEVEL::kWidth;
+using openmm_pqeq::PQEQ_LEVEL::read;
+using openmm_pqeq::PQEQ_LEVEL::write;
 template <typename T>
 using Whole = openmm_pqeq::PQEQ_LEVEL::Vector<T>;
 
 // V is a vector of columns, or one column.
-template <typename V, typename T>
-inline V read(const T* from) {
-  V value;
-  __builtin_memcpy(&value, from, sizeof(V));
-  return value;
-}
-template <typename V, typename T>
-inline void write(T* to, V value) {
-  __builtin_memcpy(to, &value, sizeof(V));
-}
-
-template <typename T>
-inline T sum_of_lanes(const Whole<T>& vector) {
-  T sum = 0;
-  for (int lane = 0; lane < kWidth<T>; ++lane) sum += vector[lane];
-  return sum;
-}
-template <typename T>
-inline T sum_of_lanes(const T& number) {
-  return number;
-}
-
 template <typename V, typename T>
 void values_at(const Interpolation<T>& of, Index interval, Index column) {
   V rows[kPoints];
@@ -77,15 +58,15 @@ void table_gradients_at(const Interpolation<T>& of, Index column) {
 template <typename V, typename T>
 void coefficient_gradients_at(const Interpolation<T>& of, Index interval, Index point, Index begin,
                               Index end) {
-  V sums[kPoints] = {};
+  constexpr int width = sizeof(V) / sizeof(T);
+  V sums[(kPoints + width - 1) / width * width] = {};
   const T* g = of.gradients + point * of.n_columns;
   const T* table = of.table + interval * of.n_columns;
-  for (Index column = begin; column < end; column += sizeof(V) / sizeof(T)) {
+  for (Index column = begin; column < end; column += width) {
     const V own = read<V>(g + column);
     for (int k = 0; k < kPoints; ++k) sums[k] += own * read<V>(table + k * of.n_columns + column);
   }
-  T* to = of.coefficient_gradients + point * kPoints;
-  for (int k = 0; k < kPoints; ++k) to[k] += sum_of_lanes<T>(sums[k]);
+  openmm_pqeq::PQEQ_LEVEL::add_lanes(sums, kPoints, of.coefficient_gradients + point * kPoints);
 }
 
 template <typename T>

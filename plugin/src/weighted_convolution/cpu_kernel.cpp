@@ -9,7 +9,7 @@
 // with instructions which the processor does not have.
 #include "weighted_convolution/cpu_kernel.h"
 
-#include "weighted_convolution/lane_sums.h"
+#include "lane_sums.h"
 #include "weighted_convolution/numbers.h"
 
 namespace openmm_pqeq {
@@ -105,7 +105,8 @@ void backward_path(const Convolution<T>& of, const Path& path, const Part& part)
       }
       write(of.weight_gradients + weight, kept(along));
     }
-    if (Matrices) add_lanes(entries, n_entries, of.matrix_gradients + matrix);
+    if (Matrices)
+      openmm_pqeq::PQEQ_LEVEL::add_lanes(entries, n_entries, of.matrix_gradients + matrix);
   }
 }
 

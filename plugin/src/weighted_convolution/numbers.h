@@ -9,6 +9,8 @@ namespace weighted {
 namespace PQEQ_LEVEL {
 namespace {
 
+using openmm_pqeq::PQEQ_LEVEL::read;
+using openmm_pqeq::PQEQ_LEVEL::write;
 template <typename T>
 using Whole = typename openmm_pqeq::PQEQ_LEVEL::Vector<T>;
 
@@ -32,19 +34,7 @@ struct Dual {
   V value, tangent;
 };
 
-// V is a vector, half of one, or one number.
-template <typename V, typename T>
-inline V read(const T* from) {
-  V value;
-  __builtin_memcpy(&value, from, sizeof(V));
-  return value;
-}
-template <typename V, typename T>
-inline void write(T* to, V value) {
-  __builtin_memcpy(to, &value, sizeof(V));
-}
-
-// What a kernel computes in: V, or with its change.
+// What a kernel computes in: V (a vector, half of one, or one number), or with its change.
 template <typename V, bool kTangents>
 struct NumberOf {
   using Type = V;

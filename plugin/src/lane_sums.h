@@ -4,7 +4,6 @@
 #include "vectors.h"
 
 namespace openmm_pqeq {
-namespace weighted {
 namespace PQEQ_LEVEL {
 namespace {
 
@@ -23,11 +22,22 @@ constexpr int source(int lane, int span, int width, int offset) {
   return within < span ? run + within + offset : width + run + within - span + offset;
 }
 
+// Lane k is that at the k-th place, those of b counted on from those of a.
+template <int... kPlaces, typename V>
+inline V shuffled(const V& a, const V& b) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, kPlaces...);
+#else
+  using Places = decltype(V{} < V{});
+  return __builtin_shuffle(a, b, Places{kPlaces...});
+#endif
+}
+
 template <int kSpan, typename V, int... kLanes>
 inline V merged(const V& a, const V& b, Lanes<kLanes...>) {
   constexpr int width = sizeof...(kLanes);
-  return __builtin_shufflevector(a, b, source(kLanes, kSpan, width, 0)...) +
-         __builtin_shufflevector(a, b, source(kLanes, kSpan, width, kSpan)...);
+  return shuffled<source(kLanes, kSpan, width, 0)...>(a, b) +
+         shuffled<source(kLanes, kSpan, width, kSpan)...>(a, b);
 }
 
 // The sums of the first 2·kSpan vectors' lanes, into the first of them.
@@ -55,5 +65,4 @@ inline void add_lanes(V* vectors, int n, T* to) {
 
 }  // namespace
 }  // namespace PQEQ_LEVEL
-}  // namespace weighted
 }  // namespace openmm_pqeq

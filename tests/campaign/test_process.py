@@ -1,0 +1,124 @@
+"""The process of a run: it waits for the folder, stops with whoever started it, and is begun again
+where it was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from studies import INTERVAL, STEPS, write_study
+
+from openmm_pqeq.campaign import worker
+from openmm_pqeq.campaign.process import wait_for
+from openmm_pqeq.campaign.record import FAILED, describe, set_failed, state_of
+from openmm_pqeq.campaign.study import read_study
+from openmm_pqeq.campaign.worker import Task, attempts
+from openmm_pqeq.jobs.lock import LOCK, locked
+from openmm_pqeq.md.plot import read_table
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that is described and not begun."""
+    (run,) = read_study(write_study(tmp_path, "[vary]\ntemperature = [200]\n")).runs
+    describe(run.config)
+    return run
+
+
+def elsewhere(folder, age):
+    """The lock of a process of another machine, untouched for so many seconds."""
+    lock = folder / LOCK
+    lock.write_text(json.dumps({"job": "run", "pid": 1, "host": "another", "since": "today"}))
+    os.utime(lock, (time.time() - age, time.time() - age))
+    return lock
+
+
+def test_the_lock_of_a_machine_that_died_is_removed(tmp_path):
+    elsewhere(tmp_path, age=100)
+    heard = []
+    wait_for(tmp_path, heard.append, dead=50)
+    assert heard == []
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_the_lock_of_a_machine_that_lives_is_waited_for(tmp_path):
+    lock = elsewhere(tmp_path, age=10)
+    heard = []
+
+    def waiting(owner):
+        heard.append(owner)
+        lock.unlink()
+
+    wait_for(tmp_path, waiting, dead=50)
+    assert heard == ["1 on another"]
+
+
+def test_a_process_stops_with_who_started_it_and_goes_on(run):
+    command = [sys.executable, "-m", "openmm_pqeq.campaign.process", str(run.folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        for line in process.stdout:
+            if json.loads(line).get("step", 0) > 0:
+                process.stdin.close()
+                break
+        last = json.loads(process.stdout.readlines()[-1])
+        assert process.wait() == 130
+    assert last["finished"] is False
+    assert state_of(run.folder, STEPS).name == "begun"
+    with subprocess.Popen(command, **pipes) as process:
+        assert json.loads(process.stdout.readlines()[-1])["finished"] is True
+        assert process.wait() == 0
+    assert state_of(run.folder, STEPS).name == "finished"
+    assert state_of(run.folder, STEPS + 1).name == "begun"
+    assert read_table(run.folder / "table.csv")["step"].tolist() == list(range(5, STEPS + 1, 5))
+    log = (run.folder / "run.log").read_text()
+    assert (log.count(" begin: "), log.count(" resume produce ")) == (1, 1)
+
+
+def test_a_process_that_is_killed_is_begun_again(run, monkeypatch):
+    heard, killed = [], []
+
+    def hear(news):
+        heard.append(news)
+        if news.get("step", 0) >= INTERVAL and not killed:
+            killed.append(news["step"])
+            os.kill(worker._running["c"][0].pid, signal.SIGKILL)
+
+    monkeypatch.setattr(worker, "_running", {})
+    assert (
+        attempts(Task("c", run.name, str(run.folder), 1, ()), dict(os.environ), hear) == "finished"
+    )
+    assert killed
+    assert worker._running == {"c": []}
+    assert " resume produce at step " in (run.folder / "run.log").read_text()
+
+
+def test_what_fails_is_named_and_not_tried_again(run, monkeypatch):
+    described = run.folder / "described.toml"
+    described.write_text(described.read_text().replace('"Reference"', '"Quantum"'))
+    task = Task("c", run.name, str(run.folder), 1, ())
+    assert attempts(task, dict(os.environ), lambda news: None) == "failed"
+    state = state_of(run.folder, STEPS)
+    assert state.name == "failed"
+    assert state.message.startswith("platform: expected one of")
+    (run.folder / FAILED).unlink()
+    monkeypatch.setattr(worker, "_stopped", {"c"})
+    assert attempts(task, dict(os.environ), lambda news: None) == "stopped"
+    assert state_of(run.folder, STEPS).name == "new"
+
+
+def test_states_are_those_of_the_folder(run):
+    assert state_of(run.folder, STEPS).name == "new"
+    (run.folder / "facts.json").write_text('{"job": "run"}')
+    assert state_of(run.folder, STEPS).name == "new"
+    (run.folder / "restart.zip").write_text("")
+    assert state_of(run.folder, STEPS).name == "begun"
+    (run.folder / "facts.json").write_text('{"job": "run", "finished": {"step": 100}}')
+    assert [state_of(run.folder, n).name for n in (100, 101)] == ["finished", "begun"]
+    set_failed(run.folder, "why")
+    assert state_of(run.folder, 100) == ("failed", "why")
+    with locked(run.folder, "run"):
+        assert state_of(run.folder, 100).name == "failed"

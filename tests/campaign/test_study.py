@@ -1,0 +1,113 @@
+"""What a study file says: which runs, under which names, and what makes another run of one."""
+
+import re
+
+import pytest
+from studies import write_study
+
+from openmm_pqeq.campaign.study import read_study
+
+VARY = """
+[vary]
+temperature = [100, 200]
+field = [[0, 0, 0], [0, 0, "0.01*sin(2*pi*t)"]]
+seed = [1, 2, 3]
+"""
+
+
+def names(file):
+    return [run.name for run in read_study(file).runs]
+
+
+def test_all_combinations_have_readable_names_of_their_own(tmp_path):
+    study = read_study(write_study(tmp_path, VARY))
+    assert len(study.runs) == 12
+    assert len({run.name for run in study.runs}) == 12
+    first, last = study.runs[0], study.runs[-1]
+    assert re.fullmatch(r"100K_field0,0,0_seed1_[0-9a-f]{8}", first.name)
+    assert re.fullmatch(r"200K_field0,0,0.01-sin-2-pi-t_seed3_[0-9a-f]{8}", last.name)
+    assert (last.config.temperature, last.config.seed) == (200, 3)
+    assert last.folder == tmp_path / "study" / "runs" / last.name
+    assert last.config.structure == str(tmp_path / "MgO.cif")
+
+
+def test_a_run_is_known_by_its_settings_and_by_what_its_files_contain(tmp_path):
+    file = write_study(tmp_path, VARY)
+    before, text = names(file), file.read_text()
+    file.write_text(text.replace("[1, 2, 3]", "[1, 2, 3, 4]"))
+    assert set(before) < set(names(file))
+    file.write_text(text.replace("timestep = 0.2", "timestep = 0.1"))
+    assert not set(before) & set(names(file))
+    file.write_text(text.replace("steps = 120", "steps = 500"))  # as a resumed run may
+    assert names(file) == before
+    file.write_text(text)
+    crystal = tmp_path / "MgO.cif"
+    crystal.write_text(crystal.read_text().replace("4.2", "4.3"))
+    assert not set(before) & set(names(file))
+
+
+def test_a_run_that_is_there_keeps_its_name(tmp_path):
+    file = write_study(tmp_path, "[vary]\ntemperature = [100, 200]\n")
+    first, second = read_study(file).runs
+    first.folder.mkdir(parents=True)
+    file.write_text(file.read_text() + "ensemble = ['NVT', 'NVE']\n")
+    study = read_study(file)
+    assert study.runs[0].name == first.name
+    assert study.runs[0].folder == first.folder
+    assert study.runs[2].name == second.name.replace("200K", "200K_NVT")
+
+
+def test_the_names_stay_where_the_folder_moves(tmp_path):
+    before = names(write_study(tmp_path / "here", VARY))
+    assert names(write_study(tmp_path / "there", VARY)) == before
+
+
+def test_seeds_that_nobody_gives_are_of_the_settings(tmp_path):
+    file = write_study(tmp_path, "[vary]\ntemperature = [100, 200]\n")
+    first, second = (run.config.seed for run in read_study(file).runs)
+    assert first != second
+    assert [run.config.seed for run in read_study(file).runs] == [first, second]
+
+
+def test_structures_by_a_pattern(tmp_path):
+    file = write_study(tmp_path, '[vary]\nstructure = ["*.cif"]\n')
+    (tmp_path / "other.cif").write_text((tmp_path / "MgO.cif").read_text().replace("4.2", "4.3"))
+    assert [name[:-9] for name in names(file)] == ["MgO", "other"]
+
+
+def test_settings_that_go_together(tmp_path):
+    more = """
+[[vary.size]]
+name = "small"
+supercell = [1, 1, 1]
+[[vary.size]]
+name = "large"
+supercell = [2, 2, 2]
+time = "2 fs"
+"""
+    small, large = read_study(write_study(tmp_path, more)).runs
+    assert (small.labels, large.labels) == ({"size": "small"}, {"size": "large"})
+    assert large.config.supercell == (2, 2, 2)
+    assert (small.config.n_steps, large.config.n_steps) == (120, 10)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("[vary]\ntemprature = [1]", "temprature: not a setting of a run; a name of your own"),
+        ("[vary]\ntemperature = 300", "vary.temperature: expected a list of values, got 300"),
+        ("[vary]\ntemperature = [-1]", "temperature: expected a number that is not negative"),
+        ("[vary]\ntemperature = [100, 100]", "are the same run"),
+        ('[vary]\nstructure = ["*.xyz"]', "no file is like"),
+        ('[vary]\nstructure = ["other.cif"]', "structure: there is no file"),
+        ('[vary]\noutput = ["a", "b"]', "output: runs of a study have folders of their own"),
+        ("[vary]\nseed = [1, 2]\n[[vary.both]]\nseed = 3", "vary.both: seed is given by another"),
+        ("[where]\nworkers = 0", "where.workers: expected a whole number above zero"),
+        ("[wehre]\nworkers = 1", "did you mean 'where'?"),
+        ("skip = 1", "not a setting"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, more, message):
+    file = write_study(tmp_path, more)
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+        read_study(file)
