@@ -123,7 +123,7 @@ def fit(
         try:
             checkpoint = folder / CHECKPOINT if resume else None
             return _fitted(config, prepared, folder, checkpoint, say, watch, last_epoch)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise failure_of(folder, error) from error
 
 
