@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from studies import STEPS, write_study
+from campaign_studies import STEPS, write_study
 
 distributed = pytest.importorskip("distributed", reason="campaigns need the extra `campaign`")
 jobqueue = pytest.importorskip("dask_jobqueue", reason="campaigns need the extra `campaign`")
