@@ -19,6 +19,7 @@ from turns import answer, peak_memory
 
 from openmm_pqeq import ops
 from openmm_pqeq.gnn import InferenceNequIP, NequIP
+from openmm_pqeq.gnn import network as network_module
 from openmm_pqeq.neighbors.pairs import Pairs, pairs_from_indices
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of
@@ -125,6 +126,8 @@ def evaluation(name: str, structure: Structure, species: list[str], dtype: torch
         return of_package(E3nnNetwork(ours).requires_grad_(False), structure)
     if kind == "fused" and not ops.available("equivariant_convolution"):
         raise RuntimeError(f"fused: needs the native operators: {ops.status()}")
+    if kind == "reference":  # in plain torch
+        network_module.native_on = ops.native_on("no operator")
     return of_package(InferenceNequIP(ours) if kind == "fused" else ours, structure)
 
 

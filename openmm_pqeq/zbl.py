@@ -4,6 +4,8 @@
     φ(x) = 0.18175 e^(−3.19980 x) + 0.50986 e^(−0.94229 x) + 0.28022 e^(−0.40290 x) + 0.02817 e^(−0.20162 x)
     s(r) = 1 up to `inner`, 0 from `outer`;  x³ (10 − 15 x + 6 x²) between, x = (outer − r) / (outer − inner)
 
+`inner` and `outer` are lengths, or multiples of the sum of both covalent radii (covalent_radii.py).
+
 J. F. Ziegler, J. P. Biersack, U. Littmark, The Stopping and Range of Ions in Solids, vol. 1,
 Pergamon, New York (1985), chapter 2: the universal screening function, a fit to 261 pairs of
 elements from hydrogen to uranium, with the digits of LAMMPS's pair_style zbl; 0.46850 Å is 0.8854
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.contract import Contribution, dtype_of, made_of, of_atoms
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 from openmm_pqeq.units import COULOMB
@@ -41,6 +44,9 @@ class ZBL(nn.Module):
     inner : Å, up to which the repulsion is whole
     outer : Å, from which there is none
     species : elements to be known, default all
+    of_radii : `inner` and `outer` are multiples of the sum of both covalent radii instead, as one
+        length is too long for O–H where it is short for Cs–I. Bonds are as short as 0.68 of that
+        (uranyl), 0.77 (N2) and 0.72 (vanadyl)
 
     The defaults touch no bond of 1.6 Å or more, such as those of metals with oxygen. Shorter ones
     they do (5.1 eV for O–H at 0.96 Å, 2.2 eV for C–H at 1.09 Å): for molecules take `inner=0.4,
@@ -50,13 +56,18 @@ class ZBL(nn.Module):
     """
 
     charges: Tensor
+    lengths: Tensor
     amplitudes: Tensor
     decays: Tensor
 
     __jit_ignored_attributes__ = ("settings",)
 
     def __init__(
-        self, inner: float = 0.8, outer: float = 1.6, species: Sequence[str] | None = None
+        self,
+        inner: float = 0.8,
+        outer: float = 1.6,
+        species: Sequence[str] | None = None,
+        of_radii: bool = False,
     ):
         super().__init__()
         numbers = isinstance(inner, int | float) and isinstance(outer, int | float)
@@ -71,13 +82,20 @@ class ZBL(nn.Module):
                 f"species: expected element symbols such as ['Ba', 'Ti', 'O'], got {unknown[0]!r}"
             )
         self.label = "repulsion"
-        self.inner, self.cutoff = float(inner), float(outer)
-        self.settings: dict[str, Any] = {"inner": self.inner, "outer": self.cutoff}
+        self.inner, self.outer = float(inner), float(outer)
+        self.settings: dict[str, Any] = {"inner": self.inner, "outer": self.outer}
         if species is not None:
             self.settings["species"] = self.species
+        if of_radii:
+            self.settings["of_radii"] = True
+        # of two atoms their sum is the unit of `inner` and `outer`: 1 Å, unless these are multiples
+        lengths = covalent_radii() if of_radii else torch.full([len(SYMBOLS)], 0.5)
+        longest = max(float(lengths[ATOMIC_NUMBERS[symbol]]) for symbol in self.species)
+        self.cutoff = self.outer * 2.0 * longest
         self.length, self.power, self.coulomb = SCREENING_LENGTH, SCREENING_POWER, COULOMB
         for name, values in (
             ("charges", range(len(SYMBOLS))),
+            ("lengths", lengths.tolist()),
             ("amplitudes", AMPLITUDES),
             ("decays", DECAYS),
         ):
@@ -102,7 +120,8 @@ class ZBL(nn.Module):
         """Energies of pairs, eV, from nuclear charges and distances (Å), all (n_pairs,)."""
         reduced = r * (z_i**self.power + z_j**self.power) / self.length
         screening = (self.amplitudes * torch.exp(-reduced.unsqueeze(1) * self.decays)).sum(1)
-        x = ((self.cutoff - r) / (self.cutoff - self.inner)).clamp(0.0, 1.0)
+        unit = self.lengths[z_i.to(torch.int64)] + self.lengths[z_j.to(torch.int64)]
+        x = ((self.outer - r / unit) / (self.outer - self.inner)).clamp(0.0, 1.0)
         switch = x * x * x * (10.0 + x * (6.0 * x - 15.0))
         return self.coulomb * z_i * z_j / r * screening * switch
 

@@ -10,9 +10,11 @@ import random
 import tomllib
 import zipfile
 
+import ase.io
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 
 from openmm_pqeq import checkpoint
 from openmm_pqeq.md.config import read_toml, run_config
@@ -22,6 +24,7 @@ from openmm_pqeq.md.state import state_from
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq.parameters import resolve_parameters
 from openmm_pqeq.reporters import PolarizationSum
+from openmm_pqeq.topology.read import read_structure
 
 CASES = int(os.environ.get("OPENMM_PQEQ_FUZZ", "60"))
 ODD = [None, True, -1, 0, 10**30, 1e400, float("nan"), "", "é", "x" * 1000, [], {}, [[]], {"a": 1}]
@@ -168,6 +171,34 @@ def test_restart_files(tmp_path):
             data = out.getvalue()
         path.write_bytes(data)
         message_or_result(seed, read)
+
+
+def structures(folder):
+    """A crystal in files of four kinds."""
+    cell = bulk("MgO", "rocksalt", a=4.2, cubic=True)
+    cell.set_velocities(np.full((8, 3), 0.01))
+    cell.info["charge"] = 1
+    names = ("one.cif", "one.extxyz", "POSCAR", "one.pdb")
+    for name, kind in zip(names, ("cif", "extxyz", "vasp", "proteindatabank")):
+        ase.io.write(folder / name, cell, format=kind)
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.filterwarnings("ignore")  # ASE's, about what it does not understand
+def test_structures(tmp_path):
+    for name, whole in structures(tmp_path).items():
+        for seed in range(CASES // 2):
+            draw = random.Random(seed)
+            data = damaged(whole, draw)
+            if seed % 2:
+                lines = whole.split(b"\n")
+                row = draw.randrange(len(lines))
+                words = lines[row].split(b" ")
+                words[draw.randrange(len(words))] = draw.choice(CELLS).encode()
+                lines[row] = b" ".join(words)
+                data = b"\n".join(lines)
+            (tmp_path / name).write_bytes(data)
+            message_or_result(seed, read_structure, tmp_path / name, -1, seed % 3 == 0)
 
 
 def test_the_messages_of_a_table_name_file_row_and_column(tmp_path):

@@ -10,7 +10,7 @@ import torch
 import openmm_pqeq as pq
 from openmm_pqeq import ops, units
 from openmm_pqeq.d3.dispersion import dispersion_reference
-from openmm_pqeq.gnn import equivariant_convolution
+from openmm_pqeq.gnn import equivariant_convolution, radial_nodes, weighted_convolution
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb import kernels, splines
 from openmm_pqeq.pqeq.sweeps import tapered_reference
@@ -82,6 +82,8 @@ def test_without_the_library_references_are_picked(monkeypatch):
 REFERENCES = [
     kernels.coulomb_radial_reference,
     equivariant_convolution.equivariant_convolution_reference,
+    weighted_convolution.weighted_convolution_reference,
+    radial_nodes.interpolation_reference,
     splines.spread_reference,
     splines.interpolate_reference,
     splines.interpolate_hessian_reference,
@@ -153,3 +155,5 @@ def test_numbers_of_the_native_code_are_those_of_the_package():
     assert numbers["kTwoOverSqrtPi"] == constants.TWO_OVER_SQRT_PI
     assert numbers["kLanes"] == equivariant_convolution.LANES
     assert numbers["kPathFields"] == len(equivariant_convolution.PlannedPath._fields)
+    assert numbers["kWeightedPathFields"] == len(weighted_convolution.WeightedPath._fields)
+    assert numbers["kPoints"] == radial_nodes.POINTS

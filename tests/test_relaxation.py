@@ -1,5 +1,6 @@
 """Relaxations end where forces, and stresses of a cell that may change, vanish."""
 
+import ase
 import ase.io
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 
+from openmm_pqeq import relaxation
 from openmm_pqeq.calculator import PQEqCalculator
+from openmm_pqeq.checkpoint import save
 from openmm_pqeq.cli import main
 from openmm_pqeq.potential import build
 from openmm_pqeq.relaxation import relax
@@ -89,3 +92,22 @@ def test_command_writes_what_it_reached(tmp_path, capsys):
     assert {"relaxation.png", "facts.json"} <= {path.name for path in out.iterdir()}
     assert main(command) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_relaxation_that_fails_on_the_way_is_a_failure(tmp_path, monkeypatch, capsys):
+    """Exit code 1: the folder has been begun."""
+    dimer = ase.Atoms("Ar2", [[0, 0, 0], [0, 0, 3.5]])
+    dimer.write(tmp_path / "dimer.extxyz")
+    save(build({"zbl": {"outer": 6.0}}), tmp_path / "model.pt")
+    real = relaxation.relax
+
+    def failing(*given):
+        yield next(real(*given))
+        raise RuntimeError("charges did not converge")
+
+    monkeypatch.setattr(relaxation, "relax", failing)
+    place = ["--model", str(tmp_path / "model.pt"), "-o", str(tmp_path / "out")]
+    assert main(["relax", str(tmp_path / "dimer.extxyz"), *place]) == 1
+    said = capsys.readouterr().err
+    assert "the relaxation failed after step 0: charges did not converge" in said
+    assert "--overwrite" in said

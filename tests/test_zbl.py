@@ -133,6 +133,19 @@ def test_it_repels_at_all_distances():
     assert (energies.diff() < 0).all()
 
 
+@pytest.mark.parametrize(("one", "other", "sum_of_radii"), [("O", "H", 0.97), ("I", "Cs", 3.83)])
+def test_its_range_in_covalent_radii(one, other, sum_of_radii):
+    """The same x as with lengths, where one unit is the sum of both radii."""
+    term = ZBL(0.4, 0.65, of_radii=True)
+    energy, whole = energy_of(term), energy_of(ZBL(0.4 * sum_of_radii, 0.65 * sum_of_radii))
+    for share in (0.3, 0.45, 0.6):
+        at = dimer(share * sum_of_radii, one, other)
+        assert float(energy(at)) == pytest.approx(float(whole(at)), rel=1e-12)
+    assert float(energy(dimer(0.649 * sum_of_radii, one, other))) > 0.0
+    assert float(energy(dimer(0.651 * sum_of_radii, one, other))) == 0.0
+    assert build({"zbl": term.settings}).config["zbl"] == term.settings
+
+
 NETWORK = {"species": ["O", "Ti", "Ba"], "hidden_irreps": "4x0e+4x1o", "layers": 1, "r_max": 4.0}
 CONFIG = {
     "gnn": NETWORK,

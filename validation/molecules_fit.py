@@ -24,6 +24,7 @@ import torch
 from ase.units import Bohr, Debye
 from torch import Tensor
 
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq.bonds import BOND_DECAY, BOND_RANGE
 from openmm_pqeq.pqeq.coulomb.kernels import (
@@ -33,7 +34,6 @@ from openmm_pqeq.pqeq.coulomb.kernels import (
     gaussian_self_energy,
     pair_exponents,
 )
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.structure import structure_of
 from openmm_pqeq.units import COULOMB, KCAL_PER_MOL_PER_EV
 

@@ -206,7 +206,9 @@ def interfaces(crystals: dict[str, ase.Atoms]) -> dict[str, ase.Atoms]:
         ("LiCl", (1, 0, 0), (1, 1, 0)),
         ("Li3P", (0, 0, 1), (1, 0, 0)),
     ):
-        other = slab(crystals[name], miller, 7.0, unbroken=BONDS).atoms
+        here = set(crystals[name].get_chemical_symbols())
+        bonds = {pair: length for pair, length in BONDS.items() if set(pair) <= here}
+        other = slab(crystals[name], miller, 7.0, unbroken=bonds).atoms
         made = interface(other, faces[face], 0.08, largest_area=130.0, gap=2.4).atoms
         found[f"Li_on_{name}"] = made
     return found

@@ -37,7 +37,7 @@ from openmm_pqeq.cli import (
     run,
     train,
 )
-from openmm_pqeq.jobs.failure import RunFailure, of_the_disk
+from openmm_pqeq.jobs.failure import RunFailure, of_the_disk, reason_of
 
 COMMANDS = {
     "run": run,
@@ -124,7 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunFailure as error:
         return _report(error, options.debug, FAILED)
     except (ValueError, OSError, ImportError, RuntimeError, OpenMMException) as error:
-        return _report(error, options.debug, FAILED if of_the_disk(error) else WRONG_INPUT)
+        if of_the_disk(error):
+            return _report(RunFailure(reason_of(error)), options.debug, FAILED)
+        return _report(error, options.debug, WRONG_INPUT)
 
 
 def _with_negative_values(arguments: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.failure import on_the_way, reason_of
+from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
 from openmm_pqeq.md import groupings
@@ -132,9 +132,7 @@ def command(options: argparse.Namespace) -> int:
             stopped = _follow(console, path, steps)
             _write(folder, atoms, steps, settings, source.name)
         except (RuntimeError, ValueError, OSError) as error:
-            again = "the same command with --overwrite"
-            done = steps[-1].step
-            raise on_the_way("relaxation", done, "step", reason_of(error), None, again) from error
+            raise _failure(folder, steps[-1].step, error) from error
     last = steps[-1]
     ended = last.largest_force <= settings.largest_force
     how = "stopped" if stopped else ("relaxed" if ended else "not relaxed yet")
@@ -196,6 +194,15 @@ def _follow(console: Any, path: Iterator[Any], steps: list[Any]) -> bool:
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _failure(folder: Path, step: int, error: Exception) -> RunFailure:
+    """What went wrong on the way, and how to go on."""
+    reached, again = folder / "relaxed.extxyz", "the same command with --overwrite"
+    kept = str(reached) if reached.is_file() else None
+    if kept:
+        again = f"openmm-pqeq relax {kept}, the same flags, and another folder"
+    return on_the_way("relaxation", step, "step", reason_of(error), kept, again)
 
 
 def _say(console: Any, step: Any) -> None:

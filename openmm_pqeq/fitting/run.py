@@ -76,7 +76,7 @@ def run(
             found = fit(residuals, folder / STATE, say)
             subsets = {"fitted": chosen, "held out": [frames[index] for index in held_out]}
             _write(folder, settings, residuals, found, subsets, say)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise failure(folder, error) from error
     return found.finished
 

@@ -29,6 +29,8 @@ from openmm_pqeq.start import cache, content
 
 logger = logging.getLogger(__name__)
 
+READ_BY_REPORTERS = ("has_charges", "is_periodic", "term_names")
+"""Settings of a `PotentialEnergy` that are told to Python."""
 SHORT_TEXT = 2**19
 """Bytes of TorchScript below which loading is slow, see `name_values`."""
 OTHER_TEXT = 30
@@ -84,8 +86,7 @@ def put(module: torch.jit.ScriptModule, tensors: Mapping[str, Tensor]) -> None:
 
 
 def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    """The module as one function, and one for reporters, its settings folded in and its tensors
-    left as they are.
+    """The module as one function, its settings folded in and its tensors left as they are.
 
     TorchForce moves the tensors to its device and freezes the module there for good. Freezing
     deletes the methods it inlines, and an error raised in one of them would then look for its name:
@@ -93,14 +94,14 @@ def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     saved and read again.
     """
     tensors = [name for name, _ in tensors_of(module)]
-    for_reporters = ["report", "energy.has_charges"]
+    for_reporters = [f"energy.{name}" for name in READ_BY_REPORTERS]
     return torch.jit.freeze(
         module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False
     )
 
 
 def name_values(module: torch.jit.ScriptModule) -> None:
-    """Give each value in the functions of a `flattened` module a name of its own, for torch.jit.save
+    """Give each value in the function of a `flattened` module a name of its own, for torch.jit.save
     and torch.jit.load.
 
     Saving seeks a free name for each value by counting up from the last one that it tried, and
@@ -109,7 +110,7 @@ def name_values(module: torch.jit.ScriptModule) -> None:
     but not where the text has more than 512 KiB (measured with torch 2.9): 3 s and 1 GB for a text
     just below. So the names are as long as that takes.
     """
-    values = [*_values(module.graph), *_values(module.report.graph)]
+    values = list(_values(module.graph))
     length = (SHORT_TEXT / len(values) - OTHER_TEXT) / 2
     digits = round(min(max(length, SHORTEST_NAME), LONGEST_NAME))
     for number, value in enumerate(values):

@@ -4,7 +4,9 @@
     field_z) )
 
 TorchForce calls `forward(positions, [box,] field_x, field_y, field_z)` and differentiates the
-result itself. The tensors it passes differ from platform to platform: float64 and 0-dimensional
+result itself. Reporters call it with one argument more, for all else that the same evaluation
+finds: the potential is in the module once, and in each copy that openmmtorch makes of it. The
+tensors that TorchForce passes differ from platform to platform: float64 and 0-dimensional
 parameters on Reference and CPU, float32 and one-dimensional ones on CUDA.
 
 TorchForce freezes its module, and freezing removes every `detach` from a TorchScript graph: what is
@@ -15,13 +17,14 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Dict, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.conditions import Conditions
 from openmm_pqeq.finite import check_energy, named, not_finite
+from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq.coupling import BONDS, along_periodic, has_meaning_along_periods
 from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
@@ -33,19 +36,27 @@ LEAST_VACUUM = 1.0
 """Å that slabs and wires have to leave free in their box, across their periodic directions."""
 
 
+class Report(NamedTuple):
+    """Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å, and the energies of the terms,
+    name → (1,) eV, without derivatives."""
+
+    charges: Tensor
+    shells: Tensor
+    dipole: Tensor
+    terms: dict[str, Tensor]
+
+
 class PotentialEnergy(nn.Module):
     """Energy of the potential's atoms in OpenMM's units.
 
     Parameters
     ----------
-    potential : module with forward(Structure) -> Output, as `Potential.compile_for_inference`
-        returns it
+    potential : as `Potential.compile_for_inference` returns it
     numbers : (n_atoms,) int64, atomic numbers of the potential's atoms
     atoms : (n_atoms,) int64, their indices among the particles; None: all particles, in order
     n_particles : particles of the System
     conditions : of the potential's atoms; their field is the default of `forward`'s
     single : compute in float32 instead of float64
-    sign : 1, or −1 for what is subtracted
     """
 
     numbers: Tensor
@@ -60,13 +71,12 @@ class PotentialEnergy(nn.Module):
 
     def __init__(
         self,
-        potential: nn.Module,
+        potential: Potential,
         numbers: Tensor,
         atoms: Tensor | None,
         n_particles: int,
         conditions: Conditions,
         single: bool,
-        sign: int = 1,
     ):
         super().__init__()
         self.potential = potential
@@ -80,8 +90,9 @@ class PotentialEnergy(nn.Module):
         self.instead = "" if shared else ', or use coupling="shell"'
         self.subset = atoms is not None
         self.has_charges = getattr(potential, "pqeq", None) is not None
+        self.term_names = list(potential.terms)
         self.angstrom_per_nm = ANGSTROM_PER_NM
-        self.kj_per_mol_per_ev = sign * KJ_PER_MOL_PER_EV
+        self.kj_per_mol_per_ev = KJ_PER_MOL_PER_EV
         self.is_periodic = any(conditions.periodic)
         self.is_partly_periodic = self.is_periodic and not all(conditions.periodic)
         self.least_vacuum = LEAST_VACUUM
@@ -112,7 +123,9 @@ class PotentialEnergy(nn.Module):
         self.register_buffer("core_charges", cores.to(torch.float64))
         self.register_buffer("batch", torch.zeros(len(numbers), dtype=torch.int64))
 
-    def forward(self, positions: Tensor, box: Tensor, field: Tensor) -> Tensor:
+    def forward(
+        self, positions: Tensor, box: Tensor, field: Tensor, everything: bool = False
+    ) -> Tensor:
         """Energy, 0-dimensional, kJ/mol; differentiable in positions and field.
 
         Parameters
@@ -120,6 +133,7 @@ class PotentialEnergy(nn.Module):
         positions : (n_particles, 3) nm
         box : (3, 3) nm, rows
         field : (3,) V/Å
+        everything : instead, what a `Report` has, one behind the other, see `report_of`
         """
         if positions.requires_grad and not torch.is_grad_enabled():
             raise RuntimeError(
@@ -127,8 +141,12 @@ class PotentialEnergy(nn.Module):
                 "torch records no gradient and there are no forces. Call it outside, or within "
                 "torch.inference_mode(False) and torch.enable_grad()."
             )
-        structure = self.structure(positions, box, field, self.only_energy)
+        only_energy = self.only_energy and not everything
+        structure = self.structure(positions, box, field, only_energy)
         output = self.potential(structure)
+        if everything:
+            found = [output.charges, output.shells.flatten(), output.dipole.flatten()]
+            return torch.cat(found + list(output.terms.values())).data
         energy = output.energy.sum()
         parts = [output.atomic_energies, output.charges]
         check_energy(energy, parts, self.numbers, self.atoms)
@@ -144,17 +162,6 @@ class PotentialEnergy(nn.Module):
         result = copy.deepcopy(self)
         result.kj_per_mol_per_ev = -self.kj_per_mol_per_ev
         return result
-
-    def report(
-        self, positions: Tensor, box: Tensor, field: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
-        """Charges, shells, dipole and energies at which `forward` gives the energy, for reporters.
-
-        Charges (n_atoms,) e, shells (n_atoms, 3) Å, dipole (3,) e Å and the energies of the terms,
-        name → (1,) eV.
-        """
-        output = self.potential(self.structure(positions, box, field))
-        return output.charges, output.shells, output.dipole.reshape(3), output.terms
 
     def structure(
         self, positions: Tensor, box: Tensor, field: Tensor, only_energy: bool = False
@@ -231,19 +238,17 @@ class PeriodicEnergy(nn.Module):
         self.energy = energy
 
     def forward(
-        self, positions: Tensor, box: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor
+        self,
+        positions: Tensor,
+        box: Tensor,
+        field_x: Tensor,
+        field_y: Tensor,
+        field_z: Tensor,
+        everything: bool = False,
     ) -> Tensor:
-        """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
+        """Energy, 0-dimensional, kJ/mol, from nm and V/Å; or what `report_of` reads."""
         field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
-        return self.energy(positions, box, field)
-
-    @torch.jit.export
-    def report(
-        self, positions: Tensor, box: Tensor, field: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
-        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who
-        find the module in the System."""
-        return self.energy.report(positions, box, field)
+        return self.energy(positions, box, field, everything)
 
 
 class ClusterEnergy(nn.Module):
@@ -254,20 +259,34 @@ class ClusterEnergy(nn.Module):
         self.energy = energy
 
     def forward(
-        self, positions: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor
+        self,
+        positions: Tensor,
+        field_x: Tensor,
+        field_y: Tensor,
+        field_z: Tensor,
+        everything: bool = False,
     ) -> Tensor:
-        """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
+        """Energy, 0-dimensional, kJ/mol, from nm and V/Å; or what `report_of` reads."""
         field = torch.cat([field_x.reshape(1), field_y.reshape(1), field_z.reshape(1)])
         box = torch.zeros([3, 3], dtype=positions.dtype, device=positions.device)
-        return self.energy(positions, box, field)
+        return self.energy(positions, box, field, everything)
 
-    @torch.jit.export
-    def report(
-        self, positions: Tensor, box: Tensor, field: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
-        """Charges, shells, dipole and energies, see `PotentialEnergy.report`; for reporters, who
-        find the module in the System."""
-        return self.energy.report(positions, box, field)
+
+def report_of(
+    module: PeriodicEnergy | ClusterEnergy | torch.jit.ScriptModule,
+    positions: Tensor,
+    box: Tensor,
+    field: Tensor,
+) -> Report:
+    """Charges, shells, dipole and energies of a module at which it has its energy; arguments as of
+    `PotentialEnergy`. No gradient must be recorded."""
+    energy, field = module.energy, field.reshape(3, 1)
+    inputs = [positions, box, *field] if energy.is_periodic else [positions, *field]
+    n_atoms = energy.numbers.size(0)
+    sizes = [n_atoms, 3 * n_atoms, 3, len(energy.term_names)]
+    charges, shells, dipole, terms = module(*inputs, everything=True).split(sizes)
+    named_terms = dict(zip(energy.term_names, terms.split(1), strict=True))
+    return Report(charges, shells.reshape(-1, 3), dipole, named_terms)
 
 
 def compile_once() -> None:

@@ -17,6 +17,7 @@ plot.png         polarization and temperature against time
 import dataclasses
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ def files_of(config: RunConfig) -> Files:
     folder, name = Path(config.output), Path(config.structure).name
     return Files(
         toml=folder / "run.toml",
-        input=folder / (name if name.startswith("input-") else f"input-{name}"),
+        input=folder / _copied(name),
         topology=folder / "topology.pdb",
         topology_cif=folder / "topology.cif",
         trajectory=folder / f"trajectory.{config.trajectory_format}",
@@ -88,12 +89,31 @@ def begin(
     files = files_of(config)
     content = Path(config.structure).read_bytes()  # it may be in the very folder
     described = facts.facts_of(dataclasses.asdict(config), config.seed, checksums)
+    earlier = _input_of_an_earlier_run(files)
     folder.begin(Path(config.output), kind_of(config), described)
+    if earlier is not None:
+        earlier.unlink(missing_ok=True)
     with whole(files.input) as part:
         part.write_bytes(content)
     write_description(config, files)
     write_topology(topology, positions, files.topology)
     return files
+
+
+def _input_of_an_earlier_run(files: Files) -> Path | None:
+    """The copy of the structure that a run to be replaced began with, where it has another name."""
+    with suppress(FileNotFoundError, ValueError):
+        settings = facts.read_facts(files.toml.parent).get("settings")
+        name = settings.get("structure") if isinstance(settings, dict) else None
+        if isinstance(name, str) and name:
+            copy = files.toml.parent / _copied(Path(name).name)
+            return copy if copy != files.input else None
+    return None
+
+
+def _copied(name: str) -> str:
+    """The name of the copy of a structure file."""
+    return name if name.startswith("input-") else f"input-{name}"
 
 
 def write_description(config: RunConfig, files: Files) -> None:

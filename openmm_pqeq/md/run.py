@@ -285,9 +285,12 @@ def _failure(work: _Work, error: Exception) -> RunFailure:
     kept = None
     with suppress(OSError, ValueError):
         kept = f"{work.files.restart} (step {read_restart(work.files.restart).step})"
-    how = "--overwrite" if kept is None else "--resume"
-    place = work.config.output if kept else work.files.toml
-    return on_the_way("run", work.step, "step", reason, kept, f"openmm-pqeq run {place} {how}")
+    command = f"openmm-pqeq run {work.config.output} --resume"
+    if kept is None:
+        begun = work.files.toml.is_file()
+        again = f"openmm-pqeq run {work.files.toml}" if begun else "the same command with"
+        command = f"{again} --overwrite"
+    return on_the_way("run", work.step, "step", reason, kept, command)
 
 
 def _description(

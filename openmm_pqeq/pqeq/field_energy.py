@@ -116,13 +116,19 @@ class FieldEnergy(PQEq):
             step = self.changes.start(positions)
             if step is not None:
                 dq, ds = step
-        was_kept, near = inverse is not None, near_atoms(pairs)
+        by_bonds, was_kept, near = (
+            self.charge_flow == "bonds",
+            inverse is not None,
+            near_atoms(pairs),
+        )
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
         minima: list[Minimum] = []
         products = 0
         # TorchScript copies what it calls to every place of a call: one place for both
         for problem in problems:
-            found = find_minimum(problem, tolerance, start, near, inverse, self.max_shell, probe)
+            found = find_minimum(
+                problem, by_bonds, tolerance, start, near, inverse, self.max_shell, probe
+            )
             minima.append(found)
             products += found.products
             start, inverse = (found.unknowns + dq, found.shells + ds), found.preconditioner

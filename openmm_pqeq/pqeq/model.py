@@ -284,8 +284,9 @@ class PQEq(ParameterTable):
         # by symmetry a saddle point can pass for a minimum, where an element's hardness does not
         # exclude one
         probe = not self.warm_start and self.soft_elements(structure.numbers) != "none"
+        by_bonds, near = self.charge_flow == "bonds", near_atoms(pairs)
         minimum = find_minimum(
-            problem, tolerance, start, near_atoms(pairs), inverse, self.max_shell, probe
+            problem, by_bonds, tolerance, start, near, inverse, self.max_shell, probe
         )
         if self.warm_start:
             self.memory.remember(positions, minimum, inverse is not None)
@@ -356,8 +357,9 @@ class PQEq(ParameterTable):
     def energy(self, problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
         """E_PQEq at given charges and shells, a scalar in eV, field included as the coupling has
         it; of charges by bonds at given v (`Minimum.unknowns`)."""
-        bonds = problem.bonds
-        if bonds is not None:
+        if self.charge_flow == "bonds":
+            bonds = problem.bonds
+            assert bonds is not None
             return self.energy_by_bonds(problem, bonds, charges, shells)
         return site_energy(problem, charges, shells) + self.coulomb_energy(problem, charges, shells)
 

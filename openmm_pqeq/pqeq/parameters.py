@@ -24,13 +24,13 @@ from typing import IO, Mapping, NamedTuple
 import torch
 from torch import Tensor
 
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.jobs.values import is_file, is_finite, shown
 from openmm_pqeq.pqeq.bonds import BOND_DECAY
 from openmm_pqeq.pqeq.coulomb.kernels import (
     dipole_self_energy,
     gaussian_self_energy,
 )
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from openmm_pqeq.force.module import FIELD_PARAMETERS
+from openmm_pqeq.force.module import FIELD_PARAMETERS, Report, report_of
 from openmm_pqeq.force.python_force import EnergyAndForces, last_line
 from openmm_pqeq.force.time_steps import INNER_NAME
 from openmm_pqeq.force.torch_force import import_openmmtorch
@@ -187,19 +187,25 @@ class Observer:
                     torch.tensor(array, dtype=torch.float64, device=self._device)
                     for array in (positions, box, field)
                 ]
-                output = self._module.report(*inputs)
+                found = report_of(self._module, *inputs)
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None
-        *of_charges, terms = output
-        charges, shells, dipole = (tensor.double().cpu().numpy() for tensor in of_charges)
-        return _Found(charges, shells, dipole, {name: float(e) for name, e in terms.items()})
+        return _Found.of(found)
 
 
 class _Found(NamedTuple):
+    """A `Report` in numbers."""
+
     charges: Array
     shells: Array
     dipole: Array
     energies: dict[str, float]
+
+    @classmethod
+    def of(cls, report: Report) -> "_Found":
+        *of_charges, terms = report
+        charges, shells, dipole = (tensor.double().cpu().numpy() for tensor in of_charges)
+        return cls(charges, shells, dipole, {name: float(e) for name, e in terms.items()})
 
 
 def _places(state: openmm.State, lag: float) -> tuple[Array, Array]:

@@ -87,6 +87,10 @@ def _read(name: str, index: int) -> tuple[ase.Atoms, list[str]]:
             atoms, notes = _understood(name, kind, int(index))
         except Exception as error:  # ASE's readers raise anything at all
             reason = str(error).strip() or type(error).__name__
+            if isinstance(error, IndexError | StopIteration) and index not in (0, -1):
+                raise ValueError(
+                    f"index: {name} has no structure {index}; the first is 0 and the last -1"
+                ) from error
             raise ValueError(
                 f"{name}: ASE cannot read structure {index} of this file ({reason}). Expected a "
                 "format that ASE knows (https://ase-lib.org/ase/io/io.html) with an ending that "

@@ -56,12 +56,19 @@ def refuse_shared_sites_of_cif(text: Any, index: int) -> None:
 
     text : an open file
     """
-    blocks = [block for block in parse_cif(text) if block.has_structure()]
-    sites, spacegroup = (
-        blocks[index].get_unsymmetrized_structure(),
-        blocks[index].get_spacegroup(True),
-    )
-    tags = spacegroup.tag_sites(sites.get_scaled_positions(wrap=True), symprec=1e-3)
+    try:
+        blocks = [block for block in parse_cif(text) if block.has_structure()]
+        sites, spacegroup = (
+            blocks[index].get_unsymmetrized_structure(),
+            blocks[index].get_spacegroup(True),
+        )
+        tags = spacegroup.tag_sites(sites.get_scaled_positions(wrap=True), symprec=1e-3)
+    except Exception as error:  # ASE raises anything at all
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(
+            "expected sites that symmetry tells apart, and ASE cannot say which are the same "
+            f"({reason}). Correct the symmetry in the file, or write it without any"
+        ) from error
     kinds: dict[int, set[tuple[str, float]]] = defaultdict(set)
     for tag, symbol, mass in zip(tags, sites.symbols, sites.get_masses()):
         kinds[int(tag)].add((symbol, float(mass)))

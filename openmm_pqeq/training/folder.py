@@ -27,7 +27,15 @@ KIND = Kind(
 
 RESUME_MAY_CHANGE = tuple(
     f"training.{name}"
-    for name in ("epochs", "max_time", "threads", "patience", "measure_every", "device")
+    for name in (
+        "epochs",
+        "max_time",
+        "threads",
+        "processes",
+        "patience",
+        "measure_every",
+        "device",
+    )
 )
 """Settings that a resumed training may have otherwise: its length, where it runs, what it measures
 on the way."""

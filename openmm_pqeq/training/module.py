@@ -25,6 +25,7 @@ from openmm_pqeq.jobs.progress import Progress, Watch
 from openmm_pqeq.training.folder import CHECKPOINT, METRICS
 from openmm_pqeq.training.loss import Errors, Weights, errors_of, loss_of, predict, predict_all
 from openmm_pqeq.training.pqeq import Polarizable
+from openmm_pqeq.training.processes import counts_of, part_of
 from openmm_pqeq.training.samples import Samples
 from openmm_pqeq.training.settings import TrainingSettings
 from openmm_pqeq.training.tabulated import Tabulated, loss_by_difference
@@ -122,15 +123,22 @@ class NetworkTraining(lightning.LightningModule):
     def on_train_batch_start(self, batch: Samples, batch_idx: int) -> None:
         """Set the learning rate."""
         rate = self.learning_rate()
+        if self.trainer.world_size > 1:
+            rate = self.trainer.strategy.broadcast(rate)  # one of them reads the clock
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]
             group["lr"] = rate * group["factor"]
 
     def training_step(self, batch: Samples, batch_idx: int) -> Tensor:
-        """The loss of one batch."""
+        """The loss of one batch, or of this process's part of it."""
+        weights, size = self.weights, self.trainer.world_size
+        if size > 1:
+            own = counts_of(batch)
+            together = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
+            weights = part_of(weights, own, together, size)
         if isinstance(self.gnn, Tabulated):
-            return loss_by_difference(self.gnn, batch, self.weights)
-        return loss_of(predict(self.gnn, batch, create_graph=True), batch, self.weights)
+            return loss_by_difference(self.gnn, batch, weights)
+        return loss_of(predict(self.gnn, batch, create_graph=True), batch, weights)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Gradients in the weights that are trained, and in nothing else: those in the pair vectors
@@ -196,7 +204,8 @@ class AfterEveryEpoch(Callback):
         """Of a resumed run: forget the lines after its checkpoint; do nothing more where its time
         or patience was used up."""
         training = _training_of(pl_module)
-        _shorten(self.folder / METRICS, trainer.current_epoch)
+        if trainer.is_global_zero:
+            _shorten(self.folder / METRICS, trainer.current_epoch)
         allowed = training.settings.max_time
         if allowed and (training.elapsed >= allowed or training.time_used_up >= allowed):
             trainer.should_stop = True
@@ -219,16 +228,21 @@ class AfterEveryEpoch(Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """All that happens between two epochs."""
-        training = _training_of(pl_module)
-        settings, epoch = training.settings, trainer.current_epoch
-        loss = float(torch.stack(self.losses).mean())
+        """All that happens between two epochs; of several processes in the first."""
+        loss = float(trainer.strategy.reduce(torch.stack(self.losses).mean(), reduce_op="mean"))
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"training: the loss became {loss} in epoch {epoch}; lower training.learning_rate, "
-                "or set training.gradient_clip. "
+                f"training: the loss became {loss} in epoch {trainer.current_epoch}; lower "
+                "training.learning_rate, or set training.gradient_clip. "
                 f"{self.folder / CHECKPOINT} holds the epoch before"
             )
+        if trainer.is_global_zero:
+            self._measured(trainer, _training_of(pl_module), loss)
+        trainer.should_stop = trainer.strategy.broadcast(trainer.should_stop)
+
+    def _measured(self, trainer: lightning.Trainer, training: NetworkTraining, loss: float) -> None:
+        """Measure, write, say, decide."""
+        settings, epoch = training.settings, trainer.current_epoch
         row: dict[str, Any] = {"epoch": epoch, "seconds": round(training.tick(), 1)}
         row |= {"learning_rate": training.learning_rate(), "loss": loss}
         row |= _columns("validation", self._measure(training, self.validation, 1, epoch))
@@ -292,9 +306,12 @@ class SaveEveryEpoch(Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Save beside it, sync, then rename."""
-        with whole(self.path) as part:
-            trainer.save_checkpoint(part, weights_only=False)
+        """Save beside it, sync, then rename; the first of several processes writes."""
+        if trainer.is_global_zero:
+            with whole(self.path) as part:
+                trainer.save_checkpoint(part, weights_only=False)
+        else:
+            trainer.save_checkpoint(self.path, weights_only=False)
 
 
 def _training_of(module: lightning.LightningModule) -> NetworkTraining:

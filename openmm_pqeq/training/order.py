@@ -1,11 +1,13 @@
 """Which frames come when: it depends on the seed and the epoch alone, so that a resumed training is
-the unbroken one."""
+the unbroken one. Each of several processes has its part of every batch; all of them have the whole of
+one that is too small for that, whose mean is the same."""
 
 from typing import Iterator, Sequence
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from openmm_pqeq.training.processes import ALONE, Group
 from openmm_pqeq.training.samples import Samples, join
 
 
@@ -35,9 +37,19 @@ class MixedBatches(Sampler[list[int]]):
     ----------
     n_frames, n_others : frames, and those of the second set, which are numbered after them
     batch_size, n_mixed : how many of each a batch has
+    group : whose part of it this process has
     """
 
-    def __init__(self, n_frames: int, batch_size: int, n_others: int, n_mixed: int, seed: int):
+    def __init__(
+        self,
+        n_frames: int,
+        batch_size: int,
+        n_others: int,
+        n_mixed: int,
+        seed: int,
+        group: Group,
+    ):
+        self.group = group
         self.sampler = EpochOrder(n_frames, seed)  # Lightning looks for it under this name
         self.batch_size, self.n_others, self.n_mixed = batch_size, n_others, n_mixed
 
@@ -52,7 +64,12 @@ class MixedBatches(Sampler[list[int]]):
             for _ in range(self.n_mixed):
                 batch.append(n_frames + self._other(place))
                 place += 1
-            yield batch
+            yield self._part(batch)
+
+    def _part(self, batch: list[int]) -> list[int]:
+        """That of this process."""
+        rank, size, _ = self.group
+        return batch[rank::size] if len(batch) >= size else batch
 
     def _other(self, place: int) -> int:
         """The frame of the second set at a place of the endless row of its permutations."""
@@ -67,12 +84,14 @@ def loader_of(
     seed: int,
     others: Sequence[Samples] = (),
     n_mixed: int = 0,
+    group: Group = ALONE,
 ) -> DataLoader:
-    """Batches of frames laid end to end, each with `n_mixed` of the others."""
+    """Batches of frames laid end to end, each with `n_mixed` of the others; of each the part of a
+    process."""
     n_mixed = n_mixed if others else 0
     return DataLoader(
         [*frames, *others],  # type: ignore[arg-type]
-        batch_sampler=MixedBatches(len(frames), batch_size, len(others), n_mixed, seed),
+        batch_sampler=MixedBatches(len(frames), batch_size, len(others), n_mixed, seed, group),
         collate_fn=join,
         num_workers=0,
     )

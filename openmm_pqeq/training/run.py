@@ -46,6 +46,15 @@ from openmm_pqeq.training.module import AfterEveryEpoch, NetworkTraining, SaveEv
 from openmm_pqeq.training.order import loader_of
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
 from openmm_pqeq.training.prepare import Prepared, fit_shifts, network_of, prepare
+from openmm_pqeq.training.processes import (
+    ALONE,
+    Group,
+    Work,
+    others,
+    refuse_too_many,
+    strategy_of,
+    use_threads,
+)
 from openmm_pqeq.training.samples import Samples, Split
 from openmm_pqeq.training.settings import StartSettings
 from openmm_pqeq.training.tabulated import Tabulated
@@ -106,15 +115,15 @@ def fit(
         raise ValueError(
             "training.device: expected 'cpu', because torch finds no CUDA device here, got 'cuda'"
         )
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
+    refuse_too_many(config.training)
+    use_threads(config)
     torch.manual_seed(config.training.seed)
     with owned(folder, KIND, overwrite, resume):
         prepared = _prepared(config, folder, overwrite, resume, say)
         try:
             checkpoint = folder / CHECKPOINT if resume else None
             return _fitted(config, prepared, folder, checkpoint, say, watch, last_epoch)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise failure_of(folder, error) from error
 
 
@@ -155,7 +164,12 @@ def _fitted(
     """The training itself, and what it leaves."""
     settings = config.training
     before = _measure(prepared.model, prepared) if config.start is not None else None
-    module, epochs = _trained(config, prepared, folder, checkpoint, say, watch, last_epoch)
+    work = Work(config, prepared, folder, checkpoint, last_epoch)
+    if settings.processes > 1:
+        with others(settings.processes, work) as group:
+            module, epochs = loop(*work, group, say, watch)
+    else:
+        module, epochs = loop(*work, ALONE, say, watch)
     model = module.exported()
     if settings.energy_weight == 0 and (config.start is None or config.start.shifts == "fit"):
         prepared = fit_shifts(prepared, model, say)
@@ -200,30 +214,32 @@ def _parameters_moved(pqeq: TrainedPQEq) -> str:
     return "\n".join(lines)
 
 
-def _trained(
+def loop(
     config: Config,
     prepared: Prepared,
     folder: Path,
     checkpoint: Path | None,
-    say: Callable[[str], None],
-    watch: Watch,
     last_epoch: int | None,
+    group: Group,
+    say: Callable[[str], None],
+    watch: Watch = unwatched,
 ) -> tuple[NetworkTraining, int]:
-    """The loop itself: the module after the last epoch, and how many there were."""
+    """The loop itself, in one of the processes of `group`: the module after the last epoch, and how
+    many there were."""
     settings = config.training
     train_, validation, held_out = (prepared.part(name) for name in Split._fields)
     loader = loader_of(
         train_,
-        settings.batch_size or _batch_size(train_),
+        settings.batch_size or max(group.size, _batch_size(train_)),
         settings.seed,
         prepared.replay.train,
         config.start.replay if config.start is not None else 0,
+        group,
     )
     rate = config.start.pqeq_learning_rate if config.start is not None else settings.learning_rate
     module = NetworkTraining(prepared.model, settings, prepared.scale, len(loader), rate)
-    logging.getLogger("lightning.pytorch").setLevel(
-        logging.WARNING
-    )  # no list of the accelerators that are not there
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # no list of accelerators and processes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
@@ -232,7 +248,9 @@ def _trained(
         )  # what is not trained is meant to be
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
-            devices=1,
+            devices=group.size,
+            strategy=strategy_of(group),
+            use_distributed_sampler=False,  # order.py has its own
             max_epochs=last_epoch or settings.epochs,
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=[

@@ -242,6 +242,13 @@ class TrainingSettings:
         "CPU threads; 0: torch's choice",
         "N",
     )
+    processes: int = setting(
+        "training",
+        values.within(values.positive_count, 1, 1024),
+        1,
+        "that share every batch, one a GPU or a part of the cores; the loss is that of one",
+        "N",
+    )
     dtype: str = setting(
         "training", values.choice(*DTYPES), "float32", "of the network while it is trained"
     )

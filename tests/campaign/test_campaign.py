@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from studies import STEPS, write_study
+from campaign_studies import STEPS, write_study
 
 distributed = pytest.importorskip("distributed", reason="campaigns need the extra `campaign`")
 jobqueue = pytest.importorskip("dask_jobqueue", reason="campaigns need the extra `campaign`")
@@ -136,9 +136,7 @@ def test_a_campaign_with_kills(tmp_path, temperatures, n_kills):
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path):
-    more = (
-        '[[vary.on]]\nname = "good"\nsteps = 20\n[[vary.on]]\nname = "bad"\nplatform = "Quantum"\n'
-    )
+    more = '[[vary.on]]\nname = "good"\nsteps = 20\n[[vary.on]]\nname = "bad"\nfriction = 2\nplatform = "Quantum"\n'
     file = write_study(tmp_path, more + "[where]\nworkers = 1\n")
     code, said = Campaign(file).end()
     assert code == 1

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from studies import INTERVAL, STEPS, write_study
+from campaign_studies import INTERVAL, STEPS, write_study
 
 from openmm_pqeq.campaign import worker
 from openmm_pqeq.campaign.process import wait_for

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from studies import write_study
+from campaign_studies import write_study
 
 from openmm_pqeq.campaign.plot import plot_campaign
 from openmm_pqeq.campaign.results import averages_of, columns_of

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from studies import write_study
+from campaign_studies import write_study
 
 from openmm_pqeq.campaign.study import read_study
 

@@ -1,6 +1,7 @@
 """Inputs that mean nothing: each command ends with one message that names the argument or the file,
 and exit code 2; each public function raises an error that names its argument."""
 
+import json
 import math
 import shutil
 import tomllib
@@ -12,6 +13,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from openmm import app
+from run_folders import write_run
 
 import openmm_pqeq as pq
 from openmm_pqeq.cli import main
@@ -49,7 +51,13 @@ def folder(tmp_path_factory):
     crystal.symbols[0] = "Og"
     ase.io.write(folder / "og.extxyz", crystal)
     (folder / "data.toml").write_text('[data]\nfiles = ["frames.extxyz"]\n[potential.gnn]\n')
-    for ending in ("cif", "extxyz", "pdb", "toml", "pt", "csv", "pth"):
+    Atoms("OMg", [[0, 0, 0], [0, 0, 1.9]]).write(folder / "molecule.xyz")
+    row = {"numbers": [12, 8], "frac": [[0, 0, 0], [0.5, 0.5, 0.5]], "cell": [[3, 0, 0], [0, 3, 0]]}
+    row["cell"].append([0, 0, 3])
+    (folder / "shapes.jsonl").write_text(json.dumps(row | {"born": [1.0, 2.0]}) + "\n")
+    (folder / "crystals.toml").write_text('crystals = ["latin.jsonl"]\n')
+    (folder / "shapes.toml").write_text('crystals = ["shapes.jsonl"]\n')
+    for ending in ("cif", "extxyz", "pdb", "toml", "pt", "csv", "pth", "jsonl"):
         (folder / f"empty.{ending}").write_bytes(b"")
         (folder / f"latin.{ending}").write_bytes(b"caf\xe9 = \xe9\n" * 9)
         (folder / f"bytes.{ending}").write_bytes(np.random.default_rng(1).bytes(999))
@@ -62,6 +70,8 @@ def folder(tmp_path_factory):
     tables["good"] = TABLE + "\n" + rows()
     for name, text in tables.items():
         (folder / f"{name}.csv").write_text(text)
+    places = np.random.default_rng(0).random((6, 8, 3)) * 5
+    write_run(folder / "motion", ["Na", "Cl"] * 4, places, 5.0 * np.eye(3))
     (folder / "row.csv").write_text("element,pol,chi,eta,Z,R_core,K2\nMg,1,3.9\n")
     return folder
 
@@ -96,6 +106,22 @@ ENERGY = ["energy", "MgO.extxyz", "--model", "model.pt"]
 TRAIN = ["train", "data.toml", "-o", "new"]
 FIT = ["fit-pqeq", "frames.extxyz", "-o", "new"]
 FINETUNE = ["finetune", "model.pt", "frames.extxyz", "-o", "new.pt"]
+EVALUATE = ["evaluate", "frames.extxyz", "--model", "model.pt"]
+RELAX = ["relax", "MgO.extxyz", "--model", "model.pt", "-o", "new"]
+SLAB = [
+    "build",
+    "slab",
+    "MgO.extxyz",
+    "--miller",
+    "0",
+    "0",
+    "1",
+    "--thickness",
+    "3",
+    "-o",
+    "new.cif",
+]
+RDF = ["analyze", "rdf", "motion", "--pair", "Na", "Cl"]
 BENCH = ["bench", "MgO.extxyz", "--model", "model.pt", "-o", "new"]
 INFRARED = ["analyze", "infrared", "good.csv", "--temperature", "300"]
 DIELECTRIC = ["analyze", "dielectric", "good.csv", "--temperature", "300", "--volume", "100"]
@@ -140,6 +166,22 @@ VALUES = [
     (DIELECTRIC, "--eps-inf", ("nan", "1e300", "0")),
     (DIELECTRIC, "--blocks", ("0", "1e30")),
     (DIELECTRIC, "--skip", ("nan", "1e300")),
+    (RUN, "--velocities", ("file", "x", "")),
+    (EVALUATE, "--seed", ("-1", "nan", "x", "1.5")),
+    (EVALUATE, "--frames", ("0", "1e300", "x")),
+    (EVALUATE, "--json", ("place.csv", "no/where.json", "")),
+    (EVALUATE, "--plot", ("place.csv", "no/where.png", "")),
+    (ENERGY, "--index", ("-2", "-99", "99")),
+    (RELAX, "--output", ("MgO.extxyz", "")),
+    (RELAX, "--pressure", ("nan", "1e300")),
+    (RELAX, "--cell", ("x", "")),
+    (SLAB, "--output", ("new.nope", "new", "place.cif", "no/where.cif", "MgO.extxyz", "")),
+    (SLAB, "--thickness", ("0", "nan", "1e300")),
+    (SLAB, "--termination", ("99", "-1", "x")),
+    (RDF, "--interval", ("1e300", "0", "nan")),
+    (RDF, "--output", ("MgO.extxyz", "")),
+    (RDF, "--blocks", ("0", "1e300")),
+    (FINETUNE, "--epochs", ("", "0")),
 ]
 KINDS = ("empty", "latin", "bytes", "words", "loop", "place", "missing")
 FILES = [
@@ -199,6 +241,26 @@ def test_a_command_says_what_is_wrong(here, capsys, case):
     said = capsys.readouterr().err.replace("\n", " ")
     assert said.startswith("openmm-pqeq: error: ")
     assert name.replace("-", "_") in said.replace("-", "_")
+    assert "Traceback" not in said
+
+
+REFUSED = {
+    "spare": [*SLAB, "--spare", "Xx", "O", "2"],
+    "repeats": ["analyze", "lattice", "motion", "--repeats", "1000", "1", "1"],
+    "pair": [*RDF[:4], "Xx", "Cl", "-o", "new"],
+    "field": ["analyze", "conductivity", "motion", "--ions", "Na=1", "--field", "1e300", "0", "0"],
+    "cell": ["relax", "molecule.xyz", "--model", "model.pt", "--cell", "free", "-o", "new"],
+    "latin.jsonl": ["fit-pqeq", "crystals.toml", "-o", "new"],
+    "born_charge": ["fit-pqeq", "shapes.toml", "-o", "new"],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_command_refuses_what_does_not_fit(here, capsys, name):
+    """And leaves no folder behind."""
+    assert main(REFUSED[name]) == 2
+    said = capsys.readouterr().err.replace("Born charges", "born_charge")
+    assert name in said
     assert "Traceback" not in said
 
 

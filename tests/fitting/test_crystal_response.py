@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import openmm_pqeq as pq
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.fitting.crystals import free_flow, problem, table
 from openmm_pqeq.fitting.crystals import response as by_bonds
 from openmm_pqeq.fitting.crystals.bonds import make_bonds, softness_of
@@ -20,7 +21,6 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq, resolve_parameters
 from openmm_pqeq.pqeq.bonds import BOND_RANGE
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.derivatives.polarizability import polarizability_and_born_charges
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import structure_of

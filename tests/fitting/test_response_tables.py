@@ -5,11 +5,11 @@ from importlib import resources
 import pytest
 import torch
 
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.fitting.crystals import table
 from openmm_pqeq.fitting.crystals.table import Kind
 from openmm_pqeq.pqeq import resolve_parameters
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.parameters import spring_constant_ev
 from openmm_pqeq.structure import ATOMIC_NUMBERS
 

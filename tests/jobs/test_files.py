@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
 
 import openmm_pqeq
 from openmm_pqeq import checkpoint
+from openmm_pqeq.cli import main
+from openmm_pqeq.jobs import files
+from openmm_pqeq.jobs.folder import Kind, kept_if_used, made, owned
 from openmm_pqeq.potential import build
 
 ELSEWHERE = {
@@ -40,6 +44,58 @@ def test_a_model_that_the_disk_has_no_room_for_leaves_the_old_one(tmp_path, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*model\.pt'"):
         checkpoint.save(build({"d3": {"functional": "pbe"}}), path, {"title": "new"})
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"model.pt": before}
+
+
+def test_two_processes_write_a_file_under_two_names(tmp_path, monkeypatch):
+    """The later one wins, whole, and neither writes into what the other has put in place."""
+    path = tmp_path / "result.json"
+    with files.whole(path) as one:
+        one.write_text("one" * 1000)
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        with files.whole(path) as two:
+            assert two != one
+            two.write_text("two")
+        assert path.read_text() == "two"
+    assert path.read_text() == "one" * 1000
+    assert [one.name for one in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_the_next_owner_of_a_folder_removes_what_a_killed_one_has_left(tmp_path):
+    kind = Kind("sample", ("a.txt",))
+    for name in ("a.txt.123.part", "b.txt.123.part"):
+        (tmp_path / name).write_text("half")
+    with owned(tmp_path, kind):
+        assert [one.name for one in tmp_path.glob("*.part")] == ["b.txt.123.part"]
+
+
+def test_a_folder_that_nothing_came_into_is_removed(tmp_path):
+    with kept_if_used(tmp_path / "a" / "b"):
+        made(tmp_path / "a" / "b")
+    with kept_if_used(tmp_path / "c" / "d"):
+        made(tmp_path / "c" / "d").joinpath("file").touch()
+    assert [one.name for one in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("command", ["build", "relax"])
+def test_a_full_disk_is_said_with_the_file_and_exit_code_1(tmp_path, monkeypatch, capsys, command):
+    crystal = bulk("MgO", "rocksalt", a=4.2, cubic=True)
+    crystal.write(tmp_path / "MgO.extxyz")
+    checkpoint.save(build({"zbl": {}}), tmp_path / "model.pt")
+    given = {
+        "build": ["supercell", "MgO.extxyz", "--atoms", "64", "-o", "new.extxyz"],
+        "relax": ["MgO.extxyz", "--model", "model.pt", "-o", "new"],
+    }[command]
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    assert main([command, *given]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"No space left on device: 'new.*'; make room on the disk", said)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before

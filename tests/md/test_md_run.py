@@ -254,6 +254,10 @@ def test_overwriting_removes_the_run_and_nothing_else(folder):
     run(description(folder, "mixed", steps=2), overwrite=True)
     assert (output / "notes.txt").read_text() == "mine"
     assert not (output / "trajectory.xtc").exists()
+    shutil.copyfile(folder / "MgO.cif", folder / "other.cif")
+    run(description(folder, "mixed", steps=2, structure=str(folder / "other.cif")), overwrite=True)
+    assert [path.name for path in output.glob("input-*")] == ["input-other.cif"]
+    run(description(folder, "mixed", steps=2), overwrite=True)
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     (output / "facts.json").write_text('{"job": "train"}')
     with pytest.raises(FileExistsError, match="has a train, which no run may replace"):

@@ -8,12 +8,12 @@ import torch
 from pqeq_potentials import BONDED
 from structures import tensor
 
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import groups_of
 from openmm_pqeq.pqeq.bonds import BOND_RANGE, bond_softness
 from openmm_pqeq.pqeq.coupling import ionic_energy_of_free_directions
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.parameters import resolve_parameters, split_kind
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import ATOMIC_NUMBERS, collate, structure_of

@@ -24,6 +24,7 @@ from through_openmm import (
 
 import openmm_pqeq as pq
 from openmm_pqeq.force.create import create_energy, create_system
+from openmm_pqeq.force.module import for_openmm, report_of
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import groups_of
 from openmm_pqeq.response import response
@@ -225,7 +226,7 @@ def test_a_force_without_a_field_has_the_networks_energy_and_charges_for_reporte
     assert energy.potential.pqeq.products == 0
     alone = create_energy(model.select("gnn"), topology_of(SALT, BOX), precision="double")
     assert torch.equal(value, alone(positions, box, at_zero))
-    charges, _, _, terms = energy.report(positions, box, at_zero)
+    charges, _, _, terms = report_of(for_openmm(energy), positions, box, at_zero)
     wanted = expected(potential_of("ewald"), SALT, salt_positions(), BOX)[2]
     laws.close(charges, wanted.charges, 1e-7, "charges")
     assert float(terms["pqeq"]) == 0.0

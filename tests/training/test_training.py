@@ -401,11 +401,12 @@ def test_a_training_is_repeated_from_its_own_folder(frames, tmp_path):
             assert re.search(rf"^{name} = .*# {re.escape(one.metadata['help'])}$", text, re.M), name
 
 
-def test_a_loss_that_is_not_finite_is_a_failure_with_what_to_do(frames, tmp_path):
+@pytest.mark.parametrize("error", [RuntimeError, ValueError])
+def test_a_loss_that_is_not_finite_is_a_failure_with_what_to_do(frames, tmp_path, error):
     file = write(tmp_path / "a.toml", table(frames, epochs=3))
 
     def spoil(news):
-        raise RuntimeError("the loss became nan")
+        raise error("the loss became nan")
 
     with pytest.raises(RunFailure, match=r"training failed after epoch 1: the loss became nan\n.*"):
         fit(read_config(file), tmp_path / "out", False, False, silent, watch=spoil)

@@ -16,8 +16,8 @@ import torch
 from ase.neighborlist import neighbor_list
 from torch import Tensor
 
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.bonds import BOND_RANGE
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 
 FAR = 50.0
 """Å, the length of a bond that only fills up a batch."""

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.problem import NARROW_GAP, Problem, bond_rows, shell_rows
 from openmm_pqeq.fitting.crystals.table import (
@@ -30,7 +31,6 @@ from openmm_pqeq.fitting.crystals.table import (
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.pqeq.bonds import BOND_DECAY
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
-from openmm_pqeq.pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters, spring_constant_ev
 from openmm_pqeq.report.parity import Cloud, plot_parity
 from openmm_pqeq.structure import ATOMIC_NUMBERS

@@ -79,7 +79,7 @@ def run(
             )  # fmt: skip
             subsets = {"fitted": fitted, "held out": held_out}
             _write(folder, settings, problem, found, published, subsets, left_out, say)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, ValueError, OSError) as error:
             raise failure(folder, error) from error
     return found.finished
 

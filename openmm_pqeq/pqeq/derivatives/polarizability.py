@@ -46,7 +46,7 @@ def _through_minimum(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Te
     problem = pqeq.problem(structure, pairs)
     tolerance = min(pqeq.tolerance, 1e-10)
     with torch.no_grad():
-        minimum = find_minimum(problem, tolerance)
+        minimum = find_minimum(problem, pqeq.charge_flow == "bonds", tolerance)
         if minimum.failure:
             pqeq.raise_unsolved(structure, minimum)
     charges, shells = minimum.unknowns.requires_grad_(True), minimum.shells.requires_grad_(True)
@@ -67,7 +67,7 @@ def _through_minimum(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Te
             else:
                 within = within_groups(structure, pqeq.groups())
                 alone = of_field_alone(problem, problem.bonds, torch.eye(3).to(field)[a], within)
-                change = find_minimum(alone, 1e-11)
+                change = find_minimum(alone, True, 1e-11)
                 moved_q, moved_s = change.unknowns, change.shells
         # one derivative of the gradients along dx gives both ∂²E/∂r∂x·dx and ∂²E/∂F∂x·dx
         along = (charge_gradient * moved_q).sum() + (shell_gradient * moved_s).sum()

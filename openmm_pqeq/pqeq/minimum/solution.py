@@ -10,6 +10,7 @@ from openmm_pqeq.pqeq.minimum.problem import Problem
 
 def find_minimum(
     problem: Problem,
+    by_bonds: bool,
     tolerance: float,
     start: tuple[Tensor, Tensor] | None = None,
     near: Near | None = None,
@@ -17,9 +18,14 @@ def find_minimum(
     max_shell: float = MAX_SHELL,
     probe: bool = False,
 ) -> Minimum:
-    """From a guess or cold; arguments as in `newton.minimize`, of which charges by bonds need the
-    first three: their energy is convex."""
-    bonds = problem.bonds
-    if bonds is not None:
+    """From a guess or cold; arguments as in `newton.minimize`, of which charges by bonds need
+    tolerance and start: their energy is convex.
+
+    by_bonds : whether charge flows along bonds, which the problem then has; as a setting, so that
+        TorchScript leaves the other way out
+    """
+    if by_bonds:
+        bonds = problem.bonds
+        assert bonds is not None
         return minimize_by_bonds(problem, bonds, tolerance, start)
     return minimize(problem, tolerance, start, near, preconditioner, max_shell, probe)

@@ -8,10 +8,10 @@ namespace weighted {
 namespace {
 
 std::vector<Path> paths_of(const std::vector<int64_t>& numbers) {
-  TORCH_CHECK_VALUE(numbers.size() % kPathFields == 0, "paths: expected ", kPathFields,
-                    " integers per path, got ", numbers.size());
+  TORCH_CHECK_VALUE(numbers.size() % kWeightedPathFields == 0, "paths: expected ",
+                    kWeightedPathFields, " integers per path, got ", numbers.size());
   std::vector<Path> paths;
-  for (size_t first = 0; first < numbers.size(); first += kPathFields) {
+  for (size_t first = 0; first < numbers.size(); first += kWeightedPathFields) {
     const auto at = [&](size_t field) { return static_cast<int>(numbers[first + field]); };
     paths.push_back({at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)});
   }

@@ -22,7 +22,7 @@ namespace weighted {
 using Index = long long;
 
 // Integers per path in the argument `paths`, in the order of the members of Path.
-constexpr int kPathFields = 9;
+constexpr int kWeightedPathFields = 9;
 constexpr int kMaxBlocks = 16;  // inputs, and outputs
 constexpr int kMaxRows = 17;    // 2l+1 up to l = 8
 

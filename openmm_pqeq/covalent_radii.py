@@ -1,4 +1,5 @@
-"""Covalent radii of the elements, which say how long a bond may be (bonds.py).
+"""Covalent radii of the elements, which say how long a bond may be (pqeq/bonds.py), and how short
+(zbl.py).
 
 Cordero et al., Dalton Trans. 2832 (2008), doi:10.1039/b801115j: carbon as sp³, Mn, Fe and Co of low
 spin. Elements beyond curium have none there and take 1.6 Å.

@@ -1,0 +1,113 @@
+"""Energies, charges and dipoles by density functional theory, computed by PySCF.
+
+PBE in the basis def2-TZVPD (the diffuse functions of anions included), without dispersion. PySCF is
+an extra: `pip install "openmm-pqeq[references]"`. A study that finds it missing takes what its
+`--here` computed before and says so, or goes on without.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import ase
+import numpy as np
+from numpy.typing import NDArray
+
+HARTREE = 27.211386245988  # eV, CODATA 2018
+BOHR = 0.529177210903  # Å, CODATA 2018
+FIELD = HARTREE / BOHR  # V/Å, one atomic unit
+BASIS = "def2-tzvpd"
+
+
+class Reference(NamedTuple):
+    """energy eV; charges (n,) e, in meta-Löwdin orbitals; dipole (3,) e Å; ⟨S²⟩; density (2, n, n)
+    in the basis, to start a neighbouring geometry from."""
+
+    energy: float
+    charges: NDArray[np.float64]
+    dipole: NDArray[np.float64]
+    spin_squared: float
+    density: NDArray[np.float64]
+
+
+def available() -> bool:
+    """Whether PySCF is installed."""
+    try:
+        import pyscf  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def pbe(
+    atoms: ase.Atoms,
+    charge: int = 0,
+    unpaired: int = 0,
+    field: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    start: NDArray[np.float64] | None = None,
+    linear: Mapping[str, tuple[int, int]] | None = None,
+) -> Reference:
+    """PBE of a molecule, spins unrestricted.
+
+    atoms : positions Å
+    charge : e
+    unpaired : electrons
+    field : V/Å
+    start : density of a neighbouring geometry; followed by second-order steps, which find the
+        solution next to it where orbitals of far atoms cross
+    linear : of a molecule along z, electrons of each spin by irreducible representation (A1, E1x,
+        E1y), which then stay what they are
+
+    Raises RuntimeError where it does not converge.
+    """
+    from pyscf import dft, gto
+
+    molecule = gto.M(
+        atom=list(zip(atoms.get_chemical_symbols(), atoms.positions)),
+        basis=BASIS,
+        charge=charge,
+        spin=unpaired,
+        symmetry="Coov" if linear else False,
+        verbose=0,
+    )
+    force = np.asarray(field) / FIELD
+    solver = dft.UKS(molecule, xc="pbe")
+    solver.max_cycle = 60
+    if linear:
+        solver.irrep_nelec = dict(linear)
+    if np.any(force):
+        core = solver.get_hcore() + np.einsum("x,xij->ij", force, molecule.intor("int1e_r"))
+        solver.get_hcore = lambda *_: core
+    if start is not None:
+        solver = solver.newton()
+    solver.kernel(start)
+    if not solver.converged and start is None:
+        solver = solver.newton()
+        solver.kernel(solver.make_rdm1())
+    if not solver.converged:
+        raise RuntimeError(f"PBE of {atoms.get_chemical_formula()} does not converge")
+    _, charges = solver.mulliken_meta(verbose=0)
+    nuclei = molecule.atom_charges() @ molecule.atom_coords()
+    return Reference(
+        float((solver.e_tot - nuclei @ force) * HARTREE),
+        np.asarray(charges),
+        solver.dip_moment(unit="AU", verbose=0) * BOHR,
+        float(solver.spin_square()[0]),
+        np.asarray(solver.make_rdm1()),
+    )
+
+
+def polarized(atoms: ase.Atoms, density: NDArray[np.float64], by: float = 0.2):
+    """The density of a singlet of two atoms with spin moved from the second to the first, from
+    which a solution with broken symmetry may be found."""
+    from pyscf import gto
+
+    molecule = gto.M(
+        atom=list(zip(atoms.get_chemical_symbols(), atoms.positions)), basis=BASIS, verbose=0
+    )
+    up, down = density.copy()
+    mean = 0.5 * (up + down)
+    for atom, sign in ((0, 1), (1, -1)):
+        own = slice(*molecule.aoslice_by_atom()[atom, 2:])
+        up[own, own] = mean[own, own] * (1 + sign * by)
+        down[own, own] = mean[own, own] * (1 - sign * by)
+    return np.array([up, down])

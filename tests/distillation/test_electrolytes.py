@@ -1,0 +1,95 @@
+"""The model `electrolytes`: near its teacher where it was not trained, and honest about the rest."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.data import covalent_radii
+
+import openmm_pqeq as pq
+from openmm_pqeq.distillation.config import read_distillation
+
+RECIPE = Path(__file__).parents[2] / "examples" / "distill_electrolytes"
+
+ANTIPEROVSKITE = Atoms(
+    "OClLi3",
+    scaled_positions=[(0.5, 0.5, 0.5), (0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)],
+    cell=[3.907] * 3,
+    pbc=True,
+)
+MOVES = [[0.1, 0, 0.05], [0, -0.1, 0], [0.15, 0.1, 0], [0, 0, -0.1], [-0.1, 0.05, 0.1]]
+TEACHER = [
+    [-1.1791, -0.0904, -0.4019],
+    [0.1608, 0.1734, 0.1066],
+    [-0.2644, -0.1562, 0.2074],
+    [-0.0603, 0.1349, 0.1652],
+    [1.343, -0.0617, -0.0774],
+]
+"""eV/Å: forces of SevenNet-l3i5 on Li3OCl, which is not among the phases that were trained on."""
+
+
+def test_forces_of_a_phase_that_was_never_trained_on_are_near_the_teachers():
+    """60 meV/Å is what the card says of all held-out structures."""
+    atoms = ANTIPEROVSKITE.copy()
+    atoms.positions += MOVES
+    forces = pq.PQEqCalculator("electrolytes").get_forces(atoms)
+    assert 1000 * float(np.sqrt(np.square(forces - TEACHER).mean())) < 60
+
+
+@pytest.mark.parametrize(
+    ("symbol", "lattice", "edge"), [("LiCl", "rocksalt", 5.15), ("Li", "bcc", 3.44)]
+)
+def test_lattice_constants(symbol, lattice, edge):
+    """Those of PBE (Materials Project: LiCl 5.15, Li 3.44 Å), to 1 %."""
+    sizes = edge * np.linspace(0.97, 1.03, 7)
+    calculator = pq.PQEqCalculator("electrolytes")
+    energies = [calculator.get_potential_energy(bulk(symbol, lattice, a)) for a in sizes]
+    a, b, _ = np.polyfit(sizes, energies, 2)
+    assert -b / (2 * a) == pytest.approx(edge, rel=0.01)
+
+
+def test_it_says_what_it_is_for():
+    potential = pq.load("electrolytes")
+    assert sorted(potential.species) == ["Cl", "F", "Fe", "La", "Li", "N", "O", "P", "S", "Zr"]
+    assert potential.limits.temperature == (0.0, 1000.0)
+    assert potential.pqeq is not None
+    with pytest.raises(ValueError, match="Ge"):
+        pq.PQEqCalculator(potential).get_potential_energy(bulk("Ge"))
+    assert "Yutack Park" in pq.checkpoint.card("electrolytes")["licence"]
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    """Those of the recipe."""
+    pytest.importorskip("pymatgen", reason="the extra `analysis` is not installed")
+    about = importlib.util.spec_from_file_location("recipe", RECIPE / "structures.py")
+    recipe = importlib.util.module_from_spec(about)
+    about.loader.exec_module(recipe)
+    made = recipe.simple() | recipe.phosphates_and_sulfides() | recipe.garnets()
+    return made | recipe.interfaces(made)
+
+
+def test_the_recipe_names_the_structures_that_it_makes(crystals):
+    settings = read_distillation(RECIPE / "electrolytes.toml")
+    named = {Path(file).stem for file in settings.held_out.files}
+    assert named == set(crystals)
+    new = named - {Path(file).stem for file in settings.structures.files}
+    assert new == {"Li3OCl", "Li3PS4_gamma"}
+
+
+def test_crystals_of_the_recipe_are_what_they_are_called(crystals):
+    """Formulae, and no two atoms nearer than 0.6 of their covalent radii (Li on split sites)."""
+    formulae = {"Li3P": "Li6P2", "LLZO": "La12Li28Zr8O48", "LLZO_cubic": "La24Li56Zr16O96"}
+    formulae |= {"Li3PS4": "Li12P4S16", "Li6PS5Cl": "Li24P4S20Cl4", "LiPON": "Li24P8N2O29"}
+    for name, formula in formulae.items():
+        assert (
+            dict(crystals[name].symbols.formula.count()) == Atoms(formula).symbols.formula.count()
+        )
+    for name, atoms in crystals.items():
+        distances = atoms.get_all_distances(mic=True)
+        np.fill_diagonal(distances, np.inf)
+        radii = covalent_radii[atoms.numbers]
+        assert float((distances / (radii[:, None] + radii)).min()) > 0.6, name
