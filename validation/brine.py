@@ -104,6 +104,11 @@ def molecular_dipoles(atoms: ase.Atoms, charges: np.ndarray, shells: np.ndarray)
     return np.linalg.norm(moments, axis=1) / Debye
 
 
+def temperature(table: np.ndarray) -> float:
+    """K, mean of the last half of a run."""
+    return float(np.mean(table["temperature_K"][len(table) // 2 :]))
+
+
 def run_of(folder: Path, model: pq.PQEqCalculator) -> None:
     """What a run says of structure, diffusion, dipoles and ε∞."""
     trajectory = mdtraj.load(folder / "trajectory.dcd", top=folder / "topology.pdb")
@@ -113,7 +118,9 @@ def run_of(folder: Path, model: pq.PQEqCalculator) -> None:
     path = unwrapped(trajectory.xyz * ANGSTROM_PER_NM, cells)
     half = len(path) // 2
     moved = np.sum((path[half:] - path[:-half]) ** 2, axis=2).mean(axis=0)
-    time = float(trajectory.time[half] - trajectory.time[0])
+    table = np.genfromtxt(folder / "table.csv", delimiter=",", names=True)
+    time = float(table["time_ps"][-1]) * half / len(path)
+    print(f"{float(table['time_ps'][-1]):.2f} ps; last half at {temperature(table):.0f} K")
     for symbol in ("O", "Na", "Cl"):
         value = moved[symbols == symbol].mean() / (6 * time)
         print(f"{symbol}: D {value:.3f} Å²/ps, from {time:.1f} ps")
