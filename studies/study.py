@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -36,28 +36,6 @@ BLUE, ORANGE, GREEN, PURPLE, BLACK, GREY = (
     "#8a8a8a",
 )
 """Told apart by colour-blind eyes (Okabe and Ito; Wong, Nat. Methods 8, 441 (2011))."""
-
-HERE_SECONDS = {"universal": 480e-6, "batio3": 112e-6}
-"""Processor time of one atom and step on one core of an AMD EPYC (docs/performance.md)."""
-GPU_SECONDS = 62e-6
-"""Of one atom and step: 1,490 ms for 24,000 atoms on an H100, the paper's own program."""
-
-
-class Cost(NamedTuple):
-    """What dynamics take: atoms, steps of all runs together, model."""
-
-    n_atoms: int
-    n_steps: int
-    model: str
-
-    def __str__(self) -> str:
-        work = self.n_atoms * self.n_steps / 3600
-        return (
-            f"{self.n_atoms:,} atoms, {self.n_steps:,} steps: "
-            f"{work * HERE_SECONDS[self.model]:,.1f} core hours as measured here, "
-            f"{work * GPU_SECONDS:,.1f} GPU hours as the paper's program took (62 µs for an atom and "
-            "step on an H100; this package's was not measured)"
-        )
 
 
 class Study:
@@ -128,14 +106,11 @@ class Study:
         self.keep("facts", facts | {name: here[name] for name in names})
 
 
-def begin(
-    file: str, doc: str, sizes: Mapping[str, Size], cost: Mapping[str, Cost] | None = None
-) -> tuple[Study, Size]:
+def begin(file: str, doc: str, sizes: Mapping[str, Size]) -> tuple[Study, Size]:
     """Read the command line.
 
     file, doc : `__file__` and `__doc__` of the study
     sizes : what to do by setting
-    cost : what the dynamics of a setting take, for `--dry-run`
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -158,7 +133,7 @@ def begin(
     home = Path(file).resolve().parent
     if arguments.dry_run:
         print(f"{home.name} --{arguments.setting}: {sizes[arguments.setting]}")
-        print((cost or {}).get(arguments.setting, "minutes on one core"))
+        print("minutes on one core")
         sys.exit()
     if arguments.data is not None and not arguments.data.is_dir():
         parser.error(f"--data: expected a folder, got {arguments.data}")
