@@ -82,7 +82,7 @@ class Campaign:
         below = self.own.children(recursive=True)
         if number is not None:
             self.process.send_signal(number)
-        said, _ = self.process.communicate(timeout=PATIENCE)
+        said, _ = self.process.communicate(timeout=PATIENCE * max(1.0, len(self.study.runs) / 6))
         _, alive = psutil.wait_procs(below, timeout=PATIENCE / 4)
         assert [one.cmdline() for one in alive] == []
         return self.process.returncode, said
