@@ -86,7 +86,7 @@ def say(**news: Any) -> None:
     try:
         print(json.dumps(news), flush=True)
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
 
 
 def _stop_with(stdin: int) -> None:

@@ -300,7 +300,9 @@ def test_a_full_disk_is_a_failure_that_goes_on_when_there_is_room(folder, unbrok
         real(file)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFailure, match="No space left on device; make room") as error:
+    with pytest.raises(
+        RunFailure, match=r"No space left on device: .*restart\.zip'; make room"
+    ) as error:
         run(config)
     monkeypatch.undo()
     assert not list((folder / "full").glob("*.part"))

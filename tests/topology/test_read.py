@@ -170,7 +170,7 @@ def test_the_last_structure_is_the_default(tmp_path):
     ase.io.write(tmp_path / "frames.xyz", frames)
     assert read_structure(tmp_path / "frames.xyz")[1][0, 2] == 0.3 * unit.nanometer
     assert read_structure(tmp_path / "frames.xyz", index=0)[1][0, 2] == 0.1 * unit.nanometer
-    with pytest.raises(ValueError, match=r"cannot read structure 7"):
+    with pytest.raises(ValueError, match=r"has no structure 7"):
         read_structure(tmp_path / "frames.xyz", index=7)
     with pytest.raises(ValueError, match="index: expected an integer"):
         read_structure(tmp_path / "frames.xyz", index=":")

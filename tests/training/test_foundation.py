@@ -31,6 +31,7 @@ from openmm_pqeq.training.loss import Weights, loss_of, predict, predict_all
 from openmm_pqeq.training.low_rank import merged, update_by_low_rank
 from openmm_pqeq.training.order import MixedBatches
 from openmm_pqeq.training.prepare import prepare
+from openmm_pqeq.training.processes import ALONE
 from openmm_pqeq.training.replay import at_rest, labelled_by, moved
 from openmm_pqeq.training.samples import join
 from openmm_pqeq.training.tabulated import Tabulated, can_be_tabulated, loss_by_difference
@@ -312,7 +313,7 @@ def test_structures_of_a_file_are_replayed_in_the_place_of_crystals(files, tmp_p
 def test_every_batch_has_its_share_of_both_sets():
     """Each frame once an epoch; the others in turn, none before all the rest have been; the same
     again when an epoch is repeated."""
-    batches = MixedBatches(n_frames=7, batch_size=3, n_others=5, n_mixed=2, seed=4)
+    batches = MixedBatches(n_frames=7, batch_size=3, n_others=5, n_mixed=2, seed=4, group=ALONE)
     seen: list[int] = []
     for epoch in range(5):
         batches.sampler.set_epoch(epoch)
