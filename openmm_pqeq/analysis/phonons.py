@@ -90,7 +90,8 @@ def phonons_of(
     )
     work = Phonopy(crystal, np.diag(list(supercell)), primitive_matrix="auto" if primitive else "P")
     work.generate_displacements(distance=displacement)
-    work.forces = [_forces(atoms, displaced) for displaced in work.supercells_with_displacements]
+    displaced = work.supercells_with_displacements or []
+    work.forces = [_forces(atoms, each) for each in displaced]
     work.produce_force_constants()
     if born is not None:
         work.nac_params = parse_BORN(work.primitive, filename=born)
