@@ -5,7 +5,7 @@ from ase.build import bulk
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.potential import build
 
-STEPS, INTERVAL = 120, 10
+STEPS, INTERVAL = 300, 10
 
 TEXT = f"""
 [run]

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from campaign_studies import INTERVAL, STEPS, write_study
+from campaign_studies import INTERVAL, write_study
 
 from openmm_pqeq.campaign import worker
 from openmm_pqeq.campaign.process import wait_for
@@ -19,11 +19,15 @@ from openmm_pqeq.campaign.worker import Task, attempts
 from openmm_pqeq.jobs.lock import LOCK, locked
 from openmm_pqeq.md.plot import read_table
 
+STEPS = 1000
+"""Seconds, so that a signal finds the run at work on a fast machine too."""
+
 
 @pytest.fixture
 def run(tmp_path):
     """A run that is described and not begun."""
-    (run,) = read_study(write_study(tmp_path, "[vary]\ntemperature = [200]\n")).runs
+    vary = f"[vary]\ntemperature = [200]\nsteps = [{STEPS}]\n"
+    (run,) = read_study(write_study(tmp_path, vary)).runs
     describe(run.config)
     return run
 

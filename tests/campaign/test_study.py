@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from campaign_studies import write_study
+from campaign_studies import STEPS, write_study
 
 from openmm_pqeq.campaign.study import read_study
 
@@ -38,7 +38,7 @@ def test_a_run_is_known_by_its_settings_and_by_what_its_files_contain(tmp_path):
     assert set(before) < set(names(file))
     file.write_text(text.replace("timestep = 0.2", "timestep = 0.1"))
     assert not set(before) & set(names(file))
-    file.write_text(text.replace("steps = 120", "steps = 500"))  # as a resumed run may
+    file.write_text(text.replace(f"steps = {STEPS}", "steps = 500"))  # as a resumed run may
     assert names(file) == before
     file.write_text(text)
     crystal = tmp_path / "MgO.cif"
@@ -88,7 +88,7 @@ time = "2 fs"
     small, large = read_study(write_study(tmp_path, more)).runs
     assert (small.labels, large.labels) == ({"size": "small"}, {"size": "large"})
     assert large.config.supercell == (2, 2, 2)
-    assert (small.config.n_steps, large.config.n_steps) == (120, 10)
+    assert (small.config.n_steps, large.config.n_steps) == (STEPS, 10)
 
 
 @pytest.mark.parametrize(
