@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import openmm_pqeq as pq
-from openmm_pqeq.fitting.fit import measure
 from openmm_pqeq.fitting.report import errors_of, heading
+from openmm_pqeq.fitting.residuals import measure
 from openmm_pqeq.fitting.targets import ResponseFrame, read_response_frames
 from openmm_pqeq.pqeq.parameters import Parameters, resolve_parameters
 from openmm_pqeq.response import response

@@ -16,8 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from openmm_pqeq.fitting.fit import Measured
 from openmm_pqeq.fitting.parameters import Free
+from openmm_pqeq.fitting.residuals import Measured
 from openmm_pqeq.fitting.targets import HEADINGS, ResponseFrame
 from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.pqeq.parameters import COLUMNS, Parameters, as_mapping

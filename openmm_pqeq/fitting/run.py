@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from openmm_pqeq.fitting import report
-from openmm_pqeq.fitting.fit import FitSettings, Fitted, Guard, Residuals, fit, measure
+from openmm_pqeq.fitting.fit import Fitted, fit
 from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins
+from openmm_pqeq.fitting.residuals import FitSettings, Guard, Residuals, measure
 from openmm_pqeq.fitting.settings import RunSettings, fit_settings
 from openmm_pqeq.fitting.targets import SCALES, ResponseFrame, elements_of, read_response_frames
 from openmm_pqeq.jobs import phrases

@@ -11,8 +11,9 @@ from structures import perovskite, tensor, water
 
 import openmm_pqeq as pq
 from openmm_pqeq.cli import main
-from openmm_pqeq.fitting.fit import FitSettings, Guard, Residuals, fit, measure
+from openmm_pqeq.fitting.fit import fit
 from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins, to_fit, with_values
+from openmm_pqeq.fitting.residuals import FitSettings, Guard, Residuals, measure
 from openmm_pqeq.fitting.response import Place, Respondent
 from openmm_pqeq.fitting.run import choose
 from openmm_pqeq.fitting.settings import RunSettings, fit_settings
