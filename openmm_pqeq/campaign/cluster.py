@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from openmm_pqeq.campaign.study import Where
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities
 
 DEVICE = {"device": 1}
 CORES_A_RUN = 4
@@ -110,7 +110,7 @@ def queue_cluster(where: Where) -> Any:
     import dask_jobqueue
 
     queued = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
-    seconds = values.seconds("walltime", where.walltime)
+    seconds = quantities.seconds("walltime", where.walltime)
     arguments = ["--resources", "device=1"]
     if seconds > 3 * BEFORE_THE_END:
         arguments += ["--lifetime", f"{seconds - BEFORE_THE_END:g}s"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ase.data import atomic_numbers
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.settings import setting
 
 NONE = "none"
@@ -146,10 +146,10 @@ class StructureSettings:
     )
     frames: int = setting("structures", _many, 10, "taken from each such dynamics", "N")
     interval: float = setting(
-        "structures", values.femtoseconds, 20.0, "between them, fs", "TIME", unit="fs"
+        "structures", quantities.femtoseconds, 20.0, "between them, fs", "TIME", unit="fs"
     )
     timestep: float = setting(
-        "structures", values.femtoseconds, 1.0, "of the dynamics, fs", "TIME", unit="fs"
+        "structures", quantities.femtoseconds, 1.0, "of the dynamics, fs", "TIME", unit="fs"
     )
     largest_force: float = setting(
         "structures", values.positive, 20.0, "frames with a larger force are left out, eV/Å", "F"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs import settings as tables
-from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.settings import setting as _setting
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.schedule import component
@@ -177,7 +177,11 @@ class RunConfig:
         "first velocities: maxwell (drawn at the temperature) or file (the structure file's)",
     )
     timestep: float = _setting(
-        "dynamics", values.within(values.femtoseconds, 1e-6, 1e3, "fs"), 1.0, "time step, fs", "DT"
+        "dynamics",
+        values.within(quantities.femtoseconds, 1e-6, 1e3, "fs"),
+        1.0,
+        "time step, fs",
+        "DT",
     )
     inner_model: str | None = _setting(
         "dynamics",
@@ -199,7 +203,7 @@ class RunConfig:
     )
     time: float | None = _setting(
         "dynamics",
-        values.within(values.picoseconds, 1e-9, 1e9, "ps"),
+        values.within(quantities.picoseconds, 1e-9, 1e9, "ps"),
         None,
         "length of the run, such as 1ps (or give --steps)",
         "TIME",
@@ -208,7 +212,7 @@ class RunConfig:
     minimize: bool = _setting("dynamics", values.boolean, False, "minimise the energy first")
     equilibrate: float = _setting(
         "dynamics",
-        values.within(values.picoseconds_or_zero, 0, 1e9, "ps"),
+        values.within(quantities.picoseconds_or_zero, 0, 1e9, "ps"),
         0.0,
         "length of an equilibration before the run, such as 0.5ps; it writes nothing",
         "TIME",
@@ -226,7 +230,7 @@ class RunConfig:
     )
     pressure: float = _setting(
         "dynamics",
-        values.within(values.pressure, -1e8, 1e8, "bar"),
+        values.within(quantities.pressure, -1e8, 1e8, "bar"),
         1.0,
         "pressure of NPT, bar, or with a unit such as 1GPa",
         "P",

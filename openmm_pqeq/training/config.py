@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.settings import (
     configured,
     read_toml,
@@ -133,7 +133,7 @@ def _length(training: Any) -> Any:
     """[training] with what `max_time` alone means: as many epochs as fit into it, and a learning
     rate that is zero at its end."""
     limited = isinstance(training, dict) and "max_time" in training
-    if not limited or not values.seconds("training.max_time", training["max_time"]):
+    if not limited or not quantities.seconds("training.max_time", training["max_time"]):
         return training
     if "epochs" in training or "schedule" in training:
         return training

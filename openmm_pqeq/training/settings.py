@@ -3,7 +3,7 @@ of the training file, a line a setting; the flags of `train` and `finetune` are 
 
 from dataclasses import dataclass
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.settings import setting, table_of
 
 AUTO = "auto"
@@ -227,7 +227,7 @@ class TrainingSettings:
     )
     max_time: float = setting(
         "training",
-        values.seconds,
+        quantities.seconds,
         0.0,
         'end with the epoch nearest to it: "HH:MM:SS", "10min" or seconds; 0: no limit',
         "TIME",

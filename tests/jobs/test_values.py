@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from openmm_pqeq.fitting.settings import RunSettings
-from openmm_pqeq.jobs import phrases, values
+from openmm_pqeq.jobs import phrases, quantities, values
 from openmm_pqeq.jobs.settings import (
     add_flags,
     configured,
@@ -69,7 +69,7 @@ def inner_and_outer():
     @dataclasses.dataclass(frozen=True)
     class Outer:
         word: str = setting("a", values.text, help="a word", metavar="W")
-        time: float | None = setting("a", values.picoseconds, None, "time", "T", unit="ps")
+        time: float | None = setting("a", quantities.picoseconds, None, "time", "T", unit="ps")
         yes: bool = setting("b", values.boolean, False, "whether 20% is meant")
         inner: Inner = setting("b", table_of(Inner), Inner, "a table")
         more: dict = setting("b", values.numbers, dict, "numbers")
@@ -100,9 +100,9 @@ def test_a_table_is_the_same_from_flags_and_from_the_file_that_it_writes():
 @pytest.mark.parametrize(
     ("parse", "text", "value"),
     [
-        (values.seconds, "01:00:30", 3630.0),
-        (values.seconds, "10min", 600.0),
-        (values.seconds, 5, 5.0),
+        (quantities.seconds, "01:00:30", 3630.0),
+        (quantities.seconds, "10min", 600.0),
+        (quantities.seconds, 5, 5.0),
         (values.share, "12", 12),
         (values.share, "12.5%", "12.5%"),
         (values.fraction, "20%", 0.2),
@@ -127,10 +127,10 @@ def test_small_languages(parse, text, value):
     [("1 Mbar", 1e6), ("1 mbar", 1e-3), ("1MPa", 10.0), ("1 mPa", 1e-8), ("2 gpa", 2e4), (3, 3.0)],
 )
 def test_mega_is_not_milli(written, bar):
-    assert values.pressure("pressure", written) == pytest.approx(bar, rel=1e-12)
+    assert quantities.pressure("pressure", written) == pytest.approx(bar, rel=1e-12)
 
 
 @pytest.mark.parametrize("written", ["1 mpa", "1 MBAR"])
 def test_a_unit_that_may_be_mega_or_milli_is_refused(written):
     with pytest.raises(ValueError, match="pressure: expected a number with one of the units"):
-        values.pressure("pressure", written)
+        quantities.pressure("pressure", written)

@@ -7,7 +7,7 @@ import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.run_files import table_of
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities
 from openmm_pqeq.jobs.folder import made
 
 HELP = (
@@ -46,7 +46,7 @@ def command(options: argparse.Namespace) -> None:
 
     source = Path(options.file)
     path, columns = table_of(source)
-    chosen = columns["time_ps"] >= values.picoseconds_or_zero("skip", options.skip)
+    chosen = columns["time_ps"] >= quantities.picoseconds_or_zero("skip", options.skip)
     if chosen.sum() < 4:
         raise ValueError(f"skip: {path} has {chosen.sum()} rows after it; expected at least 4")
     times = columns["time_ps"][chosen]

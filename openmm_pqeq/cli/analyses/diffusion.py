@@ -12,7 +12,7 @@ from openmm_pqeq.cli.analyses.trajectory import (
     folder_for,
     trajectory_of,
 )
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 
 HELP = "Mean square displacement, its diffusive window, and the diffusion coefficient."
 
@@ -100,7 +100,7 @@ def motion_of(options: argparse.Namespace, given: Trajectory, path: Any, moving:
     if options.window is None:
         window = diffusion.diffusive_window(lags, msd.sum(axis=1), smallest=0.5 * hop**2)
     else:
-        start, stop = (values.picoseconds("window", each) for each in options.window)
+        start, stop = (quantities.picoseconds("window", each) for each in options.window)
         if not given.interval <= start < stop <= given.length:
             raise ValueError(
                 f"window: expected two lags from {given.interval:g} to {given.length:g} ps, got "

@@ -7,7 +7,7 @@ import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.run_files import table_of
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.folder import made
 
 HELP = "Hysteresis of the polarization in an alternating field: coercive field, remanence, loss."
@@ -51,7 +51,7 @@ def command(options: argparse.Namespace) -> None:
         raise ValueError(
             f"file: {path} has no column {missing[0]}; expected table.csv of a crystal"
         )
-    chosen = columns["time_ps"] >= values.picoseconds_or_zero("skip", options.skip)
+    chosen = columns["time_ps"] >= quantities.picoseconds_or_zero("skip", options.skip)
     time, field, polarization = (columns[name][chosen] for name in ("time_ps", *names))
     found = hysteresis(field, polarization / UNIT, not options.not_centered)
     folder = made(Path(options.output) if options.output else path.parent)

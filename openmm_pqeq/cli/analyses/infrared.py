@@ -6,7 +6,7 @@ import numpy as np
 
 from openmm_pqeq.analysis.infrared import WINDOWS
 from openmm_pqeq.cli.analyses.series import add_series, all_series, folder_of, known_temperature
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities
 from openmm_pqeq.jobs.files import whole
 
 HELP = "Infrared spectrum from the dipole or polarization of a run."
@@ -42,7 +42,7 @@ def command(options: argparse.Namespace) -> None:
     lag = (
         None
         if options.longest_lag is None
-        else values.picoseconds("longest_lag", options.longest_lag)
+        else quantities.picoseconds("longest_lag", options.longest_lag)
     )
     interval = float(np.diff(given.times).mean())
     temperature = known_temperature(given)

@@ -6,7 +6,7 @@ import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.series import add_series, all_series, folder_of
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 
 HELP = "Autocorrelation of the dipole of a run, its relaxation time, and the Kirkwood factor."
 
@@ -39,7 +39,7 @@ def command(options: argparse.Namespace) -> None:
     found = relaxation(
         given.dipole,
         interval,
-        None if lag is None else values.picoseconds("longest_lag", lag),
+        None if lag is None else quantities.picoseconds("longest_lag", lag),
         values.positive_count("blocks", options.blocks),
     )
     length = f"{len(given.times)} moments, {given.times[-1] - given.times[0]:g} ps"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 
 
 def table_of(source: Path) -> tuple[Path, dict[str, Any]]:
@@ -65,7 +65,7 @@ def files_of(source: Path, settings: dict[str, Any], topology: str | None) -> tu
 def interval_of(given: str | None, settings: dict[str, Any]) -> float:
     """ps between two frames of the file."""
     if given is not None:
-        return values.within(values.picoseconds, 1e-9, 1e9, "ps")("interval", given)
+        return values.within(quantities.picoseconds, 1e-9, 1e9, "ps")("interval", given)
     if not settings:
         raise ValueError("interval: a trajectory alone does not say it; give --interval TIME")
     from openmm_pqeq.md.config import RunConfig

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.folder import made
 
 VECTORS = ("field_{}_V_per_A", "dipole_{}_eA")
@@ -61,7 +61,7 @@ def all_series(options: argparse.Namespace, most: int) -> list[Series]:
     """The series of the files named, at most so many."""
     if len(options.files) > most:
         raise ValueError(f"files: expected at most {most}, got {len(options.files)}")
-    skip = values.picoseconds_or_zero("skip", options.skip)
+    skip = quantities.picoseconds_or_zero("skip", options.skip)
     return [read_series(Path(name), skip, options) for name in options.files]
 
 

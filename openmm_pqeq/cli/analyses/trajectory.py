@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_pqeq.cli.analyses.run_files import files_of, interval_of, loaded, settings_of
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.folder import made
 
 Array = NDArray[np.float64]
@@ -163,7 +163,7 @@ def trajectory_of(options: argparse.Namespace, run: str | None = None) -> Trajec
     """The trajectory that the command line names, from --skip on."""
     source = Path(run or options.run)
     stride = values.positive_count("stride", options.stride)
-    skip = values.picoseconds_or_zero("skip", options.skip)
+    skip = quantities.picoseconds_or_zero("skip", options.skip)
     settings = settings_of(source)
     path, topology = files_of(source, settings, options.topology)
     interval = interval_of(options.interval, settings)
