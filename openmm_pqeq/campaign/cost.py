@@ -13,7 +13,7 @@ from openmm import unit
 from openmm_pqeq.campaign.study import PlannedRun, Study
 from openmm_pqeq.jobs.facts import read_facts
 from openmm_pqeq.md.build import build_simulation, check_start, read_parts, seed_of
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.topology.read import read_structure
 
 WARMING, MEASURED = 6, 4

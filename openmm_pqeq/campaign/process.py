@@ -26,9 +26,10 @@ from openmm_pqeq.campaign.record import DESCRIBED, RESTART, state_of
 from openmm_pqeq.jobs.facts import FACTS
 from openmm_pqeq.jobs.lock import LOCK, locked, owner_of
 from openmm_pqeq.jobs.progress import Progress
-from openmm_pqeq.md.config import RunConfig, read_toml, run_config
+from openmm_pqeq.md.config import read_toml, run_config
 from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
+from openmm_pqeq.md.settings import RunConfig
 
 HEARTBEAT = 20.0
 """Seconds from one touch of the lock to the next."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from openmm_pqeq.jobs.facts import read_facts
 from openmm_pqeq.jobs.files import write_text
-from openmm_pqeq.md.config import RunConfig, write_toml
+from openmm_pqeq.md.config import write_toml
+from openmm_pqeq.md.settings import RunConfig
 
 DESCRIBED, FAILED, OUTPUT, RESTART = "described.toml", "failed.txt", "output.log", "restart.zip"
 STATES = ("finished", "failed", "begun", "new")

@@ -35,8 +35,9 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.settings import configured, read_toml, setting, table_of
-from openmm_pqeq.md.config import SETTINGS, RunConfig, run_config
+from openmm_pqeq.md.config import SETTINGS, run_config
 from openmm_pqeq.md.resume import RESUME_MAY_CHANGE
+from openmm_pqeq.md.settings import RunConfig
 
 CLUSTERS = ("local", "slurm", "pbs")
 LONGEST_NAME = 90

@@ -10,7 +10,8 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.facts import facts_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given, settings_of
-from openmm_pqeq.md.config import RunConfig, run_config
+from openmm_pqeq.md.config import run_config
+from openmm_pqeq.md.settings import RunConfig
 
 if TYPE_CHECKING:
     from openmm_pqeq.timing.step import StepProfile

@@ -11,7 +11,8 @@ import numpy as np
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.folder import check_file_in_folder
 from openmm_pqeq.md import groupings
-from openmm_pqeq.md.config import STRONGEST_FIELD, parsed_setting
+from openmm_pqeq.md.config import parsed_setting
+from openmm_pqeq.md.settings import STRONGEST_FIELD
 from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Energy, forces, charges, dipole and stress of one structure."

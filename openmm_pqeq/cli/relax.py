@@ -11,7 +11,7 @@ from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
 from openmm_pqeq.md import groupings
-from openmm_pqeq.md.config import STRONGEST_FIELD
+from openmm_pqeq.md.settings import STRONGEST_FIELD
 from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Relax the atoms of a structure, or atoms and cell."

@@ -8,7 +8,8 @@ from openmm_pqeq.jobs import settings as tables
 from openmm_pqeq.jobs.progress import Progress as News
 from openmm_pqeq.jobs.settings import add_existing
 from openmm_pqeq.jobs.times import clock
-from openmm_pqeq.md.config import RunConfig, read_toml, run_config
+from openmm_pqeq.md.config import read_toml, run_config
+from openmm_pqeq.md.settings import RunConfig
 
 HELP = "Molecular dynamics of a structure, from flags or from one TOML file that describes the whole run."
 

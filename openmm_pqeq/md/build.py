@@ -18,8 +18,8 @@ from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.force.time_steps import time_steps
 from openmm_pqeq.jobs import values
 from openmm_pqeq.md import groupings
-from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.schedule import component
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.velocities import require_velocities
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.slabs import warn_of_free_flow, warn_of_vacuum

@@ -27,8 +27,9 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.md import truncate
-from openmm_pqeq.md.config import FORMATS, RunConfig, write_toml
+from openmm_pqeq.md.config import write_toml
 from openmm_pqeq.md.schedule import FieldSchedule
+from openmm_pqeq.md.settings import FORMATS, RunConfig
 from openmm_pqeq.md.table import TableReporter
 from openmm_pqeq.reporters import ChargeReporter
 from openmm_pqeq.topology.write import write_topology

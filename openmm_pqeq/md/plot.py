@@ -11,7 +11,7 @@ from openmm import app
 
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.jobs.values import shown
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
 AXES = "xyz"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs.facts import changed
-from openmm_pqeq.md.config import RunConfig, parsed_setting, read_toml, run_config
+from openmm_pqeq.md.config import parsed_setting, read_toml, run_config
+from openmm_pqeq.md.settings import RunConfig
 
 RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval", "stop_if_unstable")
 """Settings that a resumed run may have otherwise than the run it continues: its length, where it

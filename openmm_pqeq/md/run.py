@@ -37,10 +37,10 @@ from openmm_pqeq.md.build import (
     seeded_anew,
     with_seed,
 )
-from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
 from openmm_pqeq.md.resume import Origin, described, may_change
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.table import restore_sums
 from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.md.watch import StabilityWatch

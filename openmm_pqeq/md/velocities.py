@@ -10,7 +10,7 @@ What a file calls velocities or momenta, and how ASE reads it: topology/facts.py
 import numpy as np
 from openmm import app, unit
 
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.watch import temperature_of
 from openmm_pqeq.reporters.work import half_a_step_of
 from openmm_pqeq.topology.facts import facts_of

@@ -21,7 +21,7 @@ from ase.data import covalent_radii
 from openmm import app, unit
 
 from openmm_pqeq.finite import named, not_finite
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.table import degrees_of_freedom
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.structure import Structure, structure_of

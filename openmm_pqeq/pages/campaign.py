@@ -10,7 +10,8 @@ from openmm_pqeq.campaign.results import FILES, averages_of
 from openmm_pqeq.campaign.run import COPY
 from openmm_pqeq.campaign.study import RUNS
 from openmm_pqeq.jobs.facts import FACTS, read_facts
-from openmm_pqeq.md.config import SETTINGS, RunConfig, read_toml, run_config
+from openmm_pqeq.md.config import SETTINGS, read_toml, run_config
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.pages import page
 from openmm_pqeq.report.columns import label_of
 from openmm_pqeq.report.numbers import with_error

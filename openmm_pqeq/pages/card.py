@@ -6,7 +6,7 @@ from typing import Any
 from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.limits import limits_of
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.pages import page
 from openmm_pqeq.training.report import HEADINGS
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from openmm_pqeq.md.config import RunConfig
 from openmm_pqeq.md.plot import AXES
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
 MOST_POINTS = 4000

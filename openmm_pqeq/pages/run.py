@@ -8,8 +8,9 @@ from typing import Any
 
 from openmm_pqeq.analysis.blocks import average
 from openmm_pqeq.jobs.facts import FACTS, read_facts
-from openmm_pqeq.md.config import SETTINGS, RunConfig, read_toml, run_config
+from openmm_pqeq.md.config import SETTINGS, read_toml, run_config
 from openmm_pqeq.md.plot import AXES, read_table
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.pages import card, page
 from openmm_pqeq.pages.curves import curves
 from openmm_pqeq.pages.structure import Frame, last_frame, viewer

@@ -22,7 +22,7 @@ from openmm_pqeq.md.build import (
     seed_of,
     with_seed,
 )
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.report.plots import Curve, plot_bars
 from openmm_pqeq.timing.step import StepProfile, step_profile

@@ -19,7 +19,8 @@ import openmm_pqeq as pq
 from openmm_pqeq.cli import main
 from openmm_pqeq.force.create import create_energy
 from openmm_pqeq.jobs.settings import settings_of
-from openmm_pqeq.md.config import RunConfig, read_toml
+from openmm_pqeq.md.config import read_toml
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.topology.file import read_atoms
 
 pytestmark = pytest.mark.python_route

@@ -19,7 +19,7 @@ from openmm_pqeq.jobs.settings import (
     table_of,
     toml_lines,
 )
-from openmm_pqeq.md.config import RunConfig
+from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.training.settings import DataSettings, StartSettings, TrainingSettings
 
 pytestmark = pytest.mark.python_route

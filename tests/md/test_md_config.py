@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from openmm_pqeq.md.config import RunConfig, read_toml, run_config, write_toml
+from openmm_pqeq.md.config import read_toml, run_config, write_toml
+from openmm_pqeq.md.settings import RunConfig
 
 pytestmark = pytest.mark.python_route
 

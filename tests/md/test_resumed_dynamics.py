@@ -16,10 +16,11 @@ import pytest
 
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.md.build import seeded_anew
-from openmm_pqeq.md.config import BAROSTATS, run_config
+from openmm_pqeq.md.config import run_config
 from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
+from openmm_pqeq.md.settings import BAROSTATS
 from openmm_pqeq.potential import build
 
 pytestmark = pytest.mark.python_route

@@ -68,7 +68,7 @@ def interval_of(given: str | None, settings: dict[str, Any]) -> float:
         return values.within(quantities.picoseconds, 1e-9, 1e9, "ps")("interval", given)
     if not settings:
         raise ValueError("interval: a trajectory alone does not say it; give --interval TIME")
-    from openmm_pqeq.md.config import RunConfig
+    from openmm_pqeq.md.settings import RunConfig
 
     def of(name: str) -> float:
         default = RunConfig.__dataclass_fields__[name].default
