@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from openmm_pqeq.conditions import Conditions, Known, Molecule
+from openmm_pqeq.conditions import Conditions
 from openmm_pqeq.structure import Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
+from openmm_pqeq.wanted import Known, Molecule
 
 
 def known_of(atoms: Atoms, total_charge: float | None, charges_wanted: bool = True) -> Known:

@@ -28,12 +28,12 @@ import openmm
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint, versions
-from openmm_pqeq.conditions import directions_of
 from openmm_pqeq.force.arguments import in_e, known_of
 from openmm_pqeq.force.barostats import PQEqSystem
 from openmm_pqeq.force.create import create_force
 from openmm_pqeq.force.system import keep_facts, molecules_force
 from openmm_pqeq.potential import Potential
+from openmm_pqeq.wanted import directions_of
 
 NEEDED = ("openmm", ">=8.6.1")
 """What openmmml 1.8 works with."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from openmm import app, unit
 
-from openmm_pqeq.conditions import Known
 from openmm_pqeq.force.groups import molecules_among
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.topology.facts import facts_of
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
+from openmm_pqeq.wanted import Known
 
 _FIELD = unit.volt / unit.angstrom
 _MOLAR_FIELD = unit.kilojoule_per_mole / unit.nanometer / unit.elementary_charge

@@ -16,13 +16,7 @@ from openmm import app
 
 from openmm_pqeq import versions
 from openmm_pqeq.checkpoint import loaded
-from openmm_pqeq.conditions import (
-    Wanted,
-    by_bonds,
-    one_of,
-    settled,
-    tolerance_of,
-)
+from openmm_pqeq.conditions import by_bonds, settled
 from openmm_pqeq.force import arguments as argument
 from openmm_pqeq.force import torch_force
 from openmm_pqeq.force.barostats import PQEqSystem, warn_about_barostat
@@ -35,6 +29,7 @@ from openmm_pqeq.gradients import recorded
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.structure import SYMBOLS
 from openmm_pqeq.topology.facts import facts_of
+from openmm_pqeq.wanted import Wanted, one_of, tolerance_of
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from openmm import app
 
-from openmm_pqeq.conditions import Molecule, Wanted
 from openmm_pqeq.pqeq import electrodes_of, fragments_of
 from openmm_pqeq.topology.molecules import NETWORK
+from openmm_pqeq.wanted import Molecule, Wanted
 
 
 def molecules_among(topology: app.Topology, chosen: list[int], places: list[int]) -> list[Molecule]:

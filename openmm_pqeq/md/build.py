@@ -11,7 +11,7 @@ import torch
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint
-from openmm_pqeq.conditions import FREE, Directions, by_bonds
+from openmm_pqeq.conditions import FREE, by_bonds
 from openmm_pqeq.force.create import create_energy, create_system
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import last_line
@@ -25,6 +25,7 @@ from openmm_pqeq.potential import Potential
 from openmm_pqeq.slabs import warn_of_free_flow, warn_of_vacuum
 from openmm_pqeq.topology.read import read_structure
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
+from openmm_pqeq.wanted import Directions
 
 _FEMTOSECOND = unit.femtosecond
 _PER_PICOSECOND = 1 / unit.picosecond
