@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq import ops
+from openmm_pqeq.gnn.couplings import coupling_columns, first_rows
 from openmm_pqeq.gnn.edges import Edges
-from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.paths import Layer
 from openmm_pqeq.gnn.radial_table import evaluated, locate
 
@@ -83,17 +83,14 @@ def plan_convolution(layer: Layer, harmonics: list[int]) -> Plan:
     """The plan of a layer whose blocks of harmonics have the degrees `harmonics`; paths are in the
     order of `layer.paths`."""
     inputs, outputs = list(layer.inputs.items()), list(layer.outputs)
-    begin = [
-        sum(2 * degree + 1 for degree in harmonics[:block]) for block in range(len(harmonics) + 1)
-    ]
+    begin, columns = first_rows(harmonics), coupling_columns(layer, harmonics)
     widths = [0] * len(outputs)
     table_chunk, entry = 0, 0
     paths: list[int] = []
-    columns = [torch.zeros(begin[-1], 0, dtype=torch.float64)]
-    for path in layer.paths:
+    for path, column in zip(layer.paths, columns):
         ir, mul = inputs[path.input]
         l_out, l_sh = outputs[path.output].l, harmonics[path.harmonic]
-        chunks, size = padded(mul) // LANES, (2 * ir.l + 1) * (2 * l_out + 1)
+        chunks = padded(mul) // LANES
         paths += PlannedPath(
             input=path.input,
             rows_in=2 * ir.l + 1,
@@ -106,17 +103,13 @@ def plan_convolution(layer: Layer, harmonics: list[int]) -> Plan:
             harmonic=begin[path.harmonic],
             n_harmonics=2 * l_sh + 1,
         )
-        column = torch.zeros(begin[-1], size, dtype=torch.float64)
-        column[begin[path.harmonic] : begin[path.harmonic + 1]] = (
-            coupling(ir.l, l_sh, l_out).transpose(0, 1).flatten(1)
-        )
-        columns.append(column)
         widths[path.output] += chunks
-        table_chunk, entry = table_chunk + chunks, entry + size
+        table_chunk, entry = table_chunk + chunks, entry + column.size(1)
     sizes = [
         number for ir, width in zip(outputs, widths) for number in (2 * ir.l + 1, width * LANES)
     ]
-    return Plan(paths, sizes, torch.cat(columns, dim=1))
+    none = torch.zeros(begin[-1], 0, dtype=torch.float64)
+    return Plan(paths, sizes, torch.cat([none, *columns], dim=1))
 
 
 def packed(coefficients: Tensor, n_weights: list[int]) -> Tensor:

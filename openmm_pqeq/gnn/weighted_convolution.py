@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq import ops
+from openmm_pqeq.gnn.couplings import coupling_columns, first_rows
 from openmm_pqeq.gnn.edges import Edges
-from openmm_pqeq.gnn.irreps import coupling
 from openmm_pqeq.gnn.paths import Layer
 from openmm_pqeq.gnn.spherical import ExactBuffers
 
@@ -76,20 +76,14 @@ def plan_weighted(layer: Layer, harmonics: list[int]) -> WeightedPlan:
     """The plan of a layer whose blocks of harmonics have the degrees `harmonics`; paths, and their
     weights, are in the order of `layer.paths`."""
     inputs, outputs = list(layer.inputs.items()), list(layer.outputs)
-    begin = [sum(2 * degree + 1 for degree in harmonics[:k]) for k in range(len(harmonics) + 1)]
+    columns = [torch.zeros(first_rows(harmonics)[-1], 0, dtype=torch.float64)]
     widths = [0] * len(outputs)
     weight, entry = 0, 0
     paths: list[int] = []
-    columns = [torch.zeros(begin[-1], 0, dtype=torch.float64)]
-    for path in layer.paths:
+    for path, column in zip(layer.paths, coupling_columns(layer, harmonics)):
         ir, mul = inputs[path.input]
-        l_out, l_sh = outputs[path.output].l, harmonics[path.harmonic]
-        couplings = coupling(ir.l, l_sh, l_out).transpose(0, 1).flatten(1)
-        if l_sh == 0:
-            couplings = couplings[:, :1]
-        column = torch.zeros(begin[-1], couplings.size(1), dtype=torch.float64)
-        column[begin[path.harmonic] : begin[path.harmonic + 1]] = couplings
-        columns.append(column)
+        l_out = outputs[path.output].l
+        columns.append(column[:, :1] if harmonics[path.harmonic] == 0 else column)
         paths += WeightedPath(
             input=path.input,
             rows_in=2 * ir.l + 1,
@@ -99,10 +93,10 @@ def plan_weighted(layer: Layer, harmonics: list[int]) -> WeightedPlan:
             weight=weight,
             output_channel=widths[path.output],
             entry=entry,
-            n_entries=column.size(1),
+            n_entries=columns[-1].size(1),
         )
         widths[path.output] += mul
-        weight, entry = weight + mul, entry + column.size(1)
+        weight, entry = weight + mul, entry + columns[-1].size(1)
     sizes = [number for ir, width in zip(outputs, widths) for number in (2 * ir.l + 1, width)]
     return WeightedPlan(paths, sizes, torch.cat(columns, dim=1))
 
