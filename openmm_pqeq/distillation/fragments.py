@@ -53,9 +53,12 @@ def pulled_apart(
 
 
 def two_of(piece: ase.Atoms, gap: float) -> ase.Atoms:
-    """A piece without its cell, and a copy of it beyond a gap along x."""
+    """A piece without its cell, and a copy of it beyond a gap along x; with both their charges."""
     one = ase.Atoms(piece.numbers, piece.positions)
     other = one.copy()
     width = float(np.ptp(one.positions[:, 0]))
     other.positions[:, 0] += width + gap
-    return one + other
+    pair = one + other
+    if "charge" in piece.info:
+        pair.info["charge"] = 2.0 * piece.info["charge"]
+    return pair

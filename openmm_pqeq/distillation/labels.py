@@ -21,6 +21,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from openmm_pqeq.distillation.structures import Made
 from openmm_pqeq.distillation.teacher import Teacher
 
+CHARGE = "total_charge"
+"""The key of it in a row; by "charge" ASE gives the sum of initial charges, whatever was written."""
+
 
 class Labels:
     """The labels of a teacher in the file `path`, made where it is not there; `seconds` that all of
@@ -53,8 +56,8 @@ class Labels:
             return None
         row = self._database.get(id=self._rows[request])
         atoms = row.toatoms()
-        if "charge" in row.key_value_pairs:
-            atoms.info["charge"] = row.charge
+        if CHARGE in row:
+            atoms.info["charge"] = row[CHARGE]
         return atoms
 
     def label(self, made: Made, request: str, begun: float) -> ase.Atoms:
@@ -76,7 +79,7 @@ class Labels:
             "part": made.part,
             "seconds": round(time.monotonic() - begun, 4),
         }
-        charge = {k: float(v) for k, v in atoms.info.items() if k == "charge"}
+        charge = {CHARGE: float(atoms.info["charge"])} if "charge" in atoms.info else {}
         self.seconds += pairs["seconds"]
         self._rows[request] = self._database.write(atoms, key_value_pairs={**pairs, **charge})
         return atoms

@@ -45,7 +45,9 @@ def compare(
     """The student and the teacher's labels, frame by frame."""
     settings = DataSettings(files=())
     read = [frame_of(made.atoms, settings, f"{made.phase} {made.how}") for made in frames]
-    return list(compared(student, read, reference_charges or None))
+    here = {symbol for made in frames for symbol in made.atoms.get_chemical_symbols()}
+    charges = {symbol: charge for symbol, charge in reference_charges.items() if symbol in here}
+    return list(compared(student, read, charges or None))
 
 
 def cost_of(student: Potential, teacher: Teacher, frames: Sequence[Made]) -> Cost:

@@ -13,7 +13,8 @@ BY_SPECIES = ("scale", "shift")
 
 
 def restricted_to(elements: Sequence[str], potential: Potential) -> Potential:
-    """The same model for some of its elements: equal numbers for structures of these.
+    """The same model for some of its elements, in its own order: equal numbers for structures of
+    these.
 
     Raises ValueError where it has no network, or does not know an element.
     """
@@ -22,8 +23,9 @@ def restricted_to(elements: Sequence[str], potential: Potential) -> Potential:
         raise ValueError("student.start: expected a model with a network, got one without")
     if unknown := sorted(set(elements) - set(gnn.species)):
         raise ValueError(f"student.start: expected a model that knows {', '.join(unknown)}")
-    rows = [gnn.species.index(symbol) for symbol in elements]
-    table: dict[str, Any] = {**potential.config["gnn"], "species": list(elements)}
+    rows = [row for row, symbol in enumerate(gnn.species) if symbol in elements]
+    species = [gnn.species[row] for row in rows]
+    table: dict[str, Any] = {**potential.config["gnn"], "species": species}
     for name in BY_SPECIES:
         if isinstance(table.get(name), list | tuple):
             table[name] = [table[name][row] for row in rows]

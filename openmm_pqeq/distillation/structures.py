@@ -16,6 +16,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from openmm_pqeq.distillation.settings import StructureSettings
+from openmm_pqeq.topology.facts import charge_in
 from openmm_pqeq.training.crystals import varied_crystals
 from openmm_pqeq.training.formats import read_images
 from openmm_pqeq.training.replay import SIZES, moved
@@ -140,8 +141,10 @@ def replaced(
 def _plain(image: ase.Atoms) -> ase.Atoms:
     """Numbers, positions, cell and total charge; nothing else that a file may hold."""
     plain = ase.Atoms(image.numbers, image.positions, cell=image.cell, pbc=image.pbc)
-    kept = ("charge", "occupancy")
-    plain.info = {key: image.info[key] for key in kept if key in image.info}
+    if (charge := charge_in(image.info)) is not None:
+        plain.info["charge"] = charge
+    if "occupancy" in image.info:
+        plain.info["occupancy"] = image.info["occupancy"]
     return plain
 
 
@@ -159,4 +162,6 @@ def _repeated(image: ase.Atoms, n_atoms: int) -> ase.Atoms:
         repeats[np.argmin(repeats * image.cell.lengths())] += 1
     result = image.repeat(tuple(repeats))
     result.info = dict(image.info)
+    if "charge" in result.info:
+        result.info["charge"] *= int(repeats.prod())
     return result

@@ -29,7 +29,7 @@ from openmm_pqeq.start import cache, content
 
 logger = logging.getLogger(__name__)
 
-READ_BY_REPORTERS = ("has_charges", "is_periodic", "term_names")
+READ_BY_REPORTERS = ("has_charges", "is_inner", "is_periodic", "term_names")
 """Settings of a `PotentialEnergy` that are told to Python."""
 SHORT_TEXT = 2**19
 """Bytes of TorchScript below which loading is slow, see `name_values`."""

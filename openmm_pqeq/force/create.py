@@ -282,7 +282,7 @@ def _inner_forces(
         energy = _energy(model, topology, alone, atoms, precision, None)
     except ValueError as error:
         raise ValueError(f"inner_model: {error}") from None
-    energy.default_field = outer.default_field
+    energy.default_field, energy.is_inner = outer.default_field, True
     inner, subtracted = _carried(energy, backend), _carried(energy.negative(), backend)
     inner.setName(INNER_NAME)
     inner.setForceGroup(INNER_GROUP)

@@ -89,6 +89,7 @@ class PotentialEnergy(nn.Module):
         self.why = "with electrodes" if shared else f'with coupling="{conditions.coupling}"'
         self.instead = "" if shared else ', or use coupling="shell"'
         self.subset = atoms is not None
+        self.is_inner = False  # whether of a fast model, for multiple time steps
         self.has_charges = getattr(potential, "pqeq", None) is not None
         self.term_names = list(potential.terms)
         self.angstrom_per_nm = ANGSTROM_PER_NM

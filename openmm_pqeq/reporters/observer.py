@@ -19,7 +19,6 @@ from openmm import app, unit
 
 from openmm_pqeq.force.module import FIELD_PARAMETERS, Report, report_of
 from openmm_pqeq.force.python_force import EnergyAndForces, last_line
-from openmm_pqeq.force.time_steps import INNER_NAME
 from openmm_pqeq.force.torch_force import import_openmmtorch
 from openmm_pqeq.gradients import recorded
 from openmm_pqeq.units import ANGSTROM_PER_NM
@@ -225,13 +224,12 @@ def _module_of(system: openmm.System) -> torch.jit.ScriptModule:
     or more than one."""
     found = []
     for force in system.getForces():
-        if force.getName().startswith(INNER_NAME):
-            continue
         module = _torch_module(force) or _python_module(force)
         if (
             module is not None
             and hasattr(module, "energy")
             and hasattr(module.energy, "has_charges")
+            and not getattr(module.energy, "is_inner", False)
         ):
             found.append(module)
     if len(found) != 1:

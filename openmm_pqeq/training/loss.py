@@ -8,6 +8,8 @@ in which ⟨⟩ runs over frames that have an energy, force components, and stre
 frames that have stress.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Sequence
 
 import torch
@@ -74,12 +76,26 @@ def loss_of(predicted: Prediction, samples: Samples, weights: Weights) -> Tensor
 
 def predict_all(model: nn.Module, frames: Sequence[Samples]) -> Prediction:
     """Predictions for many frames, one at a time on the network's device, laid end to end on the
-    CPU."""
+    CPU; as the network evaluates, even while it is trained."""
     device = next(model.parameters()).device
-    parts = [predict(model, Samples(*(values.to(device) for values in frame))) for frame in frames]
+    with evaluating(model):
+        parts = [predict(model, Samples(*(one.to(device) for one in frame))) for frame in frames]
     return Prediction(
         *(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts))
     )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode: in training a network reads its radial weights between nodes. Then every
+    part in the mode it had, which frozen ones have of their own."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def errors_of(predicted: Prediction, frames: Sequence[Samples]) -> Errors:

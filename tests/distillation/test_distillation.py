@@ -11,15 +11,18 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from counting_teacher import Counting
 
 import openmm_pqeq as pq
 from openmm_pqeq.cli import main
 from openmm_pqeq.distillation.config import distillation_of, network_of, write_toml
 from openmm_pqeq.distillation.fragments import pulled_apart
+from openmm_pqeq.distillation.labels import Labels
+from openmm_pqeq.distillation.report import compare
 from openmm_pqeq.distillation.settings import StructureSettings, StudentSettings, TeacherSettings
 from openmm_pqeq.distillation.start import restricted_to
-from openmm_pqeq.distillation.structures import read_phases, replaced, varied
+from openmm_pqeq.distillation.structures import Made, read_phases, replaced, varied
 from openmm_pqeq.distillation.teacher import teacher_of
 from openmm_pqeq.jobs.failure import RunFailure
 from openmm_pqeq.jobs.settings import read_toml
@@ -30,6 +33,9 @@ from openmm_pqeq.distillation.run import about_teacher, distilled
 
 FEW = {"rattled": [0.1], "strained": [0.02], "scaled": [1.03], "copies": 1}
 FEW |= {"temperatures": [300, 900], "frames": 2, "interval": 20, "timestep": 5}
+COUNTING = "counting_teacher:Counting"
+ONE_MORE = {"Na": 1.0, "Cl": -1.0, "K": 1.0}
+"""e; of an element that some frames do not have."""
 N_TRAINING, N_HELD_OUT = 4 + 2 * 2, 3 + 2
 
 
@@ -38,7 +44,7 @@ def table(folder: Path, **structures) -> dict:
     ase.io.write(folder / "Cu.xyz", bulk("Cu", cubic=True), format="extxyz")
     return {
         "output": str(folder / "out"),
-        "teacher": {"calculator": "counting_teacher:Counting"},
+        "teacher": {"calculator": COUNTING},
         "structures": {"files": ["Cu.xyz"]} | FEW | structures,
         "held_out": {"temperatures": [600]},
         "student": {"channels": 4, "layers": 1, "cutoff": 4.0, "basis": 4},
@@ -49,6 +55,16 @@ def table(folder: Path, **structures) -> dict:
 @pytest.fixture(autouse=True)
 def counted():
     Counting.calls, Counting.most, Counting.failing = 0, 10**9, "none"
+
+
+def labelled(atoms: Atoms, teacher) -> Atoms:
+    """With the teacher's energy and forces."""
+    found = atoms.copy()
+    found.calc = teacher.calculator
+    found.calc = SinglePointCalculator(
+        found, energy=found.get_potential_energy(), forces=found.get_forces()
+    )
+    return found
 
 
 def do(table: dict, folder: Path, output: str = "out", **how):
@@ -121,7 +137,28 @@ def test_small_crystals_are_repeated_and_shared_sites_refused(tmp_path):
         read_phases(StructureSettings(files=("half.cif",)), tmp_path)
 
 
+@pytest.mark.parametrize("key", ["charge", "total_charge"])
+def test_total_charges_come_with_the_structures(tmp_path, key):
+    """Under either of their names, and those of cells with the cells."""
+    cell = bulk("NaCl", "rocksalt", 5.6)
+    cell.info[key] = 1.0
+    ase.io.write(tmp_path / "NaCl.xyz", cell, format="extxyz")
+    settings = StructureSettings(files=("NaCl.xyz",), atoms=8)
+    (read,) = read_phases(settings, tmp_path)["NaCl"]
+    assert (len(read), read.info) == (8, {"charge": 4.0})
+    for made in varied("NaCl", [read], settings, "training"):
+        assert made.atoms.info["charge"] == 4.0
+
+
 # --- labels ---
+
+
+def test_a_label_is_read_with_its_total_charge(tmp_path):
+    made = Made(bulk("Cu", cubic=True), "Cu", "as given", "training")
+    made.atoms.info["charge"] = 1.0
+    labels = Labels(tmp_path / "labels.db", teacher_of(TeacherSettings(calculator=COUNTING)))
+    labels.label(made, "sha256:request", 0.0)
+    assert labels.known("sha256:request").info["charge"] == 1.0
 
 
 def test_nothing_is_labelled_twice_and_more_may_be_asked_for(tmp_path):
@@ -275,6 +312,9 @@ def test_a_model_for_fewer_elements_gives_the_same_numbers():
     atoms = Atoms("NaO", [[0, 0, 0], [1.5, 0.8, 0.2]])
     energies = [pq.PQEqCalculator(one).get_potential_energy(atoms) for one in (known, less)]
     assert energies[0] == pytest.approx(energies[1], rel=0, abs=1e-12)
+    as_many = restricted_to(["Na", "O", "H"], known)
+    assert as_many.gnn.species == ["H", "O", "Na"]
+    assert pq.PQEqCalculator(as_many).get_potential_energy(atoms) == energies[0]
     with pytest.raises(ValueError, match="a model that knows Cl"):
         restricted_to(["Na", "Cl"], known)
     with pytest.raises(ValueError, match="a model with a network"):
@@ -299,6 +339,14 @@ def test_charges_are_taken_off_the_labels_and_their_range_with_them(tmp_path):
     assert min(pull.label for pull in far) > 2e-3
     assert max(pull.residual for pull in far) < 2e-5
     assert pulls[0].residual > 1e-4
+    ion = Atoms("ClNaCl", [[0, -2.3, 0], [0, 0, 0], [0, 2.3, 0]], info={"charge": -1.0})
+    pulls = pulled_apart(ion, teacher, pq.build(terms), {"Na": 1.0, "Cl": -1.0})
+    last, charges, y = pulls[-1], np.array([-1.0, 1.0, -1.0]), ion.positions[:, 1]
+    r = np.sqrt(last.gap**2 + np.subtract.outer(y, y) ** 2)
+    points = 14.4 * abs(charges @ (last.gap / r**3) @ charges)  # eV/Å, without polarization
+    assert last.label == pytest.approx(points, rel=0.05)
+    assert last.residual < 2e-5
+    compare(known, [Made(labelled(piece, teacher), "x", "y", "held out")], ONE_MORE)
     field = distillation_of(settings | {"structures": files, "student": {"charges": "field"}}, ".")
     assert field.terms()["pqeq"]["energy"] == "field"
 

@@ -101,8 +101,12 @@ def test_its_error_is_of_second_order_in_the_outer_step(outer, inner):
 
 
 @both_routes
-def test_reporters_see_the_charges_of_the_potential(outer, inner, backend, tmp_path):
+@pytest.mark.parametrize("read", [False, True], ids=["made", "read"])
+def test_reporters_see_the_charges_of_the_potential(outer, inner, backend, read, tmp_path):
+    """Also in a System that was read from XML, where a TorchForce has lost its name."""
     system, topology = system_of(outer, inner, backend), topology_of(SALT, BOX)
+    if read:
+        system = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system))
     integrator = openmm.MTSLangevinIntegrator(300, 1.0, 0.001, time_steps(2))
     platform = openmm.Platform.getPlatformByName("Reference")
     simulation = app.Simulation(topology, system, integrator, platform)

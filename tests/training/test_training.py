@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import openmm_pqeq as pq
+from openmm_pqeq import ops
 from openmm_pqeq.gnn import network as network_module
 from openmm_pqeq.jobs.failure import RunFailure
 from openmm_pqeq.jobs.settings import settings_of
@@ -30,7 +31,7 @@ from openmm_pqeq.training import report, train
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import config_of, read_config
 from openmm_pqeq.training.frames import Frame, read_frames
-from openmm_pqeq.training.loss import Prediction, errors_of, predict
+from openmm_pqeq.training.loss import Prediction, errors_of, predict, predict_all
 from openmm_pqeq.training.prepare import prepare
 from openmm_pqeq.training.run import fit
 from openmm_pqeq.training.settings import DataSettings, TrainingSettings
@@ -128,6 +129,23 @@ def silent(line: str) -> None:
 
 
 # --- laws ---
+
+
+def test_what_is_measured_is_the_network_at_every_pair(frames):
+    """Training in float32 reads radial weights between nodes; errors, labels and shifts do not, and
+    every part is in the mode it was in before."""
+    content = table(frames, dtype="float32")
+    content["potential"]["gnn"] |= {"n_basis": 1, "r_max": 5.0}
+    ready = prepare(config_of(content), silent)
+    model, part = ready.model, ready.part("train")[:1]
+    model.interactions[0].eval()
+    modes = [module.training for module in model.modules()]
+    on_the_way, measured = predict(model, part[0]), predict_all(model, part)
+    assert [module.training for module in model.modules()] == modes
+    exact = predict(model.eval(), part[0])
+    assert all(torch.equal(a.detach(), b.detach()) for a, b in zip(measured, exact, strict=True))
+    if ops.available("interpolation"):
+        assert not torch.equal(on_the_way.forces, exact.forces)
 
 
 def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
