@@ -14,6 +14,8 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.md.settings import RunConfig
 
 SETTINGS = tables.settings_of(RunConfig)
+MODELS = ("model", "inner_model")
+"""Settings that are the name of a model, or the path of its file."""
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -44,6 +46,11 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         raise ValueError(
             "scale_axes: an anisotropic barostat needs at least one axis to scale, got none"
         )
+    if config.inner_model is None and config.inner_steps != SETTINGS["inner_steps"].default:
+        raise ValueError(
+            f"inner_steps: expected an inner_model, which makes the inner steps, beside inner_steps = "
+            f"{config.inner_steps}; got none"
+        )
     if config.inner_model is not None and config.thermostat != "langevin":
         raise ValueError(
             f"thermostat: expected langevin with an inner model, got {config.thermostat}; OpenMM has "
@@ -63,14 +70,16 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, as written there, with paths relative to the file's folder."""
     path = values.path("path", path)
     settings = tables.read_toml(path)
-    for name in ("structure", "output", "model", "inner_model"):
+    for name in ("structure", "output", *MODELS):
         value = settings.get(name)
-        is_path = name in ("structure", "output") or (
-            isinstance(value, str) and value.endswith(".pt")
-        )
-        if isinstance(value, str) and value and is_path:
+        if isinstance(value, str) and value and (name not in MODELS or names_a_file(value)):
             settings[name] = str(path.parent / value)
     return settings
+
+
+def names_a_file(model: str) -> bool:
+    """Whether a model is given as the path of a file, and not by its name."""
+    return model.endswith(".pt") or Path(model).name != model
 
 
 def write_toml(config: RunConfig) -> str:

@@ -27,7 +27,7 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.md import truncate
-from openmm_pqeq.md.config import write_toml
+from openmm_pqeq.md.config import MODELS, names_a_file, write_toml
 from openmm_pqeq.md.schedule import FieldSchedule
 from openmm_pqeq.md.settings import FORMATS, RunConfig
 from openmm_pqeq.md.table import TableReporter
@@ -76,7 +76,7 @@ def kind_of(config: RunConfig) -> folder.Kind:
 
 def checksums(config: RunConfig) -> dict[str, str]:
     """Checksums of what a run reads, by which a resumed one knows it again."""
-    models = {"model": config.model, "inner_model": config.inner_model}
+    models = {name: getattr(config, name) for name in MODELS}
     return {
         "structure": sha256(Path(config.structure)),
         **{name: sha256(checkpoint.file_of(of)) for name, of in models.items() if of is not None},
@@ -119,11 +119,20 @@ def _copied(name: str) -> str:
 
 def write_description(config: RunConfig, files: Files) -> None:
     """Write run.toml, with names relative to its folder, so that the folder can be moved."""
-    model = config.model
-    if Path(model).is_file():
-        model = os.path.relpath(model, files.toml.parent)
-    described = dataclasses.replace(config, structure=files.input.name, output=".", model=model)
+    models: dict[str, Any] = {
+        name: _beside(getattr(config, name), files.toml.parent) for name in MODELS
+    }
+    described = dataclasses.replace(config, structure=files.input.name, output=".", **models)
     write_text(files.toml, write_toml(described))
+
+
+def _beside(model: str | None, folder: Path) -> str | None:
+    """The path of a model's file as it is from a folder; the name of a model as it is."""
+    names = checkpoint.available_models(published=True)
+    if model is None or model in names or not Path(model).is_file():
+        return model
+    path = os.path.relpath(model, folder)
+    return path if names_a_file(path) else os.path.join(os.curdir, path)
 
 
 class Reported(NamedTuple):
