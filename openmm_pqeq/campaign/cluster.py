@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from openmm_pqeq.campaign.study import Where
+from openmm_pqeq.campaign.settings import Where
 from openmm_pqeq.jobs import quantities
 
 DEVICE = {"device": 1}

@@ -59,6 +59,7 @@ def _kind(config: RunConfig) -> tuple[object, ...]:
     return (
         *(config.model, config.protocol, config.precision, config.backend, config.platform),
         *(config.coupling, config.periodic, config.ensemble == "NPT", config.field_changes),
+        *(config.inner_model, config.inner_model and config.inner_steps),
     )
 
 

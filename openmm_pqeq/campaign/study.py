@@ -32,92 +32,30 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmm_pqeq import checkpoint
+from openmm_pqeq.campaign.settings import Shown, StudySettings
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import sha256
-from openmm_pqeq.jobs.settings import configured, read_toml, setting, table_of
-from openmm_pqeq.md.config import SETTINGS, run_config
+from openmm_pqeq.jobs.settings import configured, read_toml
+from openmm_pqeq.md.config import (
+    MODELS,
+    SETTINGS,
+    models_of,
+    names_a_file,
+    run_config,
+    with_models,
+)
 from openmm_pqeq.md.resume import RESUME_MAY_CHANGE
 from openmm_pqeq.md.settings import RunConfig
 
-CLUSTERS = ("local", "slurm", "pbs")
 LONGEST_NAME = 90
 """Characters of a run's name before its key."""
 MOST_RUNS = 100_000
-KEY = 8
-"""Characters of a key."""
+KEY = 12
+"""Characters of a key: of the most runs, one chance in 50,000 that two have the same."""
+COLUMNS = ("run", "state", "message", "ns_per_day", "field_x", "field_y", "field_z")
+"""Of the results, beside the settings and the averages of a run."""
 RUNS = "runs"
 """The folder of all runs in that of the campaign."""
-
-
-def _table(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name}: expected a table, got {values.shown(value)}")
-    return dict(value)
-
-
-@dataclasses.dataclass(frozen=True)
-class Where:
-    """Where the runs of a campaign go."""
-
-    cluster: str = setting(
-        "where", values.choice(*CLUSTERS), "local", "workers on this machine, or jobs of a queue"
-    )
-    workers: int | None = setting(
-        "where",
-        values.within(values.positive_count, 1, 100_000),
-        None,
-        "runs at the same time (default: one a GPU, or one for four cores)",
-        "N",
-    )
-    scheduler: str | None = setting(
-        "where",
-        values.text,
-        None,
-        "address of a Dask scheduler, or its file, whose workers have --resources device=1",
-        "ADDRESS",
-    )
-    queue: str | None = setting("queue", values.text, None, "queue or partition", "NAME")
-    account: str | None = setting("queue", values.text, None, "account or project", "NAME")
-    walltime: str = setting(
-        "queue", values.text, "24:00:00", "of a job, HH:MM:SS; runs go on in the next", "TIME"
-    )
-    cores: int = setting("queue", values.within(values.positive_count, 1, 4096), 1, "of a job", "N")
-    memory: str = setting("queue", values.text, "8GB", "of a job", "SIZE")
-    directives: tuple[str, ...] = setting(
-        "queue", values.texts, (), 'more lines of its head, such as "--gres=gpu:1"', "LINE", "+"
-    )
-    prologue: tuple[str, ...] = setting(
-        "queue", values.texts, (), 'commands before, such as "module load cuda"', "LINE", "+"
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """What the plot of a campaign shows."""
-
-    x: str | None = setting(
-        "plot", values.text, None, "setting along the abscissa (default: the first with numbers)"
-    )
-    y: tuple[str, ...] = setting(
-        "plot", values.texts, (), "columns of the runs' tables (default: those that vary)"
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class StudySettings:
-    """The keys of a study file."""
-
-    output: str | None = setting("study", values.text, None, "folder of the campaign")
-    skip: float = setting(
-        "study",
-        values.within(values.number, 0.0, 0.95),
-        0.2,
-        "part of each run that is left out of the averages, at its beginning",
-    )
-    run: dict[str, Any] = setting("study", _table, dict, "settings of every run")
-    vary: dict[str, Any] = setting("study", _table, dict, "settings with several values each")
-    where: Where = setting("study", table_of(Where), Where, "where the runs go")
-    plot: Shown = setting("study", table_of(Shown), Shown, "what the plot shows")
 
 
 class Choice(NamedTuple):
@@ -173,6 +111,7 @@ def read_study(file: Path) -> Study:
     if folder == file.absolute():
         raise ValueError(f"output: expected the name of a folder, got that of {file}; give output")
     axes = {name: _choices(name, value, here) for name, value in settings.vary.items()}
+    _refuse_plot(settings.plot, axes)
     n_runs = 1
     for choices in axes.values():
         n_runs *= len(choices)
@@ -189,10 +128,23 @@ def read_study(file: Path) -> Study:
         planned = planned._replace(name=name, config=config)
         if same := runs.get(planned.key):
             raise ValueError(
-                f"vary: {planned.name} and {same.name} are the same run; take one away"
+                f"vary: {planned.name} and {same.name} are the same run; take one away (a run is no "
+                f"other one by {', '.join(RESUME_MAY_CHANGE)})"
             )
         runs[planned.key] = planned
     return Study(file, folder, settings, axes, tuple(runs.values()))
+
+
+def _refuse_plot(plot: Shown, axes: Mapping[str, tuple[Choice, ...]]) -> None:
+    """ValueError for an abscissa that no choice gives; before the runs, and not after them."""
+    given = {name for choices in axes.values() for choice in choices for name in choice.settings}
+    fields = {f"field_{axis}" for axis in "xyz"} if "field" in given else set()
+    known = sorted({*axes, *given, *fields})
+    if plot.x is not None and plot.x not in known:
+        raise ValueError(
+            f"plot.x: expected a setting that [vary] gives several numbers, got {plot.x!r}; [vary] has "
+            f"{', '.join(known) or 'nothing'}"
+        )
 
 
 def _there(runs: Path) -> dict[str, str]:
@@ -206,6 +158,10 @@ def _choices(axis: str, given: Any, here: Path) -> tuple[Choice, ...]:
     if not isinstance(given, list) or not given:
         raise ValueError(f"vary.{axis}: expected a list of values, got {values.shown(given)}")
     if axis not in SETTINGS:
+        if axis in COLUMNS:
+            raise ValueError(
+                f"vary.{axis}: a column of the results has that name; choose another one"
+            )
         if not all(isinstance(item, Mapping) and item for item in given):
             raise ValueError(
                 f"vary.{axis}: not a setting of a run; a name of your own takes tables of "
@@ -270,19 +226,29 @@ def _planned(
         structure = here / config.structure
         if not structure.is_file():
             raise FileNotFoundError(f"structure: there is no file {structure}")
-        model = str(here / config.model) if config.model.endswith(".pt") else config.model
-        of = {"structure": contents("structure", structure), "model": contents("model", model)}
+        models = with_models(
+            {name: getattr(config, name) for name in MODELS},
+            lambda model: str(here / model) if names_a_file(model) else model,
+        )
+        config = dataclasses.replace(config, **models)
+        of = {"structure": contents("structure", structure)}
+        of |= {name: contents("model", model) for name, model in models_of(config).items()}
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(f"run {readable}: {error}") from None
+        raise _in_run(readable, error) from None
     key = _key(config, of)
     name = f"{readable[:LONGEST_NAME]}_{key}"
     config = dataclasses.replace(
         config,
         structure=str(structure),
-        model=model,
         seed=config.seed or int(key, 16) % values.LARGEST_SEED + 1,
     )
     return PlannedRun(key, name, labels, config)
+
+
+def _in_run(name: str, error: Exception) -> Exception:
+    """The error of a run by its name."""
+    kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+    return kind(f"run {name}: {error}")
 
 
 def _content(kind: str, of: Path | str) -> str:
@@ -295,7 +261,7 @@ def _content(kind: str, of: Path | str) -> str:
 
 def _key(config: RunConfig, contents: Mapping[str, str]) -> str:
     """Of a run: its settings other than the defaults, and what its files contain."""
-    left_out = {"structure", "model", "output", *RESUME_MAY_CHANGE}
+    left_out = {"structure", "output", *MODELS, *RESUME_MAY_CHANGE}
     settings = {
         name: getattr(config, name)
         for name, one in SETTINGS.items()

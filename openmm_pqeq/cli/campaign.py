@@ -44,7 +44,7 @@ MOST_SHOWN = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The study, and where its runs go."""
-    from openmm_pqeq.campaign.study import Where
+    from openmm_pqeq.campaign.settings import Where
 
     parser.add_argument("study", metavar="STUDY.toml", help="what to run")
     parser.add_argument(
@@ -80,7 +80,7 @@ def command(options: argparse.Namespace) -> int:
 
 def _with_flags(study: "Study", options: argparse.Namespace) -> "Study":
     """The study with what the command line says of where to run."""
-    from openmm_pqeq.campaign.study import Where
+    from openmm_pqeq.campaign.settings import Where
 
     given = flags_given(Where, options)
     described = {

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from openmm_pqeq.cli.train import training
 from openmm_pqeq.distillation.settings import StructureSettings, StudentSettings, TeacherSettings
+from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given, read_toml
 
 HELP = "Train a small model on the labels that a large one gives to structures made here."
@@ -77,6 +78,8 @@ def command(options: argparse.Namespace) -> int:
             if given and isinstance(described, dict):
                 table[name] = described | given
         settings = distillation_of(table, path.parent, path.stem)
-        folder = Path(settings.output if options.output is None else options.output)
+        folder = values.path(
+            "output", settings.output if options.output is None else options.output
+        )
         distilled(settings, folder, options.overwrite, options.resume, options.labels_only, say)
     return 0

@@ -12,8 +12,10 @@ from openmm_pqeq.distillation.settings import (
     StudentSettings,
     TeacherSettings,
 )
+from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.settings import configured, read_toml, refuse_unknown, toml_lines, toml_value
 from openmm_pqeq.limits import limits_of
+from openmm_pqeq.potential import build
 from openmm_pqeq.training.config import Config, config_of
 
 TABLES = ("teacher", "structures", "held_out", "student", "data", "training", "card", "output")
@@ -109,21 +111,25 @@ def distillation_of(
     output, card = table.get("output", default_output), table.get("card", {})
     if not isinstance(output, str) or not output.strip():
         raise ValueError(f"output: expected the name of a folder, got {output!r}")
-    data = table.get("data", {})
-    if not isinstance(data, Mapping) or set(data) - {"reference_charges"}:
-        raise ValueError(f"[data]: expected reference_charges alone, got {data!r}")
+    data, training = table.get("data", {}), table.get("training", {})
+    for name, one in (("data", data), ("training", training), ("card", card)):
+        if not isinstance(one, Mapping):
+            raise ValueError(f"[{name}]: expected a table, got {values.shown(one)}")
+    refuse_unknown(data, ("reference_charges",), "data.")
     found = Distillation(
         teacher,
         structures,
         held_out,
         student,
-        TRAINING | dict(table.get("training", {})),
-        dict(data.get("reference_charges", {})),
+        TRAINING | dict(training),
+        values.numbers("data.reference_charges", data.get("reference_charges", {})),
         dict(card),
         output,
         Path(folder),
     )
     found.of_the_student("training.traj", "held_out.traj")
+    if terms := found.terms():
+        build(terms)  # a functional, say, that has no D3
     limits_of(found.card, "to be distilled")
     return found
 
@@ -131,8 +137,8 @@ def distillation_of(
 def _held_out(given: Any, structures: StructureSettings) -> StructureSettings:
     """[held_out]: what it does not say is as in [structures], but for the seed."""
     said = configured(StructureSettings, given, "held_out.")
-    values: dict[str, Any] = {name: getattr(said, name) for name in given}
-    return replace(structures, **({"seed": structures.seed + 1} | values))
+    chosen: dict[str, Any] = {name: getattr(said, name) for name in given}
+    return replace(structures, **({"seed": structures.seed + 1} | chosen))
 
 
 def write_toml(settings: Distillation) -> str:

@@ -12,7 +12,7 @@ import ase
 import numpy as np
 
 from openmm_pqeq.calculator import PQEqCalculator
-from openmm_pqeq.distillation.teacher import Teacher
+from openmm_pqeq.distillation.teacher import Teacher, asked, label_of
 from openmm_pqeq.potential import Potential
 
 GAPS = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
@@ -34,7 +34,10 @@ def pulled_apart(
     reference_charges: dict[str, float],
 ) -> list[Pull]:
     """The forces between two copies of a piece at every gap; `terms` are those that the labels have
-    been freed of, None where there are none."""
+    been freed of, None where there are none.
+
+    Raises RuntimeError where the teacher fails, as programs do that need a cell.
+    """
     own = None
     if terms is not None:
         charges = {s: q for s, q in reference_charges.items() if s in piece.get_chemical_symbols()}
@@ -42,8 +45,8 @@ def pulled_apart(
     pulls = []
     for gap in GAPS:
         pair = two_of(piece, gap)
-        pair.calc = teacher.calculator
-        label = pair.get_forces()[: len(piece)].sum(axis=0)
+        with asked(teacher, f"two copies {gap:g} Å apart, without a cell"):
+            label = label_of(pair, teacher)["forces"][: len(piece)].sum(axis=0)
         known = np.zeros(3)
         if own is not None:
             pair.calc = own

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import ase
 import numpy as np
-from ase.calculators.calculator import BaseCalculator
+from ase.calculators.calculator import BaseCalculator, CalculationFailed
 from ase.md.langevin import Langevin
 from ase.units import fs, kB
 
@@ -43,9 +43,15 @@ class Heating(NamedTuple):
         return atoms
 
     def next(self, before: ase.Atoms, index: int, calculator: BaseCalculator) -> ase.Atoms:
-        """Frame `index`, from the one before it; with the calculator."""
+        """Frame `index`, from the one before it; with the calculator. CalculationFailed where forces
+        are not finite, before atoms are moved by them."""
         atoms = before.copy()
         atoms.calc = calculator
+
+        def check() -> None:
+            if not np.isfinite(atoms.get_forces()).all():
+                raise CalculationFailed("forces with NaN or infinity")
+
         dynamics = Langevin(
             atoms,
             self.timestep * fs,
@@ -54,6 +60,7 @@ class Heating(NamedTuple):
             fixcm=False,
             rng=self._random(index),
         )
+        dynamics.attach(check)
         dynamics.run(max(1, round(self.interval / self.timestep)))
         return atoms
 

@@ -2,6 +2,7 @@
 frame of every dynamics, then the second, ...; so that what is there early is of all phases."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +14,26 @@ from ase.calculators.calculator import CalculatorError
 from openmm_pqeq.distillation.heating import Heating
 from openmm_pqeq.distillation.labels import Labels, described, hashed
 from openmm_pqeq.distillation.settings import StructureSettings
-from openmm_pqeq.distillation.structures import Made, built, read_phases, varied
+from openmm_pqeq.distillation.structures import (
+    Made,
+    built,
+    read_phases,
+    refuse_idle_alloys,
+    varied,
+)
+from openmm_pqeq.distillation.teacher import asked
+from openmm_pqeq.jobs.failure import reason_of
 
 EVERY = 50
 """Labels between two lines of progress."""
+MOST_REASONS = 5
+"""For which structures were left out, in the message."""
+
+
+class LeftOut(NamedTuple):
+    """A structure, or the rest of dynamics, that is not trained on, and why."""
+
+    why: str
 
 
 class Task(NamedTuple):
@@ -30,6 +47,8 @@ class Task(NamedTuple):
 def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
     """What [structures] or [held_out] asks for."""
     phases = read_phases(settings, folder)
+    if part == "training":
+        refuse_idle_alloys(settings, phases)
     structures = [
         made for phase, images in phases.items() for made in varied(phase, images, settings, part)
     ]
@@ -47,29 +66,29 @@ def label_all(tasks: list[Task], labels: Labels, say: Callable[[str], None]) -> 
     """All frames with their labels, in the order of the tasks; what is known is not asked again.
 
     Frames with a force above the limit, and the rest of their dynamics, are left out, and so are
-    structures at which the teacher fails as ASE's calculators do (CalculatorError).
+    structures at which the teacher fails as ASE's calculators do (CalculatorError), or says what is
+    no number. Raises ValueError where none is left to train on.
     """
     total = sum(len(t.structures) + len(t.dynamics) * t.settings.frames for t in tasks)
     say(f"{total} structures of {_phases(tasks)} phases; {len(labels)} labels are there")
     frames: list[Made] = []
-    left_out = 0
+    left_out: Counter[str] = Counter()
     for made in _labelled(tasks, labels):
-        if made is None:
-            left_out += 1
+        if isinstance(made, LeftOut):
+            left_out[made.why] += 1
             continue
         frames.append(made)
         if len(frames) % EVERY == 0:
             say(f"labelled {len(frames)} of {total}: {made.phase}, {made.how}")
+    told = "; ".join(f"{number}: {why}" for why, number in left_out.most_common(MOST_REASONS))
     if left_out:
-        say(f"{left_out} structures or dynamics were left out: forces too large, or none found")
+        say(f"{left_out.total()} structures or dynamics were left out, of these {told}")
     if not any(made.part == "training" for made in frames):
-        raise ValueError(
-            "structures: expected some with forces below structures.largest_force, got none"
-        )
+        raise ValueError(f"structures: expected some with a label to train on, got none ({told})")
     return frames
 
 
-def _labelled(tasks: list[Task], labels: Labels) -> Iterator[Made | None]:
+def _labelled(tasks: list[Task], labels: Labels) -> Iterator[Made | LeftOut]:
     for task in tasks:
         for made in task.structures:
             request = hashed(f"structure {described(made.atoms)}")
@@ -85,7 +104,7 @@ def _labelled(tasks: list[Task], labels: Labels) -> Iterator[Made | None]:
             if index >= task.settings.frames:
                 continue
             frame = _next(heating, ends[i, j], index, labels, task.settings)
-            if frame is None:
+            if isinstance(frame, LeftOut):
                 del ends[i, j]
             else:
                 ends[i, j] = frame.atoms
@@ -98,7 +117,7 @@ def _next(
     index: int,
     labels: Labels,
     settings: StructureSettings,
-) -> Made | None:
+) -> Made | LeftOut:
     """Frame `index` of dynamics."""
     begun = time.monotonic()
     about = (heating.phase, heating.temperature, heating.interval, heating.timestep, heating.seed)
@@ -106,21 +125,28 @@ def _next(
     made = Made(before, heating.phase, heating.how, heating.part)
     if labels.known(request) is None:
         try:
-            made = made._replace(atoms=heating.next(before, index, labels.teacher.calculator))
-        except CalculatorError:
-            return None
+            with asked(labels.teacher, made.name):
+                made = made._replace(atoms=heating.next(before, index, labels.teacher.calculator))
+        except CalculatorError as error:
+            return LeftOut(_failed(error))
     return _answered(made, request, labels, settings, begun)
 
 
 def _answered(
     made: Made, request: str, labels: Labels, settings: StructureSettings, begun: float
-) -> Made | None:
+) -> Made | LeftOut:
     try:
         atoms = labels.known(request) or labels.label(made, request, begun)
-    except CalculatorError:
-        return None
+    except CalculatorError as error:
+        return LeftOut(_failed(error))
     largest = float(np.linalg.norm(atoms.get_forces(apply_constraint=False), axis=1).max())
-    return made._replace(atoms=atoms) if largest < settings.largest_force else None
+    if not largest < settings.largest_force:
+        return LeftOut(f"a force above largest_force, {settings.largest_force:g} eV/Å")
+    return made._replace(atoms=atoms)
+
+
+def _failed(error: CalculatorError) -> str:
+    return f"the teacher fails: {reason_of(error)}"
 
 
 def _phases(tasks: list[Task]) -> int:

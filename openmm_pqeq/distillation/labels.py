@@ -7,19 +7,20 @@ settings later. All rows of a database are of one teacher, whose identity each o
 
 import hashlib
 import json
+import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ase
 import ase.db
 import numpy as np
-from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from openmm_pqeq.distillation.structures import Made
-from openmm_pqeq.distillation.teacher import Teacher
+from openmm_pqeq.distillation.teacher import Teacher, asked, label_of
 
 CHARGE = "total_charge"
 """The key of it in a row; by "charge" ASE gives the sum of initial charges, whatever was written."""
@@ -29,22 +30,32 @@ class Labels:
     """The labels of a teacher in the file `path`, made where it is not there; `seconds` that all of
     them took.
 
-    Raises ValueError where it holds those of another teacher.
+    Raises ValueError where it holds those of another teacher, or is no such database; OSError on the
+    way where it can be read or written no more.
     """
 
     def __init__(self, path: Path, teacher: Teacher):
-        self.teacher = teacher
+        self.path, self.teacher = path, teacher
         self._database = ase.db.connect(path, type="db")
         self._rows: dict[str, int] = {}
         self.seconds = 0.0
-        for row in self._database.select(columns=["id", "key_value_pairs"], include_data=False):
-            if row.teacher != hashed(teacher.identity):
-                raise ValueError(
-                    f"teacher: the labels in {path} are those of another one, {_name(row)}; "
-                    f"choose another output folder for {teacher.name}"
-                )
-            self._rows[row.request] = row.id
-            self.seconds += row.get("seconds", 0.0)
+        try:
+            rows = list(
+                self._database.select(columns=["id", "key_value_pairs"], include_data=False)
+            )
+            found = {row.request: (row.id, row.teacher, row.get("seconds", 0.0)) for row in rows}
+        except (sqlite3.Error, AttributeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path}: not the labels of a distillation, or damaged ({error}); bring the file back, "
+                "or begin anew with --overwrite"
+            ) from error
+        if others := [row for row in rows if row.teacher != hashed(teacher.identity)]:
+            raise ValueError(
+                f"teacher: the labels in {path} are those of another one, {_name(others[0])}; "
+                f"choose another output folder for {teacher.name}"
+            )
+        self._rows = {request: number for request, (number, _, _) in found.items()}
+        self.seconds = sum(seconds for _, _, seconds in found.values())
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -54,7 +65,8 @@ class Labels:
         been labelled."""
         if request not in self._rows:
             return None
-        row = self._database.get(id=self._rows[request])
+        with self._opened():
+            row = self._database.get(id=self._rows[request])
         atoms = row.toatoms()
         if CHARGE in row:
             atoms.info["charge"] = row[CHARGE]
@@ -62,27 +74,32 @@ class Labels:
 
     def label(self, made: Made, request: str, begun: float) -> ase.Atoms:
         """Ask the teacher, and keep what it says, with the seconds since `begun` (time.monotonic),
-        those of its dynamics among them."""
+        those of its dynamics among them; CalculatorError where it has nothing to say."""
         atoms = made.atoms.copy()
-        atoms.calc = self.teacher.calculator
-        found = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
-        if atoms.pbc.all():
-            with suppress(PropertyNotImplementedError):
-                found["stress"] = atoms.get_stress()
+        with asked(self.teacher, made.name):
+            found = label_of(atoms, self.teacher)
         atoms.calc = SinglePointCalculator(atoms, **found)
         pairs: dict[str, Any] = {
             "request": request,
             "structure": hashed(described(atoms)),
             "teacher": hashed(self.teacher.identity),
             "teacher_name": f"teacher {self.teacher.name}",
-            "made": f"{made.phase}: {made.how}",
+            "made": made.name,
             "part": made.part,
             "seconds": round(time.monotonic() - begun, 4),
         }
         charge = {CHARGE: float(atoms.info["charge"])} if "charge" in atoms.info else {}
         self.seconds += pairs["seconds"]
-        self._rows[request] = self._database.write(atoms, key_value_pairs={**pairs, **charge})
+        with self._opened():
+            self._rows[request] = self._database.write(atoms, key_value_pairs={**pairs, **charge})
         return atoms
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise OSError(f"{self.path} cannot be read or written: {error}") from error
 
 
 def _name(row: Any) -> str:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.distillation.fragments import Pull
 from openmm_pqeq.distillation.structures import Made
-from openmm_pqeq.distillation.teacher import Teacher
+from openmm_pqeq.distillation.teacher import Teacher, asked
 from openmm_pqeq.evaluation import Compared, Errors, ForceError, compared, errors_of, joined
 from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.potential import Potential
@@ -62,7 +62,8 @@ def cost_of(student: Potential, teacher: Teacher, frames: Sequence[Made]) -> Cos
         for calculator, times in zip(calculators, seconds):
             atoms.calc = calculator
             begun = time.process_time()
-            atoms.get_forces()
+            with asked(teacher, "the timing of a step"):
+                atoms.get_forces()
             times.append(time.process_time() - begun)
     return Cost(len(largest), min(seconds[0]), min(seconds[1]))
 
@@ -79,7 +80,7 @@ def write_report(
     folder: Path,
     parts: Mapping[str, tuple[Sequence[Made], Sequence[Compared]]],
     cost: Cost,
-    pulls: Sequence[Pull],
+    pulls: Sequence[Pull] | str,
     course: Path,
     facts: dict[str, Any],
 ) -> str:
@@ -87,6 +88,7 @@ def write_report(
 
     parts : of "training" and "held out", the frames and what the student says of them; held-out
         frames may be missing
+    pulls : forces between two copies; or why there are none
     course : metrics.csv of the training
     facts : go into report.json as they are, numbers and seconds of labels and epochs among them
     """
@@ -116,11 +118,10 @@ def write_report(
         f"a step of {cost.n_atoms} atoms: student {1000 * cost.student:.3g} ms, teacher "
         f"{1000 * cost.teacher:.3g} ms, {cost.teacher / cost.student:.3g} times (processor time)",
         "",
-        "two copies of one structure, pulled apart: force on one of them, eV/Å",
-        f"{'gap, Å':>8}{'label':>12}{'residual':>12}",
-        *(f"{pull.gap:8g}{pull.label:12.2e}{pull.residual:12.2e}" for pull in pulls),
+        *_pull_table(pulls),
     ]
-    content |= {"cost": cost._asdict(), "fragments": [pull._asdict() for pull in pulls]}
+    known_pulls = [] if isinstance(pulls, str) else [pull._asdict() for pull in pulls]
+    content |= {"cost": cost._asdict(), "fragments": known_pulls}
     text = "\n".join(lines)
     write_text(folder / "report.txt", text + "\n")
     write_text(folder / "report.json", json.dumps(content, indent=1) + "\n")
@@ -154,6 +155,17 @@ def _force_table(title: str, errors: dict[str, ForceError]) -> list[str]:
         numbers = f"{one.n_atoms:>7}{one.rms:>8.0f}{one.rmse:>8.1f}{one.slope:>8.3f}"
         lines.append(f"{name:<24}{numbers}")
     return lines
+
+
+def _pull_table(pulls: Sequence[Pull] | str) -> list[str]:
+    title = "two copies of one structure, pulled apart"
+    if isinstance(pulls, str):
+        return [f"{title}: not measured ({pulls})"]
+    return [
+        f"{title}: force on one of them, eV/Å",
+        f"{'gap, Å':>8}{'label':>12}{'residual':>12}",
+        *(f"{pull.gap:8g}{pull.label:12.2e}{pull.residual:12.2e}" for pull in pulls),
+    ]
 
 
 def _level(low: float, high: float) -> str:

@@ -7,11 +7,13 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import ase.io
+import torch
 from ase.data import chemical_symbols
 
 from openmm_pqeq.checkpoint import card, load, save
@@ -22,7 +24,7 @@ from openmm_pqeq.distillation.config import (
     write_toml,
 )
 from openmm_pqeq.distillation.fragments import pulled_apart
-from openmm_pqeq.distillation.labelling import label_all, tasks_of
+from openmm_pqeq.distillation.labelling import Task, label_all, tasks_of
 from openmm_pqeq.distillation.labels import Labels
 from openmm_pqeq.distillation.report import compare, cost_of, write_report
 from openmm_pqeq.distillation.settings import NONE
@@ -30,7 +32,7 @@ from openmm_pqeq.distillation.start import restricted_to
 from openmm_pqeq.distillation.structures import Made
 from openmm_pqeq.distillation.teacher import Teacher, teacher_of
 from openmm_pqeq.jobs.facts import add_resumption, facts_of
-from openmm_pqeq.jobs.failure import on_the_way, reason_of
+from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.potential import build
@@ -38,12 +40,14 @@ from openmm_pqeq.training.config import Config
 from openmm_pqeq.training.folder import CHECKPOINT, METRICS, checksums, refuse_others
 from openmm_pqeq.training.folder import described as described_training
 from openmm_pqeq.training.formats import read_images
+from openmm_pqeq.training.parts import select
 from openmm_pqeq.training.run import fit
 
 LABELS = "labels.db"
 PARTS = {"training": "training.traj", "held out": "held_out.traj"}
 START = "start.pt"
 STUDENT = "student"
+AGAIN = "the same command with --resume"
 KIND = Kind(
     name="distillation",
     files=(
@@ -117,6 +121,7 @@ def distilled(
             tasks_of(settings.structures, "training", settings.folder),
             tasks_of(settings.held_out, "held out", settings.folder),
         ]
+        _refuse(settings, tasks, teacher)
         if resume:
             labels = Labels(folder / LABELS, teacher)
             add_resumption(folder, KIND.name, described(settings))
@@ -124,21 +129,50 @@ def distilled(
             begin(folder, KIND, facts_of(described(settings), settings.structures.seed))
             labels = Labels(folder / LABELS, teacher)
         write_text(folder / "distill.toml", write_toml(settings))
-        try:
+        with _going_on(labels):
             frames = label_all(tasks, labels, say)
-        except (RuntimeError, OSError) as error:
-            command = "the same command with --resume"
-            raise on_the_way(
-                KIND.name, len(labels), "label", reason_of(error), str(folder / LABELS), command
-            ) from error
         files = write_parts(frames, folder)
         say(", ".join(f"{len(of_part(frames, part))} frames for {part}" for part in PARTS))
         if labels_only:
             return Result(folder, None, len(frames))
         model = _trained(settings, files, folder, teacher, say)
-        say(_reported(settings, frames, model, folder, labels))
+        with _going_on(labels):
+            say(_reported(settings, frames, model, folder, labels))
         say(f"student: {model}")
         return Result(folder, model, len(frames))
+
+
+def _refuse(settings: Distillation, tasks: Sequence[Task], teacher: Teacher) -> None:
+    """What would else be found after all labels: elements that teacher or student do not know, parts
+    that the student's network does not have."""
+    elements = {
+        symbol
+        for task in tasks
+        for atoms in [made.atoms for made in task.structures] + [h.start for h in task.dynamics]
+        for symbol in atoms.get_chemical_symbols()
+    }
+    if unknown := sorted(elements - set(teacher.elements or elements)):
+        raise ValueError(
+            f"structures: there is {', '.join(unknown)}, which the teacher {teacher.name} does not know; "
+            "take another teacher, or other structures"
+        )
+    if settings.student.start != NONE:
+        start = load(settings.student.start)
+        gnn = restricted_to(sorted(elements), start).gnn
+        select(cast(torch.nn.Module, gnn), settings.student.train)
+
+
+@contextmanager
+def _going_on(labels: Labels) -> Iterator[None]:
+    """What the teacher and the disk do, as a failure from which the same command goes on."""
+    try:
+        yield
+    except RunFailure:
+        raise
+    except (RuntimeError, OSError) as error:
+        raise on_the_way(
+            KIND.name, len(labels), "label", reason_of(error), str(labels.path), AGAIN
+        ) from error
 
 
 def of_part(frames: Sequence[Made], part: str) -> list[Made]:
@@ -217,7 +251,10 @@ def _reported(
         subtracted.pop("pqeq")  # nothing without a field
     piece = min(parts["training"][0], key=lambda made: len(made.atoms)).atoms
     terms = build(subtracted) if subtracted else None
-    pulls = pulled_apart(piece, labels.teacher, terms, charges)
+    try:
+        pulls, remark = pulled_apart(piece, labels.teacher, terms, charges), ""
+    except (RuntimeError, OSError) as error:
+        pulls, remark = [], reason_of(error)
     cost = cost_of(student, labels.teacher, parts["training"][0])
     trained = json.loads((folder / STUDENT / "errors.json").read_text(encoding="utf-8"))
     facts = {
@@ -229,7 +266,7 @@ def _reported(
         "seconds of training": trained["seconds"],
     }
     course = folder / STUDENT / METRICS
-    return write_report(folder, parts, cost, pulls, course, facts)
+    return write_report(folder, parts, cost, pulls or remark, course, facts)
 
 
 def _same(config: Config, folder: Path) -> bool:

@@ -33,7 +33,9 @@ def _alloys(name: str, value: Any) -> tuple[str, ...]:
     """Replacements such as "Cu=Au"."""
     found = values.names(name, value)
     for one in found:
-        _elements(name, list(values.halves(name, one, 'replacements such as "Cu=Au"')))
+        old, new = _elements(name, list(values.halves(name, one, 'replacements such as "Cu=Au"')))
+        if old == new:
+            raise ValueError(f"{name}: expected two elements, got {one!r}")
     return found
 
 

@@ -34,6 +34,11 @@ class Made(NamedTuple):
     how: str
     part: str
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.phase}: {self.how}"
+
 
 def read_phases(settings: StructureSettings, folder: Path) -> dict[str, list[ase.Atoms]]:
     """The structures to start from, by the name of their file without its ending; raises
@@ -50,7 +55,7 @@ def read_phases(settings: StructureSettings, folder: Path) -> dict[str, list[ase
             raise ValueError(
                 f"structures.files: expected names that differ, got {path.stem} twice; rename one"
             )
-        images = [_plain(image) for image in read_images(path)]
+        images = [_plain(image) for image in read_images(path, name="structures.files")]
         if any(_shared(image) for image in images):
             raise ValueError(
                 f"structures.files: {file} has sites that several species share; order them first, "
@@ -58,6 +63,17 @@ def read_phases(settings: StructureSettings, folder: Path) -> dict[str, list[ase
             )
         phases[path.stem] = [_repeated(image, settings.atoms) for image in images]
     return phases
+
+
+def refuse_idle_alloys(settings: StructureSettings, phases: dict[str, list[ase.Atoms]]) -> None:
+    """ValueError for a replacement of an element that no structure has."""
+    there = {s for images in phases.values() for image in images for s in image.symbols}
+    for alloy in settings.alloys:
+        if (old := alloy.split("=")[0].strip()) not in there:
+            raise ValueError(
+                f"structures.alloys: {alloy} replaces {old}, which no structure has; they have "
+                f"{', '.join(sorted(there)) or 'no atoms'}"
+            )
 
 
 def generator(seed: int, *about: object) -> np.random.Generator:

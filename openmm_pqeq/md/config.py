@@ -15,7 +15,7 @@ from openmm_pqeq.md.settings import RunConfig
 
 SETTINGS = tables.settings_of(RunConfig)
 MODELS = ("model", "inner_model", "committee")
-"""Settings that name models, by name or file."""
+"""Settings that name models, each the name of one or the path of its file."""
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -46,6 +46,11 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         raise ValueError(
             "scale_axes: an anisotropic barostat needs at least one axis to scale, got none"
         )
+    if config.inner_model is None and config.inner_steps != SETTINGS["inner_steps"].default:
+        raise ValueError(
+            f"inner_steps: expected an inner_model, which makes the inner steps, beside inner_steps = "
+            f"{config.inner_steps}; got none"
+        )
     if config.inner_model is not None and config.thermostat != "langevin":
         raise ValueError(
             f"thermostat: expected langevin with an inner model, got {config.thermostat}; OpenMM has "
@@ -74,18 +79,32 @@ def read_toml(path: Path) -> dict[str, Any]:
     for name in ("structure", "output"):
         if isinstance(settings.get(name), str) and settings[name]:
             settings[name] = str(path.parent / settings[name])
-    return with_models(settings, lambda model: str(path.parent / model))
+    return with_models(
+        settings, lambda model: str(path.parent / model) if names_a_file(model) else model
+    )
 
 
 def with_models(settings: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """The settings with every model's file changed; names of models stay."""
+    """The settings with what names a model changed."""
 
     def changed(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return tuple(changed(item) for item in value)
-        return change(value) if isinstance(value, str) and value.endswith(".pt") else value
+        return change(value) if isinstance(value, str) and value else value
 
     return settings | {name: changed(settings[name]) for name in MODELS if name in settings}
+
+
+def models_of(config: RunConfig) -> dict[str, str]:
+    """All that names a model, by its setting, those of a committee as "committee[0]" and so on."""
+    single = {name: getattr(config, name) for name in ("model", "inner_model")}
+    several = {f"committee[{i}]": model for i, model in enumerate(config.committee)}
+    return {name: model for name, model in (single | several).items() if model is not None}
+
+
+def names_a_file(model: str) -> bool:
+    """Whether a model is given as the path of a file, and not by its name."""
+    return model.endswith(".pt") or Path(model).name != model
 
 
 def write_toml(config: RunConfig) -> str:

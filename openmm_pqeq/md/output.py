@@ -30,7 +30,7 @@ from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.md import truncate
-from openmm_pqeq.md.config import MODELS, with_models, write_toml
+from openmm_pqeq.md.config import MODELS, models_of, names_a_file, with_models, write_toml
 from openmm_pqeq.md.schedule import FieldSchedule
 from openmm_pqeq.md.settings import FORMATS, RunConfig
 from openmm_pqeq.md.table import TableReporter
@@ -83,11 +83,9 @@ def kind_of(config: RunConfig) -> folder.Kind:
 
 def checksums(config: RunConfig) -> dict[str, str]:
     """Checksums of what a run reads, by which a resumed one knows it again."""
-    models = {"model": config.model, "inner_model": config.inner_model}
-    models |= {f"committee[{i}]": model for i, model in enumerate(config.committee)}
     return {
         "structure": sha256(Path(config.structure)),
-        **{name: sha256(checkpoint.file_of(of)) for name, of in models.items() if of is not None},
+        **{name: sha256(checkpoint.file_of(of)) for name, of in models_of(config).items()},
     }
 
 
@@ -128,9 +126,18 @@ def _copied(name: str) -> str:
 def write_description(config: RunConfig, files: Files) -> None:
     """Write run.toml, with names relative to its folder, so that the folder can be moved."""
     models = {name: getattr(config, name) for name in MODELS}
-    models = with_models(models, lambda model: os.path.relpath(model, files.toml.parent))
+    models = with_models(models, lambda model: _beside(model, files.toml.parent))
     described = dataclasses.replace(config, structure=files.input.name, output=".", **models)
     write_text(files.toml, write_toml(described))
+
+
+def _beside(model: str, folder: Path) -> str:
+    """The path of a model's file as it is from a folder; the name of a model as it is."""
+    names = checkpoint.available_models(published=True)
+    if model in names or not Path(model).is_file():
+        return model
+    path = os.path.relpath(model, folder)
+    return path if names_a_file(path) else os.path.join(os.curdir, path)
 
 
 class Reported(NamedTuple):

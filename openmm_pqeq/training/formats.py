@@ -23,17 +23,20 @@ from ase.data import chemical_symbols
 from openmm_pqeq.units import BOHR, HARTREE
 
 
-def read_images(path: Path, type_map: Sequence[str] = ()) -> list[ase.Atoms]:
+def read_images(
+    path: Path, type_map: Sequence[str] = (), name: str = "data.files"
+) -> list[ase.Atoms]:
     """All frames of a file or folder, whose format is found from its content.
 
     type_map : element symbols of the types in DeePMD's type.raw, where no type_map.raw says so
+    name : of the setting, for messages
     Raises ValueError where it cannot be read.
     """
     if path.is_dir():
         systems = sorted(file.parent for file in path.rglob("type.raw"))
         if not systems:
             raise ValueError(
-                f"data.files: {path} is a folder without type.raw: expected a file, or DeePMD's "
+                f"{name}: {path} is a folder without type.raw: expected a file, or DeePMD's "
                 "folder of arrays"
             )
         return [atoms for system in systems for atoms in read_deepmd(system, type_map)]
@@ -43,7 +46,7 @@ def read_images(path: Path, type_map: Sequence[str] = ()) -> list[ase.Atoms]:
         return images if isinstance(images, list) else [images]
     except Exception as error:
         reader = "the reader of n2p2's format" if n2p2 else "ASE"
-        raise ValueError(f"data.files: {reader} cannot read {path}: {error}") from error
+        raise ValueError(f"{name}: {reader} cannot read {path}: {error}") from error
 
 
 def is_n2p2(path: Path) -> bool:

@@ -16,7 +16,8 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="campaigns need the extr
 import psutil  # noqa: E402  # with distributed
 
 from openmm_pqeq.campaign.cluster import queue_cluster  # noqa: E402
-from openmm_pqeq.campaign.study import Where, read_study  # noqa: E402
+from openmm_pqeq.campaign.settings import Where  # noqa: E402
+from openmm_pqeq.campaign.study import read_study  # noqa: E402
 from openmm_pqeq.cli import main  # noqa: E402
 from openmm_pqeq.md.plot import read_table  # noqa: E402
 

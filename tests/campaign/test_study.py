@@ -6,6 +6,8 @@ import pytest
 from campaign_studies import STEPS, write_study
 
 from openmm_pqeq.campaign.study import read_study
+from openmm_pqeq.checkpoint import save
+from openmm_pqeq.potential import build
 
 VARY = """
 [vary]
@@ -24,8 +26,8 @@ def test_all_combinations_have_readable_names_of_their_own(tmp_path):
     assert len(study.runs) == 12
     assert len({run.name for run in study.runs}) == 12
     first, last = study.runs[0], study.runs[-1]
-    assert re.fullmatch(r"100K_field0,0,0_seed1_[0-9a-f]{8}", first.name)
-    assert re.fullmatch(r"200K_field0,0,0.01-sin-2-pi-t_seed3_[0-9a-f]{8}", last.name)
+    assert re.fullmatch(r"100K_field0,0,0_seed1_[0-9a-f]{12}", first.name)
+    assert re.fullmatch(r"200K_field0,0,0.01-sin-2-pi-t_seed3_[0-9a-f]{12}", last.name)
     assert (last.config.temperature, last.config.seed) == (200, 3)
     assert last.folder == tmp_path / "study" / "runs" / last.name
     assert last.config.structure == str(tmp_path / "MgO.cif")
@@ -72,7 +74,7 @@ def test_seeds_that_nobody_gives_are_of_the_settings(tmp_path):
 def test_structures_by_a_pattern(tmp_path):
     file = write_study(tmp_path, '[vary]\nstructure = ["*.cif"]\n')
     (tmp_path / "other.cif").write_text((tmp_path / "MgO.cif").read_text().replace("4.2", "4.3"))
-    assert [name[:-9] for name in names(file)] == ["MgO", "other"]
+    assert [name[:-13] for name in names(file)] == ["MgO", "other"]
 
 
 def test_settings_that_go_together(tmp_path):
@@ -105,9 +107,43 @@ time = "2 fs"
         ("[where]\nworkers = 0", "where.workers: expected a whole number above zero"),
         ("[wehre]\nworkers = 1", "did you mean 'where'?"),
         ("skip = 1", "not a setting"),
+        ("[[vary.state]]\ntemperature = 1", "vary.state: a column of the results"),
+        ('[vary]\ntemperature = [1]\n[plot]\nx = "pressure"', "plot.x: expected a setting that"),
+        ("[vary]\nthreads = [1, 2]", "a run is no other one by steps, time"),
+        ('[where]\nscheduler = "node1"', "where.scheduler: expected an address such as"),
+        ('[where]\nscheduler = "MgO.cif"', "where.scheduler: expected an address such as"),
+        ('[where]\nmemory = "much"', "where.memory: expected a size such as 8GB"),
+        ('[where]\nwalltime = "long"', "where.walltime: expected seconds"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, more, message):
     file = write_study(tmp_path, more)
     with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+        read_study(file)
+
+
+def test_a_file_that_is_no_scheduler_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "s.json").write_text("[]")
+    file = write_study(tmp_path, f'[where]\nscheduler = "{tmp_path}/s.json"\n')
+    with pytest.raises(ValueError, match="s.json is not the file of a Dask scheduler"):
+        read_study(file)
+
+
+def test_walltimes_are_those_that_queues_understand(tmp_path):
+    file = write_study(tmp_path, '[where]\nwalltime = "36h"\n')
+    assert read_study(file).settings.where.walltime == "36:00:00"
+
+
+def test_the_inner_model_counts_from_the_study_and_by_what_it_contains(tmp_path):
+    file = write_study(tmp_path, "")
+    inner = tmp_path / "inner.pt"
+    save(build({"zbl": {"species": ["Mg", "O"]}}), inner)
+    file.write_text(file.read_text() + 'inner_model = "inner.pt"\n')
+    (one,) = read_study(file).runs
+    assert one.config.inner_model == str(inner)
+    save(build({"zbl": {"inner": 1.2, "outer": 1.6, "species": ["Mg", "O"]}}), inner)
+    (other,) = read_study(file).runs
+    assert other.key != one.key
+    inner.unlink()
+    with pytest.raises(FileNotFoundError, match="run run: model .*inner.pt"):
         read_study(file)

@@ -33,7 +33,7 @@ from openmm_pqeq.distillation.run import about_teacher, distilled
 
 FEW = {"rattled": [0.1], "strained": [0.02], "scaled": [1.03], "copies": 1}
 FEW |= {"temperatures": [300, 900], "frames": 2, "interval": 20, "timestep": 5}
-COUNTING = "counting_teacher:Counting"
+COUNTING, EMT = "counting_teacher:Counting", "ase.calculators.emt:EMT"
 ONE_MORE = {"Na": 1.0, "Cl": -1.0, "K": 1.0}
 """e; of an element that some frames do not have."""
 N_TRAINING, N_HELD_OUT = 4 + 2 * 2, 3 + 2
@@ -230,6 +230,63 @@ def test_what_the_teacher_cannot_do_is_left_out(tmp_path):
     do(content, tmp_path, say=said.append)
     assert len(ase.io.read(tmp_path / "out" / "training.traj", ":")) == N_TRAINING
     assert any("4 structures or dynamics were left out" in line for line in said)
+    assert any("4: the teacher fails: not converged" in line for line in said)
+
+
+@pytest.mark.parametrize("number", ["energy", "forces", "stress"])
+def test_what_is_no_number_is_left_out_and_kept_nowhere(number, tmp_path):
+    content = table(tmp_path, alloys=["Cu=Au"], shares=[0.5])
+    content["teacher"] = {"calculator": "strange_teachers:Nan", "options": {"number": number}}
+    said = []
+    do(content, tmp_path, say=said.append)
+    assert len(ase.io.read(tmp_path / "out" / "training.traj", ":")) == N_TRAINING
+    assert any(f"4: the teacher fails: {number} with NaN" in line for line in said)
+    assert len(rows(tmp_path / "out" / "labels.db")) == N_TRAINING + N_HELD_OUT
+
+
+def test_dynamics_end_where_forces_are_no_numbers(tmp_path):
+    """Atoms are not moved by them to places that are none, where a teacher may say anything."""
+    content = table(tmp_path)
+    content["teacher"] = {"calculator": "strange_teachers:Tired", "options": {"after": 5}}
+    said = []
+    do(content, tmp_path, say=said.append)
+    images = ase.io.read(tmp_path / "out" / "training.traj", ":")
+    assert 0 < len(images) < N_TRAINING
+    assert all(np.isfinite(image.positions).all() for image in images)
+    assert any("the teacher fails: forces with NaN" in line for line in said)
+
+
+@pytest.mark.parametrize("kind", [KeyError, ZeroDivisionError, AssertionError, NotImplementedError])
+def test_whatever_a_teacher_raises_names_it_and_the_structure(kind, tmp_path):
+    content = table(tmp_path)
+    content["teacher"] = {"calculator": "strange_teachers:Raising", "options": {"kind": kind}}
+    message = (
+        f"after label 0: teacher strange_teachers:Raising at Cu: as given: {kind.__name__}: .*no"
+    )
+    with pytest.raises(RunFailure, match=message):
+        do(content, tmp_path)
+
+
+def test_forces_of_another_number_of_atoms_are_refused(tmp_path):
+    content = table(tmp_path)
+    content["teacher"] = {"calculator": "strange_teachers:Short"}
+    with pytest.raises(RunFailure, match=r"expected forces of shape \(4, 3\), got \(2, 3\)"):
+        do(content, tmp_path)
+
+
+def test_labels_that_are_damaged_are_named(tmp_path):
+    content = table(tmp_path)
+    do(content, tmp_path)
+    place = tmp_path / "out" / "labels.db"
+    whole = place.read_bytes()
+    for damaged in (b"no database" * 500, whole[: len(whole) // 2]):
+        place.write_bytes(damaged)
+        with pytest.raises(ValueError, match="labels.db: not the labels of a distillation"):
+            do(content, tmp_path, resume=True)
+    place.unlink()
+    ase.db.connect(place).write(bulk("Cu"))
+    with pytest.raises(ValueError, match="labels.db: not the labels of a distillation"):
+        do(content, tmp_path, resume=True)
 
 
 def test_strong_forces_are_left_out(tmp_path):
@@ -241,7 +298,9 @@ def test_strong_forces_are_left_out(tmp_path):
     content["structures"]["largest_force"] = 1e-12
     content["structures"]["rattled"] = [0.6]
     ase.io.write(tmp_path / "Cu.xyz", images[-1], format="extxyz")
-    with pytest.raises(ValueError, match="structures.largest_force, got none"):
+    with pytest.raises(
+        ValueError, match=r"label to train on, got none \(.*above largest_force, 1e-12"
+    ):
         do(content, tmp_path, output="other")
 
 
@@ -368,6 +427,25 @@ def test_dispersion_of_the_labels_is_a_term(tmp_path):
     )
 
 
+def test_parts_that_the_student_does_not_have_are_named_before_the_labels(tmp_path):
+    oxide = bulk("BaO", "rocksalt", 5.5)
+    ase.io.write(tmp_path / "BaO.xyz", oxide, format="extxyz")
+    content = table(tmp_path, files=["BaO.xyz"])
+    content["student"] = {"start": "batio3", "train": "nothing"}
+    with pytest.raises(ValueError, match="train: 'nothing' meets no weight"):
+        do(content, tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_that_needs_a_cell_leaves_the_range_out(tmp_path):
+    content = table(tmp_path)
+    content["teacher"] = {"calculator": "strange_teachers:OfCrystals"}
+    result = do(content, tmp_path, labels_only=False)
+    assert result.model is not None
+    text = (tmp_path / "out" / "report.txt").read_text()
+    assert "pulled apart: not measured (teacher strange_teachers:OfCrystals at two copies" in text
+
+
 # --- what is refused ---
 
 
@@ -396,7 +474,19 @@ def test_dispersion_of_the_labels_is_a_term(tmp_path):
         ({"student": {"charges": "free"}}, "student.charges: expected one of none, field, bonds"),
         ({"student": {"start": "batio3", "charges": "field"}}, "none beside student.start"),
         ({"training": {"epoch": 3}}, "training.epoch: not a setting"),
-        ({"data": {"files": "a"}}, "expected reference_charges alone"),
+        ({"data": {"files": "a"}}, "data.files: not a setting; expected one of reference_charges"),
+        ({"data": {"reference_charges": 3}}, "data.reference_charges: expected a table"),
+        ({"data": 3}, r"\[data\]: expected a table, got 3"),
+        ({"training": 3}, r"\[training\]: expected a table, got 3"),
+        ({"card": "MIT"}, r"\[card\]: expected a table, got 'MIT'"),
+        ({"teacher": {"calculator": EMT, "dispersion": "pbeee"}}, "pbeee"),
+        ({"teacher": {"calculator": "strange_teachers:unlicensed"}}, "fails: KeyError: 'licence'"),
+        ({"teacher": {"calculator": "strange_teachers_that_die:x"}}, "imported: ZeroDivisionError"),
+        ({"teacher": {"model": "batio3"}}, "there is Cu, which the teacher batio3 does not know"),
+        ({"structures": {"files": "Cu.xyz", "alloys": ["Zn=Au"]}}, "replaces Zn, which no structure"),
+        ({"structures": {"files": "Cu.xyz", "alloys": ["Cu=Cu"]}}, "expected two elements, got"),
+        ({"student": {"start": "no.pt"}}, "model 'no.pt': neither a model that ships"),
+        ({"student": {"start": "batio3"}}, "student.start: expected a model that knows Cu"),
         ({"wrong": {}}, "wrong: not a setting"),
     ],
 )  # fmt: skip

@@ -42,6 +42,7 @@ GOOD = {"structure": "a.cif", "model": "m", "output": "o", "time": "1ps"}
         ({"minimize": "perhaps"}, "minimize: expected true or false"),
         ({"temprature": 300}, "temprature: not a setting"),
         ({"model": ""}, "model: expected text"),
+        ({"inner_steps": 8}, "inner_steps: expected an inner_model"),
     ],
 )
 def test_wrong_settings_are_named_with_what_was_expected(settings, message):

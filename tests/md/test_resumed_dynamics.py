@@ -99,6 +99,23 @@ def test_a_resumed_run_is_the_unbroken_one(folder, settings):
     assert np.abs(expected.xyz - found.xyz).max() < 1.1e-3  # nm, xtc's rounding
 
 
+@pytest.mark.parametrize("names", [("model.pt", "inner.pt"), ("a model", "inner")], ids=str)
+def test_models_that_are_given_beside_the_structure_are_found_again(folder, names, monkeypatch):
+    """By whichever name, from the folder of the run, as people give them on the command line."""
+    monkeypatch.chdir(folder)
+    for name, origin in zip(names, ("model.pt", "inner.pt")):
+        if not (folder / name).exists():
+            shutil.copy(folder / origin, folder / name)
+    described = {"structure": "MgO.cif", "model": names[0], "inner_model": names[1]}
+    described |= {"output": "beside", "steps": 2, "timestep": 0.2, "seed": 3, "temperature": 600}
+    described |= {"backend": "python", "platform": "Reference", "charges_interval": 0}
+    run(run_config(described), overwrite=True)
+    (folder / "moved").mkdir(exist_ok=True)
+    monkeypatch.chdir(folder / "moved")
+    again = resumed_config(folder / "beside", {"steps": 4})
+    assert run(again, resume=True).step == 4
+
+
 def test_another_inner_model_is_not_the_same_run(folder):
     unbroken(folder, "swapped", inner_model="inner.pt")
     save(build({"zbl": {}}), folder / "own.pt", card={"name": "another"})

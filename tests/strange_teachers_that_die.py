@@ -1,0 +1,3 @@
+"""A file of somebody else that cannot be imported."""
+
+raise ZeroDivisionError("by zero")
