@@ -202,7 +202,7 @@ def _show(options: argparse.Namespace) -> int:
         "terms": list(potential.config),
     }
     for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _text(value))
+        table.add_row(str(name).replace("_", " "), _text(value))
     console.print(table)
     return 0
 

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     from openmm_pqeq.campaign.study import RUNS
+    from openmm_pqeq.jobs.failure import RunFailure
     from openmm_pqeq.jobs.folder import made
     from openmm_pqeq.pages.campaign import PAGE, campaign_page, entries_of
     from openmm_pqeq.pages.page import write_page
@@ -45,12 +46,17 @@ def command(options: argparse.Namespace) -> int:
     many = (folder / RUNS).is_dir() and not (folder / "run.toml").is_file()
     if options.runs and not many:
         raise ValueError(f"runs: {folder} is no campaign; leave --runs away")
-    if many and options.runs:
-        for entry in entries_of(folder, {}):
-            if (entry.folder / "run.toml").is_file():
+    left_out = []
+    for entry in entries_of(folder, {}) if options.runs else []:
+        if (entry.folder / "run.toml").is_file():
+            try:
                 write_page(entry.folder / PAGE, run_page(entry.folder), options.overwrite)
+            except (ValueError, OSError) as error:
+                left_out.append(f"{entry.folder.name} has no page: {error}")
     text = campaign_page(folder, path.absolute().parent) if many else run_page(folder)
     made(path.absolute().parent)
     write_page(path, text, options.overwrite)
     print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if left_out:
+        raise RunFailure("\n".join(left_out))
     return 0

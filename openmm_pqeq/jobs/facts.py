@@ -11,13 +11,14 @@ finished   date of its end, UTC, and what it then says of itself; not before, no
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.jobs.machine import machine
 from openmm_pqeq.jobs.times import now
+from openmm_pqeq.jobs.values import shown
 
 FACTS = "facts.json"
 
@@ -72,7 +73,41 @@ def read_facts(folder: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected the facts of a job, got {type(content).__name__}")
+    for name, is_one in _PARTS.items():
+        if name in content and not is_one(content[name]):
+            raise ValueError(
+                f"{path}: {name}: not as a job writes it, got {shown(content[name])}; bring the file "
+                "back, or choose another folder"
+            )
     return content
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_end(value: Any) -> bool:
+    """A date, and numbers."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("date"), str)
+        and all(type(item) in (int, float) for name, item in value.items() if name != "date")
+    )
+
+
+def _is_machine(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("versions", {}), dict)
+
+
+def _are_dates(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    **{"resumed": _are_dates, "settings": _is_table, "sha256": _is_table},
+    **{"machine": _is_machine, "finished": _is_end},
+}
+"""What the parts of facts are; where a version has none, there is none."""
 
 
 def changed(

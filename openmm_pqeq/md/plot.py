@@ -17,11 +17,17 @@ from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 AXES = "xyz"
 
 
-def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The columns of a table, (n_rows,) each; ValueError names file and line of what is none."""
+def read_table(path: Path, growing: bool = False) -> dict[str, NDArray[np.float64]]:
+    """The columns of a table, (n_rows,) each; ValueError names file and line of what is none.
+
+    growing : leave out a last line without its end, which a run is writing, or was when it was killed
+    """
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            names, *rows = csv.reader(file)
+            lines = file.readlines()
+        if growing and lines and not lines[-1].endswith("\n"):
+            lines.pop()
+        names, *rows = csv.reader(lines)
     except (ValueError, csv.Error) as error:  # no line at all, not UTF-8, no text
         raise ValueError(f"file: {path} is not a table of numbers ({error})") from None
     values = np.empty((len(rows), len(names)))

@@ -10,9 +10,11 @@ from openmm_pqeq.campaign.results import FILES, averages_of
 from openmm_pqeq.campaign.run import COPY
 from openmm_pqeq.campaign.study import RUNS
 from openmm_pqeq.jobs.facts import FACTS, read_facts
-from openmm_pqeq.md.config import SETTINGS, read_toml, run_config
+from openmm_pqeq.jobs.values import is_finite
+from openmm_pqeq.md.config import SETTINGS
 from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.pages import page
+from openmm_pqeq.pages.run import described_run
 from openmm_pqeq.report.columns import label_of
 from openmm_pqeq.report.numbers import with_error
 
@@ -58,7 +60,7 @@ def campaign_page(folder: Path, beside: Path) -> str:
         page.section("Runs", _table(entries, beside)),
         page.section(
             "What was run",
-            page.code(study.read_text(encoding="utf-8")) if study.is_file() else "",
+            page.code(study.read_text("utf-8", "replace")) if study.is_file() else "",
             page.facts(rows),
         ),
     ]
@@ -70,13 +72,17 @@ def entries_of(folder: Path, settings: dict[str, Any]) -> list[Entry]:
     there are none. `settings` are those of its facts."""
     place = folder / RUNS
     found = sorted(place.iterdir()) if place.is_dir() else []
-    names = settings.get("runs")
+    names, skip = settings.get("runs"), settings.get("skip", 0.0)
+    if not isinstance(names, list | None) or not is_finite(skip):
+        raise ValueError(
+            f"folder: {folder / FACTS}: settings: expected the names of runs and a number, skip; bring "
+            "the file back, or do the campaign once more"
+        )
     entries = []
     for path in found:
         if (path / DESCRIBED).is_file() and (names is None or path.name in names):
-            config = run_config(read_toml(path / DESCRIBED))
+            config = described_run(path / DESCRIBED)
             state = state_of(path, config.n_steps)
-            skip = float(settings.get("skip", 0.0))
             averages = averages_of(path / "table.csv", skip) if state.name == "finished" else {}
             entries.append(Entry(path, config, state, averages))
     if not entries:

@@ -71,7 +71,7 @@ def shown(card: dict[str, Any]) -> str:
     others = {
         name: _named(value) for name, value in card.items() if name not in ("not_for", "not for")
     }
-    long = {name: others.pop(name) for name in ("training",) if name in others}
+    long = {name: others.pop(name) for name in ("training",) if isinstance(others.get(name), dict)}
     return "\n".join(
         [
             page.notices([f"Not for {warned}"]) if warned else "",

@@ -9,6 +9,7 @@ from html import escape as escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from matplotlib.figure import Figure
 
@@ -133,7 +134,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], sortable: bool = F
 
 def link(text: str, target: str) -> str:
     """A link to a file beside the page."""
-    return f'<a href="{escape(target)}">{escape(text)}</a>'
+    return f'<a href="{escape(quote(target))}">{escape(text)}</a>'
 
 
 def figure(drawn: Figure, text: str) -> str:

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from openmm_pqeq.analysis.blocks import average
 from openmm_pqeq.jobs.facts import FACTS, read_facts
 from openmm_pqeq.md.config import SETTINGS, read_toml, run_config
@@ -18,6 +20,8 @@ from openmm_pqeq.report.columns import words_of
 from openmm_pqeq.report.numbers import with_error
 
 _LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (warning: .*)$")
+NEEDED = ("time_ps", "temperature_K", *(f"field_{axis}_V_per_A" for axis in AXES))
+"""Columns that the table of every run has."""
 FEWEST = 10
 """Rows of a table, below which there is no average."""
 
@@ -28,7 +32,7 @@ def run_page(folder: Path) -> str:
         raise FileNotFoundError(
             f"folder: {folder} has no run.toml; expected the folder of openmm-pqeq run or campaign"
         )
-    config = run_config(read_toml(folder / "run.toml"))
+    config = described_run(folder / "run.toml")
     said = read_facts(folder) if (folder / FACTS).is_file() else {}
     frame = last_frame(folder)
     name = Path(config.structure).stem.removeprefix("input-")
@@ -62,21 +66,33 @@ def run_page(folder: Path) -> str:
     return page.page(f"{name}: {_heading(config, frame)}", body, ["viewer.js"])
 
 
+def described_run(toml: Path) -> RunConfig:
+    """The run that a file describes; ValueError names the file."""
+    try:
+        return run_config(read_toml(toml))
+    except ValueError as error:
+        raise ValueError(f"folder: {toml} is not the description of a run ({error})") from None
+
+
 def _heading(config: RunConfig, frame: Frame) -> str:
     heat = "" if config.ensemble == "NVE" else f" at {config.temperature:g} K"
     field = ", ".join(value if isinstance(value, str) else f"{value:g}" for value in config.field)
     in_field = f", field ({field}) V/Å" if any(config.field) else ""
+    inner = ""
+    if config.inner_model is not None:
+        name = Path(config.inner_model).name
+        inner = f", {config.inner_steps} inner steps of {name} in one of {config.timestep:g} fs"
     formula = frame.atoms.get_chemical_formula("metal", empirical=False)
     return (
         f"{formula}, {len(frame.atoms):,} atoms, {config.ensemble}{heat}{in_field}, model "
-        f"{Path(config.model).name}"
+        f"{Path(config.model).name}{inner}"
     )
 
 
 def _state(config: RunConfig, said: dict[str, Any], frame: Frame) -> str:
     """Whether it has come to its end."""
     finished = said.get("finished")
-    if finished:
+    if finished and "step" in finished:
         done = f"Finished {finished['date']} after {finished['step']:,} steps."
     elif frame.stage == "produce" and frame.step >= config.n_steps:
         done = f"All {frame.step:,} steps are done."
@@ -102,8 +118,9 @@ def _numbers(
     wanted = ["temperature_K", "density_g_per_cm3", "potential_energy_eV"]
     wanted += [f"polarization_{axis}_uC_per_cm2" for axis, on in zip(AXES, config.field) if on]
     for name in wanted:
-        if len(columns.get(name, ())) >= FEWEST:
-            mean = average(columns[name][len(columns[name]) // 5 :])
+        kept = columns[name][len(columns[name]) // 5 :] if name in columns else ()
+        if len(columns.get(name, ())) >= FEWEST and np.isfinite(kept).all():
+            mean = average(kept)
             words, unit = words_of(name)
             written = with_error(mean.mean, mean.error) if mean.error else f"{mean.mean:.6g}"
             result.append((written, unit, words.lower()))
@@ -111,8 +128,14 @@ def _numbers(
 
 
 def _table(folder: Path) -> dict[str, Any]:
+    """What the run's table has, also where its last row is being written."""
     path = folder / "table.csv"
-    return dict(read_table(path)) if path.is_file() and path.stat().st_size else {}
+    if not path.is_file() or not path.stat().st_size:
+        return {}
+    columns = read_table(path, growing=True)
+    if missing := [name for name in NEEDED if name not in columns]:
+        raise ValueError(f"folder: {path} is not the table of a run: it has no {missing[0]}")
+    return columns
 
 
 def _largest_spread(folder: Path) -> list[tuple[str, str, str]]:

@@ -70,12 +70,18 @@ def _topology(folder: Path) -> tuple[list[str], Any, Any]:
     readers = {"topology.cif": app.PDBxFile, "topology.pdb": app.PDBFile}
     for name, reader in readers.items():
         if (folder / name).is_file():
-            read = reader(str(folder / name))
-            symbols = [atom.element.symbol for atom in read.topology.atoms()]
+            try:
+                read = reader(str(folder / name))
+                symbols = [atom.element.symbol for atom in read.topology.atoms()]
+            except Exception as error:  # OpenMM's readers raise what comes
+                raise ValueError(
+                    f"folder: {folder / name} cannot be read ({type(error).__name__}: {error}); bring it "
+                    "back, or take it away where the other topology is whole"
+                ) from error
             box = read.topology.getPeriodicBoxVectors()
             cell = None if box is None else np.array(box.value_in_unit(unit.angstrom))
             return symbols, read.getPositions(asNumpy=True).value_in_unit(unit.angstrom), cell
-    raise FileNotFoundError(f"{folder} has neither topology.cif nor topology.pdb")
+    raise FileNotFoundError(f"folder: {folder} has neither topology.cif nor topology.pdb")
 
 
 def _charges(path: Path, n_atoms: int) -> NDArray[np.float64] | None:

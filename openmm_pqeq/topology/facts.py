@@ -62,10 +62,10 @@ def facts_of(topology: Any) -> StructureFacts:
 def facts_in(atoms: ase.Atoms) -> StructureFacts:
     """Facts that ASE's atoms have: charge in `info`, constraints, masses and momenta.
 
-    Raises ValueError for a charge or a mass that is none.
+    Raises ValueError for a charge, a mass or velocities that are none.
     """
     charge, fixed, masses = charge_in(atoms.info), fixed_atoms(atoms), _isotopes(atoms)
-    velocities = atoms.get_velocities() if atoms.has("momenta") else np.zeros(0)
+    velocities = _velocities(atoms)
     notes = []
     if charge is not None:
         notes.append(f"total charge {charge:g} e")
@@ -129,6 +129,20 @@ def _holds_wholly(constraint: Any) -> bool:
     return isinstance(constraint, FixAtoms) or (
         type(constraint).__name__ in ("FixScaled", "FixCartesian") and bool(np.all(mask))
     )
+
+
+def _velocities(atoms: ase.Atoms) -> np.ndarray:
+    """In ASE's units, (n_atoms, 3); empty without any. ValueError where they are none."""
+    if not atoms.has("momenta"):
+        return np.zeros(0)
+    momenta = np.asarray(atoms.arrays["momenta"])
+    if momenta.shape != (len(atoms), 3) or not np.isfinite(momenta).all():
+        raise ValueError(
+            f"velocities: expected three finite numbers for each of {len(atoms)} atoms, got "
+            + ("NaN or infinity" if momenta.shape == (len(atoms), 3) else f"shape {momenta.shape}")
+            + "; correct them, or leave momenta and velocities out of the file"
+        )
+    return atoms.get_velocities()
 
 
 def _isotopes(atoms: ase.Atoms) -> dict[int, float]:

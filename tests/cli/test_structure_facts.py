@@ -1,6 +1,7 @@
 """What a structure file says reaches the commands: fixed atoms, charge, and a word about each."""
 
 import json
+import re
 from pathlib import Path
 
 import h5py  # noqa: F401 (its first import under a Simulation warns)
@@ -89,3 +90,30 @@ def test_both_names_of_the_charge_are_the_calculators(crystal):
     crystal.info = {"charge": 0, "total_charge": 1}
     with pytest.raises(ValueError, match="expected one total charge"):
         crystal.get_potential_energy()
+
+
+@pytest.mark.parametrize(
+    ("momenta", "message"),
+    [
+        (np.full((8, 3), np.nan), "got NaN or infinity"),
+        (np.full((8, 3), np.inf), "got NaN or infinity"),
+        (np.ones((8, 2)), r"got shape \(8, 2\)"),
+        (np.ones(8), r"got shape \(8,\)"),
+    ],
+    ids=["nan", "inf", "two", "one"],
+)
+def test_velocities_that_are_none_are_refused_before_anything_is_made(
+    tmp_path, monkeypatch, capsys, momenta, message
+):
+    monkeypatch.chdir(tmp_path)
+    save(build({"zbl": {"species": ["Mg", "O"]}}), "model.pt")
+    atoms = bulk("MgO", "rocksalt", a=4.2, cubic=True)
+    atoms.arrays["momenta"] = momenta
+    atoms.write("MgO.extxyz")
+    command = ["run", "MgO.extxyz", "--model", "model.pt", "--output", "out", "--steps", "1"]
+    assert main([*command, "--velocities", "file", "--backend", "python"]) == 2
+    said = capsys.readouterr().err
+    assert re.search(
+        f"velocities: expected three finite numbers for each of 8 atoms, {message}", said
+    )
+    assert not Path("out").exists()

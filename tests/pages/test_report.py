@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
+from openmm_pqeq import checkpoint
 from openmm_pqeq.campaign.record import describe, set_failed
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.cli import main
@@ -152,6 +154,114 @@ def test_the_page_of_a_campaign(folder, tmp_path):
     assert all((place / link).is_file() for link in read.links)
     for what in ("2 runs: 1 finished, 1 failed", "bad: atoms <too> close", "friction", "# a < b"):
         assert what in shown, what
+
+
+def damaged(folder, tmp_path, name, content):
+    """A copy of the run in which a file has another content."""
+    copy = tmp_path / "damaged"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("report.html"))
+    if isinstance(content, bytes):
+        (copy / name).write_bytes(content)
+    else:
+        (copy / name).write_text(content((copy / name).read_text(encoding="utf-8")), "utf-8")
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("topology.cif", b"", "topology.cif cannot be read (IndexError"),
+        ("topology.cif", b"hello", "topology.cif cannot be read (IndexError"),
+        ("topology.cif", lambda text: text[: len(text) // 2], "topology.cif cannot be read"),
+        ("table.csv", b"step,time_ps\n1,1\n2,2\n", "is not the table of a run: it has no temper"),
+        ("run.toml", b'model = "m"', "run.toml is not the description of a run (structure: miss"),
+        ("facts.json", b'{"finished": "yes"}', "facts.json: finished: not as a job writes it, got"),
+        (
+            "facts.json",
+            b'{"finished": {"date": "x", "step": "a"}}',
+            "finished: not as a job writes",
+        ),
+        ("facts.json", b'{"machine": 3}', "facts.json: machine: not as a job writes it, got 3"),
+        ("facts.json", b'{"sha256": null}', "facts.json: sha256: not as a job writes it, got None"),
+        ("facts.json", b'{"resumed": [1]}', "facts.json: resumed: not as a job writes it"),
+        ("restart.zip", b"hello", "restart.zip is not a restart file of a run, or a damaged one"),
+    ],
+)
+def test_files_that_are_damaged_are_named(folder, tmp_path, capsys, name, content, message):
+    assert main(["report", str(damaged(folder, tmp_path, name, content))]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "damaged" / "report.html").exists()
+
+
+def test_a_row_that_is_being_written_is_not_read(folder, tmp_path):
+    """As a run that is under way, or was killed, leaves it."""
+    copy = damaged(folder, tmp_path, "table.csv", lambda text: text[:-5])
+    assert "0.0022" in " ".join(Reader(written(copy)).text)  # ps, of the last whole row
+    assert "0.0024" in " ".join(Reader(written(folder)).text)
+
+
+def test_a_table_with_numbers_that_are_none_has_no_averages(folder, tmp_path):
+    """The run that it is of has failed, and its page tells more than the averages."""
+    change = lambda text: re.sub(r"(?m)^(\d+,[^,]*),[^,]*", r"\1,nan", text)  # noqa: E731
+    text = written(damaged(folder, tmp_path, "table.csv", change))
+    tiles = re.search('<div class="tiles">(.*?)<section>', text, re.DOTALL)[1]
+    assert "temperature" in tiles
+    assert "potential energy" not in tiles
+    assert "potential energy" in written(folder)
+
+
+def test_a_card_may_be_written_by_hand(folder, tmp_path, capsys):
+    shutil.copytree(folder.parent, tmp_path / "moved")
+    model, place = tmp_path / "moved" / "model.pt", tmp_path / "moved" / "out"
+    save(checkpoint.load(model), model, {"training": "by <hand>", 1: [None, {"two": 3}]})
+    assert "by <hand>" in " ".join(Reader(written(place)).text)
+    assert main(["models", str(model)]) == 0
+    assert "by <hand>" in capsys.readouterr().out
+
+
+def test_an_inner_model_is_told_in_the_heading(folder, tmp_path):
+    change = lambda text: text.replace("# inner_model =", 'inner_model = "../inner.pt"')  # noqa: E731
+    text = written(damaged(folder, tmp_path, "run.toml", change))
+    assert "model model.pt, 4 inner steps of inner.pt in one of 0.1 fs" in text
+
+
+def test_links_are_those_of_folders_with_any_name(folder, tmp_path):
+    place = tmp_path / "100% #1 <b>"
+    shutil.copytree(folder, place / "runs" / "one")
+    describe(
+        run_config(
+            {"structure": "x.cif", "model": "m", "output": str(place / "runs" / "one"), "steps": 1}
+        )
+    )
+    page_of_it = tmp_path / "page.html"
+    assert main(["report", str(place), "-o", str(page_of_it)]) == 0
+    (link,) = Reader(page_of_it.read_text(encoding="utf-8")).links
+    assert "#" not in link
+    assert (tmp_path / unquote(link)).exists()
+
+
+def test_one_damaged_run_takes_no_page_from_the_others(folder, tmp_path, capsys):
+    place = tmp_path / "campaign"
+    for name in ("a", "b"):
+        shutil.copytree(folder, place / "runs" / name)
+        settings = {"structure": "x.cif", "model": "m", "output": str(place / "runs" / name)}
+        describe(run_config(settings | {"steps": STEPS}))
+    (place / "runs" / "a" / "report.html").unlink(missing_ok=True)
+    (place / "runs" / "a" / "restart.zip").write_text("hello")
+    (place / "runs" / "b" / "failed.txt").write_bytes(b"\xff\xfe <b>")
+    assert main(["report", str(place), "--runs"]) == 1
+    assert "a has no page: resume: " in capsys.readouterr().err
+    assert (place / "runs" / "b" / "report.html").is_file()
+    assert (place / "report.html").is_file()
+
+
+@pytest.mark.parametrize("settings", [{"runs": 3}, {"skip": "much"}], ids=str)
+def test_facts_of_a_campaign_that_were_edited_are_named(folder, tmp_path, capsys, settings):
+    place = tmp_path / "campaign"
+    (place / "runs").mkdir(parents=True)
+    (place / "facts.json").write_text(json.dumps({"job": "campaign", "settings": settings}))
+    assert main(["report", str(place)]) == 2
+    assert "facts.json: settings: expected the names of runs" in capsys.readouterr().err
 
 
 def test_sticks_go_half_the_way_to_the_nearest_image():
