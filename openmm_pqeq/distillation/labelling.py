@@ -12,19 +12,22 @@ from ase.calculators.calculator import CalculatorError
 
 from openmm_pqeq.distillation.heating import Heating
 from openmm_pqeq.distillation.labels import Labels, described, hashed
-from openmm_pqeq.distillation.settings import StructureSettings
+from openmm_pqeq.distillation.settings import NONE, StructureSettings, TeacherSettings
 from openmm_pqeq.distillation.structures import Made, built, read_phases, varied
+from openmm_pqeq.distillation.teacher import Teacher, teacher_of
 
 EVERY = 50
 """Labels between two lines of progress."""
 
 
 class Task(NamedTuple):
-    """Structures that are labelled as they are, and dynamics; both with the settings of their part."""
+    """Structures that are labelled as they are, and dynamics; both with the settings of their part;
+    and who moves the atoms, where that is not the teacher."""
 
     structures: list[Made]
     dynamics: list[Heating]
     settings: StructureSettings
+    driver: Teacher | None = None
 
 
 def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
@@ -40,7 +43,9 @@ def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
         for image in images
         for t in settings.temperatures
     ]
-    return Task(structures, dynamics, settings)
+    named = dynamics and settings.driver != NONE
+    driver = teacher_of(TeacherSettings(model=settings.driver)) if named else None
+    return Task(structures, dynamics, settings, driver)
 
 
 def label_all(tasks: list[Task], labels: Labels, say: Callable[[str], None]) -> list[Made]:
@@ -84,7 +89,7 @@ def _labelled(tasks: list[Task], labels: Labels) -> Iterator[Made | None]:
             task, heating = tasks[i], tasks[i].dynamics[j]
             if index >= task.settings.frames:
                 continue
-            frame = _next(heating, ends[i, j], index, labels, task.settings)
+            frame = _next(heating, ends[i, j], index, labels, task)
             if frame is None:
                 del ends[i, j]
             else:
@@ -97,19 +102,23 @@ def _next(
     before: ase.Atoms,
     index: int,
     labels: Labels,
-    settings: StructureSettings,
+    task: Task,
 ) -> Made | None:
     """Frame `index` of dynamics."""
     begun = time.monotonic()
+    about: tuple[object, ...]
     about = (heating.phase, heating.temperature, heating.interval, heating.timestep, heating.seed)
+    if task.driver is not None:
+        about += (task.driver.identity,)
+    mover = task.driver or labels.teacher
     request = hashed(f"dynamics {described(before)} {about} {index}")
     made = Made(before, heating.phase, heating.how, heating.part)
     if labels.known(request) is None:
         try:
-            made = made._replace(atoms=heating.next(before, index, labels.teacher.calculator))
+            made = made._replace(atoms=heating.next(before, index, mover.calculator))
         except CalculatorError:
             return None
-    return _answered(made, request, labels, settings, begun)
+    return _answered(made, request, labels, task.settings, begun)
 
 
 def _answered(
