@@ -244,8 +244,8 @@ class PQEq(ParameterTable):
     @property
     @torch.jit.unused
     def precision(self) -> str:
-        """The precision: "double", or "mixed" where kernels of pairs are float32 in Hessian–vector
-        products and in the sweeps for dynamics."""
+        """The precision: "double", or "mixed" where kernels of pairs and a mesh are float32 in
+        Hessian–vector products, and kernels of the sweeps for dynamics."""
         return "mixed" if self.lattice.float32_products else "double"
 
     @torch.jit.unused

@@ -8,6 +8,13 @@ import torch
 from pqeq_potentials import energy_of, potential_of
 from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, waters
 
+from openmm_pqeq.pqeq.coulomb.influence import (
+    energy_of_waves,
+    in_single_precision,
+    influence_of,
+    potential_on_mesh,
+    waves_of,
+)
 from openmm_pqeq.pqeq.coulomb.mesh import deconvolution, smooth_size
 from openmm_pqeq.pqeq.coulomb.splines import (
     Grid,
@@ -173,6 +180,31 @@ def test_narrow_pairs_take_part_in_real_space():
     a, b = wide.evaluate(structure), split.evaluate(structure)
     assert split.pqeq.lattice.planned_size.prod() < wide.pqeq.lattice.planned_size.prod() / 4
     torch.testing.assert_close(a.forces, b.forces, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_influence_is_what_the_mesh_does_to_waves(narrow):
+    """Potential and energy in real numbers are those in complex ones; in float32 to 1e-6 of the
+    largest."""
+    generator, size = torch.Generator().manual_seed(3), [4, 6, 8]
+
+    def drawn(*shape):
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    green, damping, density = drawn(4, 6, 5), drawn(3, 4, 6, 5), drawn(3, *size) - 0.5
+    between = drawn(3, 3, 4, 6, 5) if narrow else None
+    waves = torch.fft.rfftn(density, dim=[1, 2, 3])
+    mixed = damping * (green * (damping * waves).sum(dim=0))
+    if between is not None:
+        mixed = mixed + (between * waves.unsqueeze(0)).sum(dim=1)
+    potential = torch.fft.irfftn(mixed, s=size, dim=[1, 2, 3], norm="forward")
+    influence = influence_of(green, damping, between)
+    torch.testing.assert_close(potential_on_mesh(influence, density), potential, atol=1e-10, rtol=0)
+    single = potential_on_mesh(in_single_precision(influence), density)
+    torch.testing.assert_close(single, potential, atol=1e-6 * float(potential.abs().max()), rtol=0)
+    energy = energy_of_waves(influence, waves_of(density)).unflatten(2, (5, 2)).sum(dim=3)
+    expected = (waves.conj() * mixed).sum(dim=0).real
+    torch.testing.assert_close(energy, expected, atol=1e-10, rtol=0)
 
 
 def test_sizes_of_meshes_are_even_and_smooth():

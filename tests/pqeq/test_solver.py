@@ -3,7 +3,7 @@ float32 in products, the memory."""
 
 import pytest
 import torch
-from pqeq_potentials import potential_of
+from pqeq_potentials import BONDED, potential_of
 from structures import FIELD, perovskite, rock_salt, tensor, water, waters
 
 from openmm_pqeq.neighbors.pairs import within
@@ -11,9 +11,17 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
 from openmm_pqeq.pqeq.minimum.newton import minimize
-from openmm_pqeq.pqeq.minimum.preconditioner import Near, clusters, long_waves, precondition
+from openmm_pqeq.pqeq.minimum.preconditioner import (
+    Near,
+    clusters,
+    long_waves,
+    near_atoms,
+    precondition,
+)
 from openmm_pqeq.pqeq.minimum.problem import linearize
 from openmm_pqeq.response import response
+
+BY_BONDS = {"charge_flow": "bonds", "coupling": None, "parameters": BONDED}
 
 
 def line(t: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -101,6 +109,41 @@ def test_a_step_of_dynamics_takes_half_the_products_of_a_cold_start():
         potential(structure._replace(positions=structure.positions + 0.003 * step * velocity))
         products.append(potential.pqeq.products)
     assert products[-1] <= products[0] / 2
+
+
+@pytest.mark.parametrize("protocol", ["ewald", "pme"])
+def test_neighbours_of_large_core_charges_save_products(protocol):
+    """Where Z is 6 the waves' share of a shell in its own potential is larger than its spring, and
+    with it in them the clusters were not positive definite."""
+    model = potential_of(protocol, tolerance=1e-8, parameters="batio3").pqeq
+    structure = perovskite()
+    pairs = NeighborSearch(model.cutoff)(structure)
+    problem = model.problem(structure, pairs)
+    minimum = minimize(problem, 1e-8)
+    start = (minimum.unknowns, minimum.shells + 1e-3)
+    plain, fast = minimize(problem, 1e-8, start), minimize(problem, 1e-8, start, near_atoms(pairs))
+    assert fast.products <= 0.7 * plain.products
+
+
+@pytest.mark.parametrize("settings", [{}, BY_BONDS], ids=["free", "bonds"])
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+def test_what_counts_as_converged_is_so_at_a_tight_tolerance(precision, settings):
+    """From a good guess there is one gradient, and none after the last product. 1e-5 eV/Å, what the
+    default tolerance promises, at every step."""
+    crystal = rock_salt((11, 17), 5.64)
+    charges = torch.where(crystal.numbers == 11, 1.0, -1.0).to(torch.float64)
+    crystal = crystal._replace(reference_charges=charges)
+    warm = potential_of("pme", tolerance=1e-5, **settings).configured(precision=precision)
+    warm, tight = warm.compile_for_inference(), potential_of("ewald", tolerance=1e-9, **settings)
+    velocity = torch.randn(
+        crystal.positions.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64
+    )
+    for step in range(8):
+        moved = crystal._replace(positions=crystal.positions + 0.003 * step * velocity)
+        found, exact = warm.evaluate(moved), tight.evaluate(moved)
+        torch.testing.assert_close(found.forces, exact.forces, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.charges, exact.charges, atol=4e-6, rtol=0)
+    assert warm.pqeq.products <= 4
 
 
 def test_large_core_charges_keep_what_the_tolerance_promises():

@@ -24,6 +24,15 @@ from torch import Tensor
 
 from openmm_pqeq.pqeq.coulomb.boundary import coulomb_waves
 from openmm_pqeq.pqeq.coulomb.ewald import decay
+from openmm_pqeq.pqeq.coulomb.influence import (
+    Influence,
+    energy_of_waves,
+    in_single_precision,
+    influence_of,
+    potential_of_waves,
+    potential_on_mesh,
+    waves_of,
+)
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
 from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, interpolate_hessian, spread
 
@@ -51,12 +60,13 @@ class Mesh(NamedTuple):
 
 
 class MeshState(NamedTuple):
-    """Where the shells are, whether that is at their cores, and the potential (n_channels, n_1, n_2,
-    n_3) eV/e on the mesh."""
+    """Where the shells are, whether that is at their cores, the potential (n_channels, n_1, n_2,
+    n_3) eV/e on the mesh, and what takes charges there to such a potential."""
 
     shells: Points
     at_rest: bool
     potential: Tensor
+    influence: Influence
 
 
 def make_mesh(
@@ -194,16 +204,15 @@ def at_fixed_points(mesh: Mesh) -> Mesh:
 def _waves_energy(mesh: Mesh, density: Tensor) -> tuple[Tensor, Tensor]:
     """½ Σ ρ φ in eV, differentiable in the cell, and φ (n_channels, n_1, n_2, n_3) eV/e, of a fixed
     density."""
-    waves = torch.fft.rfftn(density, dim=[1, 2, 3])
-    mixed = mix(mesh, waves)
+    parts = waves_of(density)
     # every wave stands for itself and its mirror image, but for the first and the last of an even
     # number
-    twice = torch.full([waves.size(3)], 2.0, dtype=density.dtype, device=density.device)
-    twice[0] = 1.0
-    twice[-1] = 1.0
-    energy = 0.5 * ((waves.real * mixed.real + waves.imag * mixed.imag) * twice).sum()
-    potential = torch.fft.irfftn(mixed.data, s=mesh.grid.size, dim=[1, 2, 3], norm="forward")
-    return energy, potential
+    twice = torch.full([parts.size(3)], 2.0, dtype=density.dtype, device=density.device)
+    twice[:2] = 1.0
+    twice[-2:] = 1.0
+    influence = influence_of(mesh.green, mesh.damping, mesh.narrow)
+    energy = 0.5 * (energy_of_waves(influence, parts) * twice).sum()
+    return energy, potential_of_waves(influence, parts.data, mesh.grid.size)
 
 
 def _dipoles_on_mesh(mesh: Mesh, core_charge: Tensor, shells: Tensor) -> Tensor:
@@ -242,12 +251,21 @@ def mesh_energy_of_dipoles_once(
 def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor) -> MeshState:
     """Where the shells are, and the potential."""
     at = shells_on_mesh(mesh, shells)
-    return MeshState(at, False, convolve(mesh, _density(mesh, at, charges, core_charge)))
+    influence = influence_of(mesh.green, mesh.damping, mesh.narrow)
+    density = _density(mesh, at, charges, core_charge)
+    return MeshState(at, False, potential_on_mesh(influence, density), influence)
 
 
 def mesh_state_at_rest(mesh: Mesh) -> MeshState:
     """`mesh_state` of shells at their cores, where there is no net charge: for products alone."""
-    return MeshState(mesh.cores, True, torch.zeros_like(mesh.green[:0]))
+    influence = influence_of(mesh.green, mesh.damping, mesh.narrow)
+    return MeshState(mesh.cores, True, torch.zeros_like(mesh.green[:0]), influence)
+
+
+def mesh_state_in_single_precision(state: MeshState) -> MeshState:
+    """The state for `mesh_product` with transforms in float32."""
+    influence = in_single_precision(state.influence)
+    return MeshState(state.shells, state.at_rest, state.potential, influence)
 
 
 def _on_cores_and_shells(
@@ -280,10 +298,11 @@ def mesh_product(
     if state.at_rest:
         density = spread(mesh.grid, mesh.cores, dq, dipoles)
     else:
-        density = spread(mesh.grid, mesh.cores, dq, None) + spread(
-            mesh.grid, state.shells, torch.zeros_like(dq), dipoles
-        )
-    return _on_cores_and_shells(mesh, state, core_charge, convolve(mesh, density))
+        density = spread(mesh.grid, state.shells, torch.zeros_like(dq), dipoles)
+        density.add_(spread(mesh.grid, mesh.cores, dq, None))
+    return _on_cores_and_shells(
+        mesh, state, core_charge, potential_on_mesh(state.influence, density)
+    )
 
 
 def spline_order(tolerance: float) -> int:

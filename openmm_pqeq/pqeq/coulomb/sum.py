@@ -31,6 +31,7 @@ from openmm_pqeq.pqeq.coulomb.mesh import (
     mesh_local_hessian,
     mesh_product,
     mesh_state,
+    mesh_state_in_single_precision,
 )
 from openmm_pqeq.pqeq.coulomb.pairs import (
     PairState,
@@ -160,9 +161,11 @@ def coulomb_local_hessian(
 
 
 def coulomb_state_for_products(coulomb: CoulombSum, state: CoulombState) -> CoulombState:
-    """The state with its pairs in float32 where that is enough for `coulomb_product`."""
-    pairs = pair_state_for_products(coulomb.pairs, state.pairs)
-    return CoulombState(pairs, state.attraction, state.reciprocal, state.mesh)
+    """The state with pairs and mesh in float32 where that is enough for `coulomb_product`."""
+    pairs, on_mesh = pair_state_for_products(coulomb.pairs, state.pairs), state.mesh
+    if coulomb.pairs.float32_products and on_mesh is not None:
+        on_mesh = mesh_state_in_single_precision(on_mesh)
+    return CoulombState(pairs, state.attraction, state.reciprocal, on_mesh)
 
 
 def coulomb_product(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.pqeq.coulomb.boundary import wave_squares
+from openmm_pqeq.pqeq.coulomb.dipoles import own_dipole
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb_radial, pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import smooth_size, wave_numbers
 from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, spread
@@ -32,7 +33,7 @@ CLUSTER_COUPLING = 0.85
 definite."""
 CLUSTER_BLOCK = 512
 """Clusters that are inverted at once."""
-CLUSTER_AGE = 100
+CLUSTER_AGE = 20
 """Solutions that a preconditioner is kept for."""
 LONG_WAVE = 0.2
 """Å⁻¹, k₀: waves longer than 2π/k₀ are stiffer than what a cluster knows of."""
@@ -205,8 +206,14 @@ def _hessians(
 def clusters(
     problem: Problem, local: Tensor, near: Near, at_once: int = CLUSTER_BLOCK
 ) -> Preconditioner:
-    """M of clusters of near atoms; local (n_atoms, 3, 3) eV/Å² as in `Linearized`."""
+    """M of clusters of near atoms; local (n_atoms, 3, 3) eV/Å² as in `Linearized`.
+
+    A sum over waves has the shell in its own potential: in `local` with one sign, in `product` with
+    the other. A cluster has no waves, and takes it out.
+    """
     n = problem.hardness.size(0)
+    in_its_own = own_dipole(problem.coulomb, problem.core_charge).view(-1, 1, 1)
+    local = local - in_its_own * torch.eye(3, dtype=local.dtype, device=local.device)
     atoms, where, exists = cluster_members(
         n, near.centers, near.neighbors, near.vectors.to(torch.float32)
     )
