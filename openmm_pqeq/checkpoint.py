@@ -89,8 +89,9 @@ def save(
 ) -> None:
     """Write a potential to a file that `load` reads. The file is whole or not there at all.
 
-    Raises ValueError for weights and settings that are not finite, and for a compiled potential;
-    FileNotFoundError where there is no such folder.
+    card : text, numbers, lists and tables; those of NumPy become Python's, dates and paths text
+    Raises ValueError for weights and settings that are not finite, for a card of anything else, and
+    for a compiled potential; FileNotFoundError where there is no such folder.
     """
     if not isinstance(potential, Potential):
         raise ValueError(f"potential: expected a Potential, got {type(potential).__name__}")

@@ -7,6 +7,7 @@ It is read with torch's `weights_only=True`, so a pickle that would import or ca
 refused. torch itself looks at no checksum: a disk that changes a number changes every energy.
 """
 
+import datetime
 import hashlib
 import math
 import pickle
@@ -15,9 +16,10 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,13 +35,36 @@ KINDS = {"format": int, "config": dict, "weights": dict, "card": dict}
 def write(path: Path, config: Any, weights: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
     """Write a model. The file is whole or not there at all.
 
-    Raises ValueError for numbers that are not finite, naming them.
+    Raises ValueError for numbers that are not finite, and for what `read` would refuse, naming them.
     """
-    content = {"config": config, "weights": dict(weights), "card": dict(card)}
+    content = {"config": as_data("config", config), "card": as_data("card", card)}
+    content["weights"] = dict(weights)
     _refuse_infinite(content, "potential")
     content |= {"format": FORMAT, "checksums": checksums(content)}
     with whole(path) as part:
         torch.save(content, part)
+
+
+def as_data(name: str, value: Any) -> Any:
+    """What a file of data alone may hold: text, numbers, truths, lists and tables. Those of NumPy and
+    torch become Python's, dates and paths text; ValueError names anything else."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Mapping):
+        return {as_data(name, key): as_data(f"{name}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [as_data(f"{name}.{index}", item) for index, item in enumerate(value)]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, np.generic | np.ndarray | Tensor):
+        return as_data(name, value.tolist())
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    raise ValueError(
+        f"{name}: expected text, numbers, lists and tables of them, got {shown(value)}, which no "
+        "model file may hold"
+    )
 
 
 def read(path: Path) -> dict[str, Any]:

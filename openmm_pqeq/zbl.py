@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from openmm_pqeq.contract import Contribution, dtype_of, made_of, of_atoms
 from openmm_pqeq.covalent_radii import covalent_radii
+from openmm_pqeq.jobs.values import is_finite
 from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 from openmm_pqeq.units import COULOMB
@@ -70,7 +71,7 @@ class ZBL(nn.Module):
         of_radii: bool = False,
     ):
         super().__init__()
-        numbers = isinstance(inner, int | float) and isinstance(outer, int | float)
+        numbers = is_finite(inner) and is_finite(outer)
         if not (numbers and 0.0 <= inner < outer <= FARTHEST):
             raise ValueError(
                 f"inner, outer: expected distances in Å, 0 <= inner < outer <= {FARTHEST:g}; got "

@@ -1,14 +1,17 @@
 """A model file is what was saved, or it is refused with a message that names it."""
 
+import datetime
 import math
 import random
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from openmm_pqeq import model_file
-from openmm_pqeq.checkpoint import available_models, file_of, load, save
+from openmm_pqeq.checkpoint import available_models, card, file_of, load, save
 from openmm_pqeq.potential import build
 
 GNN = {"species": ["O", "H"], "hidden_irreps": "4x0e+2x1o", "layers": 1, "r_max": 4.0, "seed": 3}
@@ -41,6 +44,37 @@ def test_shipped_models_and_old_files_load(path):
     del content["checksums"]
     torch.save(content | {"format": 1}, path)
     assert load(path).config == build(CONFIG).config
+
+
+def test_cards_and_settings_of_any_plain_kind_are_read_again(tmp_path):
+    """What NumPy has computed and a TOML file may say; a file that is written can be read."""
+    path = tmp_path / "model.pt"
+    given = {
+        **{"rmse": np.float64(0.5), "frames": np.int64(7), "all": np.array([1.0, 2.0])},
+        **{"date": datetime.date(2026, 11, 30), "at": datetime.time(9, 30), "file": Path("a")},
+        **{"good": np.bool_(True), "nested": {"pair": (1, [np.float32(0.25)])}, 1: None},
+        **{"tensor": torch.tensor([3]), "name": np.str_("é")},
+    }
+    save(build({"zbl": {"inner": np.float64(0.5), "outer": np.float32(1.5)}}), path, given)
+    expected = {
+        **{"rmse": 0.5, "frames": 7, "all": [1.0, 2.0], "date": "2026-11-30", "at": "09:30:00"},
+        **{"file": "a", "good": True, "nested": {"pair": (1, [0.25])}, 1: None},
+        **{"tensor": [3], "name": "é"},
+    }
+    assert card(path) == expected
+    assert {name: type(value) for name, value in card(path).items()} == {
+        name: type(value) for name, value in expected.items()
+    }
+    assert load(path).config["zbl"]["outer"] == 1.5
+
+
+@pytest.mark.parametrize("odd", [object(), {1}, b"bytes", 1j, print], ids=repr)
+def test_what_no_file_may_hold_is_refused_as_it_is_written(tmp_path, odd):
+    with pytest.raises(
+        ValueError, match=r"card.errors.1: expected text, numbers, lists and tables"
+    ):
+        save(build({"zbl": {}}), tmp_path / "model.pt", {"errors": [0.1, odd]})
+    assert not (tmp_path / "model.pt").exists()
 
 
 @pytest.mark.parametrize("checksums", [True, False])

@@ -80,7 +80,7 @@ def network_of(student: StudentSettings) -> dict[str, Any]:
 
 def read_distillation(path: str | os.PathLike[str]) -> Distillation:
     """The file at `path`; raises FileNotFoundError or a ValueError that names the key."""
-    path = Path(path)
+    path = values.path("config", path)
     return distillation_of(read_toml(path), path.parent, path.stem)
 
 

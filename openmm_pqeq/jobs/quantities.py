@@ -3,6 +3,7 @@ and value, as those of values.py do."""
 
 import math
 import re
+from numbers import Real
 from typing import Any
 
 from openmm_pqeq.jobs.values import number, shown
@@ -35,7 +36,7 @@ def _scale(units: dict[str, float], written: str) -> float | None:
 
 
 def _with_unit(name: str, value: Any, units: dict[str, float], default: str) -> float:
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    plain = isinstance(value, Real) and not isinstance(value, bool)
     written = str(number(name, value)) if plain else value
     match = _WITH_UNIT.fullmatch(written) if isinstance(written, str) else None
     scale = _scale(units, match[2] or default) if match else None

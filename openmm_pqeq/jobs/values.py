@@ -9,7 +9,6 @@ meant. Times and pressures, with their units, are read by quantities.py, phrases
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from numbers import Real
@@ -50,7 +49,10 @@ def is_finite(value: Any) -> bool:
     """Whether a Python value is a number that a float can hold; true and false are none."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    return bool(abs(value) <= sys.float_info.max)  # type: ignore[operator]
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def path(name: str, value: Any) -> Path:

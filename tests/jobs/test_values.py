@@ -6,6 +6,7 @@ import dataclasses
 import math
 import tomllib
 
+import numpy as np
 import pytest
 
 from openmm_pqeq.fitting.settings import RunSettings
@@ -134,3 +135,23 @@ def test_mega_is_not_milli(written, bar):
 def test_a_unit_that_may_be_mega_or_milli_is_refused(written):
     with pytest.raises(ValueError, match="pressure: expected a number with one of the units"):
         quantities.pressure("pressure", written)
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, np.float16])
+def test_numbers_of_any_precision_are_finite_or_not(kind):
+    assert values.is_finite(kind(1.5))
+    assert values.is_finite(kind(-0.0))
+    assert not any(values.is_finite(kind(text)) for text in ("inf", "-inf", "nan"))
+
+
+def test_what_no_float_holds_is_not_finite():
+    assert values.is_finite(np.int32(-3))
+    assert values.is_finite(2**1000)
+    assert not any(values.is_finite(odd) for odd in (10**400, True, np.True_, "1", None, 1j))
+
+
+def test_times_and_pressures_of_numpy_are_numbers():
+    assert quantities.femtoseconds("timestep", np.float32(0.5)) == 0.5
+    assert quantities.pressure("pressure", np.int64(2)) == 2.0
+    with pytest.raises(ValueError, match="time: expected a number"):
+        quantities.picoseconds("time", np.float32("nan"))
