@@ -94,7 +94,7 @@ class Study:
         for axes in figure.axes:
             style(axes)
         finish(figure, title, note)
-        figure.savefig(self.output / "picture.png", dpi=130)
+        figure.savefig(self.output / "picture.png", dpi=130, pil_kwargs={"optimize": True})
         self.say(f"table and picture in {self.output}")
 
     def kept(self, name: str) -> dict[str, Any]:
