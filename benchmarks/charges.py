@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from charges_contestants import CONTESTANTS, CUTOFF
-from harness import compare, save, table
+from harness import compare_on_systems
 from systems import SYSTEMS
 
 
@@ -31,33 +31,7 @@ def main() -> None:
         "--save", default="charges", help="name of the JSON file in benchmarks/results"
     )
     arguments = parser.parse_args()
-    results = {}
-    for system in arguments.systems:
-        given = [system, *(["--data", str(arguments.data)] if arguments.data else [])]
-        timings = compare(
-            arguments.only,
-            given,
-            arguments.threads,
-            arguments.warmup,
-            arguments.rounds,
-            file="charges_contestants.py",
-        )
-        print(
-            f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs within {CUTOFF} Å, "
-            f"{arguments.threads} threads"
-        )
-        print(table(timings, [timings[0]] * len(timings)), flush=True)
-        results[system] = [t._asdict() for t in timings]
-    path = save(
-        arguments.save,
-        {
-            "threads": arguments.threads,
-            "rounds": arguments.rounds,
-            "cutoff": CUTOFF,
-            "systems": results,
-        },
-    )
-    print(f"written to {path}")
+    compare_on_systems(arguments.only, "charges_contestants.py", CUTOFF, arguments)
 
 
 if __name__ == "__main__":

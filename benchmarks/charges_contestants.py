@@ -7,15 +7,12 @@ evaluation to the next, about what half a femtosecond does at room temperature, 
 and lists of neighbours may be remembered as in dynamics.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms
-from systems import SYSTEMS, system
-from turns import answer, peak_memory
+from turns import answer, asked, pairs_within, peak_memory
 
 from openmm_pqeq import build
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -67,21 +64,10 @@ def of_package(name: str, atoms: Atoms) -> Callable[[], torch.Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", choices=CONTESTANTS)
-    parser.add_argument("system", choices=SYSTEMS)
-    parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--forces", type=Path, help="file for the forces of the last evaluation")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    atoms = system(arguments.system, arguments.data)
-    before = peak_memory()
-    evaluate = of_package(arguments.name, atoms)
-    n_pairs = round(2 / 3 * np.pi * CUTOFF**3 * len(atoms) ** 2 / atoms.get_volume())
-    answer(evaluate, len(atoms), n_pairs, before, arguments.forces)
+    contestant = asked(__doc__, CONTESTANTS)
+    atoms, before = contestant.atoms, peak_memory()
+    evaluate = of_package(contestant.name, atoms)
+    answer(evaluate, len(atoms), pairs_within(CUTOFF, atoms), before, contestant.forces)
 
 
 if __name__ == "__main__":

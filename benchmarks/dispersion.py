@@ -13,7 +13,7 @@ import importlib.util
 from pathlib import Path
 
 from dispersion_contestants import CONTESTANTS, CUTOFF
-from harness import compare, save, table
+from harness import compare_on_systems
 from systems import SYSTEMS
 
 
@@ -39,29 +39,7 @@ def main() -> None:
     names = arguments.only or [
         name for name in CONTESTANTS if installed or not name.startswith("torch-dftd")
     ]
-    results = {}
-    for system in arguments.systems:
-        given = [system, *(["--data", str(arguments.data)] if arguments.data else [])]
-        file = "dispersion_contestants.py"
-        timings = compare(
-            names, given, arguments.threads, arguments.warmup, arguments.rounds, file=file
-        )
-        print(
-            f"{system}: {timings[0].n_atoms} atoms, {timings[0].n_pairs} pairs within {CUTOFF} Å, "
-            f"{arguments.threads} threads"
-        )
-        print(table(timings, [timings[0]] * len(timings)), flush=True)
-        results[system] = [t._asdict() for t in timings]
-    path = save(
-        arguments.save,
-        {
-            "threads": arguments.threads,
-            "rounds": arguments.rounds,
-            "cutoff": CUTOFF,
-            "systems": results,
-        },
-    )
-    print(f"written to {path}")
+    compare_on_systems(names, "dispersion_contestants.py", CUTOFF, arguments)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,12 @@ alike. Atoms move by 0.01 Å from one evaluation to the next, so that nothing ca
 lists of neighbours.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms
-from systems import SYSTEMS, system
-from turns import answer, peak_memory
+from turns import answer, asked, pairs_within, peak_memory
 
 from openmm_pqeq import ops
 from openmm_pqeq.d3.inference import InferenceD3
@@ -107,22 +104,11 @@ def of_torch_dftd(name: str, atoms: Atoms) -> Callable[[], torch.Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", choices=CONTESTANTS)
-    parser.add_argument("system", choices=SYSTEMS)
-    parser.add_argument("--data", type=Path, help="folder with LiPON_Li2PO2N.cif")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--forces", type=Path, help="file for the forces of the last evaluation")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    atoms = system(arguments.system, arguments.data)
-    before = peak_memory()
-    make = of_torch_dftd if arguments.name.startswith("torch-dftd") else of_package
-    evaluate = make(arguments.name, atoms)
-    n_pairs = round(2 / 3 * np.pi * CUTOFF**3 * len(atoms) ** 2 / atoms.get_volume())
-    answer(evaluate, len(atoms), n_pairs, before, arguments.forces)
+    contestant = asked(__doc__, CONTESTANTS)
+    atoms, before = contestant.atoms, peak_memory()
+    make = of_torch_dftd if contestant.name.startswith("torch-dftd") else of_package
+    evaluate = make(contestant.name, atoms)
+    answer(evaluate, len(atoms), pairs_within(CUTOFF, atoms), before, contestant.forces)
 
 
 if __name__ == "__main__":

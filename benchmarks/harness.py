@@ -5,6 +5,7 @@ one evaluation each, so that a busy moment hits them alike. Reported are medians
 processor time; ratios are those of one run.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -128,6 +129,30 @@ def compare(
     finally:
         for contestant in contestants:
             contestant.__exit__()
+
+
+def compare_on_systems(
+    names: list[str], file: str, cutoff: float, asked: argparse.Namespace
+) -> None:
+    """Let contestants of `file` take turns on each of `asked.systems`; print, and write the JSON
+    `asked.save`.
+
+    cutoff : Å, within which `n_pairs` are counted
+    asked : has systems, data, threads, warmup, rounds and save
+    """
+    results = {}
+    for system in asked.systems:
+        given = [system, *(["--data", str(asked.data)] if asked.data else [])]
+        timings = compare(names, given, asked.threads, asked.warmup, asked.rounds, file=file)
+        first = timings[0]
+        print(
+            f"{system}: {first.n_atoms} atoms, {first.n_pairs} pairs within {cutoff} Å, "
+            f"{asked.threads} threads"
+        )
+        print(table(timings, [first] * len(timings)), flush=True)
+        results[system] = [timing._asdict() for timing in timings]
+    content = {"threads": asked.threads, "rounds": asked.rounds, "cutoff": cutoff}
+    print(f"written to {save(asked.save, {**content, 'systems': results})}")
 
 
 def table(timings: list[Timing], yardsticks: list[Timing]) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openmm_pqeq.reporters import (
         ChargeReporter,
         ChargeStatisticsReporter,
+        CommitteeReporter,
         DipoleReporter,
         EnergyReporter,
         ProfileReporter,
@@ -53,6 +54,7 @@ _HOMES = {
     "read_structure": "topology.read",
     "ChargeReporter": "reporters",
     "ChargeStatisticsReporter": "reporters",
+    "CommitteeReporter": "reporters",
     "DipoleReporter": "reporters",
     "EnergyReporter": "reporters",
     "ProfileReporter": "reporters",
@@ -61,6 +63,7 @@ _HOMES = {
 __all__ = [
     "ChargeReporter",
     "ChargeStatisticsReporter",
+    "CommitteeReporter",
     "DipoleReporter",
     "EnergyReporter",
     "FieldSchedule",

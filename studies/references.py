@@ -54,8 +54,9 @@ def pbe(
     field : V/Å
     start : density of a neighbouring geometry; followed by second-order steps, which find the
         solution next to it where orbitals of far atoms cross
-    linear : of a molecule along z, electrons of each spin by irreducible representation (A1, E1x,
-        E1y), which then stay what they are
+    linear : of a molecule along z, electrons of each spin by irreducible representation, which then
+        stay what they are: of C∞v (A1, E1x, E1y), or of C2v (A1, B1, B2) where a hole in one plane
+        leaves the density no axis
 
     Raises RuntimeError where it does not converge.
     """
@@ -66,7 +67,7 @@ def pbe(
         basis=BASIS,
         charge=charge,
         spin=unpaired,
-        symmetry="Coov" if linear else False,
+        symmetry=("C2v" if "B1" in linear else "Coov") if linear else False,
         verbose=0,
     )
     force = np.asarray(field) / FIELD

@@ -15,9 +15,9 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -36,6 +36,22 @@ BLUE, ORANGE, GREEN, PURPLE, BLACK, GREY = (
     "#8a8a8a",
 )
 """Told apart by colour-blind eyes (Okabe and Ito; Wong, Nat. Methods 8, 441 (2011))."""
+
+
+class Cost(NamedTuple):
+    """What dynamics take: atoms; steps of all runs together; processor time by atom and step, µs, as
+    measured with `--here` on one core."""
+
+    n_atoms: int
+    n_steps: int
+    microseconds: float
+
+    def __str__(self) -> str:
+        hours = self.n_atoms * self.n_steps * self.microseconds / 3.6e9
+        return (
+            f"{self.n_atoms:,} atoms, {self.n_steps:,} steps: {hours:,.1f} hours of one core, at "
+            f"{self.microseconds:g} µs an atom and step as measured with --here; no GPU was measured"
+        )
 
 
 class Study:
@@ -106,11 +122,17 @@ class Study:
         self.keep("facts", facts | {name: here[name] for name in names})
 
 
-def begin(file: str, doc: str, sizes: Mapping[str, Size]) -> tuple[Study, Size]:
+def begin(
+    file: str,
+    doc: str,
+    sizes: Mapping[str, Size],
+    cost: Callable[[Size], Cost] | None = None,
+) -> tuple[Study, Size]:
     """Read the command line.
 
     file, doc : `__file__` and `__doc__` of the study
     sizes : what to do by setting
+    cost : of a size, for --dry-run; None: minutes
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -132,8 +154,9 @@ def begin(file: str, doc: str, sizes: Mapping[str, Size]) -> tuple[Study, Size]:
     arguments = parser.parse_args()
     home = Path(file).resolve().parent
     if arguments.dry_run:
-        print(f"{home.name} --{arguments.setting}: {sizes[arguments.setting]}")
-        print("minutes on one core")
+        size = sizes[arguments.setting]
+        print(f"{home.name} --{arguments.setting}: {size}")
+        print("minutes on one core" if cost is None else cost(size))
         sys.exit()
     if arguments.data is not None and not arguments.data.is_dir():
         parser.error(f"--data: expected a folder, got {arguments.data}")

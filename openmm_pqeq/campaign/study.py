@@ -36,7 +36,14 @@ from openmm_pqeq.campaign.settings import Shown, StudySettings
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.settings import configured, read_toml
-from openmm_pqeq.md.config import MODELS, SETTINGS, names_a_file, run_config
+from openmm_pqeq.md.config import (
+    MODELS,
+    SETTINGS,
+    models_of,
+    names_a_file,
+    run_config,
+    with_models,
+)
 from openmm_pqeq.md.resume import RESUME_MAY_CHANGE
 from openmm_pqeq.md.settings import RunConfig
 
@@ -219,13 +226,13 @@ def _planned(
         structure = here / config.structure
         if not structure.is_file():
             raise FileNotFoundError(f"structure: there is no file {structure}")
-        models: dict[str, Any] = {
-            name: str(here / given) if names_a_file(given) else given
-            for name in MODELS
-            if (given := getattr(config, name)) is not None
-        }
+        models = with_models(
+            {name: getattr(config, name) for name in MODELS},
+            lambda model: str(here / model) if names_a_file(model) else model,
+        )
+        config = dataclasses.replace(config, **models)
         of = {"structure": contents("structure", structure)}
-        of |= {name: contents("model", model) for name, model in models.items()}
+        of |= {name: contents("model", model) for name, model in models_of(config).items()}
     except (ValueError, FileNotFoundError) as error:
         raise _in_run(readable, error) from None
     key = _key(config, of)
@@ -233,7 +240,6 @@ def _planned(
     config = dataclasses.replace(
         config,
         structure=str(structure),
-        **models,
         seed=config.seed or int(key, 16) % values.LARGEST_SEED + 1,
     )
     return PlannedRun(key, name, labels, config)

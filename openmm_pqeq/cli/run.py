@@ -21,6 +21,7 @@ EPILOG = """examples:
   openmm-pqeq run out --resume --time 10ps       the same, with a new end
   openmm-pqeq run out/run.toml --output again    repeat a run
   openmm-pqeq run BaTiO3.cif --model batio3 --time 1ps --output out --profile
+  openmm-pqeq run LLZO.cif --model one.pt --committee two.pt three.pt --committee-save-above 0.3 --time 1ps --output out
 
 A TOML file has the same settings with _ in place of -; flags given beside it win:
   structure = "BaTiO3.cif"
@@ -184,6 +185,8 @@ def _summary(console: Any, config: RunConfig, result: Any) -> None:
         files.trajectory: "trajectory (topology.pdb beside it)",
         files.table: "energies, temperature, volume, field, dipole, polarization, mean charges",
         files.charges: "charges and shells of every atom",
+        files.committee: "how far the models of the committee agree",
+        files.uncertain: "frames where they do not",
         files.restart: "restart file",
         files.plot: "plot of polarization and temperature against time",
         files.toml: "all settings; repeats the run",

@@ -1,4 +1,5 @@
-"""Dynamics with the teacher: Langevin's, from the structure as it is given.
+"""Dynamics with the teacher, or with a driver in its place: Langevin's, from the structure as it is
+given.
 
 A frame follows from the one before it, its momenta and a seed of its own, so that dynamics that was
 stopped after any frame goes on as if it had not been.

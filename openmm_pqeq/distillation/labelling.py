@@ -13,7 +13,7 @@ from ase.calculators.calculator import CalculatorError
 
 from openmm_pqeq.distillation.heating import Heating
 from openmm_pqeq.distillation.labels import Labels, described, hashed
-from openmm_pqeq.distillation.settings import StructureSettings
+from openmm_pqeq.distillation.settings import NONE, StructureSettings, TeacherSettings
 from openmm_pqeq.distillation.structures import (
     Made,
     built,
@@ -21,7 +21,7 @@ from openmm_pqeq.distillation.structures import (
     refuse_idle_alloys,
     varied,
 )
-from openmm_pqeq.distillation.teacher import asked
+from openmm_pqeq.distillation.teacher import Teacher, asked, teacher_of
 from openmm_pqeq.jobs.failure import reason_of
 
 EVERY = 50
@@ -37,11 +37,13 @@ class LeftOut(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Structures that are labelled as they are, and dynamics; both with the settings of their part."""
+    """Structures that are labelled as they are, and dynamics; both with the settings of their part;
+    and who moves the atoms, where that is not the teacher."""
 
     structures: list[Made]
     dynamics: list[Heating]
     settings: StructureSettings
+    driver: Teacher | None = None
 
 
 def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
@@ -59,7 +61,9 @@ def tasks_of(settings: StructureSettings, part: str, folder: Path) -> Task:
         for image in images
         for t in settings.temperatures
     ]
-    return Task(structures, dynamics, settings)
+    named = dynamics and settings.driver != NONE
+    driver = teacher_of(TeacherSettings(model=settings.driver)) if named else None
+    return Task(structures, dynamics, settings, driver)
 
 
 def label_all(tasks: list[Task], labels: Labels, say: Callable[[str], None]) -> list[Made]:
@@ -103,7 +107,7 @@ def _labelled(tasks: list[Task], labels: Labels) -> Iterator[Made | LeftOut]:
             task, heating = tasks[i], tasks[i].dynamics[j]
             if index >= task.settings.frames:
                 continue
-            frame = _next(heating, ends[i, j], index, labels, task.settings)
+            frame = _next(heating, ends[i, j], index, labels, task)
             if isinstance(frame, LeftOut):
                 del ends[i, j]
             else:
@@ -116,20 +120,24 @@ def _next(
     before: ase.Atoms,
     index: int,
     labels: Labels,
-    settings: StructureSettings,
+    task: Task,
 ) -> Made | LeftOut:
     """Frame `index` of dynamics."""
     begun = time.monotonic()
+    about: tuple[object, ...]
     about = (heating.phase, heating.temperature, heating.interval, heating.timestep, heating.seed)
+    if task.driver is not None:
+        about += (task.driver.identity,)
+    mover = task.driver or labels.teacher
     request = hashed(f"dynamics {described(before)} {about} {index}")
     made = Made(before, heating.phase, heating.how, heating.part)
     if labels.known(request) is None:
         try:
-            with asked(labels.teacher, made.name):
-                made = made._replace(atoms=heating.next(before, index, labels.teacher.calculator))
+            with asked(mover, made.name):
+                made = made._replace(atoms=heating.next(before, index, mover.calculator))
         except CalculatorError as error:
             return LeftOut(_failed(error))
-    return _answered(made, request, labels, settings, begun)
+    return _answered(made, request, labels, task.settings, begun)
 
 
 def _answered(

@@ -146,6 +146,14 @@ class StructureSettings:
         "T",
         "+",
     )
+    driver: str = setting(
+        "structures",
+        values.text,
+        NONE,
+        "a cheaper model that moves the atoms of dynamics in the teacher's place; the teacher "
+        "labels the frames all the same",
+        "MODEL",
+    )
     frames: int = setting("structures", _many, 10, "taken from each such dynamics", "N")
     interval: float = setting(
         "structures", quantities.femtoseconds, 20.0, "between them, fs", "TIME", unit="fs"

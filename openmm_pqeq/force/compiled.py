@@ -109,7 +109,7 @@ def assign_large(module: torch.jit.ScriptModule) -> None:
     TorchForce makes a copy of the module for each Context and freezes it, and freezing makes
     constants of all attributes that nothing assigns. A constant belongs to the copy's code, which
     torch keeps as long as the module lives; an attribute goes with its Context. Of `universal` that
-    is half of what a Context left behind, 79 MB, and 170 MB less from the first one on.
+    is half of what a Context left behind, 80 MB.
     """
     for block in _blocks(module.graph):
         for node in list(block.nodes()):

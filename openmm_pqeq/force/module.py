@@ -296,7 +296,7 @@ def compile_once() -> None:
 
     By default it compiles a function anew, with fused loops, for the shapes of its first calls.
     TorchForce makes a copy of the module for each Context, and torch keeps the code of every copy
-    as long as the module lives: 80 MB a Context of batio3, now 21 MB. On the CPU the fused loops
+    as long as the module lives: 80 MB a Context of batio3, now 20 MB. On the CPU the fused loops
     save nothing: steps of 5, 40 and 135 atoms take as long without them, and the first three take
     0.05 s in place of 1 s (TorchForce), 0.7 s in place of 1.7 s (PythonForce).
     """

@@ -111,6 +111,25 @@ def build_simulation(config: RunConfig, parts: Parts, ensemble: str) -> app.Simu
     return simulation
 
 
+def committee_of(config: RunConfig, parts: Parts) -> list[openmm.System]:
+    """Systems of the other models of a committee, in the conditions of the run."""
+    systems = []
+    for name in config.committee:
+        try:
+            model = checkpoint.load(name, protocol=config.protocol)
+            systems.append(
+                create_system(
+                    model,
+                    parts.topology,
+                    backend=config.backend,
+                    **_force_settings(config, parts),
+                )
+            )
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"committee: {name}: {error}") from None
+    return systems
+
+
 def build_energy(config: RunConfig, parts: Parts, compiled: bool = True) -> PotentialEnergy:
     """The energy of the Simulation's force, before it is scripted; `compiled`: False as the
     potential was trained."""

@@ -5,7 +5,7 @@ file are made from it, so both always offer the same. A TOML file is flat; relat
 from the file's folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.md.settings import RunConfig
 
 SETTINGS = tables.settings_of(RunConfig)
-MODELS = ("model", "inner_model")
-"""Settings that are the name of a model, or the path of its file."""
+MODELS = ("model", "inner_model", "committee")
+"""Settings that name models, each the name of one or the path of its file."""
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -56,6 +56,12 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
             f"thermostat: expected langevin with an inner model, got {config.thermostat}; OpenMM has "
             "multiple time steps for Langevin dynamics and for NVE"
         )
+    if not config.committee:
+        for name in ("committee_save_above", "committee_stop_above"):
+            if getattr(config, name) is not None:
+                raise ValueError(
+                    f"{name}: needs a committee, and there is none; name other models with committee"
+                )
     if config.ensemble != "NVE" and config.temperature == 0:
         raise ValueError(f"temperature: {config.ensemble} needs a positive temperature in K, got 0")
     return config
@@ -70,11 +76,30 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, as written there, with paths relative to the file's folder."""
     path = values.path("path", path)
     settings = tables.read_toml(path)
-    for name in ("structure", "output", *MODELS):
-        value = settings.get(name)
-        if isinstance(value, str) and value and (name not in MODELS or names_a_file(value)):
-            settings[name] = str(path.parent / value)
-    return settings
+    for name in ("structure", "output"):
+        if isinstance(settings.get(name), str) and settings[name]:
+            settings[name] = str(path.parent / settings[name])
+    return with_models(
+        settings, lambda model: str(path.parent / model) if names_a_file(model) else model
+    )
+
+
+def with_models(settings: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """The settings with what names a model changed."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return tuple(changed(item) for item in value)
+        return change(value) if isinstance(value, str) and value else value
+
+    return settings | {name: changed(settings[name]) for name in MODELS if name in settings}
+
+
+def models_of(config: RunConfig) -> dict[str, str]:
+    """All that names a model, by its setting, those of a committee as "committee[0]" and so on."""
+    single = {name: getattr(config, name) for name in ("model", "inner_model")}
+    several = {f"committee[{i}]": model for i, model in enumerate(config.committee)}
+    return {name: model for name, model in (single | several).items() if model is not None}
 
 
 def names_a_file(model: str) -> bool:

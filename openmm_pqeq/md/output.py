@@ -8,6 +8,8 @@ topology.cif     the same as PDBx/mmCIF, for any number of atoms
 trajectory.dcd   or .xtc: positions, not wrapped into the cell
 table.csv        energies, temperature, volume, density, field, dipole, polarization, mean charges
 charges.h5       charges and shells of every atom
+committee.csv    how far a committee of models agrees, where there is one
+uncertain.extxyz frames where it does not
 restart.zip      continues the run (--resume)
 facts.json       what was run, with what, and where
 run.log          what was done and when
@@ -16,22 +18,23 @@ plot.png         polarization and temperature against time
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import openmm
 from openmm import app
 
 from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.md import truncate
-from openmm_pqeq.md.config import MODELS, names_a_file, write_toml
+from openmm_pqeq.md.config import MODELS, models_of, names_a_file, with_models, write_toml
 from openmm_pqeq.md.schedule import FieldSchedule
 from openmm_pqeq.md.settings import FORMATS, RunConfig
 from openmm_pqeq.md.table import TableReporter
-from openmm_pqeq.reporters import ChargeReporter
+from openmm_pqeq.reporters import ChargeReporter, CommitteeReporter
 from openmm_pqeq.topology.write import write_topology
 
 
@@ -45,6 +48,8 @@ class Files(NamedTuple):
     trajectory: Path
     table: Path
     charges: Path
+    committee: Path
+    uncertain: Path
     restart: Path
     log: Path
     plot: Path
@@ -61,6 +66,8 @@ def files_of(config: RunConfig) -> Files:
         trajectory=folder / f"trajectory.{config.trajectory_format}",
         table=folder / "table.csv",
         charges=folder / "charges.h5",
+        committee=folder / "committee.csv",
+        uncertain=folder / "uncertain.extxyz",
         restart=folder / "restart.zip",
         log=folder / "run.log",
         plot=folder / "plot.png",
@@ -76,10 +83,9 @@ def kind_of(config: RunConfig) -> folder.Kind:
 
 def checksums(config: RunConfig) -> dict[str, str]:
     """Checksums of what a run reads, by which a resumed one knows it again."""
-    models = {name: getattr(config, name) for name in MODELS}
     return {
         "structure": sha256(Path(config.structure)),
-        **{name: sha256(checkpoint.file_of(of)) for name, of in models.items() if of is not None},
+        **{name: sha256(checkpoint.file_of(of)) for name, of in models_of(config).items()},
     }
 
 
@@ -119,17 +125,16 @@ def _copied(name: str) -> str:
 
 def write_description(config: RunConfig, files: Files) -> None:
     """Write run.toml, with names relative to its folder, so that the folder can be moved."""
-    models: dict[str, Any] = {
-        name: _beside(getattr(config, name), files.toml.parent) for name in MODELS
-    }
+    models = {name: getattr(config, name) for name in MODELS}
+    models = with_models(models, lambda model: _beside(model, files.toml.parent))
     described = dataclasses.replace(config, structure=files.input.name, output=".", **models)
     write_text(files.toml, write_toml(described))
 
 
-def _beside(model: str | None, folder: Path) -> str | None:
+def _beside(model: str, folder: Path) -> str:
     """The path of a model's file as it is from a folder; the name of a model as it is."""
     names = checkpoint.available_models(published=True)
-    if model is None or model in names or not Path(model).is_file():
+    if model in names or not Path(model).is_file():
         return model
     path = os.path.relpath(model, folder)
     return path if names_a_file(path) else os.path.join(os.curdir, path)
@@ -139,18 +144,23 @@ class Reported(NamedTuple):
     """A file that grows with the run, and the reporter that writes it.
 
     file : how it is counted and cut back
-    reporter : opens it, to continue it where the argument is True
+    reporter : opens it, to continue it where the argument is True; None where another's reporter
+        writes it
     """
 
     file: truncate.Growing
-    reporter: Callable[[bool], Any]
+    reporter: Callable[[bool], Any] | None
 
 
 def reported(
-    config: RunConfig, files: Files, topology: app.Topology, charges: bool
+    config: RunConfig,
+    files: Files,
+    topology: app.Topology,
+    charges: bool,
+    committee: Sequence[openmm.System] = (),
 ) -> list[Reported]:
     """All that a run reports, in the order in which OpenMM calls the reporters; a further reporter
-    is a further line here."""
+    is a further line here. The committee's may end the run, and is the last."""
     path, interval = files.trajectory, config.trajectory_interval
     box = topology.getPeriodicBoxVectors() is not None
     dcd = config.trajectory_format == "dcd"
@@ -175,7 +185,33 @@ def reported(
                 lambda append: ChargeReporter(files.charges, config.charges_interval, append),
             )
         )
-    return every
+    return every + _of_committee(config, files, committee)
+
+
+def _of_committee(
+    config: RunConfig, files: Files, members: Sequence[openmm.System]
+) -> list[Reported]:
+    """The table of a committee, and the frames that its reporter saves."""
+    if not members:
+        return []
+    interval, above = config.committee_interval, config.committee_save_above
+    frames = None if above is None else files.uncertain
+
+    def reporter(append: bool) -> CommitteeReporter:
+        return CommitteeReporter(
+            files.committee,
+            interval,
+            members,
+            frames,
+            above,
+            config.committee_stop_above,
+            append,
+        )
+
+    table = Reported(truncate.Rows(files.committee, interval), reporter)
+    if frames is None:
+        return [table]
+    return [Reported(truncate.SomeFrames(frames, interval), None), table]
 
 
 def check(every: list[Reported], step: int) -> None:
@@ -217,7 +253,8 @@ def reporters_of(config: RunConfig, every: list[Reported]) -> Reporters:
     reporters: list[Any] = []
     for one in every:
         path = one.file.path
-        reporters.append(one.reporter(path.is_file() and path.stat().st_size > 0))
+        if one.reporter is not None:
+            reporters.append(one.reporter(path.is_file() and path.stat().st_size > 0))
     table = next(reporter for reporter in reporters if isinstance(reporter, TableReporter))
     if config.field_changes:
         reporters.insert(0, FieldSchedule(config.field, config.field_interval))

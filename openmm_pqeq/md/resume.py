@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs.facts import changed
-from openmm_pqeq.md.config import parsed_setting, read_toml, run_config
+from openmm_pqeq.md.config import MODELS, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.settings import RunConfig
 
-RESUME_MAY_CHANGE = ("steps", "time", "platform", "threads", "restart_interval", "stop_if_unstable")
+RESUME_MAY_CHANGE = (
+    *("steps", "time", "platform", "threads", "restart_interval"),
+    *("stop_if_unstable", "committee_stop_above"),
+)
 """Settings that a resumed run may have otherwise than the run it continues: its length, where it
-runs, how often a restart file is written, and whether what is absurd ends it. Besides, charges.h5 may end: charges_interval = 0."""
+runs, how often a restart file is written, and what ends it. Besides, charges.h5 may end:
+charges_interval = 0."""
 
 
 class Origin(NamedTuple):
     """Settings and checksums that a run began with.
 
     settings : as run.toml has them, without structure, models and output
-    sha256 : checksums of "structure", "model" and "inner_model"
+    sha256 : checksums of "structure", "model", "inner_model" and "committee[0]" and so on
     """
 
     settings: dict[str, Any]
@@ -56,7 +60,7 @@ def origin_from(table: dict[str, Any]) -> Origin:
 def described(config: RunConfig) -> dict[str, Any]:
     """The settings that a restart file remembers; checksums know structure and model better than
     their names do."""
-    others = {"structure", "model", "inner_model", "output"}
+    others = {"structure", *MODELS, "output"}
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in others}
 
 
@@ -91,10 +95,7 @@ def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
         parsed = parsed_setting(name, value)
         if name in RESUME_MAY_CHANGE or (name == "charges_interval" and parsed == 0):
             changes[name] = parsed
-        elif parsed != getattr(before, name) and not (
-            name in ("model", "inner_model")
-            and Path(str(parsed)).name == Path(str(getattr(before, name))).name
-        ):
+        elif _named(name, parsed) != _named(name, getattr(before, name)):
             raise ValueError(
                 f"{name}: the run in {place} has {getattr(before, name)!r}, got {parsed!r}; a "
                 "resumed run may change "
@@ -102,3 +103,10 @@ def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
                 "another folder"
             )
     return dataclasses.replace(before, **changes, output=str(place))
+
+
+def _named(name: str, value: Any) -> Any:
+    """A setting; of models their files' names, for checksums know them better than paths do."""
+    if name not in MODELS or value is None:
+        return value
+    return [Path(model).name for model in ((value,) if isinstance(value, str) else value)]

@@ -32,6 +32,7 @@ from openmm_pqeq.md.build import (
     Parts,
     build_simulation,
     check_start,
+    committee_of,
     read_parts,
     seed_of,
     seeded_anew,
@@ -155,7 +156,8 @@ class _Work:
         self.origin = Origin(described(config), output.checksums(config))
         self.files = output.files_of(config)
         charges = parts.potential.pqeq is not None
-        self.reported = output.reported(config, self.files, parts.topology, charges)
+        members = committee_of(config, parts)
+        self.reported = output.reported(config, self.files, parts.topology, charges, members)
         self.stop = StopSignals()
         self.log: Callable[[str], None] = print
         self.stability = StabilityWatch(config, parts.topology, lambda text: self.log(text))

@@ -254,6 +254,33 @@ class RunConfig:
         True,
         "stop where temperature, energy or distances have become absurd, see md/watch.py",
     )
+    committee: tuple[str, ...] = _setting(
+        "committee",
+        values.texts,
+        (),
+        "other models, trained alike from other seeds: how far their forces and the model's agree "
+        "is written to committee.csv",
+        "MODEL",
+        "+",
+    )
+    committee_interval: int = _setting(
+        "committee", values.positive_count, 50, "steps between comparisons of all models", "N"
+    )
+    committee_save_above: float | None = _setting(
+        "committee",
+        values.within(values.positive, 1e-9, 1e9, "eV/Å"),
+        None,
+        "frames where the largest spread of an atom's force is above it go to uncertain.extxyz, to "
+        "be labelled and trained on, eV/Å",
+        "F",
+    )
+    committee_stop_above: float | None = _setting(
+        "committee",
+        values.within(values.positive, 1e-9, 1e9, "eV/Å"),
+        None,
+        "the run ends where that spread is above it, eV/Å",
+        "F",
+    )
     seed: int | None = _setting(
         "dynamics",
         values.seed,

@@ -19,6 +19,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from openmm_pqeq.jobs.files import whole
+from openmm_pqeq.jobs.values import LARGEST_COUNT
+from openmm_pqeq.reporters.committee import keep_until
 from openmm_pqeq.reporters.frames import cut_back_frames, hdf5
 
 _DCD_HEADER = 276
@@ -174,6 +176,22 @@ class Charges(NamedTuple):
     def cut_back(self, n_frames: int) -> None:
         """Keep the first frames."""
         cut_back_frames(self.path, n_frames)
+
+
+class SomeFrames(NamedTuple):
+    """The extended XYZ of a CommitteeReporter: frames at some of the multiples of the interval, of
+    which none has to be there."""
+
+    path: Path
+    interval: int
+
+    def whole_frames(self) -> int:
+        """As many as there may be."""
+        return LARGEST_COUNT
+
+    def cut_back(self, n_frames: int) -> None:
+        """Keep those of the first so many multiples."""
+        keep_until(self.path, n_frames * self.interval)
 
 
 def sync(path: Path) -> None:

@@ -43,7 +43,7 @@ def run_page(folder: Path) -> str:
         f"<h1>{page.escape(name)}</h1>",
         page.paragraph(_heading(config, frame), "quiet"),
         _state(config, said, frame),
-        page.tiles(_numbers(config, said, columns)),
+        page.tiles(_numbers(config, said, columns) + _largest_spread(folder)),
         page.notices(_warnings(folder / "run.log") or outside),
         page.section(
             "Course",
@@ -136,6 +136,15 @@ def _table(folder: Path) -> dict[str, Any]:
     if missing := [name for name in NEEDED if name not in columns]:
         raise ValueError(f"folder: {path} is not the table of a run: it has no {missing[0]}")
     return columns
+
+
+def _largest_spread(folder: Path) -> list[tuple[str, str, str]]:
+    """Of a committee's forces, where there is one."""
+    path = folder / "committee.csv"
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    largest = read_table(path)["force_spread_max_eV_per_A"].max()
+    return [(f"{largest:.3g}", "eV/Å", "largest spread of a force in the committee")]
 
 
 def _text(path: Path) -> str:

@@ -5,6 +5,7 @@
     simulation.reporters.append(EnergyReporter("energies.csv", 100))               gnn, pqeq and d3
     simulation.reporters.append(ChargeStatisticsReporter("elements.csv", 100))     charges and shells of each element
     simulation.reporters.append(ProfileReporter("profile.h5", 100, axis="z"))      charge density, field, potential
+    simulation.reporters.append(CommitteeReporter("committee.csv", 100, systems))  how far several models agree
 
 They find the potential in the Simulation's System and evaluate it again at the frames they write,
 once for all of them (see observer.py). After each frame the file is complete on disk.
@@ -12,6 +13,7 @@ once for all of them (see observer.py). After each frame the file is complete on
 
 from openmm_pqeq.reporters.axis_profiles import ProfileReporter
 from openmm_pqeq.reporters.charges import ChargeReporter
+from openmm_pqeq.reporters.committee import CommitteeReporter
 from openmm_pqeq.reporters.dipole import DipoleReporter, PolarizationSum
 from openmm_pqeq.reporters.energies import EnergyReporter
 from openmm_pqeq.reporters.statistics import ChargeStatisticsReporter
@@ -21,6 +23,7 @@ from openmm_pqeq.reporters.work import FieldWork, work_columns
 __all__ = [
     "ChargeReporter",
     "ChargeStatisticsReporter",
+    "CommitteeReporter",
     "DipoleReporter",
     "EnergyReporter",
     "FieldWork",

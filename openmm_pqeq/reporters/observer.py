@@ -21,7 +21,7 @@ from openmm_pqeq.force.module import FIELD_PARAMETERS, Report, report_of
 from openmm_pqeq.force.python_force import EnergyAndForces, last_line
 from openmm_pqeq.force.torch_force import import_openmmtorch
 from openmm_pqeq.gradients import recorded
-from openmm_pqeq.units import ANGSTROM_PER_NM
+from openmm_pqeq.units import ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV
 
 Array = NDArray[np.float64]
 
@@ -91,6 +91,8 @@ class Observer:
         self.reference_charges: Array | None = reference if len(reference) else None
         """(n_atoms,) e, from which charges flow along bonds; None: they flow freely, or there are
         none."""
+        self.total_charge = float(module.energy.total_charge)
+        """e."""
         self.particles: NDArray[np.int64] = module.energy.atoms.cpu().numpy()
         """(n_atoms,) indices, among the particles of the System, of the atoms that have charges."""
         self.periodic: NDArray[np.bool_] = module.energy.pbc.cpu().numpy().reshape(3)
@@ -175,21 +177,37 @@ class Observer:
         found = self._evaluate(state, field, lag)
         return found.dipole - self._carried(found) @ self.moment(state, lag).positions
 
+    def energy_and_forces(self, state: openmm.State) -> tuple[float, Array]:
+        """Energy (eV) and forces (n_atoms, 3) (eV/Å) of the potential alone at a State with positions
+        and parameters; RuntimeError where it has none."""
+        places, *others = self._inputs(state, self.moment(state).field)
+        places.requires_grad_(True)
+        energy = self._module.energy
+        inputs = [places, others[0]] if energy.is_periodic else [places]
+        try:
+            with recorded():
+                value = self._module(*inputs, *others[1].reshape(3, 1))
+                (gradient,) = torch.autograd.grad(value, places)
+        except torch.jit.Error as error:
+            raise RuntimeError(last_line(error)) from None
+        forces = -gradient.cpu().numpy()[self.particles]
+        return value.item() / KJ_PER_MOL_PER_EV, forces / KJ_PER_MOL_PER_EV / ANGSTROM_PER_NM
+
     def _carried(self, found: "_Found") -> Array:
         return found.charges if self.reference_charges is None else self.reference_charges
 
     def _evaluate(self, state: openmm.State, field: Array, lag: float = 0.0) -> "_Found":
-        positions, box = _places(state, lag)
         try:
             with recorded(False):
-                inputs = [
-                    torch.tensor(array, dtype=torch.float64, device=self._device)
-                    for array in (positions, box, field)
-                ]
-                found = report_of(self._module, *inputs)
+                found = report_of(self._module, *self._inputs(state, field, lag))
         except torch.jit.Error as error:
             raise RuntimeError(last_line(error)) from None
         return _Found.of(found)
+
+    def _inputs(self, state: openmm.State, field: Array, lag: float = 0.0) -> list[torch.Tensor]:
+        """Positions, box and field as the module takes them."""
+        arrays = (*_places(state, lag), field)
+        return [torch.tensor(a, dtype=torch.float64, device=self._device) for a in arrays]
 
 
 class _Found(NamedTuple):

@@ -170,6 +170,12 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
         refuse(
             "training.max_time", 'a duration, because schedule is "cosine-time"', training.max_time
         )
+    if training.deterministic and training.max_time > 0:
+        refuse(
+            "training.max_time",
+            "no limit, because training.deterministic is set and a clock is never the same",
+            training.max_time,
+        )
     if training.patience and not data.validation:
         refuse("data.validation", "some frames, because training.patience is set", data.validation)
 

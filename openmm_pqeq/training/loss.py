@@ -5,7 +5,12 @@ With the force scale f = RMS of the training labels,
     L = w_E ⟨(ΔE/N)²⟩ / f² + w_F ⟨ΔF²⟩ / f² + w_S ⟨(V Δσ/N)²⟩ / f²         (lengths in Å)
 
 in which ⟨⟩ runs over frames that have an energy, force components, and stress components of the
-frames that have stress.
+frames that have stress. With a force level F₀ the errors of an atom whose label is F count
+
+    ΔF² F₀²/(F₀² + |F|²)
+
+so that far above F₀ it is the relative error that is minimised: strong forces, of atoms that come
+close in melts say, do not decide what becomes of the weak ones.
 """
 
 from collections.abc import Iterator
@@ -21,12 +26,13 @@ from openmm_pqeq.training.samples import Samples, join
 
 
 class Weights(NamedTuple):
-    """w_E, w_F, w_S of the loss and the force scale f (eV/Å)."""
+    """w_E, w_F, w_S of the loss, the force scale f and the force level F₀ (eV/Å; 0: none)."""
 
     energy: float
     force: float
     stress: float
     scale: float
+    level: float = 0.0
 
 
 class Errors(NamedTuple):
@@ -60,7 +66,9 @@ def loss_of(predicted: Prediction, samples: Samples, weights: Weights) -> Tensor
         torch.zeros_like(samples.energy),
     )
     energy = per_frame.square().sum() / known.sum().clamp(min=1)
-    forces = (predicted.forces - samples.forces).square().mean()
+    forces = (
+        by_level(samples.forces, weights.level) * (predicted.forces - samples.forces).square()
+    ).mean()
     per_atom = (samples.volume / samples.counts)[:, None, None]
     labelled = torch.isfinite(samples.stress)
     virial = torch.where(
@@ -72,6 +80,13 @@ def loss_of(predicted: Prediction, samples: Samples, weights: Weights) -> Tensor
     return (
         weights.energy * energy + weights.force * forces + weights.stress * stress
     ) / weights.scale**2
+
+
+def by_level(forces: Tensor, level: float) -> Tensor:
+    """What squared errors of the forces (n_atoms, 3) count, (n_atoms, 1); 1 without a level."""
+    if not level:
+        return torch.ones_like(forces[:, :1])
+    return level**2 / (level**2 + forces.square().sum(dim=1, keepdim=True))
 
 
 def predict_all(model: nn.Module, frames: Sequence[Samples]) -> Prediction:

@@ -54,7 +54,11 @@ class NetworkTraining(lightning.LightningModule):
         self.best = copy.deepcopy(gnn).requires_grad_(False).eval()
         self.settings = settings
         self.weights = Weights(
-            settings.energy_weight, settings.force_weight, settings.stress_weight, force_scale
+            settings.energy_weight,
+            settings.force_weight,
+            settings.stress_weight,
+            force_scale,
+            settings.force_level,
         )
         self.steps_per_epoch = steps_per_epoch
         self.steps = 0

@@ -120,11 +120,10 @@ def part_of(weights: Weights, own: Tensor, together: Tensor, size: int) -> Weigh
     """The weights for a part of a batch, one of `size`, that has `own` labels of all of them, (3,)
     each."""
     shares = (size * own.double() / together.clamp(min=1)).tolist()
-    return Weights(
-        weights.energy * shares[0],
-        weights.force * shares[1],
-        weights.stress * shares[2],
-        weights.scale,
+    return weights._replace(
+        energy=weights.energy * shares[0],
+        force=weights.force * shares[1],
+        stress=weights.stress * shares[2],
     )
 
 

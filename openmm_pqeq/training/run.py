@@ -10,6 +10,8 @@ import logging
 import os
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -259,7 +261,10 @@ def loop(
         )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True)
+            with _algorithms(settings.deterministic):
+                trainer.fit(
+                    module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True
+                )
         except SystemExit as leaving:  # how Lightning ends after Ctrl-C, with further ones ignored
             signal.signal(signal.SIGINT, on_interrupt)
             if trainer.received_sigterm:
@@ -270,6 +275,17 @@ def loop(
             )
             raise KeyboardInterrupt from leaving
     return module, trainer.current_epoch
+
+
+@contextmanager
+def _algorithms(deterministic: bool) -> Iterator[None]:
+    """Torch's deterministic ones, where that is wanted."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(deterministic or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _batch_size(frames: list[Samples]) -> int:

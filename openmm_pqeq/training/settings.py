@@ -197,6 +197,14 @@ class TrainingSettings:
         "training", _weight, 1.0, "of energies in the loss, in units of the labels' scale", "W"
     )
     force_weight: float = setting("training", _weight, 1.0, "of forces in the loss", "W")
+    force_level: float = setting(
+        "training",
+        values.within(values.not_negative, 0, 1e6, "eV/Å"),
+        0.0,
+        "where the label is far above it, the relative error of a force counts, so that strong ones "
+        "do not drown weak ones, eV/Å; 0: all errors alike",
+        "F",
+    )
     stress_weight: float = setting("training", _weight, 1.0, "of stress in the loss", "W")
     weight_decay: float = setting(
         "training", values.within(values.not_negative, 0, 1e3), 0.0, "decay of AdamW", "D"
@@ -248,6 +256,13 @@ class TrainingSettings:
         1,
         "that share every batch, one a GPU or a part of the cores; the loss is that of one",
         "N",
+    )
+    deterministic: bool = setting(
+        "training",
+        values.boolean,
+        False,
+        "the same weights whenever it is repeated with the same threads on the same machine: torch's "
+        "deterministic algorithms, and nothing that reads the clock",
     )
     dtype: str = setting(
         "training", values.choice(*DTYPES), "float32", "of the network while it is trained"

@@ -198,6 +198,31 @@ def test_a_stopped_labelling_goes_on_as_if_it_had_not_been_stopped(tmp_path):
         assert row.structure == parts[request].structure
 
 
+def test_a_driver_moves_the_atoms_and_the_teacher_labels_them(tmp_path):
+    """Dynamics costs the teacher a call a frame; its positions are the driver's, and other ones with
+    another driver; labels are the teacher's."""
+    gnn = {"species": ["Cu"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 3.5}
+    for seed in (0, 1):
+        pq.save(pq.build({"gnn": gnn | {"seed": seed}}), tmp_path / f"driver{seed}.pt")
+    content = table(tmp_path, driver=str(tmp_path / "driver0.pt"))
+    do(content, tmp_path)
+    assert Counting.calls == len(rows(tmp_path / "out" / "labels.db")) == N_TRAINING + N_HELD_OUT
+    for row in rows(tmp_path / "out" / "labels.db"):
+        atoms = row.toatoms()
+        atoms.calc = Counting()
+        assert np.allclose(row.forces, atoms.get_forces(), rtol=0, atol=1e-9)
+    before, driven = Counting.calls, positions(tmp_path)
+    content["structures"]["driver"] = str(tmp_path / "driver1.pt")
+    do(content, tmp_path, resume=True)
+    assert Counting.calls == before + 2 * 2 + 2  # all dynamics, and no structure without
+    assert not np.allclose(positions(tmp_path), driven, rtol=0, atol=1e-6)
+    content["structures"]["driver"] = "none"
+    content["held_out"] |= {"driver": str(tmp_path / "driver1.pt")}
+    before = Counting.calls
+    do(content, tmp_path, resume=True)
+    assert Counting.calls > before + 4 * 2  # the teacher moves again, but for what is held out
+
+
 def test_labels_are_the_teachers_and_tell_the_phase(tmp_path):
     do(table(tmp_path), tmp_path)
     for row in rows(tmp_path / "out" / "labels.db"):
@@ -470,6 +495,7 @@ def test_a_teacher_that_needs_a_cell_leaves_the_range_out(tmp_path):
         ({"structures": {"files": "Cu.xyz", "alloys": ["Cu"]}}, 'such as "Cu=Au"'),
         ({"structures": {"files": "Cu.xyz", "alloys": ["Cu=Xx"]}}, "Xx is no element"),
         ({"structures": {"files": "Cu.xyz", "temperatures": [-1]}}, "from 0 to 100000 K"),
+        ({"structures": {"files": "Cu.xyz", "driver": "no.pt"}}, "model 'no.pt': neither"),
         ({"held_out": {"frames": -1}}, "held_out.frames"),
         ({"student": {"charges": "free"}}, "student.charges: expected one of none, field, bonds"),
         ({"student": {"start": "batio3", "charges": "field"}}, "none beside student.start"),

@@ -144,7 +144,7 @@ def test_the_tables_give_the_network(files):
 )
 def test_the_gradient_by_difference_is_the_exact_one(files, dtype, error):
     """Relative to its length, of energies, forces and stress together."""
-    samples, weights = batch(files, dtype), Weights(10.0, 1.0, 3.0, 0.7)
+    samples, weights = batch(files, dtype), Weights(10.0, 1.0, 3.0, 0.7, level=0.5)
     gradients, losses = [], []
     for tabulated in (False, True):
         gnn = network(files, dtype=dtype)

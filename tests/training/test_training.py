@@ -291,6 +291,27 @@ def same_weights(one: dict, two: dict) -> None:
         assert torch.equal(one[name], two[name]), name
 
 
+def test_a_deterministic_training_gives_the_same_weights_twice(frames, tmp_path):
+    """With two threads and float32; torch's algorithms are as they were afterwards."""
+    seen = []
+    settings = {"deterministic": True, "threads": 2, "dtype": "float32", "batch_size": 3}
+    file = write(tmp_path / "a.toml", table(frames, epochs=2, **settings))
+    before = torch.get_num_threads()
+    for name in ("one", "two"):
+        train(
+            file,
+            tmp_path / name,
+            say=lambda line: seen.append(torch.are_deterministic_algorithms_enabled()),
+        )
+    torch.set_num_threads(before)
+    assert any(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
+    one, two = (pq.load(tmp_path / name / "model.pt").gnn.state_dict() for name in ("one", "two"))
+    same_weights(one, two)
+    with pytest.raises(ValueError, match="training.max_time: expected no limit"):
+        config_of(table(frames, max_time="1min", **settings))
+
+
 # --- interruption, resuming, folders ---
 
 
