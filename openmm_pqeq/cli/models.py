@@ -83,11 +83,18 @@ def _download(options: argparse.Namespace) -> int:
     from openmm_pqeq.jobs.lock import locked
     from openmm_pqeq.published import download
 
+    known = ", ".join([*checkpoint.PUBLISHED, *download.ARTICLES])
     if options.published is None:
-        known = ", ".join([*checkpoint.PUBLISHED, *download.ARTICLES])
         raise ValueError(f"models download: which one? There is {known}")
     if options.published in checkpoint.PUBLISHED:
         return _download_named(options)
+    if options.published not in download.ARTICLES:
+        ships = options.published in checkpoint.available_models()
+        raise ValueError(
+            f"models download: {options.published!r} "
+            + ("is here already, as it ships" if ships else "cannot be downloaded")
+            + f"; there is {known}"
+        )
     output = options.output or f"{options.published}.pt"
     check_file_in_folder(Path(output), options.overwrite)
     console = Console(highlight=False, markup=False)

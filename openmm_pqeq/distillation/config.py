@@ -129,7 +129,10 @@ def distillation_of(
     )
     found.of_the_student("training.traj", "held_out.traj")
     if terms := found.terms():
-        build(terms)  # a functional, say, that has no D3
+        try:
+            build(terms)
+        except ValueError as error:  # a functional that has no D3
+            raise ValueError(f"teacher.dispersion: {error}") from None
     limits_of(found.card, "to be distilled")
     return found
 

@@ -35,7 +35,7 @@ from openmm_pqeq.jobs.facts import add_resumption, facts_of
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.jobs.folder import Kind, begin, owned
-from openmm_pqeq.potential import build
+from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.training.config import Config
 from openmm_pqeq.training.folder import CHECKPOINT, METRICS, checksums, refuse_others
 from openmm_pqeq.training.folder import described as described_training
@@ -157,9 +157,19 @@ def _refuse(settings: Distillation, tasks: Sequence[Task], teacher: Teacher) -> 
             "take another teacher, or other structures"
         )
     if settings.student.start != NONE:
-        start = load(settings.student.start)
+        start = _loaded("student.start", settings.student.start)
         gnn = restricted_to(sorted(elements), start).gnn
         select(cast(torch.nn.Module, gnn), settings.student.train)
+
+
+def _loaded(name: str, model: str) -> Potential:
+    """A model; what is wrong with it is said with the name of its setting."""
+    try:
+        return load(model)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 @contextmanager

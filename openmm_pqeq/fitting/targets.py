@@ -130,7 +130,9 @@ def read_response_frames(
         try:
             images = ase.io.read(file, index=":")
         except Exception as error:
-            raise ValueError(f"data: ASE cannot read {file}: {error}") from error
+            raise ValueError(
+                f"data: ASE cannot read {file}: {error or type(error).__name__}"
+            ) from error
         frames += [
             _frame(atoms, wanted, cluster, f"{Path(file).name} frame {index}")
             for index, atoms in enumerate(images)

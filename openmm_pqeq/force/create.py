@@ -277,8 +277,8 @@ def _inner_forces(
     """The inner model in the inner group, and its negative in the outer one. A parameter has one
     default in OpenMM, so these have the field of the others, and no use for it."""
     alone = Wanted(periodic=outer.pbc[0].tolist())
+    model = inner_potential(inner_model)
     try:
-        model = inner_potential(inner_model)
         energy = _energy(model, topology, alone, atoms, precision, None)
     except ValueError as error:
         raise ValueError(f"inner_model: {error}") from None

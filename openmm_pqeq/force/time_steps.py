@@ -41,13 +41,20 @@ def inner_potential(model: Potential | str | os.PathLike[str]) -> Potential:
     ------
     ValueError
         for charges that its network has been trained beside: without them it is no model
+    FileNotFoundError
+        where there is no such model; both name it as the inner one
     """
-    potential = loaded(model)
+    try:
+        potential = loaded(model)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"inner_model: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"inner_model: {error}") from None
     if potential.pqeq is None:
         return potential
     if not isinstance(potential.pqeq, FieldEnergy):
         raise ValueError(
-            "expected a model without charges, or with those of a field alone "
+            "inner_model: expected a model without charges, or with those of a field alone "
             '(energy = "field"), for they would have to be solved at every inner step; got one '
             "whose energy contains them. Distill a small network from the potential, and use that"
         )

@@ -303,6 +303,8 @@ def each(parse: Callable[[str, Any], object]) -> Callable[[str, Any], tuple[str,
 
 def shown(value: Any) -> str:
     """A value for a message: as it was written, cut where it is very long."""
+    if isinstance(value, str) and value.lstrip().startswith("-"):
+        value = value.lstrip()  # the command line has a space before values such as -1
     try:
         written = repr(value)
     except ValueError:  # an integer of thousands of digits

@@ -15,7 +15,7 @@ from openmm_pqeq.conditions import FREE, by_bonds
 from openmm_pqeq.force.create import create_energy, create_system
 from openmm_pqeq.force.module import PotentialEnergy
 from openmm_pqeq.force.python_force import last_line
-from openmm_pqeq.force.time_steps import time_steps
+from openmm_pqeq.force.time_steps import inner_potential, time_steps
 from openmm_pqeq.jobs import values
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.schedule import component
@@ -49,6 +49,10 @@ def read_parts(config: RunConfig) -> Parts:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     potential = checkpoint.load(config.model, protocol=config.protocol)
+    if config.inner_model is not None:
+        inner_potential(
+            config.inner_model
+        )  # what is wrong with it is said before all that takes long
     molecules = config.coupling == "fragment" and config.fragments is None
     topology, positions = read_structure(
         config.structure, bonds=config.bonds or molecules, supercell=config.supercell

@@ -46,7 +46,9 @@ def read_images(
         return images if isinstance(images, list) else [images]
     except Exception as error:
         reader = "the reader of n2p2's format" if n2p2 else "ASE"
-        raise ValueError(f"{name}: {reader} cannot read {path}: {error}") from error
+        raise ValueError(
+            f"{name}: {reader} cannot read {path}: {error or type(error).__name__}"
+        ) from error
 
 
 def is_n2p2(path: Path) -> bool:

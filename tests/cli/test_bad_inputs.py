@@ -51,6 +51,12 @@ def folder(tmp_path_factory):
     ase.io.write(folder / "frames.extxyz", [crystal] * 6)
     crystal.symbols[0] = "Og"
     ase.io.write(folder / "og.extxyz", crystal)
+    (folder / "distill.toml").write_text(
+        '[teacher]\nmodel = "model.pt"\n[structures]\nfiles = ["MgO.extxyz"]\n'
+    )
+    (folder / "study.toml").write_text(
+        '[run]\nmodel = "model.pt"\nstructure = "MgO.extxyz"\nsteps = 1\n'
+    )
     (folder / "data.toml").write_text('[data]\nfiles = ["frames.extxyz"]\n[potential.gnn]\n')
     Atoms("OMg", [[0, 0, 0], [0, 0, 1.9]]).write(folder / "molecule.xyz")
     row = {"numbers": [12, 8], "frac": [[0, 0, 0], [0.5, 0.5, 0.5]], "cell": [[3, 0, 0], [0, 3, 0]]}
@@ -126,6 +132,8 @@ RDF = ["analyze", "rdf", "motion", "--pair", "Na", "Cl"]
 BENCH = ["bench", "MgO.extxyz", "--model", "model.pt", "-o", "new"]
 INFRARED = ["analyze", "infrared", "good.csv", "--temperature", "300"]
 DIELECTRIC = ["analyze", "dielectric", "good.csv", "--temperature", "300", "--volume", "100"]
+DISTILL = ["distill", "distill.toml", "-o", "new"]
+CAMPAIGN = ["campaign", "study.toml", "--dry-run"]
 
 VALUES = [
     (RUN, "--timestep", ("nan", "inf", "1e300", "1e400fs", "-1", "0", "1 parsec", "")),
@@ -168,6 +176,25 @@ VALUES = [
     (DIELECTRIC, "--blocks", ("0", "1e30")),
     (DIELECTRIC, "--skip", ("nan", "1e300")),
     (RUN, "--velocities", ("file", "x", "")),
+    (RUN, "--inner-model", ("", "no.pt", "MgO.extxyz", "model.pt")),
+    (RUN, "--inner-steps", ("0", "-1", "2.5", "1e30", "x", "8")),
+    (DISTILL, "--temperatures", ("nan", "-1", "1e300", "300K")),
+    (DISTILL, "--alloys", ("Mg", "Mg=Xx", "Mg=Mg", "Li=Na", "=")),
+    (DISTILL, "--interval", ("0", "-1", "inf", "2 m")),
+    (DISTILL, "--channels", ("0", "1e30", "x", "1.5")),
+    (DISTILL, "--cutoff", ("0", "nan", "1e300", "5nm")),
+    (DISTILL, "--elements", ("Xx", "1")),
+    (DISTILL, "--start", ("no.pt", "MgO.extxyz", "")),
+    (DISTILL, "--dispersion", ("b3lipp", "")),
+    (DISTILL, "--largest-force", ("0", "nan")),
+    (DISTILL, "--calculator", ("a:b", "")),
+    (DISTILL, "--output", ("",)),
+    (CAMPAIGN, "--workers", ("0", "1e30", "x")),
+    (CAMPAIGN, "--scheduler", ("node1", "MgO.extxyz", "place.csv", "")),
+    (CAMPAIGN, "--memory", ("much", "8", "-1GB", "")),
+    (CAMPAIGN, "--walltime", ("long", "-1", "1:2", "nan")),
+    (CAMPAIGN, "--cores", ("0", "nan")),
+    (CAMPAIGN, "--cluster", ("lsf", "")),
     (EVALUATE, "--seed", ("-1", "nan", "x", "1.5")),
     (EVALUATE, "--frames", ("0", "1e300", "x")),
     (EVALUATE, "--json", ("place.csv", "no/where.json", "")),
@@ -197,6 +224,10 @@ FILES = [
     (["analyze", "infrared", "FILE"], ("csv",)),
     (["bench", "FILE", *BENCH[2:]], ("cif",)),
     (["models", "FILE"], ("pt",)),
+    (["distill", "FILE", "-o", "new"], ("toml",)),
+    (["campaign", "FILE", "--dry-run"], ("toml",)),
+    (["report", "FILE"], ("pt",)),
+    (["run", *RUN[1:], "--inner-model", "FILE"], ("pt",)),
     (["import-sevennet", "FILE", "-o", "new.pt"], ("pth",)),
     (["import-reaxnet", "model.pt", "FILE", "MgO.extxyz", "-o", "new.pt"], ("csv",)),
 ]
@@ -230,12 +261,17 @@ CASES |= {
     for command in (RUN, TRAIN, FIT, BENCH)
     for place in ("MgO.extxyz", "MgO.extxyz/new", "\0")
 }
+CASES |= {
+    f"models download {name}": (["models", "download", name], name)
+    for name in ("other", "batio3", "place.pt")
+}
+CASES["lattice of no name"] = (["analyze", "lattice", ""], "run")
 CASES["an element that no set has"] = (["run", "og.extxyz", *RUN[2:]], "Og")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_command_says_what_is_wrong(here, capsys, case):
-    if case.split()[0] in ("train", "finetune"):
+    if case.split()[0] in ("train", "finetune", "distill"):
         pytest.importorskip("lightning", reason="training needs the extra `train`")
     arguments, name = CASES[case]
     assert main(arguments) == 2

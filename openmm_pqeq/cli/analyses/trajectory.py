@@ -155,13 +155,13 @@ def add_trajectory(parser: argparse.ArgumentParser, several: bool = False) -> No
 
 def folder_for(options: argparse.Namespace, first: str | None = None) -> Path:
     """The folder to write into, which is made: beside the input, or as --output says."""
-    path = Path(first or options.run)
+    path = Path(options.run if first is None else first)
     return made(Path(options.output) if options.output else path if path.is_dir() else path.parent)
 
 
 def trajectory_of(options: argparse.Namespace, run: str | None = None) -> Trajectory:
     """The trajectory that the command line names, from --skip on."""
-    source = Path(run or options.run)
+    source = Path(options.run if run is None else run)
     stride = values.positive_count("stride", options.stride)
     skip = quantities.picoseconds_or_zero("skip", options.skip)
     settings = settings_of(source)

@@ -117,7 +117,9 @@ def _frames(path: Path) -> Iterator[tuple[str, ase.Atoms, np.ndarray, np.ndarray
     try:
         images = ase.io.read(path, index=":")
     except Exception as error:
-        raise ValueError(f"crystals: ASE cannot read {path}: {error}") from error
+        raise ValueError(
+            f"crystals: ASE cannot read {path}: {error or type(error).__name__}"
+        ) from error
     for index, atoms in enumerate(images):
         places = {**atoms.info, **atoms.arrays}
         born = np.asarray(places.get("born_charge", []), dtype=float)
