@@ -29,7 +29,9 @@ class State(NamedTuple):
 def state_of(folder: Path, n_steps: int) -> State:
     """The state of the run in a folder that is wanted for so many steps."""
     if (folder / FAILED).is_file():
-        return State("failed", (folder / FAILED).read_text("utf-8", "replace").strip())
+        return State(
+            "failed", (folder / FAILED).read_text(encoding="utf-8", errors="replace").strip()
+        )
     try:
         finished = read_facts(folder).get("finished") or {}
     except FileNotFoundError:

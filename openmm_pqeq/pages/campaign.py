@@ -60,7 +60,9 @@ def campaign_page(folder: Path, beside: Path) -> str:
         page.section("Runs", _table(entries, beside)),
         page.section(
             "What was run",
-            page.code(study.read_text("utf-8", "replace")) if study.is_file() else "",
+            page.code(study.read_text(encoding="utf-8", errors="replace"))
+            if study.is_file()
+            else "",
             page.facts(rows),
         ),
     ]

@@ -120,7 +120,9 @@ def test_states_are_those_of_the_folder(run):
     assert state_of(run.folder, STEPS).name == "new"
     (run.folder / "restart.zip").write_text("")
     assert state_of(run.folder, STEPS).name == "begun"
-    (run.folder / "facts.json").write_text('{"job": "run", "finished": {"step": 100}}')
+    (run.folder / "facts.json").write_text(
+        '{"job": "run", "finished": {"date": "now", "step": 100}}'
+    )
     assert [state_of(run.folder, n).name for n in (100, 101)] == ["finished", "begun"]
     set_failed(run.folder, "why")
     assert state_of(run.folder, 100) == ("failed", "why")
