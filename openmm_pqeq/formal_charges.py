@@ -44,7 +44,9 @@ def reference_charges_of(
     Raises ValueError where a charge is missing, a name is unknown, oxidation states cannot be
     guessed, or the sum is another.
     """
+    whose, remedy = "they", "correct one"
     if given is None and own:
+        whose, remedy = "the model's own", "give total_charge, or other reference_charges"
         given = {element: own[element] for element in set(elements) & set(own)}
     if given is None or given == OXIDATION:
         return oxidation_states(elements, total_charge or 0.0)
@@ -63,8 +65,8 @@ def reference_charges_of(
             for (element, charge), count in Counter(zip(elements, charges)).most_common(6)
         )
         raise ValueError(
-            f"reference_charges: they add up to {sum(charges):g} e ({counts}), and total_charge is "
-            f"{total_charge:g} e; correct one"
+            f"reference_charges: {whose} add up to {sum(charges):g} e ({counts}), and total_charge is "
+            f"{total_charge:g} e; {remedy}"
         )
     return charges
 

@@ -99,6 +99,8 @@ def test_a_potential_has_charges_of_its_own_within_a_neutral_residue():
     water, residues = [*"OHH", "Na"], [("HOH", 0)] * 3 + [("NA", 1)]
     assert reference_charges_of({"HOH": 0, "NA": 1}, water, residues, 1, own) == [-0.8, 0.4, 0.4, 1]
     assert reference_charges_of(None, water, residues, 1, own) == [-0.8, 0.4, 0.4, 1]
+    with pytest.raises(ValueError, match=r"the model's own add up to 1 e .*give total_charge"):
+        reference_charges_of(None, water, residues, 0, own)
     hydroxide, of = [*"OH", "Na"], [("OH", 0)] * 2 + [("NA", 1)]
     assert reference_charges_of({"OH": -1, "NA": 1}, hydroxide, of, 0, own) == [-2, 1, 1]
 
