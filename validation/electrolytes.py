@@ -1,7 +1,8 @@
-"""The model `electrolytes` in dynamics: does each structure hold together at each temperature?
+"""Electrolytes in dynamics: does each structure hold together at each temperature?
 
     python examples/distill_electrolytes/structures.py
     python validation/electrolytes.py --structures examples/distill_electrolytes/structures --work WORK
+    python validation/electrolytes.py --model electrolytes_fast --structures ... --work FAST
 
 NVT (Langevin, 5/ps, 2 fs) through OpenMM. A run is whole where every P and Zr has as many
 anions around it at the end as at the beginning, no two atoms came nearer than half their covalent

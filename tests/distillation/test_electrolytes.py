@@ -1,4 +1,4 @@
-"""The model `electrolytes`: near its teacher where it was not trained, and honest about the rest."""
+"""The models `electrolytes` and `electrolytes_fast`: near their teacher, and honest about the rest."""
 
 import importlib.util
 from pathlib import Path
@@ -11,6 +11,7 @@ from ase.data import covalent_radii
 
 import openmm_pqeq as pq
 from openmm_pqeq.distillation.config import read_distillation
+from openmm_pqeq.force.time_steps import inner_potential
 
 RECIPE = Path(__file__).parents[2] / "examples" / "distill_electrolytes"
 
@@ -31,6 +32,17 @@ TEACHER = [
 """eV/Å: forces of SevenNet-l3i5 on Li3OCl, which is not among the phases that were trained on."""
 
 
+BOTH = pytest.mark.parametrize("model", ["electrolytes", "electrolytes_fast"])
+SHIFTED = [[0.1, -0.05, 0.0], [0.0, 0.1, 0.05], [-0.05, 0.0, -0.1]]
+OF_LITHIUM_SULFIDE = [
+    [-0.5469, 0.5037, -0.0432],
+    [0.195, -0.399, -0.3399],
+    [0.3519, -0.1047, 0.3831],
+]
+OF_ZIRCONIA = [[-1.1152, 1.1048, 0.0227], [0.2142, -1.355, -1.757], [0.901, 0.2502, 1.7343]]
+"""eV/Å: forces of SevenNet-l3i5 on fluorites whose three atoms are moved by SHIFTED."""
+
+
 def test_forces_of_a_phase_that_was_never_trained_on_are_near_the_teachers():
     """60 meV/Å is what the card says of all held-out structures."""
     atoms = ANTIPEROVSKITE.copy()
@@ -39,26 +51,52 @@ def test_forces_of_a_phase_that_was_never_trained_on_are_near_the_teachers():
     assert 1000 * float(np.sqrt(np.square(forces - TEACHER).mean())) < 60
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("symbol", "edge", "teacher", "most"),
+    [("SLi2", 5.71, OF_LITHIUM_SULFIDE, 60), ("ZrO2", 5.12, OF_ZIRCONIA, 150)],
+)
+def test_forces_of_crystals_are_near_the_teachers(model, symbol, edge, teacher, most):
+    """To `most` meV/Å; atoms moved in a way that was not trained on."""
+    atoms = bulk(symbol, "fluorite", a=edge)
+    atoms.positions += SHIFTED
+    forces = pq.PQEqCalculator(model).get_forces(atoms)
+    assert 1000 * float(np.sqrt(np.square(forces - teacher).mean())) < most
+
+
+def test_the_fast_one_is_an_inner_model_of_the_other():
+    """What an outer step adds is small beside the force itself."""
+    atoms = bulk("SLi2", "fluorite", a=5.71, cubic=True).repeat(2)
+    atoms.rattle(0.1, seed=0)
+    whole, inner = (
+        pq.PQEqCalculator(inner_potential(name)).get_forces(atoms)
+        for name in ("electrolytes", "electrolytes_fast")
+    )
+    assert np.square(whole - inner).mean() < 0.15**2 * np.square(whole).mean()
+
+
+@BOTH
 @pytest.mark.parametrize(
     ("symbol", "lattice", "edge"), [("LiCl", "rocksalt", 5.15), ("Li", "bcc", 3.44)]
 )
-def test_lattice_constants(symbol, lattice, edge):
+def test_lattice_constants(model, symbol, lattice, edge):
     """Those of PBE (Materials Project: LiCl 5.15, Li 3.44 Å), to 1 %."""
     sizes = edge * np.linspace(0.97, 1.03, 7)
-    calculator = pq.PQEqCalculator("electrolytes")
+    calculator = pq.PQEqCalculator(model)
     energies = [calculator.get_potential_energy(bulk(symbol, lattice, a)) for a in sizes]
     a, b, _ = np.polyfit(sizes, energies, 2)
     assert -b / (2 * a) == pytest.approx(edge, rel=0.01)
 
 
-def test_it_says_what_it_is_for():
-    potential = pq.load("electrolytes")
+@BOTH
+def test_it_says_what_it_is_for(model):
+    potential = pq.load(model)
     assert sorted(potential.species) == ["Cl", "F", "Fe", "La", "Li", "N", "O", "P", "S", "Zr"]
     assert potential.limits.temperature == (0.0, 1000.0)
-    assert potential.pqeq is not None
+    assert (potential.pqeq is not None) == (model == "electrolytes")
     with pytest.raises(ValueError, match="Ge"):
         pq.PQEqCalculator(potential).get_potential_energy(bulk("Ge"))
-    assert "Yutack Park" in pq.checkpoint.card("electrolytes")["licence"]
+    assert "Yutack Park" in pq.checkpoint.card(model)["licence"]
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +110,9 @@ def crystals():
     return made | recipe.interfaces(made)
 
 
-def test_the_recipe_names_the_structures_that_it_makes(crystals):
-    settings = read_distillation(RECIPE / "electrolytes.toml")
+@BOTH
+def test_the_recipe_names_the_structures_that_it_makes(crystals, model):
+    settings = read_distillation(RECIPE / f"{model}.toml")
     named = {Path(file).stem for file in settings.held_out.files}
     assert named == set(crystals)
     new = named - {Path(file).stem for file in settings.structures.files}
