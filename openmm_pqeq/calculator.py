@@ -167,6 +167,8 @@ class PQEqCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Compute `properties`, and what comes with them, into ``results``."""
+        if system_changes:
+            self.results = {}  # of other atoms, where this was not called by ASE itself
         super().calculate(atoms, properties, system_changes)
         wanted = set(properties)
         if missing := wanted - set(self.implemented_properties):

@@ -291,6 +291,17 @@ def test_one_calculator_for_several_systems(ewald):
     np.testing.assert_allclose(energies, fresh, atol=1e-9)
 
 
+def test_results_of_other_atoms_are_forgotten_however_it_is_called(ewald):
+    """ASE's own calls forget them; so does one of `calculate` from outside."""
+    calculator, one, other = PQEqCalculator(ewald), water(), water()
+    other.positions[1] += 0.1
+    calculator.calculate(one, ["born_charges"])
+    calculator.calculate(other, ["energy"])
+    assert "born_charges" not in calculator.results
+    calculator.calculate(other, ["forces"], [])
+    assert "energy" in calculator.results
+
+
 def test_one_calculator_for_systems_of_other_sizes():
     """16 atoms; 2 with nothing to solve, as they are equal; those 2 in a field: a preconditioner of
     the 16 is none of the 2."""
