@@ -19,9 +19,9 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from openmm_pqeq.ase_atoms import check_atoms, known_of, structure_under
 from openmm_pqeq.ase_results import Results
 from openmm_pqeq.checkpoint import loaded
-from openmm_pqeq.conditions import by_bonds, checked, settled
+from openmm_pqeq.conditions import Conditions, by_bonds, checked, settled
 from openmm_pqeq.potential import Potential
-from openmm_pqeq.pqeq import Groups
+from openmm_pqeq.pqeq import FieldEnergy, Groups
 from openmm_pqeq.response import response
 from openmm_pqeq.slabs import warn_of_vacuum
 from openmm_pqeq.structure import Structure
@@ -74,6 +74,8 @@ class PQEqCalculator(Calculator):
     directions; charges (n,) e, shells (n, 3) Å and dipole (3,) e Å of potentials with charges,
     energies (n,) of potentials without; on request, as in ``calc.get_property("born_charges",
     atoms)``, polarizability (3, 3) e²Å²/eV and born_charges (n, 3, 3) e [atom, field, force].
+    Charges, shells and dipole of a model whose charges add nothing without a field (`universal`) are
+    there without one only on request, as by ``atoms.get_charges()``.
     Those that ASE does not know by name are left out when it copies or writes results. Periodicity
     is that of ``atoms.pbc``.
 
@@ -192,8 +194,9 @@ class PQEqCalculator(Calculator):
             warn_of_vacuum(conditions.field, self.atoms.positions, known.cell, conditions.periodic)
         dtype = getattr(torch, self._dtype)
         structure = structure_under(self.atoms, conditions, dtype, self._device)
-        if by_bonds(self._given) and conditions.reference_charges is None:
-            # none could be guessed, and the energy needs none
+        # where none of the charges could be guessed, or nobody asks for them, and the energy needs none
+        unknown = by_bonds(self._given) and conditions.reference_charges is None
+        if unknown or (self._is_at_rest(conditions) and not wanted & set(CHARGE_PROPERTIES)):
             structure = structure._replace(only_energy=True)
         compiled = self._compiled_for(conditions.groups)
         if wanted & set(RESPONSES):
@@ -210,6 +213,11 @@ class PQEqCalculator(Calculator):
         """Total charge (e) in ``atoms.info``, where it counts."""
         counts = self._given.pqeq is not None and self._wanted.total_charge is None
         return charge_in(atoms.info) if counts else None
+
+    def _is_at_rest(self, conditions: Conditions) -> bool:
+        """Whether charges add nothing to the energy: those of a field, where there is none."""
+        alone = isinstance(self._given.pqeq, FieldEnergy) and self._wanted.electrodes is None
+        return alone and not any(conditions.field)
 
     def _compiled_for(self, groups: Groups | None) -> Potential:
         """The compiled potential for atoms of these groups; compiled anew where they are others

@@ -21,7 +21,9 @@ from ase.optimize import BFGS
 
 from openmm_pqeq import checkpoint
 from openmm_pqeq.calculator import PQEqCalculator
+from openmm_pqeq.cli import main
 from openmm_pqeq.potential import Potential, build
+from openmm_pqeq.pqeq import FieldEnergy
 from openmm_pqeq.structure import structure_of
 
 pytestmark = pytest.mark.python_route  # needs no TorchForce, and people use it with a current torch
@@ -289,6 +291,38 @@ def test_one_calculator_for_several_systems(ewald):
         for atoms in others
     ]
     np.testing.assert_allclose(energies, fresh, atol=1e-9)
+
+
+def test_charges_that_add_nothing_are_solved_only_on_request(
+    dispersion, monkeypatch, tmp_path, capsys
+):
+    """Of what a field adds, without one: relaxing needs no charges, and may not fail for them."""
+    field = {"protocol": "ewald", "parameters": "pqeq1", "energy": "field"}
+    potential = build({"d3": D3, "pqeq": field})
+    atoms = with_calculator(crystal(), potential)
+    bare = with_calculator(crystal(), dispersion)
+    assert np.abs(atoms.get_forces() - bare.get_forces()).max() < 1e-12
+    assert "charges" not in atoms.calc.results
+    charges = atoms.get_charges()
+    whole = with_calculator(crystal(), build({"d3": D3, "pqeq": {**field, "energy": "all"}}))
+    assert np.abs(charges - whole.get_charges()).max() < 1e-6
+    assert np.abs(charges).max() > 0.1
+
+    def fails(*arguments):
+        raise RuntimeError("charges: there are none")
+
+    ase.io.write(tmp_path / "a.extxyz", crystal())
+    checkpoint.save(potential, tmp_path / "a.pt")
+    monkeypatch.setattr(FieldEnergy, "converged", fails)
+    atoms = with_calculator(crystal(), potential)
+    atoms.get_stress()
+    with pytest.raises(RuntimeError, match="there are none"):
+        atoms.get_charges()
+    atoms.calc.set(field=(0.0, 0.0, 0.01))
+    with pytest.raises(RuntimeError, match="there are none"):
+        atoms.get_forces()
+    assert main(["energy", str(tmp_path / "a.extxyz"), "--model", str(tmp_path / "a.pt")]) == 0
+    assert "no charges: charges: there are none" in capsys.readouterr().err
 
 
 def test_results_of_other_atoms_are_forgotten_however_it_is_called(ewald):

@@ -68,7 +68,9 @@ def test_cards_and_settings_of_any_plain_kind_are_read_again(tmp_path):
     assert load(path).config["zbl"]["outer"] == 1.5
 
 
-@pytest.mark.parametrize("odd", [object(), {1}, b"bytes", 1j, print], ids=repr)
+@pytest.mark.parametrize(
+    "odd", [object(), {1}, b"bytes", 1j, print], ids=lambda odd: type(odd).__name__
+)
 def test_what_no_file_may_hold_is_refused_as_it_is_written(tmp_path, odd):
     with pytest.raises(
         ValueError, match=r"card.errors.1: expected text, numbers, lists and tables"

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +166,9 @@ def command(options: argparse.Namespace) -> int:
     results["forces"] = atoms.get_forces(apply_constraint=False)
     if atoms.pbc.all():
         results["stress"] = atoms.get_stress(apply_constraint=False)
-    for name in ("energy_terms", "charges", "shells", "dipole"):
-        if name in atoms.calc.results:
-            results[name] = atoms.calc.results[name]
+    results["energy_terms"] = atoms.calc.results["energy_terms"]
+    if potential.pqeq is not None:
+        results |= _charges(atoms)
     if options.response or options.born_file:
         results |= responses.of(atoms)
         if options.born_file:
@@ -184,6 +185,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _charges(atoms: Any) -> dict[str, Any]:
+    """Charges, shells and dipole; none, and a warning why, where the energy could do without them."""
+    calculator, names = atoms.calc, ("charges", "shells", "dipole")
+    try:
+        return {name: calculator.get_property(name, atoms) for name in names}
+    except (ValueError, RuntimeError) as error:
+        warnings.warn(f"no charges: {error}", stacklevel=2)
+        return {}
 
 
 def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
