@@ -293,6 +293,7 @@ def test_one_calculator_for_several_systems(ewald):
     np.testing.assert_allclose(energies, fresh, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("default:no charges")
 def test_charges_that_add_nothing_are_solved_only_on_request(
     dispersion, monkeypatch, tmp_path, capsys
 ):
