@@ -104,6 +104,21 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path):
     assert parts.steps == 6
 
 
+def test_a_fit_in_parts_ends_where_the_whole_one_does(tmp_path):
+    """It is slow three times in a row, whenever it was interrupted in between; and stays ended."""
+    crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
+    kinds = table.kinds_of(crystals, 3, True)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
+    known = Problem(crystals, kinds, BOND_COLUMNS, start)
+    prior = make_prior(known, 0.01, 0.01)
+    whole = fit(known, prior, start, 20, say=quiet, ftol=0.9)
+    assert whole.steps < 10
+    for steps in range(1, 13):
+        parts = fit(known, prior, start, steps, tmp_path / "state.json", say=quiet, ftol=0.9)
+    assert parts.steps == whole.steps
+    np.testing.assert_array_equal(parts.x, whole.x)
+
+
 def test_the_gradient_of_the_loss_is_its_slope():
     """JᵀWr is half the derivative of loss and prior, by differences, to 1e-6 of the largest."""
     crystals, _ = labelled(salts()[:6], BOND_COLUMNS)

@@ -152,12 +152,16 @@ def fit(
     guard : looks at strained crystals every tenth iteration, and says what it found
     """
     x, damping, first = np.clip(start, problem.low, problem.high), DAMPING, 0
+    slow, done = 0, False
     if state is not None and state.is_file():
         kept = json.loads(state.read_text(encoding="utf-8"))
         x, damping, first = np.array(kept["x"]), kept["damping"], kept["steps"]
-    loss, slow, steps, begun = loss_at(problem, prior, x), 0, first, time.monotonic()
+        slow, done = kept.get("slow", 0), kept.get("done", False)
+    loss, steps, begun = loss_at(problem, prior, x), first, time.monotonic()
     count = problem.count
     say(f"loss per crystal {loss / count:.4f}, {count} crystals, {len(x)} parameters")
+    if done:
+        return Found(x, loss, steps, True)
     with StopSignals() as stop:
         for steps in range(first + 1, iterations + 1):
             if guard is not None and steps % GUARD_EVERY == 0:
@@ -172,13 +176,14 @@ def fit(
                     x, loss, damping = trial, there, max(damping / GROWTH, LEAST_DAMPING)
                     break
                 damping *= GROWTH
+            slow = slow + 1 if before - loss < ftol * before else 0
+            done = loss == before or slow >= SLOW
             if state is not None:
-                kept = {"steps": steps, "damping": damping, "loss": loss, "x": x.tolist()}
-                write_text(state, json.dumps(kept))
+                kept = {"steps": steps, "damping": damping, "slow": slow, "done": done}
+                write_text(state, json.dumps(kept | {"loss": loss, "x": x.tolist()}))
             seconds = time.monotonic() - begun
             say(f"step {steps}: loss per crystal {loss / count:.4f}, {seconds:.0f} s")
-            slow = slow + 1 if before - loss < ftol * before else 0
-            if loss == before or slow >= SLOW:
+            if done:
                 return Found(x, loss, steps, True)
             if stop.requested:
                 return Found(x, loss, steps, steps == iterations)
