@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, flow_product, stiff
-from openmm_pqeq.pqeq.minimum.newton import ROUNDING, UNSEEN, Minimum
+from openmm_pqeq.pqeq.minimum.newton import ROUNDING, Minimum
 from openmm_pqeq.pqeq.minimum.problem import Linearized, Problem, linear_part, product
 
 MAX_PRODUCTS = 2000
@@ -139,7 +139,6 @@ def minimize_by_bonds(
     max_products: int = MAX_PRODUCTS,
     max_restarts: int = MAX_RESTARTS,
     rounding: float = ROUNDING,
-    unseen_share: float = UNSEEN,
 ) -> Minimum:
     """v and shells at the minimum, from a guess or cold; `Minimum.unknowns` is v (n_atoms,) eV/e.
 
@@ -165,7 +164,7 @@ def minimize_by_bonds(
         if not residual < 1e30:
             failure = "met numbers that are not finite"
             break
-        if residual < tolerance and (hidden < unseen_share * tolerance or step.products == 0):
+        if residual < tolerance and (residual + hidden < tolerance or step.products == 0):
             failure = ""
             break
     return Minimum(v, shells, residual, products, failure, worst, None)
