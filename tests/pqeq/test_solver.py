@@ -9,6 +9,7 @@ from structures import FIELD, perovskite, rock_salt, tensor, water, waters
 from openmm_pqeq.neighbors.pairs import within
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
+from openmm_pqeq.pqeq.minimum.by_bonds import minimize_by_bonds
 from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
 from openmm_pqeq.pqeq.minimum.newton import minimize, residual_of, solve_linear
 from openmm_pqeq.pqeq.minimum.preconditioner import (
@@ -145,6 +146,23 @@ def test_what_counts_as_converged_is_so_at_a_tight_tolerance(precision, settings
         torch.testing.assert_close(found.forces, exact.forces, atol=1e-5, rtol=0)
         torch.testing.assert_close(found.charges, exact.charges, atol=4e-6, rtol=0)
     assert warm.pqeq.products <= 4
+
+
+def test_what_float32_hides_is_found_by_another_gradient():
+    """Charges by bonds from cold, at a tolerance that float32 has no digits for."""
+    crystal = rock_salt((11, 17), 5.64, repeat=1)
+    charges = torch.where(crystal.numbers == 11, 1.0, -1.0).to(torch.float64)
+    crystal = crystal._replace(reference_charges=charges)
+    model = potential_of("pme", tolerance=1e-9, **BY_BONDS).pqeq
+    pairs = NeighborSearch(4.0)(crystal)
+    exact = model.problem(crystal, pairs)
+    model.set_precision("mixed")
+    mixed = model.problem(crystal, pairs)
+    assert exact.bonds is not None
+    assert mixed.bonds is not None
+    found = minimize_by_bonds(mixed, mixed.bonds, 1e-9)
+    again = minimize_by_bonds(exact, exact.bonds, 1e-9, (found.unknowns, found.shells))
+    assert again.products == 1  # the gradient, which is below the tolerance
 
 
 @pytest.mark.parametrize("precision", ["double", "mixed"])

@@ -17,7 +17,13 @@ from torch import Tensor
 
 from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, flow_product, stiff
 from openmm_pqeq.pqeq.minimum.newton import ROUNDING, Minimum
-from openmm_pqeq.pqeq.minimum.problem import Linearized, Problem, linear_part, product
+from openmm_pqeq.pqeq.minimum.problem import (
+    Linearized,
+    Problem,
+    for_products,
+    linear_part,
+    product,
+)
 
 MAX_PRODUCTS = 2000
 MAX_RESTARTS = 20
@@ -144,7 +150,8 @@ def minimize_by_bonds(
 
     start : v (n_atoms,) and shells (n_atoms, 3) Å to begin with
     """
-    at = linear_part(problem)
+    exact = linear_part(problem)
+    at = for_products(problem, exact)
     v, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.field_on_shell)
     if start is not None:
         v, shells = start
@@ -152,7 +159,7 @@ def minimize_by_bonds(
     products, worst = 0, 0
     residual, failure = float("inf"), "did not converge"
     for _ in range(max_restarts):
-        g, r_s = gradient_at(problem, bonds, at, v, shells)
+        g, r_s = gradient_at(problem, bonds, exact, v, shells)
         step = relax_by_bonds(problem, bonds, at, g, r_s, tolerance, max_products)
         # a product in float32 leaves something that only the gradient sees
         hidden = rounding * step.first if single else 0.0
