@@ -15,7 +15,7 @@ from openmm_pqeq.pqeq.coulomb.influence import (
     potential_on_mesh,
     waves_of,
 )
-from openmm_pqeq.pqeq.coulomb.mesh import deconvolution, smooth_size
+from openmm_pqeq.pqeq.coulomb.mesh import _waves_energy, deconvolution, make_mesh, smooth_size
 from openmm_pqeq.pqeq.coulomb.splines import (
     Grid,
     Points,
@@ -205,6 +205,24 @@ def test_the_influence_is_what_the_mesh_does_to_waves(narrow):
     energy = energy_of_waves(influence, waves_of(density)).unflatten(2, (5, 2)).sum(dim=3)
     expected = (waves.conj() * mixed).sum(dim=0).real
     torch.testing.assert_close(energy, expected, atol=1e-10, rtol=0)
+
+
+def test_half_of_the_waves_have_the_energy_of_the_whole_mesh():
+    """½ Σ ρ φ over points and over waves, of Gaussians so narrow that the shortest wave counts."""
+    generator, size = torch.Generator().manual_seed(4), [4, 6, 8]
+    mesh = make_mesh(
+        torch.zeros(2, 3, dtype=torch.float64),
+        3.0 * torch.eye(3, dtype=torch.float64),
+        torch.tensor([True, True, True]),
+        torch.tensor([0, 1]),
+        tensor([50.0, 80.0]),
+        5.0,
+        size,
+        4,
+    )
+    density = torch.randn(2, *size, generator=generator, dtype=torch.float64)
+    energy, potential = _waves_energy(mesh, density)
+    torch.testing.assert_close(energy, 0.5 * (density * potential).sum(), atol=0, rtol=1e-12)
 
 
 def test_sizes_of_meshes_are_even_and_smooth():

@@ -9,8 +9,9 @@ from structures import FIELD, perovskite, rock_salt, tensor, water, waters
 from openmm_pqeq.neighbors.pairs import within
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
+from openmm_pqeq.pqeq.minimum.by_bonds import minimize_by_bonds
 from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
-from openmm_pqeq.pqeq.minimum.newton import minimize
+from openmm_pqeq.pqeq.minimum.newton import minimize, residual_of, solve_linear
 from openmm_pqeq.pqeq.minimum.preconditioner import (
     Near,
     clusters,
@@ -19,6 +20,7 @@ from openmm_pqeq.pqeq.minimum.preconditioner import (
     precondition,
 )
 from openmm_pqeq.pqeq.minimum.problem import linearize
+from openmm_pqeq.pqeq.parameters import resolve_parameters
 from openmm_pqeq.response import response
 
 BY_BONDS = {"charge_flow": "bonds", "coupling": None, "parameters": BONDED}
@@ -144,6 +146,50 @@ def test_what_counts_as_converged_is_so_at_a_tight_tolerance(precision, settings
         torch.testing.assert_close(found.forces, exact.forces, atol=1e-5, rtol=0)
         torch.testing.assert_close(found.charges, exact.charges, atol=4e-6, rtol=0)
     assert warm.pqeq.products <= 4
+
+
+def test_what_float32_hides_is_found_by_another_gradient():
+    """Charges by bonds from cold, at a tolerance that float32 has no digits for."""
+    crystal = rock_salt((11, 17), 5.64, repeat=1)
+    charges = torch.where(crystal.numbers == 11, 1.0, -1.0).to(torch.float64)
+    crystal = crystal._replace(reference_charges=charges)
+    model = potential_of("pme", tolerance=1e-9, **BY_BONDS).pqeq
+    pairs = NeighborSearch(4.0)(crystal)
+    exact = model.problem(crystal, pairs)
+    model.set_precision("mixed")
+    mixed = model.problem(crystal, pairs)
+    assert exact.bonds is not None
+    assert mixed.bonds is not None
+    found = minimize_by_bonds(mixed, mixed.bonds, 1e-9)
+    again = minimize_by_bonds(exact, exact.bonds, 1e-9, (found.unknowns, found.shells))
+    assert again.products == 1  # the gradient, which is below the tolerance
+
+
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+def test_soft_springs_keep_the_tolerance(precision):
+    """Near a polarization catastrophe a small residual is a large step, and what a step neglects is
+    quadratic in it. Guesses that are wrong along the softest direction; by the residual alone it was
+    missed by 40 times."""
+    found = resolve_parameters("reaxnet")
+    soft = {e: found[e]._replace(spring_constant=0.05 * found[e].spring_constant) for e in "HO"}
+    parameters = {symbol: values._asdict() for symbol, values in soft.items()}
+    model = potential_of("direct", parameters=parameters).pqeq
+    structure = water()
+    problem = model.problem(structure, NeighborSearch(model.cutoff)(structure))
+    minimum = minimize(problem, 1e-10)
+    at = linearize(problem, minimum.unknowns, minimum.shells)
+    along_q, along_s = torch.zeros(3, dtype=torch.float64), torch.ones(3, 3, dtype=torch.float64)
+    for _ in range(5):
+        softer = solve_linear(problem, at, minimum.shells, along_q, along_s, 1e-8)
+        longest = softer.shells.abs().max()
+        along_q, along_s = softer.charges / longest, softer.shells / longest
+    model.set_precision(precision)
+    solved = model.problem(structure, NeighborSearch(model.cutoff)(structure))
+    for size in torch.logspace(-4, -1.5, 20, dtype=torch.float64):
+        start = (minimum.unknowns + size * along_q, minimum.shells + size * along_s)
+        warm = minimize(solved, 1e-5, start)
+        there = linearize(problem, warm.unknowns, warm.shells)
+        assert float(residual_of(problem, there)[2].max()) < 1e-5
 
 
 def test_large_core_charges_keep_what_the_tolerance_promises():

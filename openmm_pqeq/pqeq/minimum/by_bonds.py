@@ -16,8 +16,14 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, flow_product, stiff
-from openmm_pqeq.pqeq.minimum.newton import ROUNDING, UNSEEN, Minimum
-from openmm_pqeq.pqeq.minimum.problem import Linearized, Problem, linear_part, product
+from openmm_pqeq.pqeq.minimum.newton import ROUNDING, Minimum
+from openmm_pqeq.pqeq.minimum.problem import (
+    Linearized,
+    Problem,
+    for_products,
+    linear_part,
+    product,
+)
 
 MAX_PRODUCTS = 2000
 MAX_RESTARTS = 20
@@ -139,13 +145,13 @@ def minimize_by_bonds(
     max_products: int = MAX_PRODUCTS,
     max_restarts: int = MAX_RESTARTS,
     rounding: float = ROUNDING,
-    unseen_share: float = UNSEEN,
 ) -> Minimum:
     """v and shells at the minimum, from a guess or cold; `Minimum.unknowns` is v (n_atoms,) eV/e.
 
     start : v (n_atoms,) and shells (n_atoms, 3) Å to begin with
     """
-    at = linear_part(problem)
+    exact = linear_part(problem)
+    at = for_products(problem, exact)
     v, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.field_on_shell)
     if start is not None:
         v, shells = start
@@ -153,7 +159,7 @@ def minimize_by_bonds(
     products, worst = 0, 0
     residual, failure = float("inf"), "did not converge"
     for _ in range(max_restarts):
-        g, r_s = gradient_at(problem, bonds, at, v, shells)
+        g, r_s = gradient_at(problem, bonds, exact, v, shells)
         step = relax_by_bonds(problem, bonds, at, g, r_s, tolerance, max_products)
         # a product in float32 leaves something that only the gradient sees
         hidden = rounding * step.first if single else 0.0
@@ -165,7 +171,7 @@ def minimize_by_bonds(
         if not residual < 1e30:
             failure = "met numbers that are not finite"
             break
-        if residual < tolerance and (hidden < unseen_share * tolerance or step.products == 0):
+        if residual < tolerance and (residual + hidden < tolerance or step.products == 0):
             failure = ""
             break
     return Minimum(v, shells, residual, products, failure, worst, None)

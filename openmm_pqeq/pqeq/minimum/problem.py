@@ -111,9 +111,15 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
     )
 
 
+def for_products(problem: Problem, at: Linearized) -> Linearized:
+    """The same, in float32 where products may be."""
+    state = coulomb_state_for_products(problem.coulomb, at.coulomb)
+    return Linearized(at.charge_gradient, at.shell_gradient, at.local, state)
+
+
 def linear_part(problem: Problem) -> Linearized:
     """Where there are no charges and all shells are at their cores: there `product` is the Hessian of
-    charges with linear dipoles, everywhere."""
+    charges with linear dipoles, everywhere; with all digits, see `for_products`."""
     coulomb, z = problem.coulomb, problem.core_charge
     at_rest = torch.zeros_like(problem.field_on_shell)
     identity = torch.eye(3, dtype=z.dtype, device=z.device)
@@ -121,7 +127,7 @@ def linear_part(problem: Problem) -> Linearized:
         problem.electronegativity,
         problem.field_on_shell,
         own_dipole(coulomb, z).view(-1, 1, 1) * identity,
-        coulomb_state_for_products(coulomb, coulomb_state_at_rest(coulomb, at_rest)),
+        coulomb_state_at_rest(coulomb, at_rest),
     )
 
 
