@@ -8,7 +8,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.facts import changed
+from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.md.config import MODELS, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.settings import RunConfig
 
@@ -95,7 +97,7 @@ def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
         parsed = parsed_setting(name, value)
         if name in RESUME_MAY_CHANGE or (name == "charges_interval" and parsed == 0):
             changes[name] = parsed
-        elif _named(name, parsed) != _named(name, getattr(before, name)):
+        elif not _same(name, parsed, getattr(before, name)):
             raise ValueError(
                 f"{name}: the run in {place} has {getattr(before, name)!r}, got {parsed!r}; a "
                 "resumed run may change "
@@ -105,8 +107,16 @@ def resumed_config(place: Path, settings: dict[str, Any]) -> RunConfig:
     return dataclasses.replace(before, **changes, output=str(place))
 
 
-def _named(name: str, value: Any) -> Any:
-    """A setting; of models their files' names, for checksums know them better than paths do."""
-    if name not in MODELS or value is None:
-        return value
-    return [Path(model).name for model in ((value,) if isinstance(value, str) else value)]
+def _same(name: str, given: Any, before: Any) -> bool:
+    """Whether a setting is what it was; of what names models, whether the models are."""
+    if name not in MODELS or given is None or before is None:
+        return bool(given == before)
+    ours, theirs = ((value,) if isinstance(value, str) else value for value in (given, before))
+    return len(ours) == len(theirs) and all(map(_same_model, ours, theirs))
+
+
+def _same_model(one: str, other: str) -> bool:
+    """By the content of two files, wherever they are; else by their names."""
+    if values.is_file(one) and values.is_file(other):
+        return sha256(Path(one)) == sha256(Path(other))
+    return Path(one).name == Path(other).name

@@ -12,8 +12,8 @@ from openmm import app
 
 from openmm_pqeq.reporters.frames import FrameFile, Quantity
 from openmm_pqeq.reporters.observer import Observation, Observer
-from openmm_pqeq.reporters.table import next_report, path_of, positive_interval, unbuffered
-from openmm_pqeq.reporters.writers import claim, release
+from openmm_pqeq.reporters.table import next_report, path_of, positive_interval
+from openmm_pqeq.reporters.writers import GrowingFile
 
 XYZ = (".xyz", ".extxyz")
 
@@ -108,20 +108,19 @@ class ChargeFile:
         return {"numbers": observer.numbers, "particles": observer.particles}
 
 
-class XYZFile:
+class XYZFile(GrowingFile):
     """Extended XYZ behind a ChargeReporter."""
 
     def __init__(self, file: str | os.PathLike[str], append: bool):
-        self._path = path_of(file, append)
-        self._symbols: list[str] | None = cut_back_xyz(self._path) if append else None
-        self._out = unbuffered(self._path, append)
-        claim(self._path, self)
+        path = path_of(file, append)
+        self._symbols: list[str] | None = cut_back_xyz(path) if append else None
+        super().__init__(path, append)
 
     def check(self, observer: Observer) -> None:
         """ValueError where an existing file is one of other atoms."""
         if self._symbols is not None and self._symbols != observer.symbols:
             raise ValueError(
-                f"file: {self._path} has {len(self._symbols)} other atoms than this simulation; "
+                f"file: {self.path} has {len(self._symbols)} other atoms than this simulation; "
                 "use another file or append=False"
             )
 
@@ -136,15 +135,6 @@ class XYZFile:
         self._out.write(
             "\n".join([str(len(atoms)), comment_line(observer, now), *atoms, ""]).encode("utf-8")
         )
-
-    def close(self) -> None:
-        """Close the file."""
-        if hasattr(self, "_out"):
-            self._out.close()
-            release(self._path, self)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def comment_line(observer: Observer, now: Observation) -> str:

@@ -25,8 +25,8 @@ from openmm import app
 from openmm_pqeq.finite import named
 from openmm_pqeq.jobs import values
 from openmm_pqeq.reporters.observer import Moment, Observer
-from openmm_pqeq.reporters.table import RowReporter, path_of, unbuffered
-from openmm_pqeq.reporters.writers import claim, release
+from openmm_pqeq.reporters.table import RowReporter, path_of
+from openmm_pqeq.reporters.writers import GrowingFile
 
 Array = NDArray[np.float64]
 
@@ -169,7 +169,7 @@ def frame_of(observer: Observer, now: Moment, spread: Spread) -> ase.Atoms:
     return atoms
 
 
-class FramesFile:
+class FramesFile(GrowingFile):
     """Extended XYZ that grows by whole frames, each with its step.
 
     Parameters
@@ -179,11 +179,10 @@ class FramesFile:
     """
 
     def __init__(self, file: str | os.PathLike[str], append: bool):
-        self.path = path_of(file, append)
+        path = path_of(file, append)
         if append:
-            keep_until(self.path, values.LARGEST_COUNT)
-        self._out = unbuffered(self.path, append)
-        claim(self.path, self)
+            keep_until(path, values.LARGEST_COUNT)
+        super().__init__(path, append)
 
     def write(self, atoms: ase.Atoms, step: int) -> None:
         """Append a frame, in one write."""
@@ -191,15 +190,6 @@ class FramesFile:
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")
         self._out.write(text.getvalue().encode("utf-8"))
-
-    def close(self) -> None:
-        """Close the file."""
-        if hasattr(self, "_out"):
-            self._out.close()
-            release(self.path, self)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def keep_until(path: Path, step: int) -> None:

@@ -8,7 +8,6 @@ back to its last whole row.
 import csv
 import io
 import os
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from openmm import app
 
 from openmm_pqeq.jobs import values
 from openmm_pqeq.reporters.observer import Observation
-from openmm_pqeq.reporters.writers import claim, refuse_second, release
+from openmm_pqeq.reporters.writers import GrowingFile, refuse_second
 
 Array = NDArray[np.float64]
 
 
-class Table:
+class Table(GrowingFile):
     """A CSV file whose columns are those of its first row.
 
     Parameters
@@ -33,10 +32,9 @@ class Table:
     """
 
     def __init__(self, file: str | os.PathLike[str], append: bool = False):
-        self.path = path_of(file, append)
-        self.header: list[str] | None = cut_back(self.path) if append else None
-        self._out = unbuffered(self.path, append)
-        claim(self.path, self)
+        path = path_of(file, append)
+        self.header: list[str] | None = cut_back(path) if append else None
+        super().__init__(path, append)
 
     def write(self, row: dict[str, float]) -> None:
         """Append a row; ValueError where the file has other columns."""
@@ -55,15 +53,6 @@ class Table:
         """The last row as text; empty where there is none."""
         rows = list(csv.DictReader(self.path.read_text(encoding="utf-8").splitlines()))
         return rows[-1] if rows else {}
-
-    def close(self) -> None:
-        """Close the file."""
-        if hasattr(self, "_out"):
-            self._out.close()
-            release(self.path, self)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class RowReporter:
@@ -103,11 +92,6 @@ def path_of(file: str | os.PathLike[str], append: bool) -> Path:
             f"file: {path} does not exist and so cannot be appended to; use append=False"
         )
     return path
-
-
-def unbuffered(path: Path, append: bool) -> FileIO:
-    """A file to write to, each write being one of the operating system's."""
-    return open(path, "ab" if append else "wb", buffering=0)
 
 
 def cut_back(path: Path) -> list[str] | None:

@@ -1,9 +1,10 @@
-"""One writer a file: two reporters of one file, such as a notebook's cell that was run twice makes
-them, would write over each other's frames."""
+"""Files that grow, and one writer of each: two reporters of one file, such as a notebook's cell that
+was run twice makes them, would write over each other's frames."""
 
 import gc
 import os
 import weakref
+from io import FileIO
 from pathlib import Path
 
 _writers: "weakref.WeakValueDictionary[str, object]" = weakref.WeakValueDictionary()
@@ -30,3 +31,27 @@ def release(path: Path, writer: object) -> None:
     """Let others write to a file that a writer has closed."""
     if _writers.get(os.path.realpath(path)) is writer:
         del _writers[os.path.realpath(path)]
+
+
+class GrowingFile:
+    """A file without a buffer of its own, so that what is written is there when the process is killed.
+
+    Parameters
+    ----------
+    path : an existing file is replaced unless `append`
+    append : continue an existing file
+    """
+
+    def __init__(self, path: Path, append: bool):
+        self.path = path
+        self._out = FileIO(path, "a" if append else "w")
+        claim(path, self)
+
+    def close(self) -> None:
+        """Close the file, for others to write to."""
+        if hasattr(self, "_out"):
+            self._out.close()
+            release(self.path, self)
+
+    def __del__(self) -> None:
+        self.close()

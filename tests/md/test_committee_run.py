@@ -95,6 +95,12 @@ def test_another_committee_is_another_run(folder, monkeypatch):
     run(config(folder, "other"))
     with pytest.raises(ValueError, match="committee: the run in .* has"):
         resumed_config(folder / "other", {"committee": ["b.pt"], "steps": 12})
+    for seed, model in enumerate("bac"):  # as trainings leave them, each in a folder of its own
+        (folder / f"seed-{seed}").mkdir()
+        shutil.copy(folder / f"{model}.pt", folder / f"seed-{seed}" / "c.pt")
+    with pytest.raises(ValueError, match="committee: the run in .* has"):
+        resumed_config(folder / "other", {"committee": ["seed-0/c.pt", "seed-1/c.pt"]})
+    resumed_config(folder / "other", {"committee": ["seed-0/c.pt", "seed-2/c.pt"]})
     toml = folder / "other" / "run.toml"
     toml.write_text(toml.read_text().replace("c.pt", "a.pt"))
     with pytest.raises(ValueError, match=r"committee\[1\]: the run .* began with another file"):
