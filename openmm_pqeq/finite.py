@@ -7,7 +7,13 @@ appears, it can be looked into.
 import torch
 from torch import Tensor
 
+from openmm_pqeq import ops
 from openmm_pqeq.structure import SYMBOLS
+
+FORCES = (
+    "forces: not finite, first that on {}. Are atoms very close, is the model damaged, or is the time "
+    "step too long?"
+)
 
 
 def not_finite(values: Tensor) -> int:
@@ -49,12 +55,40 @@ def check_energy(
     )
 
 
-def check_forces(forces: Tensor, numbers: Tensor, indices: Tensor | None = None) -> None:
+def check_forces(
+    forces: Tensor, numbers: Tensor, indices: Tensor | None = None, message: str = FORCES
+) -> None:
     """RuntimeError where forces (n_atoms, 3) on atoms of these atomic numbers are not finite."""
     atom = not_finite(forces)
     if atom >= 0:
         name = atom if indices is None else int(indices[atom])
-        raise RuntimeError(
-            f"forces: not finite, first that on {named(name, int(numbers[atom]))}. Are atoms very "
-            "close, is the model damaged, or is the time step too long?"
-        )
+        raise RuntimeError(message.format(named(name, int(numbers[atom]))))
+
+
+def finite_gradient_reference(positions: Tensor, numbers: Tensor, indices: Tensor) -> Tensor:
+    """The positions as they are: torch's own operations cannot look at a gradient on its way."""
+    return positions
+
+
+def finite_gradient_native(
+    positions: Tensor,
+    numbers: Tensor,
+    indices: Tensor,
+    symbols: str = " ".join(SYMBOLS),
+    message: str = FORCES,
+) -> Tensor:
+    """`finite_gradient_reference`, whose gradient has to be finite: going backward, in C++ too, raises
+    what `check_forces` raises. Differentiable any number of times.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3)
+    numbers, indices : (n_atoms,) atomic numbers, and what the atoms are called
+    """
+    result: Tensor = torch.ops.openmm_pqeq.finite_gradient(
+        positions, numbers, indices, symbols, message
+    )
+    return result
+
+
+finite_gradient = ops.pick("finite_gradient", finite_gradient_native, finite_gradient_reference)

@@ -34,6 +34,7 @@ OPERATORS = (
     "dispersion_backward",
     "equivariant_convolution",
     "equivariant_convolution_backward",
+    "finite_gradient",
     "half_list",
     "interpolation",
     "interpolation_coefficient_gradients",

@@ -206,6 +206,11 @@ class Potential(nn.Module):
         """
         check_choice("coupling", coupling, COUPLINGS)
         check_choice("precision", precision, PRECISIONS)
+        if protocol is not None and self.pqeq is None:
+            raise ValueError(
+                "protocol: this potential has no charges (no PQEq term), so there is none to choose, "
+                f"and {protocol!r} came; leave it away"
+            )
         terms = self._copies()
         for name, term in terms.items():
             if isinstance(term, ChargeTerm):

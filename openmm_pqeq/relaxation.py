@@ -64,6 +64,11 @@ def relax(
             f"cell: expected three periodic directions for a cell that changes, got "
             f"{atoms.pbc.tolist()}; use cell = fixed"
         )
+    if cell == "fixed" and pressure:
+        raise ValueError(
+            f"pressure: expected 0 for a cell that is fixed, got {pressure:g} GPa; let the cell change "
+            "(cell = isotropic or free)"
+        )
     moved: Any = atoms
     if cell != "fixed":
         moved = FrechetCellFilter(

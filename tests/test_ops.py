@@ -10,6 +10,7 @@ import torch
 import openmm_pqeq as pq
 from openmm_pqeq import ops, units
 from openmm_pqeq.d3.dispersion import dispersion_reference
+from openmm_pqeq.finite import finite_gradient_reference
 from openmm_pqeq.gnn import equivariant_convolution, radial_nodes, weighted_convolution
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb import kernels, splines
@@ -88,6 +89,7 @@ REFERENCES = [
     splines.interpolate_reference,
     splines.interpolate_hessian_reference,
     dispersion_reference,
+    finite_gradient_reference,
     tapered_reference.tapered_pairs_reference,
     tapered_reference.tapered_radials_reference,
     tapered_reference.tapered_gradient_reference,

@@ -151,6 +151,8 @@ def test_bad_configs_are_refused(config, words):
 
 def test_only_converged_protocols_stand_for_each_other(potential):
     assert potential.configured(protocol="direct").pqeq.protocol == "direct"
+    with pytest.raises(ValueError, match="protocol: this potential has no charges"):
+        potential.select("gnn").configured(protocol="pme")
     with pytest.raises(ValueError, match="made for 'ewald'"):
         potential.configured(protocol="reaxnet")
 

@@ -57,7 +57,11 @@ def test_fixed_atoms_stay(argon):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"cell": "soft"}, "cell: expected one of"), ({"optimizer": "newton"}, "optimizer: expected")],
+    [
+        ({"cell": "soft"}, "cell: expected one of"),
+        ({"optimizer": "newton"}, "optimizer: expected"),
+        ({"pressure": 1.0}, "pressure: expected 0 for a cell that is fixed, got 1 GPa"),
+    ],
 )
 def test_unknown_choices_are_named(argon, settings, message):
     with pytest.raises(ValueError, match=message):

@@ -7,15 +7,19 @@ failed.txt        why it failed; without --retry it is left alone
 output.log        warnings, and what else it said
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from openmm_pqeq.jobs.facts import read_facts
-from openmm_pqeq.jobs.files import write_text
+from openmm_pqeq.jobs.facts import FACTS, read_facts, write_facts
+from openmm_pqeq.jobs.files import put_aside, write_text
+from openmm_pqeq.jobs.settings import read_toml
 from openmm_pqeq.md.config import write_toml
+from openmm_pqeq.md.restart import read_restart
 from openmm_pqeq.md.settings import RunConfig
 
-DESCRIBED, FAILED, OUTPUT, RESTART = "described.toml", "failed.txt", "output.log", "restart.zip"
+DESCRIBED, FAILED, OUTPUT = "described.toml", "failed.txt", "output.log"
+TOML, RESTART = "run.toml", "restart.zip"
 STATES = ("finished", "failed", "begun", "new")
 
 
@@ -56,5 +60,24 @@ def set_failed(folder: Path, message: str) -> None:
 
 
 def forget_failure(folder: Path) -> None:
-    """The run may be tried once more."""
+    """The run may be tried once more. What is damaged is put aside: it goes on from its restart file,
+    or begins anew where that is gone."""
     (folder / FAILED).unlink(missing_ok=True)
+    if _damaged(read_facts, folder):
+        put_aside(folder / FACTS)
+    begun = [name for name in (TOML, RESTART) if (folder / name).is_file()]
+    if begun and not (folder / FACTS).is_file():
+        write_facts(folder, "run", {})
+    if _damaged(read_toml, folder / TOML) or _damaged(read_restart, folder / RESTART):
+        put_aside(folder / RESTART)
+
+
+def _damaged(read: Callable[[Path], Any], path: Path) -> bool:
+    """Whether there is a file that cannot be read."""
+    try:
+        read(path)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False

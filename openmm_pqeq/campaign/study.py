@@ -36,6 +36,8 @@ from openmm_pqeq.campaign.settings import Shown, StudySettings
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.settings import configured, read_toml
+from openmm_pqeq.md.columns import COLUMNS as COLUMNS_OF_RUNS
+from openmm_pqeq.md.columns import is_column
 from openmm_pqeq.md.config import (
     MODELS,
     SETTINGS,
@@ -136,10 +138,16 @@ def read_study(file: Path) -> Study:
 
 
 def _refuse_plot(plot: Shown, axes: Mapping[str, tuple[Choice, ...]]) -> None:
-    """ValueError for an abscissa that no choice gives; before the runs, and not after them."""
+    """ValueError for an abscissa that no choice gives, and for ordinates that no table has; before the
+    runs, and not after them."""
     given = {name for choices in axes.values() for choice in choices for name in choice.settings}
     fields = {f"field_{axis}" for axis in "xyz"} if "field" in given else set()
     known = sorted({*axes, *given, *fields})
+    if missing := [name for name in plot.y if not is_column(name)]:
+        raise ValueError(
+            f"plot.y: expected columns of a run's table, such as {', '.join(COLUMNS_OF_RUNS[2:5])} or "
+            f"charge_O_e, got {missing[0]!r}"
+        )
     if plot.x is not None and plot.x not in known:
         raise ValueError(
             f"plot.x: expected a setting that [vary] gives several numbers, got {plot.x!r}; [vary] has "

@@ -58,7 +58,7 @@ def command(options: argparse.Namespace) -> int:
         f"cell {' '.join(f'{each:.3f}' for each in lengths)} Å, "
         f"{' '.join(f'{each:.2f}' for each in angles)}°, periodic {atoms.pbc.tolist()}"
     )
-    with whole(path) as part:
+    with whole(path, replace=options.overwrite) as part:
         atoms.write(str(part), format=kind)
     print(f"written to {path}")
     return 0

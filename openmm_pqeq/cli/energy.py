@@ -172,7 +172,7 @@ def command(options: argparse.Namespace) -> int:
     if options.response or options.born_file:
         results |= responses.of(atoms)
         if options.born_file:
-            responses.write_born_file(options.born_file, atoms, results)
+            responses.write_born_file(options.born_file, atoms, results, options.overwrite)
     if options.json:
         print(json.dumps({name: _plain(value) for name, value in results.items()}))
     else:

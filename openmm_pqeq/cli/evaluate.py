@@ -175,7 +175,7 @@ def _write_json(path: Path, errors: dict[str, Any], options: argparse.Namespace)
     content = facts.facts_of(settings, None, checksums) | {
         "errors": {name: plain(found) for name, found in errors.items()}
     }
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n", options.overwrite)
 
 
 def _write_plot(path: Path, compared: Any, errors: Any, options: argparse.Namespace) -> None:
@@ -207,5 +207,5 @@ def _write_plot(path: Path, compared: Any, errors: Any, options: argparse.Namesp
             stress = Cloud(one.stress[0][both], one.stress[1][both], note)
             panels.setdefault("stress components (eV/Å³)", {})[name] = stress
     figure = plot_parity(panels, ", ".join(Path(file).name for file in options.data))
-    with whole(path) as part:
+    with whole(path, options.overwrite) as part:
         figure.savefig(part, dpi=130, format="png")

@@ -132,7 +132,7 @@ def _download_named(options: argparse.Namespace) -> int:
     path = checkpoint.maker(options.published).model_file(options.published, options.cache, say)
     say(f"{options.published}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if options.output is not None:
-        with whole(Path(options.output)) as part:
+        with whole(Path(options.output), options.overwrite) as part:
             shutil.copyfile(path, part)
         say(f"written: {options.output}")
     elif options.cache is None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
@@ -64,8 +64,12 @@ class Settings:
     )  # fmt: skip
     steps: int = setting("relaxation", values.positive_count, 500, "most steps", "N")
     pressure: float = setting(
-        "relaxation", values.within(values.number, -1e3, 1e4, "GPa"), 0.0, "of a cell that changes, GPa", "P"
-    )  # fmt: skip
+        "relaxation",
+        values.within(quantities.gigapascals, -1e3, 1e4, "GPa"),
+        0.0,
+        "of a cell that changes, GPa (not bar, as in run), or with a unit such as 500bar",
+        "P",
+    )
     optimizer: str = setting(
         "relaxation", values.choice("bfgs", "fire"), "bfgs", "of ASE; fire is the more patient"
     )
@@ -123,6 +127,9 @@ def command(options: argparse.Namespace) -> int:
         atoms, notes = _atoms(options.structure, settings)
         for note in notes:
             console.print(f"from the structure file: {note}")
+        if settings.pressure:
+            bar = settings.pressure * quantities.BAR["GPa"]
+            console.print(f"pressure: {quantities.pressure_in_words(bar)}")
         checksums = {"structure": sha256(source)}
         path = _path(atoms, settings)
         steps = [next(path)]  # what can be refused is, before there is a file

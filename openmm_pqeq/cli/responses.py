@@ -32,7 +32,9 @@ def of(atoms: Atoms) -> dict[str, Any]:
     return results
 
 
-def write_born_file(path: str, atoms: Atoms, results: dict[str, Any]) -> None:
+def write_born_file(
+    path: str, atoms: Atoms, results: dict[str, Any], overwrite: bool = False
+) -> None:
     """Write BORN; ValueError for what is no crystal, a warning where charges flow freely."""
     if "dielectric_constant" not in results:
         raise ValueError(
@@ -50,7 +52,7 @@ def write_born_file(path: str, atoms: Atoms, results: dict[str, Any]) -> None:
         )
     independent = born.independent_atoms(atoms.cell.array, atoms.positions, atoms.numbers.tolist())
     neutral = born.with_sum_rule(results["born_charges"])
-    with whole(Path(path)) as part:
+    with whole(Path(path), overwrite) as part:
         born.write_born(part, results["dielectric_constant"], neutral.born_charges, independent)
 
 

@@ -3,7 +3,7 @@ charges.
 
 The loss of residuals.py is minimised over the free parameters within their bounds, by trust-region
 least squares (scipy) with the analytic Jacobian of response.py. After every step the state is
-written, so that a fit can be interrupted and resumed.
+written, and what led to it (evaluations.py), so that a fit can be interrupted and resumed.
 """
 
 import json
@@ -17,9 +17,13 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from openmm_pqeq.fitting import parameters as choice
+from openmm_pqeq.fitting.evaluations import Evaluations
 from openmm_pqeq.fitting.residuals import Residuals
 from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.pqeq.parameters import Parameters
+
+EVALUATIONS = "evaluations.npz"
+"""Beside the state."""
 
 
 class Fitted(NamedTuple):
@@ -34,54 +38,47 @@ class Fitted(NamedTuple):
 def fit(
     residuals: Residuals, state: Path | None = None, say: Callable[[str], None] = lambda _line: None
 ) -> Fitted:
-    """Minimise; with `state` write the best parameters after every step, and begin with those it
-    holds.
+    """Minimise; with `state` write the parameters after every step, and beside it what the residuals
+    gave, from which a resumed fit goes on as if it had not been ended.
 
     KeyboardInterrupt ends the fit with what it has.
     """
     free, start = residuals.free, residuals.start
-    u = residuals.origin.copy()
-    steps = 0
-    if state is not None and state.exists():
-        kept = json.loads(state.read_text(encoding="utf-8"))
-        if kept["free"] != [str(item) for item in free]:
-            raise ValueError(
-                f"resume: {state} was written for other parameters ({', '.join(kept['free'])}); "
-                "use --overwrite"
-            )
-        u, steps = np.array(kept["u"]), int(kept["steps"])
+    evaluations = Evaluations(residuals, state and state.with_name(EVALUATIONS))
     first = residuals(residuals.origin)  # decides which limits the start violates by itself
     if not np.all(np.isfinite(first)):
         raise ValueError("fit: the starting parameters have no finite response")
-    best, best_loss, began = u, float("inf"), time.perf_counter()
-    counter = {"steps": steps}
+    best, best_loss, began = residuals.origin, float("inf"), time.perf_counter()
+    steps = 0
 
     def jacobian(at: np.ndarray) -> np.ndarray:
-        nonlocal best, best_loss
-        slopes = residuals.jacobian(at)
-        best, best_loss = at.copy(), residuals.last_loss
-        limits = residuals.last_limits
-        say(
-            f"step {counter['steps']:3d}   loss {best_loss:10.4f}   closest to a limit "
-            f"{-100 * limits.max():6.1f} %"
-            f"   {time.perf_counter() - began:7.1f} s"
-        )
-        if state is not None:
+        nonlocal best, best_loss, steps
+        is_known = evaluations.has_jacobian(at)
+        slopes = evaluations.jacobian(at)
+        best, best_loss = at.copy(), float(np.sum(evaluations(at) ** 2))
+        if not is_known:
+            limits = residuals.last_limits
+            say(
+                f"step {steps:3d}   loss {best_loss:10.4f}   closest to a limit "
+                f"{-100 * limits.max():6.1f} %"
+                f"   {time.perf_counter() - began:7.1f} s"
+            )
+        if state is not None and not is_known:
             kept = {
                 "free": [str(item) for item in free],
                 "u": at.tolist(),
-                "steps": counter["steps"],
+                "steps": steps,
                 "loss": best_loss,
             }
             write_text(state, json.dumps(kept, indent=1))
-        counter["steps"] += 1
+        steps += 1
         return slopes
 
-    inside = np.clip(u, residuals.low + 1e-9, residuals.high - 1e-9)
+    inside = np.clip(residuals.origin, residuals.low + 1e-9, residuals.high - 1e-9)
     finished = True
     try:
         found = least_squares(
-            residuals,
+            evaluations,
             inside,
             jac=jacobian,
             bounds=(residuals.low, residuals.high),

@@ -106,8 +106,8 @@ def _gradients(value: Tensor, inputs: Sequence[Tensor], graph: bool = False) -> 
 
 
 class Respondent:
-    """One structure whose response is asked for again and again with other parameters; it remembers
-    its last solution as a start.
+    """One structure whose response is asked for again and again with other parameters. Each solution
+    starts from none: answers depend on the parameters alone, not on those asked for before.
 
     Parameters
     ----------
@@ -122,7 +122,6 @@ class Respondent:
         self, pqeq: PQEq, structure: Structure, pairs: Pairs, born: bool, forces: bool = False
     ):
         self.pqeq, self.structure, self.pairs, self.wanted = pqeq, structure, pairs, (born, forces)
-        self.last: tuple[Tensor, Tensor] | None = None
         # the slopes are asked for where the response has just been found
         self._kept: tuple[list[float], Tensor, Tensor, _Hessian] | None = None
 
@@ -166,13 +165,12 @@ class Respondent:
             # deeper than the Ewald sum is exact, so that the loss is as smooth as its derivatives
             # say
             tolerance = SOLVER_DEPTH * self.pqeq.tolerance
-            found = minimize(problem, tolerance, self.last)
+            found = minimize(problem, tolerance)
             if found.failure:
                 raise Unsolved(found.failure)
             hessian = _hessian(problem, found.unknowns, found.shells)
         if float(hessian.values[0]) <= 0.0:
             raise Unsolved("the Hessian of charges and shells is not positive definite")
-        self.last = (found.unknowns, found.shells)
         self._kept = (values, found.unknowns, found.shells, hessian)
         return found.unknowns, found.shells, hessian
 

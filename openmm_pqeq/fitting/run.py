@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from openmm_pqeq.fitting import report
-from openmm_pqeq.fitting.fit import Fitted, fit
+from openmm_pqeq.fitting.fit import EVALUATIONS, Fitted, fit
 from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins
 from openmm_pqeq.fitting.residuals import FitSettings, Guard, Residuals, measure
 from openmm_pqeq.fitting.settings import RunSettings, fit_settings
@@ -28,7 +28,10 @@ from openmm_pqeq.pqeq.parameters import resolve_parameters
 STATE = "state.json"
 WRITTEN = ("parameters.csv", "card.json", "errors.txt", "parity.png")
 KIND = Kind(
-    "fit", ("fit.toml", STATE, *WRITTEN), resumes_from="fit.toml", marks=("fit.json", "fit.toml")
+    "fit",
+    ("fit.toml", STATE, EVALUATIONS, *WRITTEN),
+    resumes_from="fit.toml",
+    marks=("fit.json", "fit.toml"),
 )
 """What a fit leaves in its folder."""
 RESUME_MAY_CHANGE = ("iterations",)

@@ -36,8 +36,6 @@ SHORT_TEXT = 2**19
 OTHER_TEXT = 30
 """Bytes for each value beside its name, which appears twice or more often."""
 SHORTEST_NAME, LONGEST_NAME = 5, 200
-LARGE = 2**16
-"""Bytes of a tensor that is worth more as an attribute than folded into what uses it."""
 
 
 @undeprecated()
@@ -59,7 +57,6 @@ def compiled(energy: PotentialEnergy) -> torch.jit.ScriptModule:
     functions = torch.jit.load(io.BytesIO(file), map_location="cpu")
     name_values(functions)
     put(functions, tensors)
-    assign_large(functions)
     return functions
 
 
@@ -91,44 +88,15 @@ def put(module: torch.jit.ScriptModule, tensors: Mapping[str, Tensor]) -> None:
 def flattened(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     """The module as one function, its settings folded in and its tensors left as they are.
 
-    TorchForce moves the tensors to its device and freezes the module there for good. Freezing
-    deletes the methods it inlines, and an error raised in one of them would then look for its name:
-    a segmentation fault instead of a message. Nothing is left to inline, once the module has been
-    saved and read again.
+    Freezing deletes the methods it inlines, and an error raised in one of them would then look for
+    its name: a segmentation fault instead of a message. Nothing is left to inline, once the module
+    has been saved and read again.
     """
     tensors = [name for name, _ in tensors_of(module)]
     for_reporters = [f"energy.{name}" for name in READ_BY_REPORTERS]
     return torch.jit.freeze(
         module, preserved_attrs=[*tensors, *for_reporters], optimize_numerics=False
     )
-
-
-def assign_large(module: torch.jit.ScriptModule) -> None:
-    """Let `forward` assign each large tensor to the attribute that it has read it from.
-
-    TorchForce makes a copy of the module for each Context and freezes it, and freezing makes
-    constants of all attributes that nothing assigns. A constant belongs to the copy's code, which
-    torch keeps as long as the module lives; an attribute goes with its Context. Of `universal` that
-    is half of what a Context left behind, 80 MB.
-    """
-    for block in _blocks(module.graph):
-        for node in list(block.nodes()):
-            if node.kind() == "prim::GetAttr" and _is_large(module, node):
-                assignment = module.graph.create(
-                    "prim::SetAttr", [node.inputsAt(0), node.output()], 0
-                )
-                assignment.s_("name", node.s("name"))
-                assignment.insertAfter(node)
-
-
-def _is_large(module: torch.jit.ScriptModule, node: Any) -> bool:
-    """Whether it is a large tensor that a node reads, by the attributes on the way to it."""
-    names = []
-    while node.kind() == "prim::GetAttr":
-        names.append(node.s("name"))
-        node = node.inputsAt(0).node()
-    found = functools.reduce(getattr, reversed(names), module)
-    return isinstance(found, Tensor) and found.nbytes >= LARGE
 
 
 def name_values(module: torch.jit.ScriptModule) -> None:

@@ -4,13 +4,13 @@
     field_z) )
 
 TorchForce calls `forward(positions, [box,] field_x, field_y, field_z)` and differentiates the
-result itself. Reporters call it with one argument more, for all else that the same evaluation
-finds: the potential is in the module once, and in each copy that openmmtorch makes of it. The
-tensors that TorchForce passes differ from platform to platform: float64 and 0-dimensional
-parameters on Reference and CPU, float32 and one-dimensional ones on CUDA.
+result itself, by way of holder.py. Reporters call it with one argument more, for all else that the
+same evaluation finds: the potential is in the module once. The tensors that TorchForce passes
+differ from platform to platform: float64 and 0-dimensional parameters on Reference and CPU, float32
+and one-dimensional ones on CUDA.
 
-TorchForce freezes its module, and freezing removes every `detach` from a TorchScript graph: what is
-to be held fixed in a gradient has to be written `data`.
+`compiled.flattened` freezes the module, and freezing removes every `detach` from a TorchScript
+graph: what is to be held fixed in a gradient has to be written `data`.
 """
 
 import copy
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_pqeq.conditions import Conditions
-from openmm_pqeq.finite import check_energy, named, not_finite
+from openmm_pqeq.finite import check_energy, finite_gradient, named, not_finite
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq.coupling import BONDS, along_periodic, has_meaning_along_periods
 from openmm_pqeq.structure import Structure, structure_of
@@ -188,6 +188,7 @@ class PotentialEnergy(nn.Module):
                 "During a run: the simulation has become unstable; start from a minimised "
                 "structure or use a shorter time step."
             )
+        positions = finite_gradient(positions, self.numbers, self.atoms)
         cell = box.to(device=device, dtype=dtype).reshape(1, 3, 3) * self.angstrom_per_nm
         if self.is_partly_periodic:
             self.check_vacuum(positions.detach() * self.angstrom_per_nm, cell[0])
@@ -294,11 +295,10 @@ def compile_once() -> None:
     """Let TorchScript compile each function once, for all shapes and devices; in this process, and
     only where torch has no GPU.
 
-    By default it compiles a function anew, with fused loops, for the shapes of its first calls.
-    TorchForce makes a copy of the module for each Context, and torch keeps the code of every copy
-    as long as the module lives: 80 MB a Context of batio3, now 20 MB. On the CPU the fused loops
-    save nothing: steps of 5, 40 and 135 atoms take as long without them, and the first three take
-    0.05 s in place of 1 s (TorchForce), 0.7 s in place of 1.7 s (PythonForce).
+    By default it compiles a function anew, with fused loops, for the shapes of its first calls, and
+    keeps what it made. On the CPU the fused loops save nothing: steps of 5, 40 and 135 atoms take as
+    long without them, and the first three take 0.05 s in place of 1 s (TorchForce), 0.7 s in place
+    of 1.7 s (PythonForce).
     """
     if not torch.cuda.is_available():
         torch.jit.set_fusion_strategy([("DYNAMIC", 0)])

@@ -18,6 +18,7 @@ import vesin_torch  # noqa: F401  # its operators are in the module's code
 from openmm import Platform
 
 from openmm_pqeq.force.compiled import compiled
+from openmm_pqeq.force.holder import holder_of
 from openmm_pqeq.force.module import FIELD_PARAMETERS, PotentialEnergy
 
 _loaded_late: set[str] = set()
@@ -29,7 +30,7 @@ def torch_force(energy: PotentialEnergy) -> openmm.Force:
     with tempfile.TemporaryDirectory() as folder:
         # by way of a file: openmmtorch would copy a module three times in memory
         path = os.path.join(folder, "force.pt")
-        torch.jit.save(compiled(energy), path)
+        torch.jit.save(holder_of(compiled(energy)), path)
         force = openmmtorch.TorchForce(path)
     force.setUsesPeriodicBoundaryConditions(energy.is_periodic)
     for name, value in zip(FIELD_PARAMETERS, energy.default_field, strict=True):

@@ -80,6 +80,16 @@ def pressure(name: str, value: Any) -> float:
     return _with_unit(name, value, BAR, "bar")
 
 
+def gigapascals(name: str, value: Any) -> float:
+    """A pressure in GPa, from a number (GPa) or text such as 500bar."""
+    return float(f"{_with_unit(name, value, BAR, 'GPa') / BAR['GPa']:.12g}")
+
+
+def pressure_in_words(bar: float) -> str:
+    """A pressure in the units of both who simulate and who relax."""
+    return f"{bar:g} bar ({bar / BAR['GPa']:g} GPa)"
+
+
 def seconds(name: str, value: Any) -> float:
     """A duration in s, from a number (s) or text such as 90s, 10min, 2h or 01:30:00."""
     result = math.nan

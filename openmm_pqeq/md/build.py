@@ -116,7 +116,9 @@ def committee_of(config: RunConfig, parts: Parts) -> list[openmm.System]:
     systems = []
     for name in config.committee:
         try:
-            model = checkpoint.load(name, protocol=config.protocol)
+            model = checkpoint.load(name)
+            if model.pqeq is not None:
+                model = model.configured(protocol=config.protocol)
             systems.append(
                 create_system(
                     model,

@@ -33,6 +33,8 @@ from openmm_pqeq.md.resume import Origin, origin_from
 from openmm_pqeq.md.state import same_moment, state_from
 from openmm_pqeq.md.table import restore_sums
 
+STAGES = ("minimise", "equilibrate", "produce")
+"""Of a run; of one that has not got beyond the first, nothing has moved."""
 MOST_COMPRESSED = 200
 """Times that a part of a restart file may be longer than it is in the archive."""
 UNUSED_GENERATOR = 5
@@ -43,7 +45,7 @@ CHECKPOINT_MAGIC = b"OpenMM Binary Checkpoint\n\0"
 class Restart(NamedTuple):
     """A moment of a run.
 
-    stage : "equilibrate" or "produce"
+    stage : one of STAGES
     step : steps done of this stage
     version, platform : of the OpenMM that wrote it
     state : XML
@@ -119,7 +121,7 @@ def read_restart(path: Path) -> Restart:
                     for name in arrays.namelist()
                 }
             return Restart(
-                stage={"equilibrate": "equilibrate", "produce": "produce"}[about["stage"]],
+                stage={stage: stage for stage in STAGES}[about["stage"]],
                 step=values.count("step", about["step"]),
                 version=about["openmm"],
                 platform=about["platform"],

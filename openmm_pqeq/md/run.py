@@ -1,8 +1,9 @@
 """A run from beginning to end: build, minimise, equilibrate, produce, resume.
 
 A restart file is written at its interval, at the end, and when the run is asked to stop (Ctrl-C or
-SIGTERM). A resumed run cuts its files back to that moment first; in NVE and NVT it is the unbroken
-run up to the tolerance of the charges, because warm starts are not kept. In NPT it is another run
+SIGTERM); a minimisation that was stopped begins again. A resumed run cuts its files back to that
+moment first; in NVE and NVT it is the unbroken run up to the tolerance of the charges, because warm
+starts are not kept. In NPT it is another run
 of the same ensemble, the same one each time: OpenMM keeps neither random numbers nor step lengths
 of a barostat, which begins anew with a seed made from the run's and the step. Everything that may
 be refused is looked at before the first file changes; what goes wrong after that is a RunFailure.
@@ -25,6 +26,7 @@ from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.jobs import facts, folder
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
+from openmm_pqeq.jobs.quantities import pressure_in_words
 from openmm_pqeq.jobs.stop import StopSignals
 from openmm_pqeq.jobs.warned import heard
 from openmm_pqeq.md import output
@@ -99,6 +101,7 @@ def run(
         if restart is not None:
             restart.origin.check(work.origin, may_change(config), place)
             output.check(work.reported, restart.step if restart.stage == "produce" else 0)
+            restart = None if restart.stage == "minimise" else restart  # which begins again
         equilibrating = restart is None or restart.stage == "equilibrate"
         simulation = build_simulation(
             config if restart is None else seeded_anew(config, restart.stage, restart.step),
@@ -188,8 +191,8 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     """Minimise, equilibrate and produce, as far as a restart has not done so already."""
     config = work.config
     if restart is None:
-        if config.minimize:
-            _minimize(work, simulation)
+        if config.minimize and not _minimize(work, simulation):
+            return _result(work, simulation, interrupted=True)
         work.log(begin_velocities(simulation, config, seed_of(config) + 2))
     if restart is None or restart.stage == "equilibrate":
         if not _advance(work, simulation, "equilibrate", config.equilibration_steps):
@@ -239,10 +242,33 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
     return simulation.currentStep >= n_steps
 
 
-def _minimize(work: _Work, simulation: app.Simulation) -> None:
-    work.watch(Progress("minimise", 0, 0))
-    simulation.minimizeEnergy()
-    work.log(f"minimised to {check_start(simulation):.6f} eV")
+class _Minimization(openmm.MinimizationReporter):
+    """Says how far a minimisation is, and ends it where the run was asked to stop."""
+
+    def __init__(self, work: _Work):
+        super().__init__()
+        self.work, self.steps = work, 0
+
+    def report(self, iteration: int, x: object, grad: object, args: object) -> bool:
+        """OpenMM calls it after each step, and stops where it is true."""
+        self.steps += 1
+        self.work.watch(Progress("minimise", self.steps, self.work.config.minimize_steps))
+        return self.work.stop.requested
+
+
+def _minimize(work: _Work, simulation: app.Simulation) -> bool:
+    """Minimise; False where the run was asked to stop before."""
+    most = work.config.minimize_steps
+    work.save(simulation, "minimise")
+    reporter = _Minimization(work)
+    simulation.minimizeEnergy(maxIterations=most, reporter=reporter)
+    if work.stop.requested:
+        return False
+    how = f"in {reporter.steps} steps"
+    if reporter.steps >= most:
+        how += ", the most that minimize_steps allows: it may not be at its minimum"
+    work.log(f"minimised to {check_start(simulation):.6f} eV {how}")
+    return True
 
 
 def _production(work: _Work, simulation: app.Simulation) -> app.Simulation:
@@ -308,8 +334,11 @@ def _description(
     formula = " ".join(f"{symbol}{count}" for symbol, count in sorted(elements.items()))
     what = "begin" if restart is None else f"resume {restart.stage} at step {restart.step}"
     platform = simulation.context.getPlatform().getName()
+    ensemble = config.ensemble
+    if ensemble == "NPT":
+        ensemble += f" at {pressure_in_words(config.pressure)}"
     return (
-        f"{what}: {formula}, model {config.model}, {config.ensemble}, {config.n_steps} steps of "
+        f"{what}: {formula}, model {config.model}, {ensemble}, {config.n_steps} steps of "
         f"{config.timestep:g} fs, "
         f"energy of the structure {energy:.6f} eV, seed {config.seed}, platform {platform}, "
         f"backend {config.backend}, "

@@ -202,6 +202,9 @@ class RunConfig:
         unit="ps",
     )
     minimize: bool = _setting("dynamics", values.boolean, False, "minimise the energy first")
+    minimize_steps: int = _setting(
+        "dynamics", values.positive_count, 10_000, "most steps of that", "N"
+    )
     equilibrate: float = _setting(
         "dynamics",
         values.within(quantities.picoseconds_or_zero, 0, 1e9, "ps"),
@@ -224,7 +227,7 @@ class RunConfig:
         "dynamics",
         values.within(quantities.pressure, -1e8, 1e8, "bar"),
         1.0,
-        "pressure of NPT, bar, or with a unit such as 1GPa",
+        "pressure of NPT, bar (not GPa, as in relax), or with a unit such as 1GPa",
         "P",
     )
     barostat: str = _setting(

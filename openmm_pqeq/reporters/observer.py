@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from openmm import app, unit
 
+from openmm_pqeq.force.holder import held_by
 from openmm_pqeq.force.module import FIELD_PARAMETERS, Report, report_of
 from openmm_pqeq.force.python_force import EnergyAndForces, last_line
 from openmm_pqeq.force.torch_force import import_openmmtorch
@@ -242,7 +243,9 @@ def _module_of(system: openmm.System) -> torch.jit.ScriptModule:
     or more than one."""
     found = []
     for force in system.getForces():
-        module = _torch_module(force) or _python_module(force)
+        module = _torch_module(force)
+        if module is None:
+            module = _python_module(force)
         if (
             module is not None
             and hasattr(module, "energy")
@@ -265,7 +268,7 @@ def _torch_module(force: openmm.Force) -> torch.jit.ScriptModule | None:
     ):  # generic where it was read from XML
         openmmtorch = import_openmmtorch()
         if openmmtorch.TorchForce.isinstance(force):
-            return openmmtorch.TorchForce.cast(force).getModule()
+            return held_by(openmmtorch.TorchForce.cast(force).getModule())
     return None
 
 

@@ -202,4 +202,17 @@ TORCH_LIBRARY(openmm_pqeq, library) {
   library.def(
       "half_list(Tensor positions, Tensor cell, Tensor periodic, float cutoff)"
       " -> (Tensor centers, Tensor neighbors, Tensor shifts)");
+
+  // ---- finite/, openmm_pqeq/finite.py
+  //
+  // The positions; their gradient has to be finite.
+  //
+  //   positions   (n_atoms, 3), or as many rows of anything
+  //   numbers     (n_atoms,) int64, atomic numbers
+  //   indices     (n_atoms,) int64, what the atoms are called
+  //   symbols     of the elements by atomic number, with spaces between them
+  //   message     of the error, with {} where the atom is named
+  library.def(
+      "finite_gradient(Tensor(a) positions, Tensor numbers, Tensor indices, str symbols,"
+      " str message) -> Tensor(a)");
 }

@@ -13,7 +13,7 @@ from campaign_studies import INTERVAL, write_study
 
 from openmm_pqeq.campaign import worker
 from openmm_pqeq.campaign.process import wait_for
-from openmm_pqeq.campaign.record import FAILED, describe, set_failed, state_of
+from openmm_pqeq.campaign.record import FAILED, describe, forget_failure, set_failed, state_of
 from openmm_pqeq.campaign.study import read_study
 from openmm_pqeq.campaign.worker import Task, attempts
 from openmm_pqeq.jobs.lock import LOCK, locked
@@ -128,3 +128,16 @@ def test_states_are_those_of_the_folder(run):
     assert state_of(run.folder, 100) == ("failed", "why")
     with locked(run.folder, "run"):
         assert state_of(run.folder, 100).name == "failed"
+
+
+def test_what_is_damaged_is_no_obstacle_to_another_try(tmp_path):
+    """Facts that cannot be read are put aside, and a restart file; what is left decides."""
+    set_failed(tmp_path, "something")
+    (tmp_path / "facts.json").write_text("{")
+    (tmp_path / "run.toml").write_text("steps = 3\n")
+    (tmp_path / "restart.zip").write_bytes(b"damaged")
+    forget_failure(tmp_path)
+    assert state_of(tmp_path, 3).name == "new"
+    assert (tmp_path / "damaged-facts.json").read_text() == "{"
+    assert (tmp_path / "damaged-restart.zip").is_file()
+    assert json.loads((tmp_path / "facts.json").read_text()) == {"job": "run"}

@@ -109,6 +109,10 @@ time = "2 fs"
         ("skip = 1", "not a setting"),
         ("[[vary.state]]\ntemperature = 1", "vary.state: a column of the results"),
         ('[vary]\ntemperature = [1]\n[plot]\nx = "pressure"', "plot.x: expected a setting that"),
+        (
+            '[plot]\ny = ["temperature"]',
+            "plot.y: expected columns of a run's table, such as potent",
+        ),
         ("[vary]\nthreads = [1, 2]", "a run is no other one by steps, time"),
         ('[where]\nscheduler = "node1"', "where.scheduler: expected an address such as"),
         ('[where]\nscheduler = "MgO.cif"', "where.scheduler: expected an address such as"),

@@ -99,3 +99,19 @@ def test_a_full_disk_is_said_with_the_file_and_exit_code_1(tmp_path, monkeypatch
     said = capsys.readouterr().err
     assert re.search(r"No space left on device: 'new.*'; make room on the disk", said)
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
+def test_what_another_process_made_in_the_meantime_stays(tmp_path):
+    path = tmp_path / "made.cif"
+
+    def write():
+        with files.whole(path, replace=False) as part:
+            part.write_text("mine")
+            path.write_text("theirs")
+
+    with pytest.raises(FileExistsError, match="made by another process in the meantime"):
+        write()
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["theirs"]
+    path.unlink()
+    files.write_text(path, "mine", replace=False)
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["mine"]

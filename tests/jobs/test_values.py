@@ -150,6 +150,13 @@ def test_what_no_float_holds_is_not_finite():
     assert not any(values.is_finite(odd) for odd in (10**400, True, np.True_, "1", None, 1j))
 
 
+@pytest.mark.parametrize(("written", "wanted"), [(10, 10.0), ("1GPa", 1.0), ("500 bar", 0.05)])
+def test_who_relaxes_counts_in_gigapascals(written, wanted):
+    """Bare numbers are GPa there, and bar in a run; both say what they took."""
+    assert quantities.gigapascals("pressure", written) == wanted
+    assert quantities.pressure_in_words(1e4 * wanted).endswith(f" bar ({wanted:g} GPa)")
+
+
 def test_times_and_pressures_of_numpy_are_numbers():
     assert quantities.femtoseconds("timestep", np.float32(0.5)) == 0.5
     assert quantities.pressure("pressure", np.int64(2)) == 2.0

@@ -13,6 +13,7 @@ import time
 import mdtraj
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.md.build import seeded_anew
@@ -33,8 +34,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resumed")
     save(build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.0}}), folder / "model.pt")
     save(build({"zbl": {}}), folder / "inner.pt")
-    from ase.build import bulk
-
     bulk("MgO", "rocksalt", a=4.2, cubic=True).write(folder / "MgO.cif")
     return folder
 
@@ -72,6 +71,27 @@ def largest_difference(one, two, rows=slice(None)):
         np.abs(values[rows] - two[name][rows]).max() / (1 + np.abs(values[rows]).max())
         for name, values in one.items()
     )
+
+
+def test_a_minimisation_that_was_stopped_begins_again(folder):
+    """SIGTERM ends it after its present step, and the resumed run is the unbroken one."""
+    crystal = bulk("MgO", "rocksalt", a=4.2, cubic=True)
+    crystal.rattle(0.1, seed=1)
+    crystal.write(folder / "rattled.cif")
+    whole = unbroken(folder, structure=str(folder / "rattled.cif"), minimize=True, minimize_steps=3)
+    config = resumed_config(folder / "run", {})
+    other = {"structure": str(folder / "rattled.cif"), "output": str(folder / "stopped")}
+    stages = []
+
+    def stop(news):
+        stages.append((news.stage, news.step))
+        signal.raise_signal(signal.SIGTERM)
+
+    result = run(dataclasses.replace(config, **other), watch=stop)
+    assert result.interrupted
+    assert stages == [("minimise", 1)]
+    assert largest_difference(whole, resumed(folder, "stopped")) < 1e-10
+    assert "the most that minimize_steps allows" in (folder / "run" / "run.log").read_text()
 
 
 @pytest.mark.parametrize(
