@@ -38,7 +38,7 @@ def create_force(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
     total_charge: float | None = None,
-    field: Sequence[float] = (0, 0, 0),
+    field: Sequence[float] | None = None,
     coupling: str | None = None,
     fragments: Sequence[Sequence[int]] | None = None,
     periodic: Sequence[bool] | None = None,
@@ -60,7 +60,9 @@ def create_force(
     total_charge : e, of the potential's atoms; a number or a Quantity. Default: what the structure
         file says (see `read_structure`), or 0
     field : (3,) V/Å, or a Quantity with the dimension of a field; the default values of the
-        parameters `field_x`, `field_y`, `field_z`
+        parameters `field_x`, `field_y`, `field_z`. Default: none, and zero values. A potential whose
+        charges add nothing without a field (`energy = "field"`, such as `universal`) solves for
+        them where a field is given, be it (0, 0, 0), and else from the first one on
     coupling : of charges that flow freely, default: "shell"; charges by bonds have one of their own
         and refuse others. "shell": shells answer the field and ions feel q F. "full": charges
         answer too; refused along periodic directions, by this function and, after
@@ -90,8 +92,8 @@ def create_force(
     -----
     With TorchForce, `getState(parameterDerivatives=True)` gives the partial derivative of the
     energy with respect to the field: −Σ(q r − Z s) at the images given ("shell"). It costs a
-    gradient in energy-only evaluations. With `energy = "field"` a force that was made without a
-    field gives zero until the Context has met one.
+    gradient in energy-only evaluations. Where a potential with `energy = "field"` has not solved
+    for charges, because no field was given yet, it is NaN.
 
     With "shell" and a field the force is −∇E + q F, not the gradient of the energy: energy is not
     conserved while a field does work.
@@ -126,7 +128,7 @@ def create_energy(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
     total_charge: float | None = None,
-    field: Sequence[float] = (0, 0, 0),
+    field: Sequence[float] | None = None,
     coupling: str | None = None,
     fragments: Sequence[Sequence[int]] | None = None,
     periodic: Sequence[bool] | None = None,
@@ -160,7 +162,7 @@ def create_system(
     potential: Potential | str | os.PathLike[str],
     topology: app.Topology,
     total_charge: float | None = None,
-    field: Sequence[float] = (0, 0, 0),
+    field: Sequence[float] | None = None,
     coupling: str | None = None,
     fragments: Sequence[Sequence[int]] | None = None,
     periodic: Sequence[bool] | None = None,
@@ -315,7 +317,9 @@ def _energy(
         total_charge=argument.in_e(wanted.total_charge),
         field=argument.in_volt_per_angstrom(wanted.field),
     )
-    conditions = settled(wanted, potential, argument.known_of(topology, indices))
+    in_field = wanted.field is not None
+    known = argument.known_of(topology, indices)._replace(charges_wanted=in_field)
+    conditions = settled(wanted, potential, known)
     ready = potential.configured(
         coupling=None if by_bonds(potential) else conditions.coupling,
         tolerance=tolerance_of(tolerance),
@@ -329,5 +333,6 @@ def _energy(
         atoms=None if indices is None else torch.tensor(indices),
         n_particles=topology.getNumAtoms(),
         conditions=conditions,
+        in_field=in_field,
         single=precision == "single",
     )

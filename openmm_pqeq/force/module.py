@@ -56,6 +56,7 @@ class PotentialEnergy(nn.Module):
     atoms : (n_atoms,) int64, their indices among the particles; None: all particles, in order
     n_particles : particles of the System
     conditions : of the potential's atoms; their field is the default of `forward`'s
+    in_field : whether somebody gave a field, be it zero
     single : compute in float32 instead of float64
     """
 
@@ -76,14 +77,15 @@ class PotentialEnergy(nn.Module):
         atoms: Tensor | None,
         n_particles: int,
         conditions: Conditions,
+        in_field: bool,
         single: bool,
     ):
         super().__init__()
         self.potential = potential
         self.default_field = conditions.field
         self.single = single
-        # without a field there is no derivative in one to be right
-        self.only_energy = not any(conditions.field)
+        # whether a derivative in the field need not be known
+        self.only_energy = not in_field
         shared = conditions.coupling == BONDS and conditions.groups is not None
         self.refuse_periodic_field = shared or not has_meaning_along_periods(conditions.coupling)
         self.why = "with electrodes" if shared else f'with coupling="{conditions.coupling}"'

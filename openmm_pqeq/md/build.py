@@ -141,15 +141,17 @@ def build_energy(config: RunConfig, parts: Parts, compiled: bool = True) -> Pote
 
 
 def _force_settings(config: RunConfig, parts: Parts) -> dict[str, Any]:
-    """Arguments of `create_energy` that a run has a setting for; the field is that of t = 0.
+    """Arguments of `create_energy` that a run has a setting for; a field is that of t = 0.
     Settings count atoms as the file does, and the topology may have them in another order."""
     place = np.argsort(parts.topology.pq_order)
+    field = tuple(component(value)(0.0) for value in config.field)
+    in_field = any(field) or config.field_changes
     grouped = groupings.meaning(
         config.fragments, config.fragment_charges, config.electrodes, config.reference_charges
     )
     return {
         "total_charge": config.total_charge,
-        "field": tuple(component(value)(0.0) for value in config.field),
+        "field": field if in_field else None,
         "coupling": config.coupling,
         "periodic": config.periodic,
         "precision": config.precision,

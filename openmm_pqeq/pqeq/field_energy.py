@@ -46,14 +46,15 @@ class FieldEnergy(PQEq):
     def solve(self, structure: Structure, pairs: Pairs) -> Solved:
         """E_term (scalar, eV), and charges, shells and dipole in the field.
 
-        Where only the energy is wanted and there has never been a field, nothing is solved, and
-        charges and shells are zero.
+        Where only the energy is wanted and there has never been a field, nothing is solved:
+        charges and shells are zero, and the derivative of the energy in the field is NaN.
         """
         at_rest = self.at_rest(structure)
         if at_rest and structure.only_energy and not bool(self.met_field):
             self.memory.products = torch.tensor(0)
             nothing = torch.zeros_like(structure.positions)
-            return Solved(nothing.sum(), nothing[:, 0], nothing, nothing.sum(dim=0))
+            energy = nothing.sum() + unknown_slope(structure.field)
+            return Solved(energy, nothing[:, 0], nothing, nothing.sum(dim=0))
         if not at_rest:
             self.met_field = torch.ones_like(self.met_field)
         inside = self.problem(structure, pairs)
@@ -139,6 +140,11 @@ class FieldEnergy(PQEq):
                 self.changes.remember(positions, change, was_kept=True, length=kept)
             self.memory.products = torch.tensor(products)
         return minima
+
+
+def unknown_slope(field: Tensor) -> Tensor:
+    """Zero, a scalar, whose derivative in the field is NaN: it is −P, and P is not known."""
+    return torch.sqrt(((field - field.data) ** 2).sum())
 
 
 def difference(one: Minimum, other: Minimum) -> Minimum:

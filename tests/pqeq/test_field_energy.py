@@ -201,20 +201,38 @@ def test_dynamics_with_a_barostat_in_a_field_that_passes_zero(backend):
         assert_same(evaluated(context), expected(model, SALT, positions, box, field=field))
 
 
-@torchforce
-@pytest.mark.parametrize("given", [True, False])
-def test_the_derivative_in_the_field_is_minus_the_dipole_at_zero_too(given):
-    model, field = with_network(), SMALL if given else (0, 0, 0)
-    system = create_system(model, topology_of(SALT, BOX), field=field, precision="double")
-    context = context_of(system, salt_positions())
-    for value in (0.0,) if given else (0.02, 0.0):
+def slopes_in_the_field(context, *components):
+    """−∂E/∂F (3,) e Å, after each component (V/Å) along all axes."""
+    for value in components:
         for name in ("field_x", "field_y", "field_z"):
             context.setParameter(name, value)
         state = context.getState(parameterDerivatives=True)
     derivatives = state.getEnergyParameterDerivatives()
+    return -np.array([derivatives[f"field_{axis}"] for axis in "xyz"]) / KJ_PER_MOL_PER_EV
+
+
+@torchforce
+@pytest.mark.parametrize("given", [SMALL, (0, 0, 0)])
+def test_the_derivative_in_a_field_that_was_given_is_minus_the_dipole_at_zero_too(given):
+    model = with_network()
+    system = create_system(model, topology_of(SALT, BOX), field=given, precision="double")
+    got = slopes_in_the_field(context_of(system, salt_positions()), 0.0)
     dipole = expected(model, SALT, salt_positions(), BOX)[2].dipole[0].numpy()
-    got = -np.array([derivatives[f"field_{axis}"] for axis in "xyz"]) / KJ_PER_MOL_PER_EV
+    assert np.abs(dipole).max() > 0.1
     assert np.abs(got - dipole).max() < 1e-7  # e Å
+
+
+@torchforce
+def test_the_derivative_in_a_field_that_nobody_gave_is_not_a_number_until_there_is_one():
+    model = with_network()
+    system = create_system(model, topology_of(SALT, BOX), precision="double")
+    context = context_of(system, salt_positions())
+    assert np.isnan(slopes_in_the_field(context, 0.0)).all()
+    energy, forces = evaluated(context)[:2]
+    assert np.isfinite(energy)
+    assert np.isfinite(forces).all()
+    dipole = expected(model, SALT, salt_positions(), BOX)[2].dipole[0].numpy()
+    assert np.abs(slopes_in_the_field(context, 0.02, 0.0) - dipole).max() < 1e-7  # e Å
 
 
 def test_a_force_without_a_field_has_the_networks_energy_and_charges_for_reporters():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from laws import supercell_of
 from pqeq_potentials import energy_of, potential_of
 from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, waters
 
@@ -15,7 +16,9 @@ from openmm_pqeq.pqeq.coulomb.influence import (
     potential_on_mesh,
     waves_of,
 )
-from openmm_pqeq.pqeq.coulomb.mesh import _waves_energy, deconvolution, make_mesh, smooth_size
+from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
+from openmm_pqeq.pqeq.coulomb.mesh import _waves_energy, deconvolution, make_mesh
+from openmm_pqeq.pqeq.coulomb.mesh_size import mesh_error, smooth_size, spline_order
 from openmm_pqeq.pqeq.coulomb.splines import (
     Grid,
     Points,
@@ -180,6 +183,60 @@ def test_narrow_pairs_take_part_in_real_space():
     a, b = wide.evaluate(structure), split.evaluate(structure)
     assert split.pqeq.lattice.planned_size.prod() < wide.pqeq.lattice.planned_size.prod() / 4
     torch.testing.assert_close(a.forces, b.forces, atol=1e-6, rtol=0)
+
+
+FORMAL = {56: 2.0, 22: 4.0, 8: -2.0}
+SOFT = {
+    symbol: {
+        "electronegativity": 0.0,
+        "hardness": 12.0,
+        "radius": 0.85,
+        "core_charge": 1.0,
+        "spring_constant": 30.0,
+        "softness": 0.05,
+    }
+    for symbol in ("Ba", "Ti", "O")
+}
+
+
+def formal(cells=(2, 1, 1)):
+    """A rattled perovskite with its formal charges, and the potential for it with a tolerance."""
+    crystal = supercell_of(perovskite(), cells)
+    charges = torch.tensor([FORMAL[int(n)] for n in crystal.numbers], dtype=torch.float64)
+    return crystal._replace(reference_charges=charges)
+
+
+def test_highly_charged_ions_keep_the_tolerance_on_the_mesh():
+    """With splines of order 8, for unit charges, the largest error is 1.2e-5 eV/Å."""
+    structure, bonds = formal(), {"coupling": None, "charge_flow": "bonds", "parameters": SOFT}
+    exact = potential_of("ewald", tolerance=1e-11, **bonds).evaluate(structure)
+    found = potential_of("pme", tolerance=1e-5, **bonds).evaluate(structure)
+    assert float((found.forces - exact.forces).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("order", [8, 10, 12])
+def test_the_error_of_a_mesh_is_what_it_is_planned_with(order, monkeypatch):
+    """Largest force component, at the solution of the direct sum."""
+    structure, bonds = formal(), {"coupling": None, "charge_flow": "bonds", "parameters": SOFT}
+    monkeypatch.setattr("openmm_pqeq.pqeq.coulomb.split.spline_order", lambda *a: order)
+    exact = potential_of("ewald", tolerance=1e-12, **bonds).evaluate(structure)
+    pme = potential_of("pme", tolerance=1e-5, **bonds)
+    pme.pqeq.tolerance = 1e-12  # of the solution alone
+    error = float((pme.evaluate(structure).forces - exact.forces).abs().max())
+    exponent = gaussian_exponents(torch.tensor([0.85], dtype=torch.float64))
+    gamma = min(float(pair_exponents(exponent, exponent)), pme.pqeq.lattice.kappa())
+    edges = structure.cell[0].norm(dim=1) / pme.pqeq.lattice.planned_size
+    charges = exact.charges.abs().max() * exact.charges.square().mean().sqrt()
+    density = len(structure.numbers) / float(torch.linalg.det(structure.cell[0]))
+    planned = mesh_error(float(edges.max()), gamma, order, float(charges), density)
+    assert 0.1 < error / planned < 4.0
+
+
+def test_the_order_of_splines_follows_from_the_charges():
+    orders = [spline_order(0.6, 0.6, 1e-5, charges) for charges in (0.1, 1.0, 10.0, 1000.0)]
+    assert orders == sorted(orders)
+    assert orders[0] == 8
+    assert orders[-1] == 12
 
 
 @pytest.mark.parametrize("narrow", [False, True])

@@ -16,14 +16,12 @@ Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792); splines: Essmann et 
 gradients, Hessian–vector products and forces are the exact derivatives of that energy. Å, eV, e.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq.coulomb.boundary import coulomb_waves
-from openmm_pqeq.pqeq.coulomb.ewald import decay
 from openmm_pqeq.pqeq.coulomb.influence import (
     Influence,
     energy_of_waves,
@@ -303,30 +301,3 @@ def mesh_product(
     return _on_cores_and_shells(
         mesh, state, core_charge, potential_on_mesh(state.influence, density)
     )
-
-
-def spline_order(tolerance: float) -> int:
-    """Order of the splines; with `mesh_spacing` it keeps charges, shells and forces within
-    `tolerance`."""
-    return 8 if tolerance > 5e-7 else (10 if tolerance > 5e-9 else 12)
-
-
-def mesh_spacing(gamma: float, tolerance: float) -> float:
-    """The widest spacing (Å) for Gaussians up to gamma (Å⁻¹): a little finer than the shortest wave
-    that the direct sum has."""
-    return math.pi / (2.0 * gamma * decay(tolerance)) / (1.15 if tolerance > 5e-9 else 1.25)
-
-
-def smooth_size(least: float) -> int:
-    """The smallest even number of points with no prime factor above 5 that is at least `least`."""
-    n = 2 * max(1, math.ceil(0.5 * least))
-    while _rest(n) > 1:
-        n += 2
-    return n
-
-
-def _rest(n: int) -> int:
-    for factor in [2, 3, 5]:
-        while n % factor == 0:
-            n = n // factor
-    return n

@@ -18,7 +18,8 @@ from openmm_pqeq.neighbors.pairs import Pairs, subset, within
 from openmm_pqeq.pqeq.coulomb.boundary import free_width, summation_box
 from openmm_pqeq.pqeq.coulomb.ewald import Reciprocal, decay, make_reciprocal
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
-from openmm_pqeq.pqeq.coulomb.mesh import Mesh, make_mesh, mesh_spacing, smooth_size, spline_order
+from openmm_pqeq.pqeq.coulomb.mesh import Mesh, make_mesh
+from openmm_pqeq.pqeq.coulomb.mesh_size import mesh_spacing, smooth_size, spline_order
 from openmm_pqeq.pqeq.coulomb.pairs import PairSum
 from openmm_pqeq.pqeq.coulomb.self_interaction import SelfInteraction, make_self_interaction
 from openmm_pqeq.pqeq.coulomb.sum import CoulombSum
@@ -113,8 +114,10 @@ class Lattice(nn.Module):
             exponent = exponents[present]
             gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
             kappa = self.kappa()
-            narrowest, widest = float(gamma.detach().max()), float(gamma.detach().min())
-            size, width = self.plan(structure, min(narrowest, kappa), min(widest, kappa), keep)
+            narrowest = min(float(gamma.detach().max()), kappa)
+            widest = min(float(gamma.detach().min()), kappa)
+            spacing = self.mesh_spacing(structure, narrowest)
+            size, width = self.plan(structure, spacing, widest, keep)
             box = summation_box(structure.cell[0], periodic, width)
             self_interaction = make_self_interaction(
                 element, gamma, kappa, box, bool(periodic.all())
@@ -124,16 +127,27 @@ class Lattice(nn.Module):
                     structure.positions, box, periodic, element, gamma, kappa, self.tolerance
                 )
             else:
-                order = spline_order(self.tolerance)
+                order = spline_order(spacing, narrowest, self.tolerance, charges_of(structure))
                 mesh = make_mesh(
                     structure.positions, box, periodic, element, exponent, kappa, size, order
                 )
         return self_interaction, reciprocal, mesh
 
+    def mesh_spacing(self, structure: Structure, narrowest: float) -> float:
+        """Spacing (Å) of the mesh for Gaussians up to γ = `narrowest` (Å⁻¹)."""
+        spacing = mesh_spacing(narrowest, self.tolerance, charges_of(structure))
+        if self.spacing > spacing:
+            raise ValueError(
+                f"mesh_spacing: {self.spacing} Å is too coarse for the tolerance and the charges "
+                f"here; at most {spacing} Å,"
+                " or leave it out"
+            )
+        return self.spacing if self.spacing > 0.0 else spacing
+
     def plan(
         self,
         structure: Structure,
-        narrowest: float,
+        spacing: float,
         widest: float,
         keep: bool,
         room: float = PLANNED_ROOM,
@@ -154,14 +168,6 @@ class Lattice(nn.Module):
                 + 1.0
             )
             reach = 2.0 * reach
-        spacing = mesh_spacing(narrowest, self.tolerance)
-        if self.spacing > spacing:
-            raise ValueError(
-                f"mesh_spacing: {self.spacing} Å is too coarse for the tolerance and the charges "
-                f"here; at most {spacing} Å,"
-                " or leave it out"
-            )
-        spacing = self.spacing if self.spacing > 0.0 else spacing
         size = self.planned_size.cpu()
         width = float(self.planned_width)
         lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1)).to("cpu", torch.float64)
@@ -189,3 +195,12 @@ class Lattice(nn.Module):
             self.planned_size = size
             self.planned_width = torch.tensor(width, dtype=torch.float64)
         return [int(size[0]), int(size[1]), int(size[2])], width
+
+
+def charges_of(structure: Structure) -> float:
+    """c √⟨c²⟩ (e²) of mesh_size.py: of charges by bonds the largest reference charge and the mean
+    square; else 1, for the tolerance of the sums is that of unit charges."""
+    reference = structure.reference_charges
+    if reference is None:
+        return 1.0
+    return max(1.0, float(reference.abs().max() * reference.square().mean().sqrt()))

@@ -22,7 +22,8 @@ from openmm_pqeq.neighbors.pairs import Pairs, within
 from openmm_pqeq.pqeq.coulomb.boundary import wave_squares
 from openmm_pqeq.pqeq.coulomb.dipoles import own_dipole
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb_radial, pair_exponents
-from openmm_pqeq.pqeq.coulomb.mesh import smooth_size, wave_numbers
+from openmm_pqeq.pqeq.coulomb.mesh import wave_numbers
+from openmm_pqeq.pqeq.coulomb.mesh_size import smooth_size
 from openmm_pqeq.pqeq.coulomb.splines import Grid, Points, interpolate, spread
 from openmm_pqeq.pqeq.minimum.problem import Problem
 
