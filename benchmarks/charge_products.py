@@ -4,7 +4,7 @@
         [--systems response bonds nacl water] [--steps 120] [--output FILE.json]
 
 OpenMM makes each trajectory (`validation/energy_conservation.py` has water, molten NaCl and what
-holds them together; BaTiO3 is `examples/BaTiO3.cif`, 40 atoms, with the models `batio3_response`,
+holds them together; BaTiO3 is `examples/BaTiO3.cif`, 40 atoms, with the models `batio3`,
 whose charge flows freely, and `batio3_bonds`). Its positions, every 0.5 fs and every 1 fs, are then
 given to PQEq alone as OpenMM runs it (`pme`, mixed precision, tolerance 1e-5). Products: those with
 the charge Hessian and gradients, of a step, the first twenty left out. Error: the largest of any
@@ -25,7 +25,7 @@ from openmm import unit
 import openmm_pqeq as pq
 from openmm_pqeq.structure import Structure, structure_of
 
-MODELS = {"response": "batio3_response", "bonds": "batio3_bonds"}
+MODELS = {"response": "batio3", "bonds": "batio3_bonds"}
 TEMPERATURE = {"response": 300, "bonds": 300, "nacl": 1200, "water": 300}
 CHARGES = {"Ba": 2, "Ti": 4, "O": -2}
 STEP, EQUILIBRATION, WARM_UP = 0.0005, 600, 20  # ps, steps

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import warnings
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,9 @@ PUBLISHED = {
 }
 """Models of others by name, and the module that fetches and converts them the first time; named and
 not imported, as it stands above this one."""
+
+REPLACED = {"batio3_response": "batio3_bonds"}
+"""Names of models that no longer ship, and the better ones that are loaded in their place."""
 
 
 def maker(name: str) -> ModuleType:
@@ -51,7 +55,7 @@ def at_hand(name: str) -> bool:
     """Whether a model by this name needs no network: it ships, or has been fetched."""
     if name in PUBLISHED:
         return bool(maker(name).at_hand(name))
-    return name in available_models()
+    return REPLACED.get(name, name) in available_models()
 
 
 @recorded()
@@ -59,6 +63,7 @@ def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential
     """A potential by the name of a model or the path of a file.
 
     A published model is fetched and converted the first time, and from then on read from the cache.
+    A name of `REPLACED` loads the model that took its place, with a FutureWarning.
 
     protocol : "ewald", "pme" or "direct", to evaluate a model made for one of them with another
     Raises FileNotFoundError where there is no such model, ValueError where the file is not one,
@@ -134,6 +139,14 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     if name in PUBLISHED:
         fetched: Path = maker(name).model_file(name)
         return fetched
+    if name in REPLACED:
+        warnings.warn(
+            f"model {name!r} is another name of {REPLACED[name]!r} now, which is better in what it "
+            f"was made for; write {REPLACED[name]!r}",
+            FutureWarning,
+            stacklevel=2,
+        )
+        name = REPLACED[name]
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:
         shipped = Path(folder) / f"{name}.pt"
         path = shipped if os.sep not in name and shipped.is_file() else Path(name)

@@ -32,7 +32,7 @@ def test_the_cards_of_shipped_models_have_limits():
         limits = load(name).limits
         assert limits == limits_of(card(name), name)
         assert set(limits.elements) == set(load(name).species)
-        assert limits.cell == (name not in ("batio3", "batio3_response", "brine"))
+        assert limits.cell == (name not in ("batio3", "brine"))
         assert limits.temperature[1] >= 313
 
 

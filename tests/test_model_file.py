@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from openmm_pqeq import model_file
-from openmm_pqeq.checkpoint import available_models, card, file_of, load, save
+from openmm_pqeq.checkpoint import REPLACED, at_hand, available_models, card, file_of, load, save
 from openmm_pqeq.potential import build
 
 GNN = {"species": ["O", "H"], "hidden_irreps": "4x0e+2x1o", "layers": 1, "r_max": 4.0, "seed": 3}
@@ -44,6 +44,15 @@ def test_shipped_models_and_old_files_load(path):
     del content["checksums"]
     torch.save(content | {"format": 1}, path)
     assert load(path).config == build(CONFIG).config
+
+
+def test_a_name_that_was_replaced_loads_the_better_model_and_says_so():
+    for old, new in REPLACED.items():
+        with pytest.warns(FutureWarning, match=f"model '{old}' is another name of '{new}' now"):
+            found = load(old)
+        assert found.config == load(new).config
+        assert at_hand(old)
+        assert old not in available_models()
 
 
 def test_cards_and_settings_of_any_plain_kind_are_read_again(tmp_path):

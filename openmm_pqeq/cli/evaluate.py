@@ -12,7 +12,7 @@ HELP = "Errors of models on labelled structures: energy, force and stress, by el
 
 EPILOG = """examples:
   openmm-pqeq evaluate frames.extxyz --model batio3
-  openmm-pqeq evaluate frames.extxyz --model batio3 batio3_response --json errors.json --plot parity.png
+  openmm-pqeq evaluate frames.extxyz --model batio3 batio3_bonds --json errors.json --plot parity.png
   openmm-pqeq evaluate deepmd_folder --model model.pt --type-map Li,Ge,P,S --frames 100 --seed 1
 
 DATA is what training reads: anything of ASE, n2p2's input.data, DeePMD's folders. Energies are compared per atom as they are,
