@@ -5,6 +5,7 @@ steps than a run has had, it goes on, too.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import ase
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from study import Study
 
 from openmm_pqeq.cli.analyses.run_files import loaded
-from openmm_pqeq.md.config import run_config
+from openmm_pqeq.jobs.facts import read_facts
+from openmm_pqeq.md.config import RunConfig, run_config
+from openmm_pqeq.md.output import files_of
 from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
@@ -57,6 +60,28 @@ def dynamics(study: Study, name: str, atoms: ase.Atoms, settings: Mapping[str, A
         ase.io.write(structure, atoms)
         place = {"structure": str(structure), "output": str(folder), "seed": study.seed}
         config = run_config({"restart_interval": 500, **settings, **place})
+    if not (resume and _is_finished(folder, settings["steps"])):
+        _do(study, name, config, resume)
+    files = files_of(config)
+    frames = loaded(files.trajectory, files.topology)
+    interval = 1e-3 * config.timestep * config.trajectory_interval
+    return Run(
+        read_table(files.table),
+        frames,
+        10.0 * np.asarray(frames.xyz, dtype=float),
+        10.0 * np.asarray(frames.unitcell_vectors, dtype=float),
+        interval * np.arange(1, len(frames) + 1),
+        np.array([atom.element.symbol for atom in frames.topology.atoms]),
+    )
+
+
+def _is_finished(folder: Path, steps: int) -> bool:
+    """Whether a run says of itself that it has ended, after so many steps."""
+    facts = read_facts(folder)
+    return "finished" in facts and facts["settings"]["steps"] == steps
+
+
+def _do(study: Study, name: str, config: RunConfig, resume: bool) -> None:
     said = -1
 
     def watch(news) -> None:
@@ -69,13 +94,3 @@ def dynamics(study: Study, name: str, atoms: ase.Atoms, settings: Mapping[str, A
     result = run(config, overwrite=not resume, resume=resume, watch=watch)
     if result.interrupted:
         raise SystemExit(f"interrupted; the same command goes on from step {result.step}")
-    frames = loaded(result.files.trajectory, result.files.topology)
-    interval = 1e-3 * config.timestep * config.trajectory_interval
-    return Run(
-        read_table(result.files.table),
-        frames,
-        10.0 * np.asarray(frames.xyz, dtype=float),
-        10.0 * np.asarray(frames.unitcell_vectors, dtype=float),
-        interval * np.arange(1, len(frames) + 1),
-        np.array([atom.element.symbol for atom in frames.topology.atoms]),
-    )

@@ -5,8 +5,8 @@
 Twelve binaries of the rock salt and zinc blende types, built here, against experiment; and with
 
 --data    FOLDER/elasticity/mp_binary_elasticity_half.json.gz: 1,977 binaries of the Materials Project
-          with Hill averages (MatCalc, BSD-3; Materials Project, CC BY 4.0). `--here` takes 100 of
-          those with at most 8 atoms by seed, `--full` all
+          with Hill averages (MatCalc, BSD-3; Materials Project, CC BY 4.0). `--here` takes the 522
+          of two and three atoms, `--full` all, the small ones first
 
 Model `universal`, its network alone: without a field there is nothing else. Each crystal is relaxed,
 cell included; then it is strained by ±0.5 % and half of that in the directions that its symmetry does
@@ -47,13 +47,10 @@ EXPERIMENT = {
 """Type, lattice constant (Å), bulk modulus (GPa) of experiment without zero-point motion: Tran, Stelzl,
 Blaha, J. Chem. Phys. 144, 204120 (2016), doi:10.1063/1.4948636."""
 
-SHOWN = {
-    "bulk_voigt": ("bulk", "o", studies.BLUE),
-    "bulk_reuss": ("bulk", "^", studies.GREEN),
-    "bulk_hill": ("bulk", "s", studies.BLACK),
-    "shear_hill": ("shear", "x", studies.ORANGE),
-}
-"""Which reference each of our moduli stands beside, its marker and colour."""
+COMPARED = {"bulk_voigt": "bulk", "bulk_reuss": "bulk", "bulk_hill": "bulk", "shear_hill": "shear"}
+"""Which reference each of our moduli stands beside."""
+DRAWN = {"bulk_hill": ("s", studies.BLACK), "shear_hill": ("x", studies.ORANGE)}
+"""Marker and colour."""
 
 
 class Size(NamedTuple):
@@ -64,7 +61,7 @@ class Size(NamedTuple):
     largest_force: float
 
 
-SIZES = {"short": Size(2, 8, 0.02), "here": Size(100, 8, 0.005), "full": Size(1977, 1000, 0.005)}
+SIZES = {"short": Size(2, 8, 0.02), "here": Size(1977, 3, 0.005), "full": Size(1977, 1000, 0.005)}
 
 
 class Case(NamedTuple):
@@ -88,8 +85,8 @@ def of_table(folder: Path, seed: int, size: Size) -> list[Case]:
     file = folder / "elasticity" / "mp_binary_elasticity_half.json.gz"
     rows = json.loads(gzip.decompress(file.read_bytes()))
     small = [row for row in rows if len(row["structure"]["sites"]) <= size.n_atoms]
-    order = np.random.default_rng(seed).permutation(len(small))
-    return [_case_of(small[k]) for k in order[: size.n_crystals]]
+    order = np.random.default_rng(seed).permutation(len(small))[: size.n_crystals]
+    return sorted((_case_of(small[k]) for k in order), key=lambda case: len(case.atoms))
 
 
 def _case_of(row) -> Case:
@@ -143,6 +140,26 @@ def all_measured(study: studies.Study, every: list[Case], size: Size) -> dict[st
     return kept
 
 
+def compared(group: list[Case], kept: dict[str, dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) GPa of the reference and ours, of the crystals that have both."""
+    pairs = [
+        (getattr(case, COMPARED[name]), kept[case.name][name])
+        for case in group
+        if "error" not in kept[case.name] and getattr(case, COMPARED[name]) is not None
+    ]
+    x, y = np.array(pairs, dtype=float).reshape(-1, 2).T
+    return x, y
+
+
+def by_size(group: list[Case]) -> dict[str, list[Case]]:
+    """All, and by the number of atoms where there are several sizes."""
+    found = {"": group}
+    if len({len(case.atoms) for case in group}) > 1:
+        for case in group:
+            found.setdefault(f", {len(case.atoms)} atoms", []).append(case)
+    return found
+
+
 def main() -> None:
     study, size = studies.begin(__file__, __doc__, SIZES)
     groups = {"experiment": built(size)}
@@ -152,18 +169,20 @@ def main() -> None:
     figure, every_axes = studies.axes_of(len(groups))
     rows = []
     for (source, group), axes in zip(groups.items(), np.atleast_1d(every_axes)):
-        done = [case for case in group if "error" not in kept[case.name]]
         for case in group:
-            if case not in done:
+            if "error" in kept[case.name]:
                 study.say(f"{case.name} is left out: {kept[case.name]['error']}")
-        for name, (given, marker, colour) in SHOWN.items():
-            pairs = [(getattr(c, given), kept[c.name][name]) for c in done]
-            pairs = [pair for pair in pairs if pair[0] is not None]
-            if len(pairs) > 1:
-                x, y = np.array(pairs).T
-                rows.append([source, name, len(x), len(group) - len(done), *agreement(x, y)])
+        for name, (marker, colour) in DRAWN.items():
+            x, y = compared(group, kept, name)
+            if len(x):
                 label = "{} ({})".format(*name.split("_"))
-                axes.plot(x, y, marker, ms=4, mfc="none", color=colour, label=label)
+                axes.plot(x, y, marker, ms=3.5, mew=0.8, mfc="none", color=colour, label=label)
+        for name in COMPARED:
+            for which, part in by_size(group).items():
+                x, y = compared(part, kept, name)
+                left_out = sum("error" in kept[case.name] for case in part)
+                if len(x) > 1:
+                    rows.append([source + which, name, len(x), left_out, *agreement(x, y)])
         axes.axline((0, 0), slope=1, color=studies.GREY, lw=0.8)
         axes.set(title=source, xlabel="reference, GPa", ylabel="universal, GPa")
         axes.legend(frameon=False, fontsize=8)

@@ -99,11 +99,11 @@ def polarizabilities(
 def main() -> None:
     study, size = studies.begin(__file__, __doc__, SIZES)
     given = molecules(study, size.n_molecules)
-    figure, axes = studies.axes_of(1)
+    figure, (near, far) = studies.axes_of(2)
     styles = {
-        "untouched": ("o", studies.ORANGE),
-        "in full": ("^", studies.GREEN),
-        "fitted": ("s", studies.BLUE),
+        "untouched": (near, "o", studies.ORANGE),
+        "in full": (far, "^", studies.GREEN),
+        "fitted": (near, "s", studies.BLUE),
     }
     pqeq = {"protocol": "direct", "parameters": "reaxnet", "tolerance": 1e-9}
     free = pq.build({"pqeq": pqeq})
@@ -114,14 +114,15 @@ def main() -> None:
         counted = given.unseen if name == "fitted" else np.ones(n, bool)
         x, y = given.alpha[counted], found[counted]
         errors = y - x
-        marker, colour = styles[name]
+        axes, marker, colour = styles[name]
         axes.plot(x, y, marker, color=colour, ms=3.5, mfc="none", label=name)
         mean, bias, relative = abs(errors).mean(), errors.mean(), 100 * (abs(errors) / x).mean()
         rows.append([name, len(x), float(mean), float(bias), float(relative)])
     ends = np.array([given.alpha.min(), given.alpha.max()])
-    axes.plot(ends, ends, color=studies.GREY, lw=0.8)
-    axes.set(xlabel=f"{given.source}, bohr³", ylabel="model, bohr³", ylim=(0, 2.2 * ends[1]))
-    axes.legend(frameon=False, fontsize=9)
+    for axes in (near, far):
+        axes.plot(ends, ends, color=studies.GREY, lw=0.8)
+        axes.set(xlabel=f"{given.source}, bohr³", ylabel="model, bohr³")
+        axes.legend(frameon=False, fontsize=9)
     study.table(["", "molecules", "MAE, bohr³", "mean error, bohr³", "mean |error|, %"], rows)
     study.picture(
         figure, "Isotropic polarizabilities", f"{n} molecules; fitted: those not fitted to"
