@@ -52,11 +52,16 @@ EPOCHS = {
     "Li3PS4 20%": 60,
     "Li3PS4": 20,
     "LGPS 2%": 3,
-    "LGPS 20%": 1,
+    "LGPS 20%": 2,
     "LGPS": 1,
 }
 """Of each row: as many as a processor core does in minutes."""
-WAYS = {"": {"replay": 2}, ", no replay": {}, ", rank 8": {"replay": 2, "rank": 8}}
+WAYS = {
+    "": {"replay": 2},
+    ", all weights": {"train": "all", "replay": 2},
+    ", no replay": {},
+    ", rank 8": {"replay": 2, "rank": 8},
+}
 """What is different from `START`."""
 OTHERS = {
     "SiO2": ("sio2/sio2_pbe_161.xyz", 16),

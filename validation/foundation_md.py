@@ -1,4 +1,4 @@
-"""Dynamics with `universal`, as a user would run it: 600 K, NVT, 1 fs, and a piece at constant
+"""Dynamics with `universal`, as a user would run it: 600 K, NVT, 2 fs, and a piece at constant
 energy. Does a structure break?
 
     python validation/foundation_md.py --data DATA --work WORK --output validation/results/foundation_md.md
@@ -41,10 +41,10 @@ from openmm_pqeq.analysis.polyhedra import coordination, polyhedra_left
 RUN = {
     "--model": "universal",
     "--temperature": "600",
-    "--timestep": "1",
+    "--timestep": "2",
     "--seed": "1",
     "--table-interval": "10",
-    "--trajectory-interval": "50",
+    "--trajectory-interval": "25",
     "--charges-interval": "0",
     "--restart-interval": "500",
 }
@@ -173,7 +173,7 @@ def row(name: str, work: Path) -> str | None:
         slope = _slope(nve["time_ps"], nve["total_energy_eV"]) / frames.n_atoms
         total = f"{slope:+.3f} ({nve['time_ps'][-1]:.2g} ps)"
     return (
-        f"| {name} | {frames.n_atoms} | {ps:.3g} | {temperature.mean:.0f} ± {temperature.error:.0f} "
+        f"| {name.replace('|', 'on')} | {frames.n_atoms} | {ps:.3g} | {temperature.mean:.0f} ± {temperature.error:.0f} "
         f"| {drift:+.2f} | {total} | {closest(frames)} | {SYSTEMS[name].framework(frames)} |"
     )
 
