@@ -10,8 +10,9 @@ import torch
 from ase import Atoms
 
 from openmm_pqeq.conditions import Conditions
-from openmm_pqeq.structure import Structure, structure_of
+from openmm_pqeq.structure import FARTHEST, Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
+from openmm_pqeq.topology.sites import refuse_singular
 from openmm_pqeq.wanted import Known, Molecule
 
 
@@ -64,17 +65,14 @@ def check_atoms(atoms: Atoms) -> None:
         raise ValueError(
             f"atoms.positions: expected finite numbers (Å), got NaN or infinity for atoms {bad[:5]}"
         )
+    if bad := np.flatnonzero((np.abs(atoms.positions) > FARTHEST).any(axis=1)).tolist():
+        raise ValueError(
+            f"atoms.positions: expected coordinates up to {FARTHEST:g} Å, beyond which digits are "
+            f"missing, got larger ones for atoms {bad[:5]}; wrap them into the cell before they grow"
+        )
     periodic = atoms.cell.array[atoms.pbc]
     if not np.isfinite(periodic).all():
         raise ValueError(
             f"atoms.cell: expected finite numbers (Å), got {atoms.cell.array.tolist()}"
         )
-    lengths = np.linalg.norm(periodic, axis=1)
-    if (lengths < 1e-3).any() or (
-        len(periodic) and np.linalg.svd(periodic / lengths[:, None])[1].min() < 1e-3
-    ):
-        raise ValueError(
-            "atoms.cell: singular; expected linearly independent vectors along the periodic "
-            f"directions {atoms.pbc.tolist()}, got"
-            f" {atoms.cell.array.tolist()} (Å). Give a cell, or set atoms.pbc to what is periodic"
-        )
+    refuse_singular(atoms)

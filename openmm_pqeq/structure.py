@@ -32,6 +32,9 @@ SYMBOLS = [
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number > 0}
 """Atomic numbers by element symbol."""
 
+FARTHEST = 1e8
+"""Å of a coordinate; those of larger ones are known to no more than 1e-8 Å in double precision."""
+
 
 class Structure(NamedTuple):
     """Atoms in flight: tensors on one device.

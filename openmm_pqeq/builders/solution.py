@@ -32,7 +32,7 @@ class Component(NamedTuple):
 def cubic_edge(components: Sequence[Component], density: float) -> float:
     """Å: edge of the cube in which these have a density in g/cm³."""
     if not 0 < density < 100:
-        raise ValueError(f"density: expected g/cm³, got {density!r}")
+        raise ValueError(f"density: expected 0 to 100 g/cm³, got {density!r}")
     mass = sum(each.number * float(each.molecule.get_masses().sum()) for each in components)
     return float((mass * AMU_PER_CUBIC_ANGSTROM_IN_G_PER_CM3 / density) ** (1 / 3))
 

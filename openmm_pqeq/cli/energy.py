@@ -139,7 +139,8 @@ def command(options: argparse.Namespace) -> int:
         options.fragments, options.fragment_charges, options.electrodes, options.reference_charges
     )
     if options.born_file:
-        check_file_in_folder(Path(options.born_file), options.overwrite, "born_file")
+        inputs = [options.structure, options.model]
+        check_file_in_folder(Path(options.born_file), options.overwrite, "born_file", inputs)
 
     from openmm_pqeq import checkpoint
     from openmm_pqeq.calculator import PQEqCalculator

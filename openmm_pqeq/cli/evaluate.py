@@ -64,7 +64,10 @@ def command(options: argparse.Namespace) -> int:
 
     for name, target in (("json", options.json), ("plot", options.plot)):
         if target is not None:
-            check_file_in_folder(values.path(name, target), options.overwrite, name)
+            inputs = [*options.data, *options.model]
+            check_file_in_folder(values.path(name, target), options.overwrite, name, inputs)
+    if options.json is not None and options.json == options.plot:
+        raise ValueError(f"plot: expected another file than that of json, got {options.plot!r}")
     frames, charges = (
         _frames(options),
         values.numbers("reference_charges", options.reference_charges),

@@ -67,7 +67,8 @@ def add_choices(parser: argparse._ActionsContainer) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Convert and print what was imported."""
-    check_file_in_folder(Path(options.output), options.overwrite)
+    inputs = [options.parameters, options.config, options.mapping]
+    check_file_in_folder(Path(options.output), options.overwrite, inputs=inputs)
     convert(options, options.parameters, options.config, options.mapping, options.output)
     return 0
 

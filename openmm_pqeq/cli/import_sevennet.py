@@ -41,7 +41,8 @@ def command(options: argparse.Namespace) -> int:
     """Convert and print what was imported."""
     from openmm_pqeq.published.sevennet import convert_sevennet
 
-    check_file_in_folder(Path(options.output), options.overwrite)
+    inputs = [options.checkpoint]
+    check_file_in_folder(Path(options.output), options.overwrite, inputs=inputs)
     _print(convert_sevennet(options.checkpoint, options.output, options.modality), options.output)
     return 0
 

@@ -133,8 +133,15 @@ def _job_in(folder: Path, kind: Kind) -> str | None:
     return kind.name if any((folder / name).exists() for name in kind.marks) else None
 
 
-def check_file(path: Path, overwrite: bool = False, name: str = "output") -> None:
-    """Refuse to replace a file, FileExistsError; `name` is that of the argument."""
+def check_file(
+    path: Path, overwrite: bool = False, name: str = "output", inputs: Iterable[str | Path] = ()
+) -> None:
+    """Refuse to replace a file, FileExistsError; `name` is that of the argument. What the command
+    reads, `inputs`, is never replaced."""
+    if any(Path(one).exists() and path.exists() and path.samefile(one) for one in inputs):
+        raise FileExistsError(
+            f"{name}: {path} is what the command reads, and is not replaced; choose another name"
+        )
     if path.is_dir():
         raise FileExistsError(f"{name}: {path} is a folder; expected the name of a file")
     if path.exists() and not overwrite:
@@ -143,9 +150,11 @@ def check_file(path: Path, overwrite: bool = False, name: str = "output") -> Non
         )
 
 
-def check_file_in_folder(path: Path, overwrite: bool = False, name: str = "output") -> None:
-    """Refuse to replace a file, and FileNotFoundError where its folder is not."""
-    check_file(path, overwrite, name)
+def check_file_in_folder(
+    path: Path, overwrite: bool = False, name: str = "output", inputs: Iterable[str | Path] = ()
+) -> None:
+    """Refuse to replace a file as `check_file` does, and FileNotFoundError where its folder is not."""
+    check_file(path, overwrite, name, inputs)
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{name}: there is no folder {path.parent}")
 

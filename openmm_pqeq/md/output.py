@@ -89,6 +89,21 @@ def checksums(config: RunConfig) -> dict[str, str]:
     }
 
 
+def refuse_twins(checksums: dict[str, str]) -> None:
+    """ValueError for a committee with the same model twice, the run's own counted in: it would agree
+    with itself."""
+    seen: dict[str, str] = {}
+    for name, checksum in checksums.items():
+        if name in ("structure", "inner_model"):
+            continue
+        if other := seen.get(checksum):
+            raise ValueError(
+                f"committee: expected models that differ, got the same file for {other} and {name}, "
+                "which agrees with itself; leave one away"
+            )
+        seen[checksum] = name
+
+
 def begin(
     config: RunConfig, topology: app.Topology, positions: Any, checksums: dict[str, str]
 ) -> Files:

@@ -157,6 +157,7 @@ class _Work:
     def __init__(self, config: RunConfig, parts: Parts, watch: Watch):
         self.config, self.parts, self.watch = config, parts, watch
         self.origin = Origin(described(config), output.checksums(config))
+        output.refuse_twins(self.origin.sha256)
         self.files = output.files_of(config)
         charges = parts.potential.pqeq is not None
         members = committee_of(config, parts)

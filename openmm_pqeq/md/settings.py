@@ -321,7 +321,8 @@ class RunConfig:
     @property
     def equilibration_steps(self) -> int:
         """Steps of the equilibration."""
-        return round(self.equilibrate * 1000.0 / self.timestep)
+        steps = round(self.equilibrate * 1000.0 / self.timestep)
+        return max(1, steps) if self.equilibrate > 0 else 0
 
     @property
     def field_changes(self) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from ase.io.formats import filetype, open_with_compression
 
 from openmm_pqeq.jobs import values
+from openmm_pqeq.structure import FARTHEST
 from openmm_pqeq.topology import pdb, sites
 from openmm_pqeq.topology.facts import CHARGE_KEYS, StructureFacts, charge_in, facts_in
 from openmm_pqeq.topology.isotopes import (
@@ -162,6 +163,12 @@ def _check(atoms: ase.Atoms) -> None:
         )
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ValueError("expected finite positions and cell vectors, got NaN or infinity")
+    if np.abs(atoms.positions).max() > FARTHEST:
+        raise ValueError(
+            f"expected coordinates up to {FARTHEST:g} Å, beyond which digits are missing, got "
+            f"{np.abs(atoms.positions).max():g} Å; wrap the atoms into the cell before they grow"
+        )
+    sites.refuse_singular(atoms)
     sites.refuse_no_volume(atoms)
 
 

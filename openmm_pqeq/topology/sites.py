@@ -81,6 +81,20 @@ def refuse_shared_sites_of_cif(text: Any, index: int) -> None:
         )
 
 
+def refuse_singular(atoms: ase.Atoms) -> None:
+    """ValueError for cell vectors of periodic directions that span nothing."""
+    periodic = atoms.cell.array[atoms.pbc]
+    lengths = np.linalg.norm(periodic, axis=1)
+    if (lengths < 1e-3).any() or (
+        len(periodic) and np.linalg.svd(periodic / lengths[:, None])[1].min() < 1e-3
+    ):
+        raise ValueError(
+            "atoms.cell: singular; expected linearly independent vectors along the periodic "
+            f"directions {atoms.pbc.tolist()}, got {atoms.cell.array.tolist()} (Å). Give a cell, or "
+            "set atoms.pbc to what is periodic"
+        )
+
+
 def refuse_no_volume(atoms: ase.Atoms) -> None:
     """ValueError for a crystal with less volume for an atom than any matter has."""
     volume = abs(np.linalg.det(atoms.cell.array)) / len(atoms)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.jobs.progress import Progress, Watch
-from openmm_pqeq.training.folder import CHECKPOINT, METRICS
+from openmm_pqeq.training.folder import METRICS
 from openmm_pqeq.training.loss import Errors, errors_of, predict_all
 from openmm_pqeq.training.module import NetworkTraining
 from openmm_pqeq.training.samples import Samples
@@ -75,8 +75,7 @@ class AfterEveryEpoch(Callback):
         if not math.isfinite(loss):
             raise RuntimeError(
                 f"training: the loss became {loss} in epoch {trainer.current_epoch}; lower "
-                "training.learning_rate, or set training.gradient_clip. "
-                f"{self.folder / CHECKPOINT} holds the epoch before"
+                "training.learning_rate, or set training.gradient_clip"
             )
         if trainer.is_global_zero:
             self._measured(trainer, _training_of(pl_module), loss)

@@ -23,6 +23,8 @@ USUAL = {
     "forces": ("forces", "REF_forces", "dft_forces", "force"),
     "stress": ("stress", "REF_stress", "dft_stress"),
 }
+LARGEST_LABEL = 1e12
+"""eV, eV/Å, eV/Å³: more than any computation gives, and few enough to be squared."""
 
 
 class Labels(NamedTuple):
@@ -161,6 +163,11 @@ def _label(
                 raise ValueError(
                     f"{name}: {candidate}: expected finite numbers, got NaN or infinity; remove "
                     "the frame"
+                )
+            if value.size and np.abs(value).max() > LARGEST_LABEL:
+                raise ValueError(
+                    f"{name}: {candidate}: expected numbers up to {LARGEST_LABEL:g}, got "
+                    f"{np.abs(value).max():g}; correct its units, or remove the frame"
                 )
             return value
     if required:

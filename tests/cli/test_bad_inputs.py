@@ -49,6 +49,17 @@ def folder(tmp_path_factory):
     crystal.calc = SinglePointCalculator(crystal, energy=-1.0, forces=np.zeros((2, 3)))
     ase.io.write(folder / "MgO.extxyz", crystal)
     ase.io.write(folder / "frames.extxyz", [crystal] * 6)
+    crystal.calc = SinglePointCalculator(crystal, energy=-1.0, forces=np.full((2, 3), 1e300))
+    ase.io.write(folder / "huge.extxyz", crystal)
+    crystal.calc = None
+    for name, cell, place in (
+        ("flat", [[3, 0, 0], [3, 0, 0], [0, 0, 4]], 2),
+        ("far", [3, 3, 4], 1e12),
+    ):
+        crystal.set_cell(cell)
+        crystal.positions[1, 2] = place
+        ase.io.write(folder / f"{name}.extxyz", crystal)
+    crystal.set_cell([3.0, 3.0, 4.2])
     crystal.symbols[0] = "Og"
     ase.io.write(folder / "og.extxyz", crystal)
     (folder / "distill.toml").write_text(
@@ -282,6 +293,12 @@ def test_a_command_says_what_is_wrong(here, capsys, case):
 
 
 REFUSED = {
+    "singular": ["build", "supercell", "flat.extxyz", "--atoms", "9", "-o", "new.cif"],
+    "what the command reads": [*EVALUATE, "--json", "frames.extxyz", "--overwrite"],
+    "another file than": [*EVALUATE, "--json", "new.out", "--plot", "new.out"],
+    "up to 1e+12": ["evaluate", "huge.extxyz", "--model", "model.pt"],
+    "up to 1e+08": ["energy", "far.extxyz", "--model", "model.pt"],
+    "expected 0 for a cell that is fixed": [*RELAX, "--pressure", "1GPa"],
     "spare": [*SLAB, "--spare", "Xx", "O", "2"],
     "repeats": ["analyze", "lattice", "motion", "--repeats", "1000", "1", "1"],
     "pair": [*RDF[:4], "Xx", "Cl", "-o", "new"],

@@ -10,6 +10,7 @@ import openmm
 import pytest
 from openmm import app, unit
 
+from openmm_pqeq.ase_atoms import check_atoms
 from openmm_pqeq.topology.box import reduced_box
 from openmm_pqeq.topology.read import read_structure
 
@@ -265,3 +266,12 @@ def test_molecules_without_a_short_formula_are_numbered(tmp_path):
     atoms.write(tmp_path / "four.xyz")
     topology, _ = read_structure(tmp_path / "four.xyz", bonds=True)
     assert [residue.name for residue in topology.residues()] == ["M01", "CH4", "M02", "M01"]
+
+
+def test_coordinates_without_digits_are_refused(tmp_path):
+    """At 1e12 Å a coordinate is known to 1e-4 Å, and an atom there does not move as it should."""
+    atoms = ase.Atoms("NaCl", [[0, 0, 0], [0, 0, 1e12]], cell=[5, 5, 5], pbc=True)
+    with pytest.raises(ValueError, match=r"coordinates up to 1e\+08 Å.*got 1e\+12 Å; wrap"):
+        read(tmp_path, atoms)
+    with pytest.raises(ValueError, match=r"coordinates up to 1e\+08 Å.*for atoms \[1\]"):
+        check_atoms(atoms)
