@@ -7,7 +7,8 @@
 | energy since the first row | 0.05 eV an atom, in NVE, where it is conserved | 10 eV an atom |
 
 Temperatures fluctuate by T √(2/3N), 0.37 T for five atoms. Covalent radii: Cordero et al., Dalton
-Trans. 2008, 2832, doi:10.1039/b801115j. Nothing is evaluated for it: velocities and positions are
+Trans. 2008, 2832, doi:10.1039/b801115j. Networks may attract atoms that are closer than half of them
+(docs/sevennet.md). Nothing is evaluated for it: velocities and positions are
 read a few times a second at most, energies from the rows of the table.
 """
 
@@ -91,8 +92,12 @@ class StabilityWatch:
         absurd = float(pairs.distances.min()) < ABSURDLY_CLOSE
         k = int(pairs.distances.argmin() if absurd else shares.argmin())
         i, j = self._name(int(pairs.centers[k])), self._name(int(pairs.neighbors[k]))
-        seen = f"{i} and {j} are {float(pairs.distances[k]):.3f} Å apart"
-        self._judge("distance", float(shares[k]) < CLOSE, absurd, seen)
+        distance, share = float(pairs.distances[k]), float(shares[k])
+        seen = (
+            f"{i} and {j} are {distance:.3f} Å apart, {share:.2f} of the sum of their covalent radii, "
+            "where a network may attract them"
+        )
+        self._judge("distance", share < CLOSE, absurd, seen)
 
     def _energy(self, row: Mapping[str, float]) -> None:
         kept = "conserved_eV" in row

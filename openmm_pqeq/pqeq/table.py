@@ -13,6 +13,7 @@ from openmm_pqeq.pqeq.parameters import (
     elements_of,
     kind_of,
     parameter_rows,
+    split_kind,
 )
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 
@@ -41,7 +42,8 @@ class ParameterTable(nn.Module):
         super().__init__()
         self.charge_flow = charge_flow
         self.species = elements_of(parameters)
-        self.symbols = list(SYMBOLS)
+        # of the rows
+        self.symbols = [*SYMBOLS, *(k for k in parameters if split_kind(k)[1] is not None)]
         rows, kinds = parameter_rows(parameters, polarizable, gaussian)
         if charge_flow == "bonds":
             check_convex(parameters, rows)

@@ -5,7 +5,9 @@ A parameter p that starts at p_0 moves between bounds that it cannot leave,
     p = p_0 + (p_max − p_0)·tanh(u)  for u > 0,     p_0 + (p_0 − p_min)·tanh(u)  else,     p_max,min = p_0 ± b·|p_0|
 
 with u trained, 0 at the start. The lower bound of a hardness is raised to where the charges keep a
-minimum: the self-energy 2k_e γ_ii/√π of the element's Gaussian at its smallest radius. Energies,
+minimum: the self-energy 2k_e γ_ii/√π of the element's Gaussian at its smallest radius. Of charges by
+bonds, that of a spring is raised to the self-energy Z²·4k_e γ_ii³/(3√π) of its dipole, and that of a
+radius to where hardness and spring are at these limits, so that their energy stays convex. Energies,
 forces and stress are those of the converged solution; the forces are the Hellmann–Feynman ones, and
 their derivatives in the parameters go through the solution (pqeq/derivatives/adjoint.py), or
 through the sweeps of the protocol `reaxnet`. eV, e, Å.
@@ -19,14 +21,15 @@ from torch import Tensor, nn
 
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq
-from openmm_pqeq.pqeq.coulomb.kernels import gaussian_self_energy
-from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, solve_with_gradient
-from openmm_pqeq.structure import SYMBOLS, Structure, deformed
+from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, unknowns_with_gradient
+from openmm_pqeq.structure import Structure, deformed
 from openmm_pqeq.training.prediction import Prediction
 from openmm_pqeq.training.samples import Samples
 
 MARGIN = 0.05
-"""eV by which a hardness stays above the self-energy of its Gaussian."""
+"""eV, eV/Å² by which a hardness stays above the self-energy of its Gaussian, and of charges by bonds a
+spring above that of its dipole."""
 
 
 class TrainedPQEq(nn.Module):
@@ -35,9 +38,9 @@ class TrainedPQEq(nn.Module):
     Parameters
     ----------
     pqeq : where they start
-    names : which of electronegativity, hardness, radius, spring_constant move
+    names : which of electronegativity, hardness, radius, spring_constant, softness move
     bounds : b, as a fraction
-    numbers : atomic numbers of the elements whose parameters move
+    numbers : the rows of PQEq's parameters that move: atomic numbers, and further kinds
     """
 
     elements: Tensor
@@ -46,18 +49,21 @@ class TrainedPQEq(nn.Module):
         super().__init__()
         self.pqeq = copy.deepcopy(pqeq)
         self.names = list(names)
-        self.search = NeighborSearch(max(pqeq.cutoff, 1.0))
+        self.search = NeighborSearch(max(pqeq.cutoff, pqeq.longest_bond(pqeq.species), 1.0))
         self.register_buffer("elements", torch.tensor(list(numbers)), persistent=False)
         self.moves = nn.ParameterDict(
             {name: torch.zeros(len(numbers), dtype=torch.float64) for name in names}
         )
+        smallest = smallest_radius(pqeq, self.elements, bounds if "radius" in names else 0.0)
+        dipole = pqeq.core_charge[self.elements] ** 2 * dipole_self_energy(smallest)
+        least = {"hardness": gaussian_self_energy(smallest) + MARGIN, "radius": smallest}
+        if pqeq.charge_flow == "bonds":
+            least["spring_constant"] = dipole + MARGIN
         for name in names:
             start = getattr(pqeq, name)[self.elements]
             lower, upper = start - bounds * start.abs(), start + bounds * start.abs()
-            if name == "hardness":
-                smallest = pqeq.radius[self.elements] * (1 - bounds if "radius" in names else 1.0)
-                least = gaussian_self_energy(smallest) + MARGIN
-                lower = torch.minimum(start, torch.maximum(lower, least))
+            if name in least:
+                lower = torch.minimum(start, torch.maximum(lower, least[name]))
             self.register_buffer(f"lower_{name}", lower, persistent=False)
             self.register_buffer(f"upper_{name}", upper, persistent=False)
 
@@ -69,7 +75,7 @@ class TrainedPQEq(nn.Module):
         return start + torch.where(u > 0, upper - start, start - lower) * torch.tanh(u)
 
     def values(self) -> dict[str, Tensor]:
-        """(119,) by atomic number, each parameter that moves."""
+        """Each parameter that moves, in the shape of PQEq's buffer."""
         return {
             name: getattr(self.pqeq, name).index_copy(0, self.elements, self.moved(name))
             for name in self.names
@@ -78,7 +84,7 @@ class TrainedPQEq(nn.Module):
     def predict(self, samples: Samples, create_graph: bool = False) -> Prediction:
         """Energy, forces and stress (where labelled) of every frame, float64."""
         parts: list[Prediction] = []
-        first = 0
+        first, by_bonds = 0, self.pqeq.charge_flow == "bonds"
         for index, count in enumerate(samples.counts.tolist()):
             atoms = slice(first, first + count)
             first += count
@@ -91,6 +97,7 @@ class TrainedPQEq(nn.Module):
                 torch.zeros_like(samples.numbers[atoms]),
                 samples.total_charge[one],
                 torch.zeros_like(samples.cell[one, 0]),
+                reference_charges=samples.reference_charges[atoms] if by_bonds else None,
             )
             stress = bool(torch.isfinite(samples.stress[index]).all())
             parts.append(self._predict_one(structure, stress, create_graph))
@@ -107,8 +114,8 @@ class TrainedPQEq(nn.Module):
                 if pqeq.protocol == "reaxnet":
                     energy = pqeq.solve(structure, pairs).energy
                 else:
-                    charges, shells = solve_with_gradient(pqeq, structure, pairs)
-                    energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)
+                    unknowns, shells = unknowns_with_gradient(pqeq, structure, pairs)
+                    energy = pqeq.energy(pqeq.problem(structure, pairs), unknowns, shells)
                 slopes = torch.autograd.grad(
                     [energy],
                     [positions, strain] if stress else [positions],
@@ -125,9 +132,9 @@ class TrainedPQEq(nn.Module):
             )
 
     def table(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """{element: {parameter: (start, now)}}, K in eV/Å²."""
+        """{element, or kind such as Ti4+: {parameter: (start, now)}}, K in eV/Å²."""
         return {
-            SYMBOLS[int(z)]: {
+            self.pqeq.symbols[z]: {
                 name: (float(getattr(self.pqeq, name)[z]), float(self.moved(name).detach()[index]))
                 for name in self.names
             }
@@ -145,6 +152,18 @@ class TrainedPQEq(nn.Module):
                 elif start > 0:
                     moved[symbol][name] *= now / start
         return moved
+
+
+def smallest_radius(pqeq: PQEq, rows: Tensor, bounds: float) -> Tensor:
+    """The smallest radii (n_rows,) Å within a fraction `bounds` of the present ones with which charges by
+    bonds keep a convex energy at the present hardness and spring: self-energies go as 1/R and 1/R³."""
+    radius = pqeq.radius[rows]
+    if pqeq.charge_flow == "free":
+        return radius * (1.0 - bounds)
+    hardness, spring = pqeq.hardness[rows] - MARGIN, pqeq.spring_constant[rows] - MARGIN
+    dipole = pqeq.core_charge[rows] ** 2 * dipole_self_energy(radius)
+    share = torch.maximum(gaussian_self_energy(radius) / hardness, (dipole / spring) ** (1.0 / 3.0))
+    return radius * torch.clamp(share, min=1.0 - bounds, max=1.0)
 
 
 class Polarizable(nn.Module):

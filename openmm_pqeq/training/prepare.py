@@ -97,6 +97,19 @@ def prepare(
         subtracted.pop("pqeq")
     if subtracted.get("pqeq", {}).get("energy") == "field":
         subtracted.pop("pqeq")  # zero: labels are those without a field
+    if (
+        start is not None
+        and config.start is not None
+        and config.start.train_pqeq
+        and by_bonds(start)
+    ):
+        charged = with_reference_charges(
+            [frames[i] for i in used],
+            config.data.reference_charges,
+            own_reference_charges(start),
+        )
+        for index, frame in zip(used, charged):
+            frames[index] = frame
     if subtracted:
         long_range = build(subtracted)
         data.check_species(
@@ -142,10 +155,15 @@ def model_to_start(start: StartSettings) -> Potential:
             f"start.train_pqeq: the PQEq of {start.model} adds nothing without a field; expected "
             "none of its parameters"
         )
-    if start.train_pqeq and by_bonds(potential):
+    if "softness" in start.train_pqeq and not by_bonds(potential):
         raise ValueError(
-            f"start.train_pqeq: charges of {start.model} flow along bonds, and their parameters are "
-            "fitted to responses (openmm-pqeq fit-pqeq); expected none here"
+            f"start.train_pqeq: charges of {start.model} flow freely, and have no softness; expected "
+            "others of its parameters"
+        )
+    if start.train_pqeq and start.replay and by_bonds(potential):
+        raise ValueError(
+            "start.replay: expected 0, because parameters of charges by bonds are trained and "
+            f"replayed structures have no reference charges; got {start.replay}"
         )
     if not parts.select(potential.gnn, start.train) and not start.train_pqeq:
         raise ValueError(
@@ -220,12 +238,11 @@ def _continued(
     if on_gpu and not settings.train_pqeq and can_be_tabulated(gnn):
         model = Tabulated(gnn)
     if settings.train_pqeq and start.pqeq is not None:
-        numbers = [chemical_symbols.index(symbol) for symbol in data.species_of(training)]
-        model = Polarizable(
-            gnn, TrainedPQEq(start.pqeq, settings.train_pqeq, settings.bounds, numbers)
-        )
+        pqeq = start.pqeq
+        rows = sorted({row for one in training for row in pqeq.kinds(one.structure).tolist()})
+        model = Polarizable(gnn, TrainedPQEq(pqeq, settings.train_pqeq, settings.bounds, rows))
         say(
-            f"PQEq: {', '.join(settings.train_pqeq)} of {len(numbers)} elements within "
+            f"PQEq: {', '.join(settings.train_pqeq)} of {len(rows)} elements within "
             f"±{100 * settings.bounds:g} %"
         )
     samples = _samples(config, frames, gnn.cutoff, table["species"], shifts)

@@ -50,6 +50,7 @@ class Samples(NamedTuple):
     cell : (n_frames, 3, 3) Å
     pbc : (n_frames, 3) bool
     total_charge : (n_frames,) e
+    reference_charges : (n_atoms,) e, NaN where nobody has said
     """
 
     numbers: Tensor
@@ -66,6 +67,7 @@ class Samples(NamedTuple):
     cell: Tensor
     pbc: Tensor
     total_charge: Tensor
+    reference_charges: Tensor
 
 
 def split_frames(n_frames: int, settings: DataSettings, n_held_out_files: int = 0) -> Split:
@@ -230,6 +232,9 @@ def sample_of(
         else torch.zeros(1, dtype=torch.float64)
     )
     shift = sum(shifts[int(z)] for z in structure.numbers)
+    reference = structure.reference_charges
+    if reference is None:
+        reference = torch.full_like(structure.positions[:, 0], torch.nan)
     return Samples(
         numbers=structure.numbers,
         batch=structure.batch,
@@ -245,6 +250,7 @@ def sample_of(
         cell=structure.cell,
         pbc=structure.pbc,
         total_charge=structure.total_charge,
+        reference_charges=reference,
     )
 
 

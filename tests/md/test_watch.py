@@ -96,7 +96,7 @@ def test_distances_and_positions(folder):
         watch.look(simulation, {})
     places[1, 0] = 7.5  # across the boundary
     simulation.context.setPositions(0.1 * places)
-    with pytest.warns(UserWarning, match=r"are 0\.500 Å apart; if that is not meant"):
+    with pytest.warns(UserWarning, match=r"are 0\.500 Å apart, 0\.24 of .* may attract them; if"):
         watch.look(simulation, {})
     watch.look(simulation, {})
     assert len(said) == 1

@@ -1,6 +1,7 @@
 """Universal models: the network's numbers without a field, PQEq's answer in one."""
 
 import pytest
+import torch
 from laws import close
 from pqeq_potentials import TIGHT
 from sevennet import Network
@@ -12,6 +13,7 @@ from openmm_pqeq.cli import main
 from openmm_pqeq.potential import build
 from openmm_pqeq.published import universal
 from openmm_pqeq.published.sevennet import models
+from openmm_pqeq.structure import structure_of
 
 pytestmark = pytest.mark.python_route
 
@@ -54,6 +56,23 @@ def test_without_a_field_it_is_the_network_and_in_one_pqeq_is_added(at_hand, net
     close(tight.energy - wanted.energy, inside.energy - outside.energy, 1e-9, "energy")
     close(tight.forces - wanted.forces, inside.forces - outside.forces, 1e-8, "forces")
     close(tight.charges, inside.charges, 1e-8, "charges")
+
+
+def test_atoms_that_are_too_close_repel_and_others_have_the_networks_numbers(at_hand, network):
+    whole, base = pq.load("universal"), pq.load(network)
+    assert whole.config["zbl"]["of_radii"]
+    for share in (0.3, 0.5, 0.625):
+        distance = share * 2 * 0.66  # Å, of O–O
+        places = tensor([[0, 0, 0], [distance, 0, 0]])
+        pair = structure_of(places, torch.tensor([8, 8]))._replace(only_energy=True)
+        found, wanted = whole.evaluate(pair), base.evaluate(pair)
+        push = float((found.forces - wanted.forces)[1, 0])
+        if share > 0.62:
+            assert torch.equal(found.energy, wanted.energy)
+            assert push == 0.0
+        else:
+            assert float(found.energy - wanted.energy) > 30.0
+            assert push > 100.0
 
 
 def test_it_is_composed_once_and_needs_no_network_then(at_hand, capsys):

@@ -38,6 +38,7 @@ def batch():
         cell=nothing,
         pbc=nothing,
         total_charge=nothing,
+        reference_charges=nothing,
     )
     return samples, Prediction(random(1), random(N_ATOMS, 3), random(1, 3, 3))
 

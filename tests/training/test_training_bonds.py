@@ -85,14 +85,99 @@ def test_a_network_learns_what_charges_by_bonds_leave(file):
             assert torch.allclose(prepared.samples[index].forces, right.forces, atol=1e-7)
 
 
-def test_parameters_of_charges_by_bonds_are_not_trained_with_a_network(tmp_path):
+NAMES = ("electronegativity", "hardness", "radius", "spring_constant", "softness")
+SPRINGS = {"O": 220.0, "Na": 300.0, "Cl": 120.0}
+KINDS = {e: {**p, "spring_constant": SPRINGS[e]} for e, p in PARAMETERS.items()}
+KINDS["Na+"] = {**KINDS["Na"], "hardness": 10.0}
+
+
+def moving(file, bounds=0.2):
+    """Frames end to end, and PQEq alone, all of whose parameters move; Na has a kind of its own."""
+    pytest.importorskip("lightning", reason="training needs the extra `train`")
+    from openmm_pqeq.training.pqeq import TrainedPQEq
+    from openmm_pqeq.training.samples import join, sample_of
+
+    known = pq.build({"pqeq": {**PQEQ, "tolerance": 1e-11, "parameters": KINDS}})
+    generator = torch.Generator().manual_seed(1)
+    frames = []
+    for frame in with_reference_charges(frames_of(file))[1:]:  # moved, so that shells feel a field
+        at = frame.structure.positions
+        at = at + 0.25 * torch.randn(at.shape, generator=generator, dtype=torch.float64)
+        frames.append(frame._replace(structure=frame.structure._replace(positions=at)))
+    shifts = {8: 0.0, 11: 0.0, 17: 0.0}
+    batch = join([sample_of(frame, known.search, shifts, torch.float64) for frame in frames])
+    rows = sorted({row for one in frames for row in known.pqeq.kinds(one.structure).tolist()})
+    return known, frames, batch, TrainedPQEq(known.pqeq, NAMES, bounds, rows)
+
+
+def test_moving_charges_by_bonds_are_those_of_the_potential(file):
+    known, frames, batch, trained = moving(file)
+    found = trained.predict(batch)
+    wanted = [known.evaluate(frame.structure, stress=True) for frame in frames]
+    for name in ("energy", "forces", "stress"):
+        values = torch.cat([getattr(one, name) for one in wanted])
+        torch.testing.assert_close(getattr(found, name), values, rtol=0, atol=1e-8)
+    assert set(trained.table()) == {"O", "Cl", "Na+"}
+
+
+def test_derivatives_of_errors_in_the_parameters_of_charges_by_bonds(file):
+    """Σ w·F + Σ w·σ + ΣE differentiated in each parameter's move against central differences."""
+    _, _, batch, trained = moving(file)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(batch.forces.shape, dtype=torch.float64, generator=generator)
+
+    def loss() -> torch.Tensor:
+        found = trained.predict(batch, create_graph=True)
+        return (found.forces * weights).sum() + found.stress.sum() + found.energy.sum()
+
+    moves = [trained.moves[name] for name in NAMES]
+    for move in moves:
+        with torch.no_grad():
+            move.fill_(0.3)  # away from the kink at zero, where the bounds are not symmetric
+    slopes = torch.autograd.grad(loss(), moves)
+    step = 1e-3
+    for name, move, slope in zip(NAMES, moves, slopes):
+        assert float(slope.abs().max()) > 1e-5, name
+        for index in range(len(move)):
+            values = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    move[index] += sign * step
+                values.append(float(loss().detach()))
+                with torch.no_grad():
+                    move[index] -= sign * step
+            expected = (values[0] - values[1]) / (2 * step)
+            assert abs(float(slope[index]) - expected) < 1e-6 * float(slope.abs().max()) + 2e-7, (
+                name
+            )
+
+
+@pytest.mark.parametrize("to", [-20.0, 20.0])
+def test_parameters_that_moved_as_far_as_they_may_still_make_a_model(file, to):
+    """Others are refused when a potential is built of them."""
+    _, _, _, trained = moving(file, bounds=0.9)
+    for name in NAMES:
+        sign = -1 if name in ("hardness", "spring_constant") else 1
+        with torch.no_grad():
+            trained.moves[name].fill_(sign * to)
+    moved = trained.config(KINDS)
+    assert moved["Na+"] != KINDS["Na+"]
+    assert moved["Na"] == KINDS["Na"]
+    pq.build({"pqeq": {**PQEQ, "parameters": moved}})
+
+
+def test_what_has_no_softness_or_reference_charges_is_refused(tmp_path):
     pytest.importorskip("lightning", reason="training needs the extra `train`")
     from openmm_pqeq.training.prepare import model_to_start
     from openmm_pqeq.training.settings import StartSettings
 
     pq.save(pq.build({"gnn": GNN, "pqeq": PQEQ}), tmp_path / "model.pt")
-    start = StartSettings(model=str(tmp_path / "model.pt"), train_pqeq=("radius",))
-    with pytest.raises(ValueError, match=r"start.train_pqeq: .* fit-pqeq"):
+    pq.save(pq.build({"gnn": GNN, "pqeq": {"protocol": "ewald"}}), tmp_path / "free.pt")
+    start = StartSettings(model=str(tmp_path / "free.pt"), train_pqeq=("softness",))
+    with pytest.raises(ValueError, match=r"start.train_pqeq: .* flow freely"):
+        model_to_start(start)
+    start = StartSettings(model=str(tmp_path / "model.pt"), train_pqeq=("radius",), replay=2)
+    with pytest.raises(ValueError, match=r"start.replay: expected 0"):
         model_to_start(start)
 
 

@@ -13,8 +13,8 @@ gradient in their place:
 
     radius = pqeq.radius.clone().requires_grad_(True)
     with parameters_as(pqeq, {"radius": radius}):
-        charges, shells = solve_with_gradient(pqeq, structure, pairs)
-        energy = pqeq.energy(pqeq.problem(structure, pairs), charges, shells)
+        unknowns, shells = unknowns_with_gradient(pqeq, structure, pairs)
+        energy = pqeq.energy(pqeq.problem(structure, pairs), unknowns, shells)
 
 The solution is that of positions, cell and field as numbers, so that −dE/dr is the Hellmann–Feynman
 force, and a loss on forces (`create_graph=True`) still has the right gradient in the parameters.
@@ -147,6 +147,27 @@ def solve_with_gradient(
     )
 
 
+def unknowns_with_gradient(pqeq: PQEq, structure: Structure, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """As `solve_with_gradient`, but what `PQEq.energy` takes: charges, or of charges by bonds
+    v = −∂E_PQEq/∂q (n_atoms,) eV/e, without metals."""
+    charges, shells = solve_with_gradient(pqeq, structure, pairs)
+    if pqeq.charge_flow == "free":
+        return charges, shells
+    with torch.enable_grad():
+        problem = pqeq.problem(_numbers(structure), _numbers(pairs))
+        energy = _energy_of_charges(problem, charges, shells)
+        (potential,) = torch.autograd.grad(energy, charges, create_graph=True)
+    return -potential, shells
+
+
+def _energy_of_charges(problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
+    """E_PQEq with linear dipoles, a scalar in eV."""
+    coulomb = coulomb_energy_of_dipoles(
+        problem.coulomb, charges, problem.core_charge, shells, once=False
+    )
+    return site_energy(problem, charges, shells) + coulomb
+
+
 def _by_bonds(
     pqeq: PQEq, structure: Structure, pairs: Pairs, problem: Problem, minimum: Minimum
 ) -> tuple[Tensor, Tensor]:
@@ -162,9 +183,7 @@ def _by_bonds(
             raise RuntimeError("solve_with_gradient: the problem has lost its bonds")
         direct = charges_at(moving.bonds, v)
         charges = direct if direct.requires_grad else direct.requires_grad_(True)
-        energy = site_energy(moving, charges, shells) + coulomb_energy_of_dipoles(
-            moving.coulomb, charges, moving.core_charge, shells, once=False
-        )
+        energy = _energy_of_charges(moving, charges, shells)
         h, shell_gradient = torch.autograd.grad(energy, (charges, shells), create_graph=True)
     moved_q, moved_s = _MinimumByBonds.apply(
         h, shell_gradient, shells.detach(), without_gradient(problem)
