@@ -18,7 +18,7 @@ BIN_PYTHON_ROUTE := $(VENV_PYTHON_ROUTE)/bin
 # The build of torch without CUDA where it can be had; elsewhere pip takes the one on PyPI.
 TORCH_CPU := --extra-index-url https://download.pytorch.org/whl/cpu --retries 2 --timeout 30
 
-NATIVE_SOURCES := $(wildcard plugin/src/*.* plugin/src/*/*.*)
+NATIVE_SOURCES := $(wildcard plugin/src/*.* plugin/src/*/*.* plugin/cuda/*.* plugin/emulation/*.*)
 OPERATOR_SOURCES := plugin/CMakeLists.txt $(NATIVE_SOURCES)
 
 .PHONY: help

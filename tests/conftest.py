@@ -4,6 +4,7 @@ with `--long`."""
 
 import pytest
 import torch
+from emulated_cuda import emulated
 
 from openmm_pqeq.potential import build
 
@@ -38,6 +39,16 @@ def gpu(request):
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield torch.device("cpu" if request.config.getoption("gpu_on_cpu") else "cuda")
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(params=["CPU", "CUDA emulated"])
+def kernels(request):
+    """The kernels of native operators: those of the CPU, then those for NVIDIA GPUs on the CPU."""
+    if request.param == "CPU":
+        yield
+        return
+    with emulated(keep_calls=False):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from emulated_cuda import emulated
 from structures import ethanol, quartz_like, structure_from
 
 from openmm_pqeq import ops
@@ -242,6 +243,17 @@ def test_second_derivatives_are_refused_and_first_ones_with_a_graph_are_not():
 @pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
 @pytest.mark.parametrize("damping", ["zero", "bj"])
 def test_on_a_gpu(structure, damping, gpu):
+    assert_kernels_equal_the_module(structure, damping, gpu)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
+@pytest.mark.parametrize("damping", ["zero", "bj"])
+def test_cuda_kernels_on_the_cpu(structure, damping):
+    with emulated(keep_calls=False):
+        assert_kernels_equal_the_module(structure, damping, torch.device("cpu"))
+
+
+def assert_kernels_equal_the_module(structure: Atoms, damping: str, gpu: torch.device) -> None:
     """With the list of the CPU; sums on a GPU are whole multiples of 1e-12."""
     given = structure_from(structure)
     for dtype, tolerance in ((DOUBLE, 1e-9), (SINGLE, 10 * TOLERANCE[SINGLE])):

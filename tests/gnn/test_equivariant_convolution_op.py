@@ -129,6 +129,7 @@ def assert_equal(case: Convolution, tolerance: float, native=None):
         laws.close(ours, expected, 20 * tolerance, "derivatives")
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_values_and_derivatives_are_those_of_the_reference(case, dtype):
@@ -177,6 +178,7 @@ def test_derivatives_against_differences():
     assert torch.autograd.gradcheck(messages, inputs)
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize(
     ("n_atoms", "n_pairs"), [(1, 0), (1, 7), (5, 0), (2, 1), (3, 700), (700, 30)]
 )
@@ -189,6 +191,7 @@ def test_few_and_many(n_atoms, n_pairs):
     )
 
 
+@pytest.mark.usefixtures("kernels")
 def test_no_atoms():
     case = Convolution("two degrees", n_atoms=1, n_pairs=0)
     edges = edges_of(
@@ -222,6 +225,7 @@ def test_threads_do_not_change_the_result():
         laws.close(two, one, 0.0, "with two threads")
 
 
+@pytest.mark.usefixtures("kernels")
 def test_beyond_the_cutoff_nothing_is_added():
     case = Convolution("foundation-like", n_pairs=12)
     far = case.edges._replace(distances=case.edges.distances + CUTOFF)
@@ -229,6 +233,7 @@ def test_beyond_the_cutoff_nothing_is_added():
         assert not message.any()
 
 
+@pytest.mark.usefixtures("kernels")
 def test_strided_inputs():
     case = Convolution("foundation-like")
     strided = [block.transpose(1, 2).contiguous().transpose(1, 2) for block in case.features]
@@ -238,6 +243,7 @@ def test_strided_inputs():
         laws.close(ours, expected, 1e-12, "messages")
 
 
+@pytest.mark.usefixtures("kernels")
 def test_features_alone_or_geometry_alone():
     case = Convolution("foundation-like")
     expected = case.derivatives(case.native)

@@ -10,6 +10,7 @@ from openmm_pqeq.pqeq.coulomb.splines import Grid, Points
 
 pytestmark = [
     pytest.mark.python_route,
+    pytest.mark.usefixtures("kernels"),
     pytest.mark.skipif(
         not ops.available("splines_spread"), reason=f"splines_spread: {ops.status()}"
     ),

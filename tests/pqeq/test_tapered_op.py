@@ -20,6 +20,8 @@ from openmm_pqeq.pqeq.sweeps.tapered_reference import (
 )
 from openmm_pqeq.structure import Structure, structure_of
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 CUTOFF = 7.0
 STRUCTURES = {
     "salt": salt(),

@@ -1,40 +1,23 @@
 // dispersion on NVIDIA GPUs: a thread per pair.
 //
-// A pair adds to two atoms, and so do many threads at once. Sums are therefore kept as whole
-// multiples of 2⁻⁴⁰, whose addition does not depend on the order: results are the same in every
-// run. Pairs are sorted by centre: most warps have one, and add to it once.
+// A pair adds to two atoms, and so do many threads at once: sums are whole multiples of 2⁻⁴⁰
+// (whole_sums.cuh). Pairs are sorted by centre: most warps have one, and add to it once.
 #include "dispersion/arguments.h"
 #include "dispersion/formulae.h"
+#include "whole_sums.cuh"
 
 #include <ATen/Dispatch.h>
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <torch/library.h>
 
 namespace openmm_pqeq {
 namespace {
 
 using Index = int64_t;
-using Sum = unsigned long long;
 
 constexpr int kThreads = 256;
-constexpr unsigned kWarp = 0xffffffffu;
 constexpr double kUnits =
     1099511627776.0;  // 2⁴⁰ in an eV, an eV/Å or a neighbour: up to 8e6 of them fit
 
 __device__ inline long long units(double value) { return __double2ll_rn(value * kUnits); }
-
-__device__ inline void add(Sum* to, long long value) {
-  if (value != 0) atomicAdd(to, static_cast<Sum>(value));
-}
-
-// Adds what all threads of a warp have to where each of them says; at once where they agree.
-__device__ inline void add_together(Sum* to, long long value, bool agree) {
-  if (!agree) return add(to, value);
-  for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(kWarp, value, step);
-  if (threadIdx.x % 32 == 0) add(to, value);
-}
 
 // A pair: its atoms, r_ij in Å, and whether the thread has one at all (else all that it adds is
 // zero).
@@ -58,8 +41,7 @@ __device__ Pair<T> pair_of_thread(const DispersionPairs<T>& of) {
   pair.structure = of.batch[pair.center];
   pair.kind_of_center = of.kinds[pair.center];
   pair.kind_of_neighbor = of.kinds[pair.neighbor];
-  const int first = __shfl_sync(kWarp, static_cast<int>(pair.center), 0);
-  pair.one_center = __all_sync(kWarp, first == pair.center) != 0;
+  pair.one_center = warp_agrees(static_cast<int>(pair.center));
   for (int a = 0; a < 3; ++a) pair.shift[a] = static_cast<double>(of.shifts[3 * p + a]);
   const double* cell =
       of.offsets + pair.structure * 3 * 256 * 4 + 129 * 4;  // once each lattice vector
@@ -127,8 +109,7 @@ __device__ C6<T> c6_of(const DispersionPairs<T>& of, const Pair<T>& pair) {
 
 // Adds to both ends, and to the cell, what a pair with ∂L/∂r = slope r gives.
 template <typename T>
-__device__ void add_slope(const DispersionPairs<T>& of, const Pair<T>& pair, T slope_over_r,
-                          Sum* sums, Sum* cell) {
+__device__ void add_slope(const Pair<T>& pair, T slope_over_r, Sum* sums, Sum* cell) {
   const double scale = pair.there ? static_cast<double>(slope_over_r) : 0.0;
   long long slopes[3];
   for (int b = 0; b < 3; ++b) {
@@ -172,7 +153,7 @@ __global__ void slope_kernel(DispersionPairs<T> of, Sum* sums, Sum* cell) {
   const C6<T> c6 = c6_of(of, pair);
   const T factor =
       static_cast<T>(-0.5 * (of.cotangents[pair.center] + of.cotangents[pair.neighbor]));
-  add_slope(of, pair, factor * c6.value * radial.slope * pair.inverse, sums, cell);
+  add_slope(pair, factor * c6.value * radial.slope * pair.inverse, sums, cell);
   add(sums + 4 * pair.neighbor + 3, pair.there ? units(factor * c6.of_neighbor * radial.value) : 0);
   add_together(sums + 4 * pair.center + 3,
                pair.there ? units(factor * c6.of_center * radial.value) : 0, pair.one_center);
@@ -184,25 +165,20 @@ __global__ void chain_kernel(DispersionPairs<T> of, Sum* sums, Sum* cell) {
   const Radial<T> count = product(counted(pair.inverse, constants(of, pair).radius),
                                   switched(pair.r, of.cn_cutoff, of.inverse_width));
   const T factor = static_cast<T>(of.chain[pair.center] + of.chain[pair.neighbor]);
-  add_slope(of, pair, factor * count.slope * pair.inverse, sums, cell);
+  add_slope(pair, factor * count.slope * pair.inverse, sums, cell);
 }
 
-template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), int64_t n_pairs, Arguments... arguments) {
-  if (n_pairs == 0) return;
-  const unsigned blocks = static_cast<unsigned>((n_pairs + kThreads - 1) / kThreads);
-  kernel<<<blocks, kThreads, 0, c10::cuda::getCurrentCUDAStream()>>>(arguments...);
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+// A thread for each pair.
+template <typename T, typename... Parameters, typename... Arguments>
+void over_pairs(void (*kernel)(Parameters...), const DispersionPairs<T>& pairs,
+                Arguments... arguments) {
+  launch(kernel, blocks_of(pairs.n_pairs, kThreads), kThreads, 0, pairs, arguments...);
 }
 
-Tensor zero_sums(at::IntArrayRef sizes, const Tensor& like) {
-  return at::zeros(sizes, like.options().dtype(at::kLong));
-}
-Sum* data(const Tensor& sums) { return reinterpret_cast<Sum*>(sums.data_ptr<int64_t>()); }
 Tensor numbers(const Tensor& sums) { return sums.to(at::kDouble) / kUnits; }
 
 Both dispersion_cuda(const DispersionArguments& given) {
-  const c10::cuda::CUDAGuard guard(given.positions.device());
+  const DeviceGuard guard(given.positions.device());
   check(given);
   const Dispersion work = prepared(given);
   const Tensor counts = zero_sums({given.positions.size(0)}, given.positions),
@@ -210,11 +186,11 @@ Both dispersion_cuda(const DispersionArguments& given) {
   Tensor coordination_numbers;
   AT_DISPATCH_FLOATING_TYPES(given.c6.scalar_type(), "dispersion", [&] {
     auto pairs = dispersion_pairs<scalar_t>(work, given);
-    launch(count_kernel<scalar_t>, pairs.n_pairs, pairs, data(counts));
+    over_pairs(count_kernel<scalar_t>, pairs, sums_of(counts));
     coordination_numbers = numbers(counts);
     const Tensor weights = dispersion_weights(given, coordination_numbers);
     pairs.weights = weights.const_data_ptr<scalar_t>();
-    launch(energy_kernel<scalar_t>, pairs.n_pairs, pairs, data(sums));
+    over_pairs(energy_kernel<scalar_t>, pairs, sums_of(sums));
   });
   return {numbers(sums).to(given.positions.scalar_type()),
           coordination_numbers.to(given.positions.scalar_type())};
@@ -222,7 +198,7 @@ Both dispersion_cuda(const DispersionArguments& given) {
 
 Both dispersion_backward_cuda(const Tensor& gradients, const Tensor& coordination_numbers,
                               const DispersionArguments& given, bool with_cell) {
-  const c10::cuda::CUDAGuard guard(given.positions.device());
+  const DeviceGuard guard(given.positions.device());
   check(given);
   check_atoms(given, gradients, coordination_numbers);
   const Dispersion work = prepared(given);
@@ -235,15 +211,15 @@ Both dispersion_backward_cuda(const Tensor& gradients, const Tensor& coordinatio
   const Tensor most = magnitudes.max(), largest = at::where(most > 0.0, most, at::ones_like(most));
   const Tensor cotangents = (gradients.to(at::kDouble) / largest).contiguous();
   const Tensor weights = dispersion_weights(given, coordination_numbers);
-  Sum* const at_cell = with_cell ? data(cell_sums) : nullptr;
+  Sum* const at_cell = with_cell ? sums_of(cell_sums) : nullptr;
   AT_DISPATCH_FLOATING_TYPES(given.c6.scalar_type(), "dispersion_backward", [&] {
     auto pairs = dispersion_pairs<scalar_t>(work, given);
     pairs.weights = weights.const_data_ptr<scalar_t>();
     pairs.cotangents = cotangents.const_data_ptr<double>();
-    launch(slope_kernel<scalar_t>, pairs.n_pairs, pairs, data(sums), at_cell);
+    over_pairs(slope_kernel<scalar_t>, pairs, sums_of(sums), at_cell);
     const Tensor chain = numbers(sums.select(1, 3)).contiguous();
     pairs.chain = chain.const_data_ptr<double>();
-    launch(chain_kernel<scalar_t>, pairs.n_pairs, pairs, data(sums), at_cell);
+    over_pairs(chain_kernel<scalar_t>, pairs, sums_of(sums), at_cell);
   });
   const Tensor slopes = numbers(sums.narrow(1, 0, 3)) * largest,
                of_cell = numbers(cell_sums) * largest;
@@ -254,7 +230,7 @@ Both dispersion_backward_cuda(const Tensor& gradients, const Tensor& coordinatio
 }  // namespace
 }  // namespace openmm_pqeq
 
-TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
+PQEQ_LIBRARY_OF_CUDA_KERNELS(library) {
   library.impl("dispersion", openmm_pqeq::dispersion<openmm_pqeq::dispersion_cuda>);
   library.impl("dispersion_backward",
                openmm_pqeq::dispersion_backward<openmm_pqeq::dispersion_backward_cuda>);

@@ -10,11 +10,9 @@
 // that input. Derivatives with respect to distances and harmonics are summed over the lanes, then
 // over the half-warps in a fixed order. No atomics anywhere: results are the same in every run.
 #include "equivariant_convolution/cuda_tile.cuh"
+#include "launch.cuh"
 
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <torch/library.h>
+#include <algorithm>
 
 namespace openmm_pqeq {
 namespace {
@@ -47,9 +45,9 @@ __device__ void sum_neighbors(const Convolution<T>& of, const Path& path, const 
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads) forward_kernel(const Launch<T> launch) {
-  extern __shared__ double memory[];
+  PQEQ_SHARED_BYTES(memory);
   const Convolution<T>& of = launch.of;
-  Tile<T> tile = tile_in(reinterpret_cast<char*>(memory), launch, false);
+  Tile<T> tile = tile_in(memory, launch, false);
   const Index atom = blockIdx.x, begin = of.rows[atom], end = of.rows[atom + 1];
   const int lane = threadIdx.x % kLanes;
   Index at = begin;
@@ -163,9 +161,9 @@ __device__ void add_input(const Launch<T>& launch, int first, int last, const Ti
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads) backward_kernel(const Launch<T> launch) {
-  extern __shared__ double memory[];
+  PQEQ_SHARED_BYTES(memory);
   const Convolution<T>& of = launch.of;
-  Tile<T> tile = tile_in(reinterpret_cast<char*>(memory), launch, true);
+  Tile<T> tile = tile_in(memory, launch, true);
   const Index atom = blockIdx.x, end = of.neighbor_rows[atom + 1];
   const int lane = threadIdx.x % kLanes, n_sums = 1 + of.n_harmonics;
   for (Index at = of.neighbor_rows[atom]; at < end; at += launch.tile) {
@@ -218,21 +216,19 @@ void launch_all(Kernel kernel, const Convolution<T>& of, const Plan& plan, bool 
   std::vector<Path> paths = plan.paths;
   std::stable_sort(paths.begin(), paths.end(),
                    [](const Path& a, const Path& b) { return a.input < b.input; });
-  Launch<T> launch{};
-  launch.of = of;
-  launch.of.paths = nullptr;
-  launch.tile = static_cast<int>(std::min<size_t>(kShared / bytes, kMaxTile));
+  Launch<T> part{};
+  part.of = of;
+  part.of.paths = nullptr;
+  part.tile = static_cast<int>(std::min<size_t>(kShared / bytes, kMaxTile));
   for (size_t begin = 0; begin < paths.size(); begin += kMaxPaths) {
-    launch.n_paths = static_cast<int>(std::min<size_t>(paths.size() - begin, kMaxPaths));
-    std::copy_n(paths.begin() + begin, launch.n_paths, launch.paths);
-    kernel<<<static_cast<unsigned>(plan.n_atoms), kThreads, launch.tile * bytes,
-             c10::cuda::getCurrentCUDAStream()>>>(launch);
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    part.n_paths = static_cast<int>(std::min<size_t>(paths.size() - begin, kMaxPaths));
+    std::copy_n(paths.begin() + begin, part.n_paths, part.paths);
+    launch(kernel, plan.n_atoms, kThreads, part.tile * bytes, part);
   }
 }
 
 struct Cuda {
-  const c10::cuda::CUDAGuard guard;
+  const DeviceGuard guard;
 
   explicit Cuda(at::Device device) : guard(device) {}
 
@@ -249,7 +245,7 @@ struct Cuda {
 }  // namespace
 }  // namespace openmm_pqeq
 
-TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
+PQEQ_LIBRARY_OF_CUDA_KERNELS(library) {
   library.impl("equivariant_convolution",
                openmm_pqeq::convolution<openmm_pqeq::forward_on<openmm_pqeq::Cuda>>);
   library.impl("equivariant_convolution_backward",

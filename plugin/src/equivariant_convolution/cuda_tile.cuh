@@ -3,6 +3,7 @@
 #pragma once
 
 #include "equivariant_convolution/on_device.h"
+#include "launch.cuh"
 
 namespace openmm_pqeq {
 namespace {

@@ -2,29 +2,21 @@
 // the points, and launches. Nothing waits for the device.
 #include "splines/cuda_kernel.cuh"
 
+#include "launch.cuh"
 #include "splines/on_device.h"
-
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <torch/library.h>
 
 namespace openmm_pqeq {
 namespace {
 
-unsigned blocks_of(int64_t n, int64_t each) { return static_cast<unsigned>((n + each - 1) / each); }
-
 // Orders that PQEq uses are compiled for themselves, all others together.
-#define PQEQ_LAUNCH(order, kernel, blocks, ...)                                     \
-  [&] {                                                                             \
-    const auto stream = c10::cuda::getCurrentCUDAStream();                          \
-    switch (order) {                                                                \
-      case 8: kernel(8)<<<blocks, kMeshThreads, 0, stream>>>(__VA_ARGS__); break;   \
-      case 10: kernel(10)<<<blocks, kMeshThreads, 0, stream>>>(__VA_ARGS__); break; \
-      case 12: kernel(12)<<<blocks, kMeshThreads, 0, stream>>>(__VA_ARGS__); break; \
-      default: kernel(0)<<<blocks, kMeshThreads, 0, stream>>>(__VA_ARGS__);         \
-    }                                                                               \
-    C10_CUDA_KERNEL_LAUNCH_CHECK();                                                 \
+#define PQEQ_LAUNCH(order, kernel, blocks, ...)                                 \
+  [&] {                                                                         \
+    switch (order) {                                                            \
+      case 8: launch(kernel(8), blocks, kMeshThreads, 0, __VA_ARGS__); break;   \
+      case 10: launch(kernel(10), blocks, kMeshThreads, 0, __VA_ARGS__); break; \
+      case 12: launch(kernel(12), blocks, kMeshThreads, 0, __VA_ARGS__); break; \
+      default: launch(kernel(0), blocks, kMeshThreads, 0, __VA_ARGS__);         \
+    }                                                                           \
   }()
 #define PQEQ_WEIGH(P) weigh_kernel<T, P>
 #define PQEQ_INTERPOLATE(P) interpolate_kernel<T, P, false>
@@ -34,13 +26,11 @@ template <typename T, int TILE>
 void spread_planes(const Spread<T>& work, int64_t n_planes) {
   const auto kernel =
       work.dipoles != nullptr ? spread_kernel<T, TILE, true> : spread_kernel<T, TILE, false>;
-  kernel<<<static_cast<unsigned>(n_planes), TILE * TILE, 0, c10::cuda::getCurrentCUDAStream()>>>(
-      work);
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
+  launch(kernel, n_planes, TILE * TILE, 0, work);
 }
 
 struct CudaSplines {
-  const c10::cuda::CUDAGuard guard;
+  const DeviceGuard guard;
 
   explicit CudaSplines(at::Device device) : guard(device) {}
 
@@ -79,7 +69,7 @@ struct CudaSplines {
 }  // namespace
 }  // namespace openmm_pqeq
 
-TORCH_LIBRARY_IMPL(openmm_pqeq, CUDA, library) {
+PQEQ_LIBRARY_OF_CUDA_KERNELS(library) {
   library.impl("splines_spread", openmm_pqeq::splines_spread_on<openmm_pqeq::CudaSplines>);
   library.impl("splines_interpolate",
                openmm_pqeq::splines_interpolate_on<openmm_pqeq::CudaSplines>);

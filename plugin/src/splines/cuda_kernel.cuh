@@ -10,6 +10,7 @@
 // the rest of them along y.
 #pragma once
 
+#include "launch.cuh"
 #include "splines/formulae.h"
 #include "splines/work.h"
 
@@ -119,7 +120,7 @@ struct Place {
 template <typename T, int P, bool HESSIAN>
 __global__ void __launch_bounds__(kMeshThreads)
     interpolate_kernel(const Interpolation<T> work, int64_t n) {
-  __shared__ Place<T> places[kPointsOfBlock];
+  PQEQ_SHARED(Place<T>, places, kPointsOfBlock);
   const int lane = threadIdx.x % kWarp;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kPointsOfBlock + threadIdx.x / kWarp;
   if (i >= n) return;  // the whole warp

@@ -29,8 +29,9 @@ struct TaperedChange {
 void check_kept_pairs(const Tensor& positions, const Tensor& cell, const Tensor& centers,
                       const Tensor& neighbors, const Tensor& shifts);
 void check_pairs(const TaperedPairs& pairs, int64_t n_atoms);
-void check_shifts(const Tensor& shifts, int64_t n_pairs);
-void check_kinds(const Tensor& kind, const Tensor& gamma);
+void check_shifts(const Tensor& shifts, const Tensor& centers);
+void check_kinds(const TaperedPairs& pairs, const Tensor& kind, const Tensor& gamma,
+                 const std::optional<Tensor>& shells);
 void check_sum(const TaperedPairs& pairs, const TaperedRadials& radials, const TaperedState& state);
 void check_change(const TaperedChange& change, const TaperedState& state);
 void check_matrix(const Tensor& centers, const Tensor& neighbors, const Tensor& values,

@@ -190,8 +190,7 @@ Tensor tapered_radials_cpu(const Tensor& centers, const Tensor& neighbors, const
                            const std::optional<Tensor>& shells) {
   const TaperedPairs pairs{centers, neighbors, vectors};
   check_pairs(pairs, kind_in.size(0));
-  check_kinds(kind_in, gamma_in);
-  if (shells.has_value()) check_floating("shells", *shells, {kind_in.size(0), 3});
+  check_kinds(pairs, kind_in, gamma_in, shells);
   const int64_t n_pairs = centers.size(0);
   const Tensor kind = kind_in.contiguous();
   const Tensor radials = at::empty({shells.has_value() ? 9 : 3, n_pairs}, vectors.options());
@@ -303,7 +302,7 @@ std::tuple<Tensor, Tensor, Tensor> tapered_forces_cpu(
   const TaperedChange change{dq, ds};
   check_sum(pairs, radials, state);
   check_change(change, state);
-  check_shifts(shifts_in, centers.size(0));
+  check_shifts(shifts_in, centers);
   const int64_t n = charges.size(0);
   const Tensor shifts = shifts_in.contiguous();
   Tensor sums;
