@@ -100,6 +100,72 @@ def test_its_error_is_of_second_order_in_the_outer_step(outer, inner):
     assert 3 < errors[1] / errors[2] < 5
 
 
+Membrane = openmm.MonteCarloMembraneBarostat
+PRESSURE, TEMPERATURE = 0, 3  # bar, K: it is the energy that decides
+BAROSTATS = {
+    "isotropic": lambda: openmm.MonteCarloBarostat(PRESSURE, TEMPERATURE, 1),
+    "anisotropic": lambda: openmm.MonteCarloAnisotropicBarostat(
+        openmm.Vec3(PRESSURE, PRESSURE, PRESSURE), TEMPERATURE, True, False, True, 1
+    ),
+    "flexible": lambda: openmm.MonteCarloFlexibleBarostat(PRESSURE, TEMPERATURE, 1),
+    "membrane": lambda: Membrane(PRESSURE, 0, TEMPERATURE, Membrane.XYIsotropic, Membrane.ZFree, 1),
+}
+
+
+def squeezed(system, kind, integrator, steps):
+    """The context after steps with a volume tried in each."""
+    barostat = BAROSTATS[kind]()
+    barostat.setRandomNumberSeed(5)
+    system.addForce(barostat)
+    integrator.setRandomNumberSeed(4)  # with 0 these ones seed the barostat from the clock
+    context = context_of(system, salt_positions(), integrator=integrator)
+    context.setVelocitiesToTemperature(TEMPERATURE, 3)
+    context.getIntegrator().step(steps)
+    return context
+
+
+def box_and_positions(context):
+    """Å; a row a vector."""
+    state = context.getState(positions=True)
+    found = state.getPeriodicBoxVectors(asNumpy=True), state.getPositions(asNumpy=True)
+    return np.concatenate([rows.value_in_unit(unit.angstrom) for rows in found])
+
+
+@pytest.mark.parametrize("kind", BAROSTATS)
+def test_volumes_are_accepted_by_the_energy_of_the_potential(inner, kind):
+    """With one inner step both parts together move atoms and cell as the potential does by itself:
+    a volume judged by one of the parts, or a force of the cell before, would show."""
+    other = build({"gnn": {"species": ["Na", "Cl"], **SMALL, "seed": 4}})
+    alone, parts = (
+        create_system(inner, topology_of(SALT, BOX), backend="python", precision="double", **more)
+        for more in ({}, {"inner_model": other})
+    )
+    # the same integrator, for it draws random numbers for each of its stages
+    one, two = (
+        box_and_positions(squeezed(system, kind, openmm.MTSIntegrator(5e-4, time_steps(1)), 40))
+        for system in (alone, parts)
+    )
+    assert np.abs(one[:3] - BOX).max() > 0.05  # Å: volumes were accepted
+    assert np.abs(two - one).max() < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["isotropic", "flexible"])
+def test_energy_and_forces_belong_to_the_cell_that_there_is(outer, inner, kind):
+    """After volumes that were accepted and refused, between outer steps of four inner ones."""
+    parts = system_of(outer, inner, "python")
+    integrator = openmm.MTSLangevinIntegrator(TEMPERATURE, 1.0, 2e-3, time_steps(4))
+    context = squeezed(parts, kind, integrator, 12)
+    box, positions = np.split(box_and_positions(context), [3])
+    assert np.abs(box - BOX).max() > 0.05  # Å
+    fresh = create_system(
+        outer, topology_of(SALT, box), field=FIELD, backend="python", precision="double"
+    )
+    energy, forces, *_ = evaluated(context)
+    expected, its_forces, *_ = evaluated(context_of(fresh, positions))
+    assert abs(energy - expected) < 1e-7
+    assert np.abs(forces - its_forces).max() < 1e-6
+
+
 @both_routes
 @pytest.mark.parametrize("read", [False, True], ids=["made", "read"])
 def test_reporters_see_the_charges_of_the_potential(outer, inner, backend, read, tmp_path):
