@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 PAIRS = (("O", "O"), ("Na", "O"), ("Cl", "O"))
 IONS = {"Na": 1.0, "Cl": -1.0}
-LOOKED, STRESSES = 4, 40
+LOOKED, STRESSES = 4, 200
 """Frames of a run whose polarizability is computed, and whose stress is."""
 
 
@@ -186,7 +186,8 @@ def pressure(run: Run, model: str, temperature: float) -> Value:
     """GPa, N kT/V − tr σ/3, of some frames: the table of a run has no stress."""
     calculator = pq.PQEqCalculator(model)
     found = []
-    for k in np.linspace(0, len(run.positions) - 1, STRESSES, dtype=int):
+    n = min(STRESSES, len(run.positions))
+    for k in np.linspace(0, len(run.positions) - 1, n, dtype=int):
         atoms = ase.Atoms(run.symbols, run.positions[k], cell=run.cells[k], pbc=True)
         stress = calculator.get_stress(atoms)
         ideal = len(atoms) * kB * temperature / atoms.get_volume()
