@@ -40,14 +40,12 @@ def folder(tmp_path_factory):
     crystal.calc = SinglePointCalculator(crystal, energy=-1.0, forces=np.full((2, 3), 1e300))
     ase.io.write(folder / "huge.extxyz", crystal)
     crystal.calc = None
-    for name, cell, place in (
+    for name, cell, height in (
         ("flat", [[3, 0, 0], [3, 0, 0], [0, 0, 4]], 2),
         ("far", [3, 3, 4], 1e12),
     ):
-        crystal.set_cell(cell)
-        crystal.positions[1, 2] = place
-        ase.io.write(folder / f"{name}.extxyz", crystal)
-    crystal.set_cell([3.0, 3.0, 4.2])
+        odd = Atoms("MgO", [[0, 0, 0], [0, 0, height]], cell=cell, pbc=True)
+        ase.io.write(folder / f"{name}.extxyz", odd)
     crystal.symbols[0] = "Og"
     ase.io.write(folder / "og.extxyz", crystal)
     (folder / "distill.toml").write_text(
