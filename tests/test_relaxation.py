@@ -1,5 +1,7 @@
 """Relaxations end where forces, and stresses of a cell that may change, vanish."""
 
+import signal
+
 import ase
 import ase.io
 import numpy as np
@@ -115,3 +117,23 @@ def test_a_relaxation_that_fails_on_the_way_is_a_failure(tmp_path, monkeypatch, 
     said = capsys.readouterr().err
     assert "the relaxation failed after step 0: charges did not converge" in said
     assert "--overwrite" in said
+
+
+def test_a_relaxation_that_is_asked_to_end_leaves_what_it_has(tmp_path, monkeypatch):
+    """SIGTERM ends it after its present step."""
+    dimer = ase.Atoms("Ar2", [[0, 0, 0], [0, 0, 0.9]])
+    dimer.write(tmp_path / "dimer.extxyz")
+    save(build({"zbl": {"outer": 6.0}}), tmp_path / "model.pt")
+    real = relaxation.relax
+
+    def asked(*given):
+        for step in real(*given):
+            if step.step == 2:
+                signal.raise_signal(signal.SIGTERM)
+            yield step
+
+    monkeypatch.setattr(relaxation, "relax", asked)
+    place = ["--model", str(tmp_path / "model.pt"), "-o", str(tmp_path / "out")]
+    assert main(["relax", str(tmp_path / "dimer.extxyz"), *place]) == 130
+    assert len((tmp_path / "out" / "steps.csv").read_text().splitlines()) == 4
+    assert (tmp_path / "out" / "relaxed.extxyz").is_file()

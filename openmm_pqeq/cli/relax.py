@@ -10,6 +10,7 @@ from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.folder import Kind, begin, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
+from openmm_pqeq.jobs.stop import StopSignals
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.settings import STRONGEST_FIELD
 from openmm_pqeq.pqeq import COUPLINGS
@@ -193,14 +194,17 @@ def _path(atoms: Any, settings: Settings) -> Iterator[Any]:
 
 
 def _follow(console: Any, path: Iterator[Any], steps: list[Any]) -> bool:
-    """Go on to the end, taking the steps; whether somebody stopped it."""
-    try:
-        for step in path:
-            steps.append(step)
-            _say(console, step)
-    except KeyboardInterrupt:
-        return True
-    return False
+    """Go on to the end, taking the steps; whether somebody stopped it, by Ctrl-C or SIGTERM."""
+    with StopSignals() as stop:
+        try:
+            for step in path:
+                steps.append(step)
+                _say(console, step)
+                if stop.requested:
+                    break
+        except KeyboardInterrupt:  # the second Ctrl-C
+            return True
+    return stop.requested
 
 
 def _failure(folder: Path, step: int, error: Exception) -> RunFailure:

@@ -12,7 +12,7 @@ What is in a list does not follow `module.to(device)`, so it is moved at the fir
 """
 
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,17 @@ from torch import Tensor, nn
 from openmm_pqeq.force.compiled import tensors_of
 from openmm_pqeq.force.module import undeprecated
 
+Kind = TypeVar("Kind")
 
-@torch.jit.interface
+
+def _interface(kind: Kind) -> Kind:
+    """A TorchScript interface."""
+    with undeprecated():
+        made: Kind = torch.jit.interface(kind)
+        return made
+
+
+@_interface
 class _Periodic(nn.Module):
     """A `PeriodicEnergy` as `compiled` returns it."""
 
@@ -40,7 +49,7 @@ class _Periodic(nn.Module):
         pass
 
 
-@torch.jit.interface
+@_interface
 class _Cluster(nn.Module):
     """A `ClusterEnergy` as `compiled` returns it."""
 

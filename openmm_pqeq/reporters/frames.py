@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.reporters.table import path_of
-from openmm_pqeq.reporters.writers import claim, release
+from openmm_pqeq.reporters.writers import claim, release, require_there
 
 if sys.platform != "win32":
     import fcntl
@@ -67,6 +67,7 @@ class FrameFile:
         """Append a frame, a value for each quantity; on disk when this returns."""
         if self._file is None:
             raise ValueError(f"file: {self.path} has not been opened")
+        require_there(self.path)
         index = len(self._file["step"])
         for names in (set(frame) - {"step"}, {"step"}):
             for name in names:

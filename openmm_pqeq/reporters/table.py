@@ -17,7 +17,7 @@ from openmm import app
 
 from openmm_pqeq.jobs import values
 from openmm_pqeq.reporters.observer import Observation
-from openmm_pqeq.reporters.writers import GrowingFile, refuse_second
+from openmm_pqeq.reporters.writers import GrowingFile, refuse_second, require_there
 
 Array = NDArray[np.float64]
 
@@ -47,6 +47,7 @@ class Table(GrowingFile):
                 f"file: {self.path} has columns {', '.join(self.header)}, and these rows have "
                 f"{', '.join(row)}; use another file"
             )
+        require_there(self.path)
         self._out.write(text.encode("utf-8"))
 
     def last_row(self) -> dict[str, str]:

@@ -22,6 +22,16 @@ def refuse_second(path: Path) -> None:
         )
 
 
+def require_there(path: Path) -> None:
+    """FileNotFoundError where a file that is written to has been removed: its frames would go
+    nowhere."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"file: {path} was removed while it was written to, and what it had is lost; leave it "
+            "where it is until its reporter is closed"
+        )
+
+
 def claim(path: Path, writer: object) -> None:
     """Remember who writes to a file."""
     _writers[os.path.realpath(path)] = writer

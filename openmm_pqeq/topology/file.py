@@ -81,6 +81,7 @@ def _read(name: str, index: int) -> tuple[ase.Atoms, list[str]]:
         raise FileNotFoundError(f"{name}: there is no such structure file")
     if os.path.isdir(name):
         raise ValueError(f"{name}: expected a structure file, got a directory")
+    kind = ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -88,6 +89,8 @@ def _read(name: str, index: int) -> tuple[ase.Atoms, list[str]]:
             atoms, notes = _understood(name, kind, int(index))
         except Exception as error:  # ASE's readers raise anything at all
             reason = str(error).strip() or type(error).__name__
+            if kind == "vasp" and isinstance(error, AttributeError):  # ASE looks for POTCAR
+                reason = "it has no line with the symbols of its elements"
             if isinstance(error, IndexError | StopIteration) and index not in (0, -1):
                 raise ValueError(
                     f"index: {name} has no structure {index}; the first is 0 and the last -1"

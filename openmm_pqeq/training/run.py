@@ -265,9 +265,10 @@ def loop(
                 trainer.fit(
                     module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True
                 )
-        except SystemExit as leaving:  # how Lightning ends after Ctrl-C, with further ones ignored
+        except SystemExit as leaving:  # how Lightning ends after Ctrl-C, with further ones ignored,
+            # and after SIGTERM, which is no success either
             signal.signal(signal.SIGINT, on_interrupt)
-            if trainer.received_sigterm:
+            if trainer.received_sigterm and not trainer.is_global_zero:
                 raise
             say(
                 f"interrupted; {folder / CHECKPOINT} holds the last whole epoch, resume goes on "

@@ -220,6 +220,17 @@ def test_a_table_keeps_its_columns(tmp_path):
     assert (tmp_path / "t.csv").read_text() == "step,a\n1,2.5\n"
 
 
+def test_a_file_that_is_removed_while_it_grows_is_said(tmp_path):
+    """Its rows would go nowhere."""
+    table, frames = Table(tmp_path / "t.csv"), frames_written(tmp_path / "f.h5", [1])
+    for path in (table.path, frames.path):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"t\.csv was removed while it was written to"):
+        table.write({"step": 1.0})
+    with pytest.raises(FileNotFoundError, match=r"f\.h5 was removed while it was written to"):
+        frames.write({"step": 2, "charges": np.zeros((500, 3)), "time": 0.2})
+
+
 READER = """
 import sys, h5py
 with h5py.File(sys.argv[1]) as file:

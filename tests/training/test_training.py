@@ -8,6 +8,7 @@ recovered.
 import csv
 import json
 import re
+import signal
 from pathlib import Path
 
 import ase.io
@@ -342,6 +343,21 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_pat
     assert whole["openmm_pqeq"]["steps"] == parts["openmm_pqeq"]["steps"] == 4 * 8
     for name in ("whole", "parts"):
         assert [row["epoch"] for row in rows(tmp_path / name)] == ["0", "1", "2", "3"]
+
+
+def test_a_run_that_is_asked_to_end_is_not_a_finished_one(frames, tmp_path):
+    """SIGTERM, as queues send it: interrupted, as Ctrl-C does, where Lightning would exit with 0."""
+    file = write(tmp_path / "a.toml", table(frames, epochs=4, batch_size=2))
+    said = []
+
+    def ask(line: str) -> None:
+        said.append(line)
+        if line.startswith("epoch    1"):
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(file, tmp_path / "out", say=ask)
+    assert said[-1].startswith("interrupted; ")
 
 
 def test_a_finished_run_can_be_resumed_for_its_report(frames, tmp_path):
