@@ -59,7 +59,7 @@ class PQEqCalculator(Calculator):
     dtype : "float64" or "float32"
     tolerance : of the charge solution, eV/e and eV/Å; None keeps the potential's
     fragments : for "fragment": lists of atoms; None: the molecules of each structure, from covalent
-        radii
+        radii. Of charges by bonds: metals that float, each with one potential and a charge of its own
     fragment_charges : e, one for each fragment, or a mapping from the names of molecules, with zero
         for the others: HOH for water, the element for a lone atom, as in {"NA": 1, "CL": -1}, else
         the formula of at most three characters (OH, NH4, PF6), or M01, M02, ... in the order of

@@ -10,13 +10,11 @@ from openmm_pqeq.wanted import Known, Molecule, Wanted
 
 def groups_wanted(wanted: Wanted, known: Known, total_charge: float) -> Groups | None:
     """Fragments and electrodes; molecules are those of the atoms that no electrode holds."""
-    if wanted.coupling != "fragment" and not wanted.electrodes:
+    if wanted.coupling != "fragment" and not wanted.electrodes and not wanted.fragments:
         return None
     plates = electrodes_of(wanted.electrodes, known.n_atoms)
-    if wanted.coupling is None:  # charges by bonds
-        held = {atom for atoms, _ in plates for atom in atoms}
-        others = [atom for atom in range(known.n_atoms) if atom not in held]
-        return groups_of(known.n_atoms, [others] if others else None, None, plates, total_charge)
+    if wanted.coupling is None:
+        return _metals_among_bonds(wanted, known, total_charge)
     fragments, charges = fragments_of(wanted.fragments), wanted.fragment_charges
     if wanted.coupling == "fragment" and wanted.fragments is None:
         held = {atom for atoms, _ in plates for atom in atoms}
@@ -29,6 +27,27 @@ def groups_wanted(wanted: Wanted, known: Known, total_charge: float) -> Groups |
             "got a mapping"
         )
     return groups_of(known.n_atoms, fragments, charges, plates or None, total_charge)
+
+
+def _metals_among_bonds(wanted: Wanted, known: Known, total_charge: float) -> Groups:
+    """Of charges by bonds: all bonded atoms, the metals that float (`fragments`), and the electrodes."""
+    metals, charges = fragments_of(wanted.fragments), wanted.fragment_charges
+    if isinstance(charges, Mapping):
+        raise ValueError(
+            "fragment_charges: beside charges by bonds fragments are metals, expected a list with one "
+            "charge for each, got a mapping"
+        )
+    plates = electrodes_of(wanted.electrodes, known.n_atoms)
+    if not metals:
+        charges = None
+    given = [0.0] * len(metals) if charges is None else list(charges)
+    held = {atom for atoms in (*metals, *(atoms for atoms, _ in plates)) for atom in atoms}
+    bonded = [atom for atom in range(known.n_atoms) if atom not in held]
+    if bonded:
+        metals = [bonded, *metals]
+        given = [0.0 if plates else total_charge - sum(given), *given]
+    floating = len(metals) - bool(bonded)
+    return groups_of(known.n_atoms, metals, given, plates or None, total_charge, metals=floating)
 
 
 def _charges_of_molecules(molecules: list[Molecule], charges: Any) -> Any:

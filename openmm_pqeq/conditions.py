@@ -25,7 +25,6 @@ from openmm_pqeq.pqeq import (
     FieldEnergy,
     Groups,
     along_periodic,
-    electrodes_of,
     has_meaning_along_periods,
 )
 from openmm_pqeq.slabs import warn_of_free_flow
@@ -120,13 +119,15 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     _warn_of_quadratic_sums(potential, periodic, known.n_atoms)
     said = known.total_charge if wanted.total_charge is None else wanted.total_charge
     charge = 0.0 if said is None else float(said)
+    groups = groups_wanted(wanted, known, charge)
     reference: tuple[float, ...] | None = None
     if coupling == BONDS:
-        reference = _reference_charges(wanted, potential, known, charge)
-        if wanted.electrodes:
+        reference = _reference_charges(wanted, potential, known, groups, charge)
+        if groups is not None:
             _refuse_along_periods(
-                "electrodes share their charge through the source that holds their voltages, and a "
-                "field along a periodic direction would drive it round for ever",
+                "electrodes share their charge through the source that holds their voltages, and "
+                "metals within themselves and their images; a field along a periodic direction would "
+                "drive it round for ever",
                 "Set that component to zero, or",
                 (field, known.cell, periodic),
             )
@@ -136,7 +137,6 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
             "charges and the answer to a field, and not the energy without one",
             stacklevel=2,
         )
-    groups = groups_wanted(wanted, known, charge)
     return Conditions(charge, field, coupling, groups, periodic, reference)
 
 
@@ -162,28 +162,34 @@ def _refuse_with_bonds(wanted: Wanted) -> None:
             "coupling: charges by bonds see the field in one way of their own, got "
             f"{wanted.coupling!r}; leave it out"
         )
-    for name in ("fragments", "fragment_charges"):
-        if (value := getattr(wanted, name)) is not None:
-            raise ValueError(
-                f"{name}: charges by bonds keep the charge of what is not bonded by themselves, got "
-                f"{value!r}; leave it out, and give reference_charges"
-            )
+    if wanted.fragment_charges is not None and wanted.fragments is None:
+        raise ValueError(
+            "fragment_charges: charges by bonds keep the charge of what is not bonded by themselves, "
+            f"got {wanted.fragment_charges!r}; leave it out and give reference_charges, or give "
+            "fragments, the atoms of each metal that floats"
+        )
 
 
 def _reference_charges(
-    wanted: Wanted, potential: Potential, known: Known, total_charge: float
+    wanted: Wanted, potential: Potential, known: Known, groups: Groups | None, total_charge: float
 ) -> tuple[float, ...] | None:
-    """Of every atom, zero in electrodes, which take what is left of the total charge."""
-    held = {atom for atoms, _ in electrodes_of(wanted.electrodes, known.n_atoms) for atom in atoms}
+    """Of every atom, zero in metals, whose charges are those of their groups; electrodes take what is
+    left of the total charge."""
+    held = set() if groups is None else set(torch.nonzero(groups.metal).ravel().tolist())
     rest = [atom for atom in range(known.n_atoms) if atom not in held]
+    left: float | None = total_charge
+    if groups is not None:
+        left = None if wanted.electrodes or not rest else float(groups.charge[0])
     given, own = wanted.reference_charges, own_reference_charges(potential)
     if held and given is not None and not isinstance(given, Mapping | str):
         given = [charge for atom, charge in enumerate(given) if atom not in held]
     elements = [known.elements[atom] for atom in rest]
     residues = [known.residues[atom] for atom in rest] if known.residues else []
-    at_rest = isinstance(potential.pqeq, FieldEnergy) and not (any(wanted.field or ()) or held)
+    at_rest = isinstance(potential.pqeq, FieldEnergy) and not (
+        any(wanted.field or ()) or wanted.electrodes
+    )
     try:
-        found = reference_charges_of(given, elements, residues, None if held else total_charge, own)
+        found = reference_charges_of(given, elements, residues, left, own)
     except ValueError:
         if given is None and at_rest and not known.charges_wanted:
             return None

@@ -20,7 +20,8 @@ class Wanted(NamedTuple):
     field : (3,) V/Å; None: no field
     coupling : how charges that flow freely see the field, "shell", "full" or "fragment"; None:
         "shell", and the one that charges by bonds have
-    fragments : for "fragment": lists of atoms whose charge stays what it is; None: the molecules
+    fragments : for "fragment": lists of atoms whose charge stays what it is; None: the molecules. Of
+        charges by bonds: metals that float; None: there are none
     fragment_charges : e, one for each fragment, or for molecules a mapping from their names, such
         as {"NA": 1, "CL": -1}, with zero for the others; None: neutral
     electrodes : (atoms, voltage in V) of each

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from openmm_pqeq.contract import Contribution, dtype_of, made_of, of_atoms
 from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.jobs.values import is_finite
-from openmm_pqeq.neighbors.pairs import Pairs, within
+from openmm_pqeq.neighbors.pairs import Pairs, subset
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 from openmm_pqeq.units import COULOMB
 
@@ -110,7 +110,10 @@ class ZBL(nn.Module):
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Contribution:
         """Half of each pair's energy to each of its atoms; computed in the dtype of the tables."""
-        near = within(pairs, self.cutoff)
+        lengths = self.lengths[structure.numbers]
+        unit = lengths[pairs.centers] + lengths[pairs.neighbors]
+        # mostly there are none, and nothing else to compute
+        near = subset(pairs, torch.nonzero(pairs.distances < self.outer * unit).squeeze(1))
         z = self.charges[structure.numbers]
         energies = 0.5 * self.repulsion(
             z[near.centers], z[near.neighbors], near.distances.to(z.dtype)

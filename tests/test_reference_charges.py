@@ -134,7 +134,7 @@ def test_what_belongs_to_the_other_flow_of_charge_is_refused():
         ValueError, match="reference_charges: the charges of this potential flow freely"
     ):
         PQEqCalculator(free, reference_charges={"Na": 1, "Cl": -1})
-    for wrong in ({"coupling": "shell"}, {"fragments": [[0, 1]]}, {"fragment_charges": {"NA": 1}}):
+    for wrong in ({"coupling": "shell"}, {"fragment_charges": {"NA": 1}}):
         with pytest.raises(ValueError, match=f"^{next(iter(wrong))}: charges by bonds"):
             create_energy(bonds, topology_of(SALT, BOX), **wrong)
     with pytest.raises(ValueError, match="coupling: charges by bonds have one of their own"):

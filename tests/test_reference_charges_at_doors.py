@@ -108,3 +108,53 @@ def test_a_run_keeps_them(folder, right, tmp_path):
     toml.write_text(toml.read_text().replace("Na=0.8", "Na=1.0").replace("Cl=-0.8", "Cl=-1.0"))
     with pytest.raises(ValueError, match="resume: reference_charges: the run in"):
         run(resumed_config(tmp_path / "run", {"steps": 4}), resume=True)
+
+
+METAL = {**PARAMETERS, "Au": dict(zip(KEYS, (5.8, 9.0, 0.8, 0.3, 900.0, 1.0)))}
+
+
+@pytest.fixture
+def sandwich(tmp_path):
+    """A slab of gold beside a cluster of salt, in a slab geometry, and a model."""
+    gold = [[2.04 * i, 2.04 * j, 2.04 * k] for i in range(2) for j in range(2) for k in range(2)]
+    salt = [[0.5, 0.5, 7.0], [0.6, 0.4, 9.5]]
+    atoms = Atoms("Au8NaCl", gold + salt, cell=[4.08, 4.08, 40.0], pbc=(True, True, False))
+    ase.io.write(tmp_path / "sandwich.extxyz", atoms)
+    settings = {"protocol": "ewald", "parameters": METAL, "charge_flow": "bonds"}
+    pq.save(pq.build({"pqeq": {**settings, "tolerance": 1e-9}}), tmp_path / "model.pt")
+    return atoms, tmp_path
+
+
+def test_a_metal_that_floats_keeps_its_charge_at_every_door(sandwich):
+    atoms, folder = sandwich
+    settings = {"fragments": [[*range(8)]], "fragment_charges": [0.4], "total_charge": 0.4}
+    settings |= {"field": (0, 0, 0.02), "reference_charges": {"Na": 1, "Cl": -1}}
+    atoms.calc = pq.PQEqCalculator(folder / "model.pt", **settings)
+    energy, charges = atoms.get_potential_energy(), atoms.get_charges()
+    assert charges[:8].sum() == pytest.approx(0.4, abs=1e-8)
+    assert charges[8:].sum() == pytest.approx(0.0, abs=1e-8)
+    topology, positions = read_structure(folder / "sandwich.extxyz")
+    system = pq.create_system(
+        folder / "model.pt", topology, backend="python", precision="double", **settings
+    )
+    assert energy_of(system, positions) == pytest.approx(energy, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"field": (0.02, 0, 0)}, "field: electrodes .* and metals within themselves"),
+        (
+            {"fragment_charges": {"AU": 1}},
+            "fragment_charges: .* fragments are metals, expected a list",
+        ),
+        ({"fragments": None, "fragment_charges": [1.0]}, "fragment_charges: .* give fragments"),
+        ({"fragments": [[0, 0]]}, r"fragments\[\d\]: an atom is listed more than once"),
+        ({"fragment_charges": [0.4, 0.1]}, "fragment_charges: expected"),
+    ],
+)
+def test_metals_that_have_no_meaning_are_refused(sandwich, settings, message):
+    atoms, folder = sandwich
+    good = {"fragments": [[*range(8)]], "reference_charges": {"Na": 1, "Cl": -1}}
+    with pytest.raises(ValueError, match=message):
+        pq.PQEqCalculator(folder / "model.pt", **(good | settings)).get_potential_energy(atoms)

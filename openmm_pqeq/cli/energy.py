@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ATOMS",
         nargs="+",
         help="atoms of each fragment, as in 0-2 3-5, for --coupling fragment (default: the "
-        "molecules, from distances)",
+        "molecules, from distances), or of each metal that floats beside charges by bonds",
     )
     parser.add_argument(
         "--fragment-charges",

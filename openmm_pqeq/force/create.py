@@ -70,7 +70,8 @@ def create_force(
         `context.setParameter`, by the next evaluation. "fragment": charges answer within each
         fragment, whose own charge is fixed, with or without a field.
     fragments : for the coupling "fragment": lists of atoms whose charge stays what it is; default:
-        the topology's molecules
+        the topology's molecules. Beside charges by bonds: metals that float, each with one potential
+        and a charge of its own
     fragment_charges : e, one for each fragment, or for the topology's molecules a mapping from
         residue names, such as {"NA": 1, "CL": -1}; default: neutral
     electrodes : (atoms, voltage in V) of each electrode; charge flows between them until each has

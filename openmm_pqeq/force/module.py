@@ -88,7 +88,9 @@ class PotentialEnergy(nn.Module):
         self.only_energy = not in_field
         shared = conditions.coupling == BONDS and conditions.groups is not None
         self.refuse_periodic_field = shared or not has_meaning_along_periods(conditions.coupling)
-        self.why = "with electrodes" if shared else f'with coupling="{conditions.coupling}"'
+        self.why = (
+            "with electrodes or metals" if shared else f'with coupling="{conditions.coupling}"'
+        )
         self.instead = "" if shared else ', or use coupling="shell"'
         self.subset = atoms is not None
         self.is_inner = False  # whether of a fast model, for multiple time steps

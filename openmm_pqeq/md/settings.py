@@ -93,7 +93,7 @@ class RunConfig:
         groupings.fragments,
         None,
         "atoms of each fragment, as in 0-2 3-5, for coupling fragment (default: the molecules, "
-        "from distances)",
+        "from distances), or of each metal that floats beside charges by bonds",
         "ATOMS",
         "+",
     )

@@ -14,8 +14,9 @@ is stationary in v and s. Its derivatives at fixed v and s: the bonds' part is t
 in r and in F; nothing divides by σ_b. Where nothing is bonded an atom keeps Q⁰. σ_i → ∞ is the free
 flow of charge.
 
-Atoms of a metal (electrodes, groups.py) have no bonds. They share their charge at one potential:
-there C v = w (v − v̄), w = 1/η, v̄ the mean with the weights w, and no energy belongs to v. The field
+Atoms of a metal (electrodes, or a metal that floats, groups.py) have no bonds. They share their charge
+at one potential: there C v = w (v − v̄), w = 1/η, v̄ the metal's mean with the weights w, and no energy
+belongs to v. The field
 acts on what they have more than Q⁰, −F·Σ (q − Q⁰) x, with x within the metal (coupling.py).
 
 Nistor, Polihronov, Müser, Mosey, J. Chem. Phys. 125, 094108 (2006), doi:10.1063/1.2346671 (split
@@ -46,6 +47,7 @@ class Bonds(NamedTuple):
     reference : (n_atoms,) e, Q⁰
     metal : (n_atoms,) e²/eV, w of the atoms that share their charge at one potential, zero elsewhere
     metal_drop : (n_atoms,) V, F·x of these atoms, zero elsewhere
+    group : (n_atoms,) int64, which metal an atom is of
     """
 
     centers: Tensor
@@ -56,6 +58,7 @@ class Bonds(NamedTuple):
     reference: Tensor
     metal: Tensor
     metal_drop: Tensor
+    group: Tensor
 
 
 def bond_softness(
@@ -76,12 +79,13 @@ def make_bonds(
     reference: Tensor,
     metal: Tensor,
     metal_drop: Tensor,
+    group: Tensor,
     longest: float = BOND_RANGE,
 ) -> Bonds:
     """The bonds among `pairs`.
 
     softness (n_atoms,) e/√eV, radius (n_atoms,) Å, decay (n_atoms,) of the atoms; field (3,) V/Å;
-    reference, metal and metal_drop as in `Bonds`
+    reference, metal, metal_drop and group as in `Bonds`
     """
     dtype = reference.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -96,7 +100,7 @@ def make_bonds(
         0.5 * (decay[i] + decay[j]),
     )
     vectors = pairs.vectors[rows].to(dtype)
-    return Bonds(i, j, vectors, sigma, vectors @ field, reference, metal, metal_drop)
+    return Bonds(i, j, vectors, sigma, vectors @ field, reference, metal, metal_drop, group)
 
 
 def without_drop(bonds: Bonds) -> Bonds:
@@ -110,6 +114,7 @@ def without_drop(bonds: Bonds) -> Bonds:
         bonds.reference,
         bonds.metal,
         torch.zeros_like(bonds.metal_drop),
+        bonds.group,
     )
 
 
@@ -117,17 +122,20 @@ def _onto_centers(bonds: Bonds, values: Tensor) -> Tensor:
     return torch.zeros_like(bonds.reference).index_add(0, bonds.centers, values)
 
 
-def _among_metal(bonds: Bonds, v: Tensor) -> Tensor:
-    """w (v − v̄), (n_atoms,) e."""
-    share = bonds.metal.sum()
-    mean = (bonds.metal * v).sum() / torch.where(share > 0.0, share, torch.ones_like(share))
-    return bonds.metal * (v - mean)
+def _from_mean(bonds: Bonds, v: Tensor) -> Tensor:
+    """v − v̄ of each atom's metal, (n_atoms,); of no meaning elsewhere."""
+    nothing = torch.zeros_like(bonds.metal)
+    share = nothing.index_add(0, bonds.group, bonds.metal)
+    mean = nothing.index_add(0, bonds.group, bonds.metal * v) / torch.where(
+        share > 0.0, share, torch.ones_like(share)
+    )
+    return v - mean[bonds.group]
 
 
 def flow(bonds: Bonds, v: Tensor) -> Tensor:
     """C v (n_atoms,) e, the charge that v (n_atoms,) V moves."""
     across = v[bonds.centers] - v[bonds.neighbors]
-    return _onto_centers(bonds, bonds.softness * across) + _among_metal(bonds, v)
+    return _onto_centers(bonds, bonds.softness * across) + bonds.metal * _from_mean(bonds, v)
 
 
 def flow_product(bonds: Bonds, u: Tensor, v: Tensor) -> Tensor:
@@ -135,10 +143,7 @@ def flow_product(bonds: Bonds, u: Tensor, v: Tensor) -> Tensor:
     no charge and can be large, does not round into it."""
     i, j = bonds.centers, bonds.neighbors
     along = 0.5 * (bonds.softness * (u[i] - u[j]) * (v[i] - v[j])).sum()
-    share = bonds.metal.sum()
-    share = torch.where(share > 0.0, share, torch.ones_like(share))
-    u_mean, v_mean = (bonds.metal * u).sum() / share, (bonds.metal * v).sum() / share
-    return along + (bonds.metal * (u - u_mean) * (v - v_mean)).sum()
+    return along + (bonds.metal * _from_mean(bonds, u) * _from_mean(bonds, v)).sum()
 
 
 def charges_at(bonds: Bonds, v: Tensor) -> Tensor:

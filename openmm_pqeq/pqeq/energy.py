@@ -47,6 +47,7 @@ class ChargeEnergy(ParameterTable):
     group_charge: Tensor
     group_first: Tensor
     voltage: Tensor
+    metal: Tensor
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class ChargeEnergy(ParameterTable):
         self.register_buffer("group_charge", torch.zeros(0, dtype=torch.float64), persistent=False)
         self.register_buffer("group_first", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("voltage", torch.zeros(0, dtype=torch.float64), persistent=False)
+        self.register_buffer("metal", torch.zeros(0, dtype=torch.bool), persistent=False)
 
     def reference_charges(self, structure: Structure) -> Tensor:
         """Q⁰ (n_atoms,) e of one structure; atoms of a metal take what is left of its total charge."""
@@ -92,12 +94,15 @@ class ChargeEnergy(ParameterTable):
 
     def groups(self) -> Groups:
         """Fragments and electrodes of the one structure this is for; empty where there are none."""
-        return Groups(self.group_of_atom, self.group_charge, self.group_first, self.voltage)
+        return Groups(
+            self.group_of_atom, self.group_charge, self.group_first, self.voltage, self.metal
+        )
 
     @torch.jit.unused
     def set_groups(self, groups: Groups) -> None:
         """From now on for the one structure that has these fragments and electrodes."""
-        self.group_of_atom, self.group_charge, self.group_first, self.voltage = groups
+        self.group_of_atom, self.group_charge, self.group_first = groups[:3]
+        self.voltage, self.metal = groups[3:]
 
     @property
     @torch.jit.unused
@@ -151,6 +156,7 @@ class ChargeEnergy(ParameterTable):
                 self.reference_charges(structure),
                 in_metal(structure, groups).to(dtype) / hardness,
                 metal_drop,
+                group,
             )
         if self.has_own_pairs:
             pairs = subset(pairs, pairs.centers[:0])

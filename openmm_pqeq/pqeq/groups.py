@@ -25,12 +25,15 @@ class Groups(NamedTuple):
     charge : (n_groups,) e
     first : (n_groups,) int64, the first atom of each group
     voltage : (n_atoms,) V, zero where there is no electrode
+    metal : (n_atoms,) bool, for charges by bonds: atoms of electrodes and of metals that float, the
+        last groups; all others are bonded
     """
 
     fragment: Tensor
     charge: Tensor
     first: Tensor
     voltage: Tensor
+    metal: Tensor
 
 
 def at_voltage(electronegativity: Tensor, groups: Groups) -> Tensor:
@@ -39,22 +42,27 @@ def at_voltage(electronegativity: Tensor, groups: Groups) -> Tensor:
 
 
 def in_metal(structure: Structure, groups: Groups) -> Tensor:
-    """(n_atoms,) bool, atoms of electrodes, for charges by bonds: there groups exist only beside
-    electrodes, and these are the last one."""
+    """(n_atoms,) bool, atoms that share their charge where others have bonds."""
     if groups.fragment.size(0) == 0:
         return torch.zeros_like(structure.numbers, dtype=torch.bool)
-    return groups.fragment == groups.charge.size(0) - 1
+    return groups.metal
 
 
 def shared_by_metal(reference: Tensor, structure: Structure, groups: Groups) -> Tensor:
-    """Reference charges (n_atoms,) e, with those of metal atoms equal and such that all add up to the
-    total charge."""
+    """Reference charges (n_atoms,) e, with those of metal atoms equal within each metal: a metal that
+    floats has its charge, and the last group, the electrodes, what is left of the total charge."""
     metal = in_metal(structure, groups)
     if not bool(metal.any()):
         return reference
-    others = torch.where(metal, torch.zeros_like(reference), reference)
-    share = (structure.total_charge[0] - others.sum()) / metal.sum()
-    return torch.where(metal, share.to(reference.dtype), others)
+    count = torch.zeros_like(groups.charge).index_add(
+        0, groups.fragment, groups.charge.new_ones(metal.size(0))
+    )
+    share = (groups.charge / count)[groups.fragment].to(reference.dtype)
+    last = groups.fragment == groups.charge.size(0) - 1
+    known = torch.where(metal, share, reference)
+    known = torch.where(last, torch.zeros_like(known), known)
+    rest = (structure.total_charge[0] - known.sum()) / last.sum()
+    return torch.where(last, rest.to(reference.dtype), known)
 
 
 def groups_of(
@@ -63,6 +71,7 @@ def groups_of(
     fragment_charges: Sequence[float] | None = None,
     electrodes: Sequence[tuple[Sequence[int], float]] | None = None,
     total_charge: float = 0.0,
+    metals: int = 0,
 ) -> Groups:
     """Groups from lists of atoms.
 
@@ -74,6 +83,7 @@ def groups_of(
     electrodes : (atoms, voltage) of each; their common charge is what the fragments leave of the
         total
     total_charge : e
+    metals : how many of the fragments, the last ones, are metals that float beside charges by bonds
 
     Raises ValueError where atoms are missing, shared or unknown, or charges do not add up, naming
     them.
@@ -113,7 +123,9 @@ def groups_of(
     for atoms, value in plates:
         voltage[torch.tensor(atoms)] = value
     first = torch.tensor([min(atoms) for atoms in groups])
-    return Groups(torch.tensor(owner), torch.tensor(charges, dtype=torch.float64), first, voltage)
+    fragment = torch.tensor(owner)
+    charge = torch.tensor(charges, dtype=torch.float64)
+    return Groups(fragment, charge, first, voltage, fragment >= len(lists) - metals)
 
 
 def fragments_of(fragments: Any) -> list[Any]:

@@ -95,6 +95,7 @@ def test_fragments_keep_their_charges():
         tensor([0.2, -0.2]),
         torch.tensor([0, 3]),
         torch.zeros(6, dtype=torch.float64),
+        torch.zeros(6, dtype=torch.bool),
     )
     potential = build({"pqeq": SETTINGS}).configured(coupling="fragment", groups=groups)
     expected, found = potential.evaluate(two), potential.compile_for_inference().evaluate(two)

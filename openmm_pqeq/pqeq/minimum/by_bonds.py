@@ -65,6 +65,7 @@ def of_field_alone(
         torch.zeros_like(bonds.reference),
         bonds.metal,
         within_metal @ direction,
+        bonds.group,
     )
     return Problem(
         -(within_metal @ direction),
