@@ -114,7 +114,7 @@ class NeighborSearch(nn.Module):
             )
             self.searches = self.searches + 1
         i, j, shifts = self.kept_centers, self.kept_neighbors, self.kept_shifts
-        if hold and bool((turns != 0.0).any()):
+        if hold and (turns.is_cuda or bool((turns != 0.0).any())):
             shifts = shifts + turns.index_select(0, i) - turns.index_select(0, j)
         vectors = (
             positions.index_select(0, j).sub_(positions.index_select(0, i)).addmm_(shifts, box)

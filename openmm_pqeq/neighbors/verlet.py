@@ -42,21 +42,37 @@ def still_hold(
     Also the lattice vectors by which each atom was wrapped since, T_i (n_atoms, 3).
     """
     shifts = torch.zeros_like(positions)
-    if kept.positions.size(0) != positions.size(0) or not torch.equal(kept.periodic, periodic):
+    if kept.positions.size(0) != positions.size(0):
         return False, shifts
-    if not (bool(torch.isfinite(positions).all()) and bool(torch.isfinite(box).all())):
+    box, before, periodic, same = on_host(box, kept.cell, periodic, kept.periodic)
+    if not same or not bool(torch.isfinite(box).all()):
+        return False, shifts
+    # on a GPU, positions that are not finite are found by the last comparison: each look costs time
+    if not (positions.is_cuda or bool(torch.isfinite(positions).all())):
         return False, shifts
     moved = positions - kept.positions
     shrinkage = 1.0
     if bool(periodic.any()):
-        rows, before = box * periodic.unsqueeze(1), kept.cell * periodic.unsqueeze(1)
+        rows, before = box * periodic.unsqueeze(1), before * periodic.unsqueeze(1)
         if not torch.equal(rows, before):
             strain = torch.linalg.pinv(before) @ (rows - before)
-            moved = moved - kept.positions @ strain
+            moved = moved - kept.positions @ strain.to(positions.device)
             identity = torch.eye(3, dtype=strain.dtype, device=strain.device)
             shrinkage = float(torch.linalg.svdvals(identity + strain)[2])
-        shifts = torch.round(moved @ torch.linalg.pinv(rows))
-        moved = moved - shifts @ rows
+        shifts = torch.round(moved @ torch.linalg.pinv(rows).to(positions.device))
+        moved = moved - shifts @ rows.to(positions.device)
     moved = moved - moved.mean(dim=0)  # all together may go anywhere
     farthest = math.sqrt(float((moved * moved).sum(dim=1).max()))
     return cutoff + 2.0 * farthest < shrinkage * (cutoff + skin) - 1e-9, shifts
+
+
+def on_host(
+    box: Tensor, before: Tensor, periodic: Tensor, periodic_before: Tensor
+) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """Two cells and the periodic directions of one of them on the CPU, and whether both have the same:
+    from a GPU, where nine numbers would be work for many kernels, they come at once."""
+    if box.is_cuda:
+        directions = torch.stack([periodic, periodic_before]).to(box.dtype)
+        there = torch.cat([box, before, directions]).cpu()
+        box, before, periodic, periodic_before = there[:3], there[3:6], there[6] > 0, there[7] > 0
+    return box, before, periodic, torch.equal(periodic, periodic_before)

@@ -4,6 +4,7 @@ of the energy."""
 import pytest
 import torch
 from structures import FIELD, periodic_along, perovskite, salt, tensor, water
+from torch.utils._pytree import tree_map
 
 from openmm_pqeq import ops
 from openmm_pqeq.neighbors.half_list import KeptSearch
@@ -75,10 +76,29 @@ def inputs(structure: Structure, dtype: torch.dtype) -> tuple:
 )
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_native_operators_equal_their_references(name, dtype, error):
+    assert_equal_to_the_references(name, dtype, error, "cpu")
+
+
+@pytest.mark.gpu
+@needs_library
+@pytest.mark.parametrize(
+    ("dtype", "error"), [(torch.float64, 1e-11), (torch.float32, 2e-4)], ids=["float64", "float32"]
+)
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_on_a_gpu(name, dtype, error, gpu):
+    assert_equal_to_the_references(name, dtype, error, gpu)
+
+
+def assert_equal_to_the_references(name, dtype, error, device):
     """Sums of some hundred terms of some eV: rounding is 1e-13 and, in float32, 1e-5 of each."""
+
+    def run(operator, *given):
+        there = tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, given)
+        return tree_map(lambda x: x.cpu(), operator(*there))
+
     structure = STRUCTURES[name]
     kept, pairs, kind, gamma, z, q, s, dq, ds = inputs(structure, dtype)
-    native = tapered.tapered_pairs_native(kept, structure.cell[0], CUTOFF, dtype)
+    native = run(tapered.tapered_pairs_native, kept, structure.cell[0], CUTOFF, dtype)
     for a, b in zip(native[:3], pairs[:3]):
         assert torch.equal(a, b)
     torch.testing.assert_close(
@@ -88,7 +108,7 @@ def test_native_operators_equal_their_references(name, dtype, error):
     at_moved = tapered_radials_reference(pairs, kind, gamma, CUTOFF, s)
     for shells, expected in ((None, at_cores), (s, at_moved)):
         torch.testing.assert_close(
-            tapered.tapered_radials_native(pairs, kind, gamma, CUTOFF, shells),
+            run(tapered.tapered_radials_native, pairs, kind, gamma, CUTOFF, shells),
             expected,
             atol=error,
             rtol=error,
@@ -97,29 +117,29 @@ def test_native_operators_equal_their_references(name, dtype, error):
         at = (pairs, at_cores, at_shells, z, q, shells)
         for a, b in (
             (
-                tapered.tapered_gradient_native(*at, True, True),
+                run(tapered.tapered_gradient_native, *at, True, True),
                 tapered_gradient_reference(*at, True, True),
             ),
             (
-                tapered.tapered_gradient_native(*at, True, False),
+                run(tapered.tapered_gradient_native, *at, True, False),
                 tapered_gradient_reference(*at, True, False),
             ),
             (
-                tapered.tapered_product_native(*at, dq, ds, True, True),
+                run(tapered.tapered_product_native, *at, dq, ds, True, True),
                 tapered_product_reference(*at, dq, ds, True, True),
             ),
             (
-                tapered.tapered_product_native(*at, dq, ds, False, True),
+                run(tapered.tapered_product_native, *at, dq, ds, False, True),
                 tapered_product_reference(*at, dq, ds, False, True),
             ),
             (
-                tapered.tapered_forces_native(*at, dq, ds, 0.7),
+                run(tapered.tapered_forces_native, *at, dq, ds, 0.7),
                 tapered_forces_reference(*at, dq, ds, 0.7),
             ),
         ):
             for x, y in zip(a, b, strict=True):
                 torch.testing.assert_close(x, y, atol=error, rtol=error)
-    product = tapered.pair_matrix_product_native(pairs, at_cores[0], q)
+    product = run(tapered.pair_matrix_product_native, pairs, at_cores[0], q)
     torch.testing.assert_close(
         product,
         pair_matrix_product_reference(pairs, at_cores[0], q),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, flow_product, stiff
+from openmm_pqeq.pqeq.minimum.ahead import iterations_ahead, look
 from openmm_pqeq.pqeq.minimum.newton import ROUNDING, Minimum
 from openmm_pqeq.pqeq.minimum.problem import (
     Linearized,
@@ -113,13 +114,26 @@ def relax_by_bonds(
     rho = torch.ones_like(g.sum())
     products, worst, negative = 0, 0, False
     first, residual = float("inf"), float("inf")
+    # on a GPU the host looks seldom (ahead.py), and nothing changes where the solution is not live
+    unwatched, going, live = g.is_cuda, True, rho > 0.0
+    next_look, last_look = 0, 0
     while True:
         flowing = flow(bonds, g)
         per_atom = torch.maximum(still_to_flow(problem, bonds, flowing), r_s.abs().max(dim=1)[0])
-        residual = float(per_atom.max())
+        left = per_atom.max()
+        if not unwatched:
+            residual = float(left)
+        elif products == next_look:
+            before = residual
+            residual, going = look(left, live)
+            next_look += iterations_ahead(residual, before, products - last_look, threshold)
+            next_look, last_look = min(next_look, max_products), products
         first = residual if products == 0 else first
         if residual < threshold or not residual < 1e30 or products >= max_products:
             worst = int(per_atom.argmax())
+            break
+        if not going:
+            negative, worst = True, int(p_q.abs().argmax())
             break
         z_s = r_s / springs
         rho_next = flow_product(bonds, g, g) + (r_s * z_s).sum()
@@ -129,12 +143,19 @@ def relax_by_bonds(
         h_q = h_q + penalty * p_v
         products += 1
         curvature = flow_product(bonds, p_v, h_q) + (p_s * h_s).sum()
-        if not float(curvature) > 0.0:
+        if not unwatched and not float(curvature) > 0.0:
             negative, worst = True, int(p_q.abs().argmax())
             break
         alpha = rho / curvature
-        v, shells = v + alpha * p_v, shells + alpha * p_s
-        g, r_s = g - alpha * h_q, r_s - alpha * h_s
+        if unwatched:
+            live = live & (left >= threshold) & (curvature > 0.0)
+            v = torch.where(live, v + alpha * p_v, v)
+            shells = torch.where(live, shells + alpha * p_s, shells)
+            g = torch.where(live, g - alpha * h_q, g)
+            r_s = torch.where(live, r_s - alpha * h_s, r_s)
+        else:
+            v, shells = v + alpha * p_v, shells + alpha * p_s
+            g, r_s = g - alpha * h_q, r_s - alpha * h_s
     return Relaxed(v, shells, first, residual, worst, products, negative)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
+from openmm_pqeq.pqeq.minimum.ahead import iterations_ahead, look
 from openmm_pqeq.pqeq.minimum.preconditioner import (
     Near,
     Preconditioner,
@@ -109,7 +110,8 @@ def solve_linear(
     max_products: int = MAX_CG_STEPS,
 ) -> Step:
     """Conjugate gradients for H·x = right with Σ x_q = 0 in every group, until the residual is
-    below `threshold` (eV/e, eV/Å)."""
+    below `threshold` (eV/e, eV/Å). On a GPU the host looks seldom (ahead.py), and where a curvature
+    is not positive, it begins once more and watches."""
     inverse = diagonal(problem) if preconditioner is None else preconditioner
     waves = long_waves(problem)
     x_q, x_s = torch.zeros_like(right_q), torch.zeros_like(right_s)
@@ -118,12 +120,15 @@ def solve_linear(
     rho = torch.ones_like(r_q.sum())
     products, negative, residual = 0, 0, float("inf")
     fresh, probing, plain = True, False, preconditioner is None
+    unwatched, live, next_look, last_look = right_q.is_cuda, rho > 0.0, 1, 0
     for _ in range(max_products):
         if not probing:
             z_q, z_s = precondition(inverse, waves, r_q, r_s)
             z_q = z_q - group_means(problem, z_q)
             rho_next = (r_q * z_q).sum() + (r_s * z_s).sum()
-            if not float(rho_next) > 0.0:
+            if unwatched:
+                live = live & (rho_next > 0.0)
+            elif not float(rho_next) > 0.0:
                 if plain:
                     break
                 # a preconditioner that is not positive definite here: go on without it
@@ -139,7 +144,9 @@ def solve_linear(
         if probing:
             negative = 2 if float(curvature) < 0.0 else 1
             break
-        if float(curvature) <= 0.0:
+        if unwatched:
+            live = live & (curvature > 0.0)
+        elif float(curvature) <= 0.0:
             if products == 1:
                 x_q, x_s = p_q, p_s
             # are the charges alone to blame?
@@ -147,10 +154,27 @@ def solve_linear(
             probing = True
             continue
         alpha = rho / curvature
-        x_q, x_s = x_q + alpha * p_q, x_s + alpha * p_s
-        r_q, r_s = r_q - alpha * h_q, r_s - alpha * h_s
-        r_q = r_q - group_means(problem, r_q)
-        residual = float(torch.maximum(r_q.abs().max(), r_s.abs().max()))
+        next_q, next_s = x_q + alpha * p_q, x_s + alpha * p_s
+        left_q, left_s = r_q - alpha * h_q, r_s - alpha * h_s
+        left_q = left_q - group_means(problem, left_q)
+        if unwatched:
+            next_q, next_s = torch.where(live, next_q, x_q), torch.where(live, next_s, x_s)
+            left_q, left_s = torch.where(live, left_q, r_q), torch.where(live, left_s, r_s)
+        x_q, x_s, r_q, r_s = next_q, next_s, left_q, left_s
+        left = torch.maximum(r_q.abs().max(), r_s.abs().max())
+        if not unwatched:
+            residual = float(left)
+        else:
+            live = live & (left >= threshold)
+            if products < min(next_look, max_products):
+                continue
+            before = residual
+            residual, unwatched = look(left, live)
+            next_look += iterations_ahead(residual, before, products - last_look, threshold)
+            last_look = products
+            if not unwatched and not residual < threshold:
+                x_q, x_s = torch.zeros_like(right_q), torch.zeros_like(right_s)
+                r_q, r_s, fresh = right_q - group_means(problem, right_q), right_s, True
         if residual < threshold:
             break
     return Step(x_q, x_s, residual, products, negative)

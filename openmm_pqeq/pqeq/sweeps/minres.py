@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from openmm_pqeq.pqeq.coulomb.kernels import coulomb, pair_exponents
+from openmm_pqeq.pqeq.minimum.ahead import iterations_ahead, look
 from openmm_pqeq.pqeq.minimum.preconditioner import CLUSTER_BLOCK, cluster_members
 from openmm_pqeq.pqeq.sweeps.tapered import TaperedPairs, pair_matrix_product
 
@@ -147,6 +148,8 @@ def solve_by_minres(
     The residual that is returned is above `depth` where `max_products` did not suffice, where the
     matrix is singular, or where the preconditioner is not positive definite.
     """
+    if right.is_cuda:
+        return solve_ahead(matrix, inverse, right, start, depth, max_products, singular)
     hardness = matrix.hardness
     charges, products = start, 0
     before, preconditioned, square = right, right, 0.0
@@ -201,4 +204,75 @@ def solve_by_minres(
             products += 1
             worst = float(_projected(matrix, right - product).abs().max())
             goal = 0.3 * phi_bar
+    return ChargeSolution(charges, worst, products)
+
+
+def solve_ahead(
+    matrix: ChargeMatrix,
+    inverse: ClusterInverse,
+    right: Tensor,
+    start: Tensor,
+    depth: float,
+    max_products: int,
+    singular: float,
+) -> ChargeSolution:
+    """The same on a GPU, unwatched (ahead.py): scalars stay on the device. Iterations beyond what was
+    asked for make the residual smaller still; where the iteration ends by itself nothing changes."""
+    hardness, charges, products = matrix.hardness, start, 0
+    before, preconditioned, far = right, right, _projected(matrix, right)
+    square, worst = 0.0, float("inf")
+    for _ in range(2):
+        product = hardness * charges + pair_matrix_product(matrix.pairs, matrix.values, charges)
+        products += 1
+        before = _projected(matrix, right - product)
+        preconditioned = _preconditioned(matrix, inverse, before)
+        squares = [before @ preconditioned, before.abs().max(), before @ before, far @ far]
+        seen = torch.stack(squares).cpu()
+        square, worst = float(seen[0]), float(seen[1])
+        if float(seen[2]) <= 4.0 * float(seen[3]):
+            break
+        charges = start - _projected(matrix, start)
+    residual, phi = before, math.sqrt(max(0.0, square))
+    goal = 0.5 * depth * phi / worst if worst > 0.0 else 0.0
+    beta = torch.full_like(right.sum(), phi)
+    last_beta, phi_bar, live = beta, beta, beta > 0.0
+    nothing = torch.zeros_like(beta)
+    delta_bar, epsilon, cosine, sine = nothing, nothing, nothing - 1.0, nothing
+    direction, last_direction = torch.zeros_like(charges), torch.zeros_like(charges)
+    going, begun, ahead = phi > 0.0, False, 1
+    while going and worst > depth and products < max_products:
+        for _ in range(ahead):
+            vector = preconditioned / beta
+            product = _projected(
+                matrix, hardness * vector + pair_matrix_product(matrix.pairs, matrix.values, vector)
+            )
+            products += 1
+            if begun:
+                product = product - (beta / last_beta) * before
+            begun = True
+            alpha = vector @ product
+            product = product - (alpha / beta) * residual
+            before, residual = residual, product
+            preconditioned = _preconditioned(matrix, inverse, residual)
+            last_beta, beta = beta, torch.sqrt((residual @ preconditioned).clamp_min(0.0))
+            last_epsilon = epsilon
+            delta = cosine * delta_bar + sine * alpha
+            gamma_bar = sine * delta_bar - cosine * alpha
+            epsilon, delta_bar = sine * beta, -cosine * beta
+            gamma = torch.sqrt(gamma_bar * gamma_bar + beta * beta)
+            live = live & (gamma >= singular)
+            cosine, sine = gamma_bar / gamma, beta / gamma
+            newest = (vector - last_epsilon * last_direction - delta * direction) / gamma
+            last_direction, direction = direction, newest
+            charges = torch.where(live, charges + cosine * phi_bar * newest, charges)
+            phi_bar = torch.where(live, sine * phi_bar, phi_bar)
+            live = live & (beta > 0.0)
+        earlier = phi
+        phi, going = look(phi_bar, live)
+        if phi <= goal or not going:
+            product = hardness * charges + pair_matrix_product(matrix.pairs, matrix.values, charges)
+            products += 1
+            worst = float(_projected(matrix, right - product).abs().max())
+            goal = 0.3 * phi
+        ahead = iterations_ahead(phi, earlier, ahead, goal)
     return ChargeSolution(charges, worst, products)
