@@ -14,6 +14,7 @@ import mdtraj
 import numpy as np
 import pytest
 from ase.build import bulk
+from through_openmm import both_routes
 
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.md.build import seeded_anew
@@ -34,7 +35,10 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resumed")
     save(build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.0}}), folder / "model.pt")
     save(build({"zbl": {}}), folder / "inner.pt")
-    bulk("MgO", "rocksalt", a=4.2, cubic=True).write(folder / "MgO.cif")
+    crystal = bulk("MgO", "rocksalt", a=4.2, cubic=True)
+    crystal.write(folder / "MgO.cif")
+    crystal.rattle(0.1, seed=1)
+    crystal.write(folder / "rattled.cif")
     return folder
 
 
@@ -73,25 +77,34 @@ def largest_difference(one, two, rows=slice(None)):
     )
 
 
-def test_a_minimisation_that_was_stopped_begins_again(folder):
-    """SIGTERM ends it after its present step, and the resumed run is the unbroken one."""
-    crystal = bulk("MgO", "rocksalt", a=4.2, cubic=True)
-    crystal.rattle(0.1, seed=1)
-    crystal.write(folder / "rattled.cif")
-    whole = unbroken(folder, structure=str(folder / "rattled.cif"), minimize=True, minimize_steps=3)
+@both_routes
+def test_a_minimisation_that_was_stopped_begins_again(folder, backend):
+    """SIGTERM ends it after its present part, and the resumed run is the unbroken one."""
+    settings = {"minimize": True, "minimize_steps": 60, "backend": backend}
+    whole = unbroken(folder, structure=str(folder / "rattled.cif"), **settings)
     config = resumed_config(folder / "run", {})
-    other = {"structure": str(folder / "rattled.cif"), "output": str(folder / "stopped")}
+    stopped = f"stopped-{backend}"
+    other = {"structure": str(folder / "rattled.cif"), "output": str(folder / stopped)}
     stages = []
 
     def stop(news):
         stages.append((news.stage, news.step))
-        signal.raise_signal(signal.SIGTERM)
+        if news.step:
+            signal.raise_signal(signal.SIGTERM)
 
     result = run(dataclasses.replace(config, **other), watch=stop)
     assert result.interrupted
-    assert stages == [("minimise", 1)]
-    assert largest_difference(whole, resumed(folder, "stopped")) < 1e-10
-    assert "the most that minimize_steps allows" in (folder / "run" / "run.log").read_text()
+    assert stages == [("minimise", 0), ("minimise", 50)]
+    assert largest_difference(whole, resumed(folder, stopped)) < 1e-10
+
+
+def test_a_minimisation_ends_where_the_energy_does_and_at_its_most_steps(folder):
+    """The crystal is at its minimum by symmetry: one part, which lowers nothing."""
+    unbroken(folder, minimize=True)
+    assert " eV in 50 steps or fewer\n" in (folder / "run" / "run.log").read_text()
+    unbroken(folder, structure=str(folder / "rattled.cif"), minimize=True, minimize_steps=2)
+    said = (folder / "run" / "run.log").read_text()
+    assert " eV in 2 steps or fewer, the most that minimize_steps allows" in said
 
 
 @pytest.mark.parametrize(
