@@ -50,8 +50,9 @@ from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.md.watch import StabilityWatch
 from openmm_pqeq.topology.facts import facts_of
 
-MINIMISED_AT_ONCE = 50
-"""Steps of a minimisation between which it can be stopped: each part finds the curvature anew."""
+MINIMISED_AT_ONCE = 100
+"""Steps of a minimisation between which it can be stopped: each part finds the curvature anew, from a
+first trial step of 1 nm."""
 CONVERGED = 1e-6
 """eV an atom: a minimisation whose last part has lowered the energy by less is at its end."""
 SECONDS_BETWEEN_NEWS = 0.3
@@ -262,7 +263,15 @@ def _minimize(work: _Work, simulation: app.Simulation) -> bool:
         if work.stop.requested:
             return False
         part = min(MINIMISED_AT_ONCE, most - steps)
-        simulation.minimizeEnergy(maxIterations=part)
+        try:
+            simulation.minimizeEnergy(maxIterations=part)
+        except openmm.OpenMMException as error:
+            raise RuntimeError(
+                "minimize: the first trial step of OpenMM's minimiser moves the atoms by 1 nm, shared "
+                "among them, and where that, or a later one, led the potential has no energy: "
+                f"{last_line(error)}. Relax the structure before (openmm-pqeq relax), or take a larger "
+                "cell"
+            ) from None
         steps += part
         before, energy = energy, check_start(simulation)
         lowered = before - energy
