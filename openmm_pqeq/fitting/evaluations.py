@@ -14,6 +14,9 @@ import numpy as np
 from openmm_pqeq.fitting.residuals import Residuals
 from openmm_pqeq.jobs.files import whole
 
+SAME = 1e-6
+"""Relative difference of residuals that another machine or number of threads makes at most."""
+
 
 class Evaluations:
     """Residuals and their Jacobian as functions of u, told from memory where they were asked before.
@@ -34,6 +37,21 @@ class Evaluations:
         self.known: dict[str, np.ndarray] = {}
         if file is not None and file.is_file():
             self.known = _read(file)
+
+    def check(self, u: np.ndarray, values: np.ndarray) -> None:
+        """ValueError where the file is of another fit: residuals of the start `u`, which have been
+        computed now, (n_residuals,), are others there, or are not there."""
+        known = self.known.get(_key("values", u), None if self.known else values)
+        if (
+            known is None
+            or known.shape != values.shape
+            or np.abs(known - values).max() > SAME * (1.0 + np.abs(values).max())
+        ):
+            raise ValueError(
+                f"resume: {self.file} is of a fit with another start, other parameters, frames or weights; "
+                "remove it, and the fit computes again what it held"
+            )
+        self.known[_key("values", u)] = known
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
         """Residuals (n_residuals,); infinite where a step is refused."""

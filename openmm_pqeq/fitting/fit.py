@@ -48,6 +48,7 @@ def fit(
     first = residuals(residuals.origin)  # decides which limits the start violates by itself
     if not np.all(np.isfinite(first)):
         raise ValueError("fit: the starting parameters have no finite response")
+    evaluations.check(residuals.origin, first)
     best, best_loss, began = residuals.origin, float("inf"), time.perf_counter()
     steps = 0
 

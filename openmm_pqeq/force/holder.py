@@ -8,7 +8,7 @@ of every clone, and what was compiled of them, as long as the first module lives
 belong to a Context, and its functions are the same for all. They are compiled once, and a Context
 leaves nothing behind.
 
-What is in a list does not follow `module.to(device)`, so it is moved at the first call.
+What is in a list does not follow `module.to(device)`, so a call moves it to where the positions are.
 """
 
 import functools
@@ -75,16 +75,13 @@ class PeriodicHolder(nn.Module):
     def __init__(self, functions: Any):
         super().__init__()
         self.held = [functions]
-        self.device = torch.device("cpu")
 
     def forward(
         self, positions: Tensor, box: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor
     ) -> Tensor:
         """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
         potential = self.held[0]
-        if self.device != positions.device:
-            potential.move_to(positions.device)
-            self.device = positions.device
+        potential.move_to(positions.device)
         return potential.forward(positions, box, field_x, field_y, field_z, False)
 
 
@@ -96,16 +93,13 @@ class ClusterHolder(nn.Module):
     def __init__(self, functions: Any):
         super().__init__()
         self.held = [functions]
-        self.device = torch.device("cpu")
 
     def forward(
         self, positions: Tensor, field_x: Tensor, field_y: Tensor, field_z: Tensor
     ) -> Tensor:
         """Energy, 0-dimensional, kJ/mol, from nm and V/Å."""
         potential = self.held[0]
-        if self.device != positions.device:
-            potential.move_to(positions.device)
-            self.device = positions.device
+        potential.move_to(positions.device)
         return potential.forward(positions, field_x, field_y, field_z, False)
 
 
@@ -118,12 +112,16 @@ def holder_of(functions: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 
 
 def let_move(module: torch.jit.ScriptModule) -> None:
-    """Give a module the method `move_to(device)`, which TorchScript can call."""
-    lines = ["def move_to(self, device: Device) -> None:"]
+    """Give a module the method `move_to(device)`, which TorchScript can call, and which does nothing
+    where the module is there already."""
+    lines = [
+        "def move_to(self, device: Device) -> None:",
+        "    if self.energy.numbers.device != device:",
+    ]
     for name, _ in tensors_of(module):
         *path, attribute = name.split(".")
         owner = functools.reduce(_member, path, "self")
-        lines.append(f"    {owner}.{attribute} = {owner}.{attribute}.to(device)")
+        lines.append(f"        {owner}.{attribute} = {owner}.{attribute}.to(device)")
     module.define("\n".join(lines) + "\n")
 
 

@@ -10,6 +10,7 @@ be refused is looked at before the first file changes; what goes wrong after tha
 """
 
 import dataclasses
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -49,6 +50,11 @@ from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.md.watch import StabilityWatch
 from openmm_pqeq.topology.facts import facts_of
 
+MINIMISED_AT_ONCE = 100
+"""Steps of a minimisation between which it can be stopped: each part finds the curvature anew, from a
+first trial step of 1 nm."""
+CONVERGED = 1e-6
+"""eV an atom: a minimisation whose last part has lowered the energy by less is at its end."""
 SECONDS_BETWEEN_NEWS = 0.3
 REMEMBERED_NEWS = 100
 """The speed is that of the time since so many news: TorchScript is slow at first."""
@@ -243,32 +249,38 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
     return simulation.currentStep >= n_steps
 
 
-class _Minimization(openmm.MinimizationReporter):
-    """Says how far a minimisation is, and ends it where the run was asked to stop."""
-
-    def __init__(self, work: _Work):
-        super().__init__()
-        self.work, self.steps = work, 0
-
-    def report(self, iteration: int, x: object, grad: object, args: object) -> bool:
-        """OpenMM calls it after each step, and stops where it is true."""
-        self.steps += 1
-        self.work.watch(Progress("minimise", self.steps, self.work.config.minimize_steps))
-        return self.work.stop.requested
-
-
 def _minimize(work: _Work, simulation: app.Simulation) -> bool:
-    """Minimise; False where the run was asked to stop before."""
-    most = work.config.minimize_steps
+    """Minimise; False where the run was asked to stop before.
+
+    It goes in parts, between which it can be stopped. A MinimizationReporter could stop it at any step,
+    but OpenMM holds the interpreter's lock for one, and torch takes no gradient then.
+    """
+    most, steps = work.config.minimize_steps, 0
+    enough = CONVERGED * simulation.topology.getNumAtoms()
+    energy, lowered = check_start(simulation), math.inf
     work.save(simulation, "minimise")
-    reporter = _Minimization(work)
-    simulation.minimizeEnergy(maxIterations=most, reporter=reporter)
-    if work.stop.requested:
-        return False
-    how = f"in {reporter.steps} steps"
-    if reporter.steps >= most:
+    work.watch(Progress("minimise", 0, most))
+    while steps < most and lowered > enough:
+        if work.stop.requested:
+            return False
+        part = min(MINIMISED_AT_ONCE, most - steps)
+        try:
+            simulation.minimizeEnergy(maxIterations=part)
+        except openmm.OpenMMException as error:
+            raise RuntimeError(
+                "minimize: the first trial step of OpenMM's minimiser moves the atoms by 1 nm, shared "
+                "among them, and where that, or a later one, led the potential has no energy: "
+                f"{last_line(error)}. Relax the structure before (openmm-pqeq relax), or take a larger "
+                "cell"
+            ) from None
+        steps += part
+        before, energy = energy, check_start(simulation)
+        lowered = before - energy
+        work.watch(Progress("minimise", steps, most))
+    how = f"in {steps} steps or fewer"
+    if lowered > enough:
         how += ", the most that minimize_steps allows: it may not be at its minimum"
-    work.log(f"minimised to {check_start(simulation):.6f} eV {how}")
+    work.log(f"minimised to {energy:.6f} eV {how}")
     return True
 
 

@@ -218,6 +218,11 @@ def test_a_resumed_fit_is_the_unbroken_one(tmp_path):
     second = fit(Residuals(start, [frame], free, settings), state, lines.append)
     assert second == whole
     assert lines[0].startswith(f"step {kept['steps'] + 1:3d}")
+    other = settings._replace(scales={"born_charge": 0.2})
+    with pytest.raises(ValueError, match=r"evaluations\.npz is of a fit with another start, other"):
+        fit(Residuals(start, [frame], free, other), state)
+    with pytest.raises(ValueError, match=r"evaluations\.npz is of a fit with another start, other"):
+        fit(Residuals(start, [frame], free[:1], settings), state)
     (tmp_path / "evaluations.npz").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"evaluations\.npz is damaged .* remove it"):
         fit(Residuals(start, [frame], free, settings), state)

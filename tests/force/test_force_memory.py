@@ -56,10 +56,14 @@ def test_fifty_contexts_and_five_hundred_steps():
 
 
 def test_what_is_held_moves_with_the_positions():
-    """A module in a list does not follow the module that holds it."""
+    """A module in a list does not follow the module that holds it. Reporters move what they share with
+    it, so that it is asked at each call where it is."""
     topology, _ = pq.read_structure(STRUCTURE)
     energy = create_energy("batio3", topology)
     functions = compiled(energy)
-    holder_of(functions)
+    holder = holder_of(functions)
     functions.move_to(torch.device("meta"))
     assert {tensor.device.type for _, tensor in tensors_of(functions)} == {"meta"}
+    field = torch.zeros(3, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="out of meta tensor"):
+        holder(torch.zeros(5, 3, dtype=torch.float64), torch.eye(3).double(), *field)

@@ -12,10 +12,14 @@ import time
 
 import mdtraj
 import numpy as np
+import openmm
+import openmm.app
 import pytest
 from ase.build import bulk
+from through_openmm import both_routes
 
 from openmm_pqeq.checkpoint import save
+from openmm_pqeq.jobs.failure import RunFailure
 from openmm_pqeq.md.build import seeded_anew
 from openmm_pqeq.md.config import run_config
 from openmm_pqeq.md.plot import read_table
@@ -34,7 +38,10 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resumed")
     save(build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.0}}), folder / "model.pt")
     save(build({"zbl": {}}), folder / "inner.pt")
-    bulk("MgO", "rocksalt", a=4.2, cubic=True).write(folder / "MgO.cif")
+    crystal = bulk("MgO", "rocksalt", a=4.2, cubic=True)
+    crystal.write(folder / "MgO.cif")
+    crystal.rattle(0.1, seed=1)
+    crystal.write(folder / "rattled.cif")
     return folder
 
 
@@ -73,25 +80,46 @@ def largest_difference(one, two, rows=slice(None)):
     )
 
 
-def test_a_minimisation_that_was_stopped_begins_again(folder):
-    """SIGTERM ends it after its present step, and the resumed run is the unbroken one."""
-    crystal = bulk("MgO", "rocksalt", a=4.2, cubic=True)
-    crystal.rattle(0.1, seed=1)
-    crystal.write(folder / "rattled.cif")
-    whole = unbroken(folder, structure=str(folder / "rattled.cif"), minimize=True, minimize_steps=3)
+@both_routes
+def test_a_minimisation_that_was_stopped_begins_again(folder, backend, monkeypatch):
+    """SIGTERM ends it after its present part, and the resumed run is the unbroken one."""
+    monkeypatch.setattr(sys.modules[run.__module__], "MINIMISED_AT_ONCE", 2)
+    settings = {"minimize": True, "minimize_steps": 3, "backend": backend}
+    whole = unbroken(folder, structure=str(folder / "rattled.cif"), **settings)
     config = resumed_config(folder / "run", {})
-    other = {"structure": str(folder / "rattled.cif"), "output": str(folder / "stopped")}
+    stopped = f"stopped-{backend}"
+    other = {"structure": str(folder / "rattled.cif"), "output": str(folder / stopped)}
     stages = []
 
     def stop(news):
         stages.append((news.stage, news.step))
-        signal.raise_signal(signal.SIGTERM)
+        if news.step:
+            signal.raise_signal(signal.SIGTERM)
 
     result = run(dataclasses.replace(config, **other), watch=stop)
     assert result.interrupted
-    assert stages == [("minimise", 1)]
-    assert largest_difference(whole, resumed(folder, "stopped")) < 1e-10
-    assert "the most that minimize_steps allows" in (folder / "run" / "run.log").read_text()
+    assert stages == [("minimise", 0), ("minimise", 2)]
+    assert largest_difference(whole, resumed(folder, stopped)) < 1e-10
+
+
+def test_a_minimisation_ends_where_the_energy_does_and_at_its_most_steps(folder):
+    """The crystal is at its minimum by symmetry: one part, which lowers nothing."""
+    unbroken(folder, minimize=True)
+    assert " eV in 100 steps or fewer\n" in (folder / "run" / "run.log").read_text()
+    unbroken(folder, structure=str(folder / "rattled.cif"), minimize=True, minimize_steps=2)
+    said = (folder / "run" / "run.log").read_text()
+    assert " eV in 2 steps or fewer, the most that minimize_steps allows" in said
+
+
+def test_a_minimisation_that_leaves_the_potential_says_what_to_do(folder, monkeypatch):
+    """As of tetragonal BaTiO3, one cell, whose titanium lands on an oxygen."""
+
+    def overshoot(simulation, **settings):
+        raise openmm.OpenMMException("positions: atoms 1 and 2 are 0.0099 Å apart")
+
+    monkeypatch.setattr(openmm.app.Simulation, "minimizeEnergy", overshoot)
+    with pytest.raises(RunFailure, match=r"first trial step .*: positions: .*openmm-pqeq relax"):
+        unbroken(folder, minimize=True)
 
 
 @pytest.mark.parametrize(
