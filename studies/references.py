@@ -1,6 +1,7 @@
-"""Energies, charges and dipoles by density functional theory, computed by PySCF.
+"""Energies, charges, dipoles and forces by density functional theory, computed by PySCF.
 
-PBE in the basis def2-TZVPD (the diffuse functions of anions included), without dispersion. PySCF is
+PBE in the basis def2-TZVPD (the diffuse functions of anions included), without dispersion; labels of
+many structures in def2-SVP, with density fitting. PySCF is
 an extra: `pip install "openmm-pqeq[references]"`. A study that finds it missing takes what its
 `--here` computed before and says so, or goes on without.
 """
@@ -27,6 +28,14 @@ class Reference(NamedTuple):
     dipole: NDArray[np.float64]
     spin_squared: float
     density: NDArray[np.float64]
+
+
+class Labels(NamedTuple):
+    """energy eV; forces (n, 3) eV/Å, their mean taken out; Hirshfeld charges (n,) e."""
+
+    energy: float
+    forces: NDArray[np.float64]
+    charges: NDArray[np.float64]
 
 
 def available() -> bool:
@@ -112,3 +121,50 @@ def polarized(atoms: ase.Atoms, density: NDArray[np.float64], by: float = 0.2):
         up[own, own] = mean[own, own] * (1 + sign * by)
         down[own, own] = mean[own, own] * (1 - sign * by)
     return np.array([up, down])
+
+
+def labels(atoms: ase.Atoms, charge: int = 0) -> Labels:
+    """PBE of a closed shell in def2-SVP (with its effective core where it has one), by density
+    fitting: a label of a few seconds. Charges by Hirshfeld, beside the densities of the separate atoms, Σ_A ρ_A:
+
+        q_A = Z_A − ∫ ρ ρ_A/Σ_B ρ_B          Theor. Chim. Acta 44, 129 (1977), doi:10.1007/BF00549096
+
+    Raises RuntimeError where it does not converge.
+    """
+    from pyscf import dft, gto
+
+    cores = {symbol: "def2-svp" for symbol, z in zip(atoms.symbols, atoms.numbers) if z > 36}
+    molecule = gto.M(
+        atom=list(zip(atoms.get_chemical_symbols(), atoms.positions)),
+        basis="def2-svp",
+        ecp=cores,
+        charge=charge,
+        verbose=0,
+    )
+    solver = dft.RKS(molecule, xc="pbe").density_fit()
+    solver.grids.level, solver.conv_tol, solver.max_cycle = 1, 1e-7, 25
+    solver.kernel()
+    if not solver.converged:  # orbitals nearly degenerate
+        solver.level_shift = 0.2
+        solver.kernel(solver.make_rdm1())
+    if not solver.converged:
+        raise RuntimeError(f"PBE of {atoms.get_chemical_formula()} does not converge")
+    forces = -solver.nuc_grad_method().kernel() * FIELD
+    charges = _hirshfeld(solver)
+    return Labels(float(solver.e_tot * HARTREE), forces - forces.mean(axis=0), charges)
+
+
+def _hirshfeld(solver) -> NDArray[np.float64]:
+    """(n,) e, of a converged solution."""
+    from pyscf.dft.numint import eval_ao
+
+    molecule, grids = solver.mol, solver.grids
+    orbitals = eval_ao(molecule, grids.coords)
+    density, free = np.asarray(solver.make_rdm1()), np.asarray(solver.init_guess_by_atom())
+    of_atoms = np.empty((molecule.natm, len(orbitals)))
+    for k, (*_, first, last) in enumerate(molecule.aoslice_by_atom()):
+        own = orbitals[:, first:last]
+        of_atoms[k] = ((own @ free[first:last, first:last]) * own).sum(axis=1)
+    weighted = grids.weights * ((orbitals @ density) * orbitals).sum(axis=1)
+    shares = of_atoms / np.maximum(of_atoms.sum(axis=0), 1e-30)
+    return np.asarray(molecule.atom_charges() - shares @ weighted)

@@ -126,7 +126,7 @@ def begin(
     file: str,
     doc: str,
     sizes: Mapping[str, Size],
-    cost: Callable[[Size], Cost] | None = None,
+    cost: Callable[[Size], Cost | str] | None = None,
 ) -> tuple[Study, Size]:
     """Read the command line.
 
