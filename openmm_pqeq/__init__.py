@@ -3,12 +3,16 @@ D3 in one potential.
 
 A name is imported when it is first used, so that the parts which need neither OpenMM nor ASE work
 without them. The operators that saved forces and Systems call are registered here: `import
-openmm_pqeq` before loading one.
+openmm_pqeq` before loading one. Before torch is loaded its threads are told to wait asleep
+(start/waiting.py).
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
+from openmm_pqeq.start import waiting as waiting  # says how threads wait, before torch is loaded
+
+# isort: split
 import vesin_torch as vesin_torch  # registers the neighbour search that scripted models call
 
 from openmm_pqeq import ops as ops  # registers the native operators, where they are built

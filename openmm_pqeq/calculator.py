@@ -20,13 +20,14 @@ from openmm_pqeq.ase_atoms import check_atoms, known_of, structure_under
 from openmm_pqeq.ase_results import Results
 from openmm_pqeq.checkpoint import loaded
 from openmm_pqeq.conditions import Conditions, by_bonds, checked, settled
+from openmm_pqeq.jobs.values import one_of
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import FieldEnergy, Groups
 from openmm_pqeq.response import response
 from openmm_pqeq.slabs import warn_of_vacuum
 from openmm_pqeq.structure import Structure
 from openmm_pqeq.topology.facts import charge_in
-from openmm_pqeq.wanted import Wanted, one_of, tolerance_of
+from openmm_pqeq.wanted import Wanted, tolerance_of
 
 SETTINGS = (*(name for name in Wanted._fields if name != "periodic"), "tolerance")
 """What may be changed later; periodic directions are those of the atoms."""

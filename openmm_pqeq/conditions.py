@@ -18,6 +18,7 @@ import torch
 
 from openmm_pqeq.charge_groups import groups_wanted
 from openmm_pqeq.formal_charges import reference_charges_of
+from openmm_pqeq.jobs.values import one_of
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import (
     BONDS,
@@ -36,7 +37,6 @@ from openmm_pqeq.wanted import (
     charge_of,
     directions_of,
     field_of,
-    one_of,
     plain,
 )
 

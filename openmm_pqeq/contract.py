@@ -144,9 +144,3 @@ def _in_words(hint: Any) -> str:
 def dtype_of(precision: str) -> torch.dtype:
     """The dtype of kernels: in "mixed" they are float32 and the rest is float64."""
     return torch.float64 if precision == "double" else torch.float32
-
-
-def check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
-    """ValueError for a value that is none of the known ones; None: it was not given."""
-    if value is not None and not (isinstance(value, str) and value in known):
-        raise ValueError(f"{name}: expected one of {', '.join(known)}; got {shown(value)}")

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from openmm_pqeq.contract import Term, check_choice
+from openmm_pqeq.contract import Term
 from openmm_pqeq.d3 import D3
 from openmm_pqeq.finite import check_energy, check_forces
 from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.gradients import make_ordinary, ordinary_structure, recorded
+from openmm_pqeq.jobs.values import one_of
 from openmm_pqeq.limits import Limits
 from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
@@ -204,8 +205,12 @@ class Potential(nn.Module):
         elements : of the structures that the copy is for; charges by bonds need no longer lists of
             neighbours than these have bonds
         """
-        check_choice("coupling", coupling, COUPLINGS)
-        check_choice("precision", precision, PRECISIONS)
+        for name, value, choices in (
+            ("coupling", coupling, COUPLINGS),
+            ("precision", precision, PRECISIONS),
+        ):
+            if value is not None:
+                one_of(name, value, choices)
         if protocol is not None and self.pqeq is None:
             raise ValueError(
                 "protocol: this potential has no charges (no PQEq term), so there is none to choose, "

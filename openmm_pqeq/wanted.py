@@ -80,13 +80,6 @@ def plain(value: Any) -> Any:
     return tuple(plain(item) for item in value)
 
 
-def one_of(name: str, value: str, choices: Sequence[str]) -> str:
-    """`value`, if it is one of `choices`."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
-
-
 def tolerance_of(tolerance: Any) -> float | None:
     """A positive number, or None for the potential's own tolerance."""
     if tolerance is None:

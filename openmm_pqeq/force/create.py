@@ -27,10 +27,11 @@ from openmm_pqeq.force.system import constraint_list, masses, molecules_force
 from openmm_pqeq.force.time_steps import INNER_GROUP, INNER_NAME, OUTER_GROUP, inner_potential
 from openmm_pqeq.gradients import recorded
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.values import one_of
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.structure import SYMBOLS
 from openmm_pqeq.topology.facts import facts_of
-from openmm_pqeq.wanted import Wanted, one_of, tolerance_of
+from openmm_pqeq.wanted import Wanted, tolerance_of
 
 __all__ = ["create_energy", "create_force", "create_system", "warn_about_barostat"]
 

@@ -9,7 +9,7 @@ meant. Times and pressures, with their units, are read by quantities.py, phrases
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from numbers import Real
 from pathlib import Path
@@ -99,14 +99,19 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """`value`, if it is one of a few words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {shown(value)}")
+    return value
+
+
 def choice(*choices: str) -> Callable[[str, Any], str]:
     """One of a few words; upper and lower case do not matter."""
 
     def parse(name: str, value: Any) -> str:
-        for word in choices:
-            if isinstance(value, str) and value.lower() == word.lower():
-                return word
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {shown(value)}")
+        same = (word for word in choices if str(value).lower() == word.lower())
+        return one_of(name, next(same, value) if isinstance(value, str) else value, choices)
 
     parse.choices = choices  # type: ignore[attr-defined]
     return parse

@@ -13,8 +13,7 @@ their periodic directions alone.
 from collections.abc import Mapping
 from typing import Any
 
-from openmm_pqeq.contract import check_choice
-from openmm_pqeq.jobs.values import is_finite, shown
+from openmm_pqeq.jobs.values import is_finite, one_of, shown
 from openmm_pqeq.pqeq.coupling import COUPLINGS
 from openmm_pqeq.structure import ATOMIC_NUMBERS
 
@@ -48,16 +47,17 @@ def default_cutoff(protocol: str) -> float:
 def check_settings(settings: Mapping[str, Any]) -> None:
     """ValueError for the config of PQEq with an unknown protocol or coupling, or with values that
     its protocol has no use for."""
-    check_choice("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
-    check_choice("coupling", settings.get("coupling"), COUPLINGS)
-    check_choice("energy", settings.get("energy", "all"), ENERGIES)
+    one_of("protocol", settings.get("protocol", "reaxnet"), PROTOCOLS)
+    if settings.get("coupling") is not None:
+        one_of("coupling", settings["coupling"], COUPLINGS)
+    one_of("energy", settings.get("energy", "all"), ENERGIES)
     if settings.get("energy") == "field" and settings.get("protocol", "reaxnet") == "reaxnet":
         raise ValueError(
             "energy: 'field' is the difference of two converged solutions, and the protocol "
             f"'reaxnet' has none; give one of {', '.join(CONVERGED_PROTOCOLS)}"
         )
     flow = settings.get("charge_flow", "free")
-    check_choice("charge_flow", flow, FLOWS)
+    one_of("charge_flow", flow, FLOWS)
     if flow == "bonds":
         if settings.get("protocol", "reaxnet") == "reaxnet":
             raise ValueError(
@@ -110,7 +110,7 @@ def _check_reference_charges(given: Any, flow: str) -> None:
 def check_switch(made_for: str, protocol: str) -> None:
     """ValueError where a model that was made for one protocol is to be evaluated with another that
     gives other numbers."""
-    check_choice("protocol", protocol, PROTOCOLS)
+    one_of("protocol", protocol, PROTOCOLS)
     if protocol != made_for and not {protocol, made_for} <= set(CONVERGED_PROTOCOLS):
         raise ValueError(
             f"protocol: this model was made for {made_for!r} and cannot be evaluated with "

@@ -35,13 +35,13 @@ pytestmark = pytest.mark.python_route
         ),
         (
             {"coupling": "fragments"},
-            "coupling: expected one of 'shell', 'full', 'fragment', got 'fragments'",
+            "coupling: expected one of shell, full, fragment, got 'fragments'",
         ),
         ({"fragments": [[0, 1]]}, "fragments: expected None"),
-        ({"backend": "cuda"}, "backend: expected one of 'torchscript', 'python', got 'cuda'"),
+        ({"backend": "cuda"}, "backend: expected one of torchscript, python, got 'cuda'"),
         (
             {"precision": "half"},
-            "precision: expected one of 'double', 'mixed', 'single', got 'half'",
+            "precision: expected one of double, mixed, single, got 'half'",
         ),
         ({"tolerance": -1}, "tolerance: expected a positive number"),
         ({"tolerance": "small"}, "tolerance: expected a positive number"),

@@ -284,7 +284,7 @@ def test_it_is_kept_in_files_and_dispersion_is_added_on_request(tmp_path):
 
 
 def test_what_it_cannot_do_is_named():
-    with pytest.raises(ValueError, match="energy: expected one of all, field; got 'fields'"):
+    with pytest.raises(ValueError, match="energy: expected one of all, field, got 'fields'"):
         build({"pqeq": {"protocol": "pme", "energy": "fields"}})
     with pytest.raises(ValueError, match="energy: 'field' .* 'reaxnet' has none"):
         build({"pqeq": {"energy": "field"}})
