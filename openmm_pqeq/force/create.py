@@ -98,6 +98,9 @@ def create_force(
     gradient in energy-only evaluations. Where a potential with `energy = "field"` has not solved
     for charges, because no field was given yet, it is NaN.
 
+    OpenMM's minimiser works with TorchForce only without a MinimizationReporter: with one OpenMM holds
+    Python's lock, and torch takes no gradient then.
+
     With "shell" and a field the force is −∇E + q F, not the gradient of the energy: energy is not
     conserved while a field does work.
 

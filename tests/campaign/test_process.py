@@ -141,3 +141,17 @@ def test_what_is_damaged_is_no_obstacle_to_another_try(tmp_path):
     assert (tmp_path / "damaged-facts.json").read_text() == "{"
     assert (tmp_path / "damaged-restart.zip").is_file()
     assert json.loads((tmp_path / "facts.json").read_text()) == {"job": "run"}
+
+
+def test_a_restart_file_without_settings_that_can_be_read_is_put_aside(tmp_path, monkeypatch):
+    """A run cannot go on without its run.toml, and begins anew."""
+    monkeypatch.setattr("openmm_pqeq.campaign.record.read_restart", lambda path: None)
+    (tmp_path / "run.toml").write_text("steps = ")
+    (tmp_path / "facts.json").write_text('{"job": "run"}')
+    (tmp_path / "restart.zip").write_bytes(b"whatever")
+    forget_failure(tmp_path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "damaged-restart.zip",
+        "facts.json",
+        "run.toml",
+    ]

@@ -115,3 +115,15 @@ def test_what_another_process_made_in_the_meantime_stays(tmp_path):
     path.unlink()
     files.write_text(path, "mine", replace=False)
     assert [one.read_text() for one in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_file_system_without_links_is_written_to(tmp_path, monkeypatch):
+    def refuse(*names):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(files.os, "link", refuse)
+    path = tmp_path / "made.cif"
+    files.write_text(path, "mine", replace=False)
+    with pytest.raises(FileExistsError, match="made by another process in the meantime"):
+        files.write_text(path, "other", replace=False)
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["mine"]

@@ -9,6 +9,7 @@ from laws import supercell_of
 from pqeq_potentials import energy_of, potential_of
 from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, waters
 
+from openmm_pqeq.pqeq.coulomb.ewald import decay
 from openmm_pqeq.pqeq.coulomb.influence import (
     energy_of_waves,
     in_single_precision,
@@ -18,7 +19,13 @@ from openmm_pqeq.pqeq.coulomb.influence import (
 )
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_exponents, pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import _waves_energy, deconvolution, make_mesh
-from openmm_pqeq.pqeq.coulomb.mesh_size import mesh_error, smooth_size, spline_order
+from openmm_pqeq.pqeq.coulomb.mesh_size import (
+    FINER,
+    mesh_error,
+    mesh_spacing,
+    smooth_size,
+    spline_order,
+)
 from openmm_pqeq.pqeq.coulomb.splines import (
     Grid,
     Points,
@@ -27,6 +34,7 @@ from openmm_pqeq.pqeq.coulomb.splines import (
     splines,
     spread,
 )
+from openmm_pqeq.pqeq.coulomb.split import charges_of
 
 
 @pytest.mark.parametrize("order", [4, 5, 8])
@@ -230,6 +238,27 @@ def test_the_error_of_a_mesh_is_what_it_is_planned_with(order, monkeypatch):
     density = len(structure.numbers) / float(torch.linalg.det(structure.cell[0]))
     planned = mesh_error(float(edges.max()), gamma, order, float(charges), density)
     assert 0.1 < error / planned < 4.0
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("charges", [1.0, 10.0, 100.0])
+def test_a_mesh_is_planned_to_keep_the_tolerance_and_no_finer(tolerance, charges):
+    gamma = decay(tolerance) / 6.0
+    spacing = mesh_spacing(gamma, tolerance, charges)
+    order = spline_order(spacing, gamma, tolerance, charges)
+    error = mesh_error(spacing, gamma, order, charges)
+    assert error < tolerance * (1 + 1e-9)
+    widest = math.pi / (2.0 * gamma * decay(tolerance) * FINER)
+    assert spacing == pytest.approx(widest) or error == pytest.approx(tolerance)
+    assert order == 8 or mesh_error(spacing, gamma, order - 2, charges) > tolerance
+
+
+def test_the_charges_of_a_mesh_are_the_reference_charges_and_never_below_one():
+    ions = formal()
+    mean_square = (2.0**2 + 4.0**2 + 3 * 2.0**2) / 5
+    assert charges_of(ions) == pytest.approx(4.0 * math.sqrt(mean_square))
+    assert charges_of(ions._replace(reference_charges=0.1 * ions.reference_charges)) == 1.0
+    assert charges_of(ions._replace(reference_charges=None)) == 1.0
 
 
 def test_the_order_of_splines_follows_from_the_charges():
