@@ -92,12 +92,12 @@ def by_level(forces: Tensor, level: float) -> Tensor:
 def predict_all(model: nn.Module, frames: Sequence[Samples]) -> Prediction:
     """Predictions for many frames, one at a time on the network's device, laid end to end on the
     CPU; as the network evaluates, even while it is trained."""
-    device = next(model.parameters()).device
+    device, parts = next(model.parameters()).device, []
     with evaluating(model):
-        parts = [predict(model, Samples(*(one.to(device) for one in frame))) for frame in frames]
-    return Prediction(
-        *(torch.cat([value.detach().cpu() for value in values]) for values in zip(*parts))
-    )
+        for frame in frames:
+            predicted = predict(model, Samples(*(one.to(device) for one in frame)))
+            parts.append([value.detach().cpu() for value in predicted])  # not its graph
+    return Prediction(*(torch.cat(values) for values in zip(*parts)))
 
 
 @contextmanager

@@ -116,7 +116,8 @@ class Lattice(nn.Module):
             kappa = self.kappa()
             narrowest = min(float(gamma.detach().max()), kappa)
             widest = min(float(gamma.detach().min()), kappa)
-            spacing = self.mesh_spacing(structure, narrowest)
+            charges = charges_of(structure)
+            spacing = self.mesh_spacing(charges, narrowest)
             size, width = self.plan(structure, spacing, widest, keep)
             box = summation_box(structure.cell[0], periodic, width)
             self_interaction = make_self_interaction(
@@ -127,15 +128,16 @@ class Lattice(nn.Module):
                     structure.positions, box, periodic, element, gamma, kappa, self.tolerance
                 )
             else:
-                order = spline_order(spacing, narrowest, self.tolerance, charges_of(structure))
+                order = spline_order(spacing, narrowest, self.tolerance, charges)
                 mesh = make_mesh(
                     structure.positions, box, periodic, element, exponent, kappa, size, order
                 )
         return self_interaction, reciprocal, mesh
 
-    def mesh_spacing(self, structure: Structure, narrowest: float) -> float:
-        """Spacing (Å) of the mesh for Gaussians up to γ = `narrowest` (Å⁻¹)."""
-        spacing = mesh_spacing(narrowest, self.tolerance, charges_of(structure))
+    def mesh_spacing(self, charges: float, narrowest: float) -> float:
+        """Spacing (Å) of the mesh for `charges_of` the structure and Gaussians up to γ = `narrowest`
+        (Å⁻¹)."""
+        spacing = mesh_spacing(narrowest, self.tolerance, charges)
         if self.spacing > spacing:
             raise ValueError(
                 f"mesh_spacing: {self.spacing} Å is too coarse for the tolerance and the charges "
