@@ -102,7 +102,8 @@ def test_another_committee_is_another_run(folder, monkeypatch):
         resumed_config(folder / "other", {"committee": ["seed-0/c.pt", "seed-1/c.pt"]})
     resumed_config(folder / "other", {"committee": ["seed-0/c.pt", "seed-2/c.pt"]})
     toml = folder / "other" / "run.toml"
-    toml.write_text(toml.read_text().replace("c.pt", "a.pt"))
+    save(build({"zbl": {"outer": 1.7}}), folder / "d.pt")
+    toml.write_text(toml.read_text().replace("c.pt", "d.pt"))
     with pytest.raises(ValueError, match=r"committee\[1\]: the run .* began with another file"):
         run(resumed_config(folder / "other", {"steps": 12}), resume=True)
 

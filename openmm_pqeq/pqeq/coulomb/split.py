@@ -114,9 +114,9 @@ class Lattice(nn.Module):
             exponent = exponents[present]
             gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
             kappa = self.kappa()
-            narrowest = min(float(gamma.detach().max()), kappa)
-            widest = min(float(gamma.detach().min()), kappa)
-            charges = charges_of(structure)
+            facts = torch.stack([gamma.max(), gamma.min(), charges_of(structure)]).detach().cpu()
+            narrowest, widest = min(float(facts[0]), kappa), min(float(facts[1]), kappa)
+            charges = float(facts[2])
             spacing = self.mesh_spacing(charges, narrowest)
             size, width = self.plan(structure, spacing, widest, keep)
             box = summation_box(structure.cell[0], periodic, width)
@@ -199,10 +199,10 @@ class Lattice(nn.Module):
         return [int(size[0]), int(size[1]), int(size[2])], width
 
 
-def charges_of(structure: Structure) -> float:
-    """c √⟨c²⟩ (e²) of mesh_size.py: of charges by bonds the largest reference charge and the mean
-    square; else 1, for the tolerance of the sums is that of unit charges."""
+def charges_of(structure: Structure) -> Tensor:
+    """c √⟨c²⟩ (0-dimensional, e²) of mesh_size.py: of charges by bonds the largest reference charge
+    and the mean square; else 1, for the tolerance of the sums is that of unit charges."""
     reference = structure.reference_charges
     if reference is None:
-        return 1.0
-    return max(1.0, float(reference.abs().max() * reference.square().mean().sqrt()))
+        return structure.positions.new_ones(())
+    return torch.clamp(reference.abs().max() * reference.square().mean().sqrt(), min=1.0)
