@@ -3,7 +3,7 @@ D3 in one potential.
 
 A name is imported when it is first used, so that the parts which need neither OpenMM nor ASE work
 without them. The operators that saved forces and Systems call are registered here: `import
-openmm_pqeq` before loading one. Before torch is loaded its threads are told to wait asleep
+openmm_pqeq` before loading one. Before torch is loaded its threads are told how to wait
 (start/waiting.py).
 """
 

@@ -1,4 +1,4 @@
-"""Threads wait asleep where nobody has said otherwise, and OpenMP knows of it."""
+"""Threads turn a little and then sleep where nobody has said otherwise, and OpenMP knows of it."""
 
 import os
 import re
@@ -27,23 +27,23 @@ def test_openmp_is_told_before_torch_is_loaded(nothing_said):
     turns = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
     if not turns:
         pytest.skip("torch's OpenMP is not GNU's")
-    assert set(turns) == {"0"}
+    assert set(turns) == {waiting.TURNS}
 
 
 @pytest.mark.parametrize("name", waiting.SAID)
 def test_what_somebody_has_said_stays(nothing_said, name):
     nothing_said.delitem(sys.modules, "torch")
     nothing_said.setenv(name, "300")
-    waiting.wait_asleep()
+    waiting.wait_briefly()
     assert [os.environ.get(each) for each in waiting.SAID] == [
         "300" if each == name else None for each in waiting.SAID
     ]
 
 
 def test_a_torch_that_is_loaded_is_not_told_in_vain(nothing_said):
-    waiting.wait_asleep()
-    assert waiting.POLICY not in os.environ
+    waiting.wait_briefly()
+    assert waiting.COUNT not in os.environ
     nothing_said.delitem(sys.modules, "torch")
-    waiting.wait_asleep()
-    assert os.environ[waiting.POLICY] == "PASSIVE"
-    del os.environ[waiting.POLICY]
+    waiting.wait_briefly()
+    assert os.environ[waiting.COUNT] == waiting.TURNS
+    del os.environ[waiting.COUNT]
