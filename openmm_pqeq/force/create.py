@@ -26,8 +26,7 @@ from openmm_pqeq.force.python_force import python_force
 from openmm_pqeq.force.system import constraint_list, masses, molecules_force
 from openmm_pqeq.force.time_steps import INNER_GROUP, INNER_NAME, OUTER_GROUP, inner_potential
 from openmm_pqeq.gradients import recorded
-from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.values import one_of
+from openmm_pqeq.jobs.values import boolean, one_of
 from openmm_pqeq.potential import PRECISIONS, Potential
 from openmm_pqeq.structure import SYMBOLS
 from openmm_pqeq.topology.facts import facts_of
@@ -226,7 +225,7 @@ def create_system(
         periodic,
         reference_charges,
     )
-    removeCMMotion = values.boolean("removeCMMotion", removeCMMotion)
+    removeCMMotion = boolean("removeCMMotion", removeCMMotion)
     potential = loaded(potential)
     force, energy = _force(potential, topology, wanted, atoms, precision, tolerance, backend)
     inner: tuple[openmm.Force, ...] = ()
