@@ -43,6 +43,10 @@ class Run(NamedTuple):
     times: Array
     symbols: NDArray[np.str_]
 
+    def atoms(self, frame: int) -> ase.Atoms:
+        """A frame of it."""
+        return ase.Atoms(self.symbols, self.positions[frame], cell=self.cells[frame], pbc=True)
+
 
 def dynamics(study: Study, name: str, atoms: ase.Atoms, settings: Mapping[str, Any]) -> Run:
     """Do a run, or what is left of it.

@@ -10,7 +10,6 @@ be refused is looked at before the first file changes; what goes wrong after tha
 """
 
 import dataclasses
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,16 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import openmm
-import torch
 from openmm import app
 
-from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.jobs import facts, folder
-from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.progress import Progress, Watch, unwatched
-from openmm_pqeq.jobs.quantities import pressure_in_words
 from openmm_pqeq.jobs.stop import StopSignals
 from openmm_pqeq.jobs.warned import heard
 from openmm_pqeq.md import output
@@ -41,6 +35,7 @@ from openmm_pqeq.md.build import (
     seeded_anew,
     with_seed,
 )
+from openmm_pqeq.md.minimize import minimize
 from openmm_pqeq.md.plot import plot_run
 from openmm_pqeq.md.restart import Restart, apply_restart, read_restart, restart_of, write_restart
 from openmm_pqeq.md.resume import Origin, described, may_change
@@ -48,13 +43,9 @@ from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.table import restore_sums
 from openmm_pqeq.md.velocities import begin_velocities
 from openmm_pqeq.md.watch import StabilityWatch
+from openmm_pqeq.md.words import beginning, failure
 from openmm_pqeq.topology.facts import facts_of
 
-MINIMISED_AT_ONCE = 100
-"""Steps of a minimisation between which it can be stopped: each part finds the curvature anew, from a
-first trial step of 1 nm."""
-CONVERGED = 1e-6
-"""eV an atom: a minimisation whose last part has lowered the energy by less is at its end."""
 SECONDS_BETWEEN_NEWS = 0.3
 REMEMBERED_NEWS = 100
 """The speed is that of the time since so many news: TorchScript is slow at first."""
@@ -125,7 +116,7 @@ def run(
                 facts.add_resumption(place, "run", dataclasses.asdict(config))
             return _logged(work, simulation, energy, restart, warned)
         except (openmm.OpenMMException, OSError, ValueError, RuntimeError) as error:
-            raise _failure(work, error) from error
+            raise failure(config, work.files, work.step, error) from error
 
 
 def _logged(
@@ -140,7 +131,7 @@ def _logged(
         work.log = lambda text: print(
             time.strftime("%Y-%m-%d %H:%M:%S"), text, file=log, flush=True
         )
-        work.log(_description(work.config, work.parts, simulation, energy, restart))
+        work.log(beginning(work.config, simulation, energy, restart))
         for note in facts_of(work.parts.topology).notes:
             work.log(f"from the structure file: {note}")
         for warning in warned:
@@ -151,7 +142,7 @@ def _logged(
             return _stages(work, simulation, restart)
         except Exception as error:
             with suppress(OSError):  # the disk may be full
-                work.log(str(_failure(work, error)))
+                work.log(str(failure(work.config, work.files, work.step, error)))
             raise
         finally:
             work.close()
@@ -198,7 +189,7 @@ def _stages(work: _Work, simulation: app.Simulation, restart: Restart | None) ->
     """Minimise, equilibrate and produce, as far as a restart has not done so already."""
     config = work.config
     if restart is None:
-        if config.minimize and not _minimize(work, simulation):
+        if config.minimize and not _minimized(work, simulation):
             return _result(work, simulation, interrupted=True)
         work.log(begin_velocities(simulation, config, seed_of(config) + 2))
     if restart is None or restart.stage == "equilibrate":
@@ -249,39 +240,13 @@ def _advance(work: _Work, simulation: app.Simulation, stage: str, n_steps: int) 
     return simulation.currentStep >= n_steps
 
 
-def _minimize(work: _Work, simulation: app.Simulation) -> bool:
-    """Minimise; False where the run was asked to stop before.
-
-    It goes in parts, between which it can be stopped. A MinimizationReporter could stop it at any step,
-    but OpenMM holds the interpreter's lock for one, and torch takes no gradient then.
-    """
-    most, steps = work.config.minimize_steps, 0
-    enough = CONVERGED * simulation.topology.getNumAtoms()
-    energy, lowered = check_start(simulation), math.inf
+def _minimized(work: _Work, simulation: app.Simulation) -> bool:
+    """Minimise; False where the run was asked to stop before."""
     work.save(simulation, "minimise")
-    work.watch(Progress("minimise", 0, most))
-    while steps < most and lowered > enough:
-        if work.stop.requested:
-            return False
-        part = min(MINIMISED_AT_ONCE, most - steps)
-        try:
-            simulation.minimizeEnergy(maxIterations=part)
-        except openmm.OpenMMException as error:
-            raise RuntimeError(
-                "minimize: the first trial step of OpenMM's minimiser moves the atoms by 1 nm, shared "
-                "among them, and where that, or a later one, led the potential has no energy: "
-                f"{last_line(error)}. Relax the structure before (openmm-pqeq relax), or take a larger "
-                "cell"
-            ) from None
-        steps += part
-        before, energy = energy, check_start(simulation)
-        lowered = before - energy
-        work.watch(Progress("minimise", steps, most))
-    how = f"in {steps} steps or fewer"
-    if lowered > enough:
-        how += ", the most that minimize_steps allows: it may not be at its minimum"
-    work.log(f"minimised to {energy:.6f} eV {how}")
-    return True
+    found = minimize(simulation, work.config.minimize_steps, work.stop, work.watch)
+    if found is not None:
+        work.log(str(found))
+    return found is not None
 
 
 def _production(work: _Work, simulation: app.Simulation) -> app.Simulation:
@@ -317,43 +282,4 @@ def _result(work: _Work, simulation: app.Simulation, interrupted: bool) -> Resul
     )
     return Result(
         files, simulation.currentStep, work.config.n_steps, interrupted, work.ns_per_day, work.row
-    )
-
-
-def _failure(work: _Work, error: Exception) -> RunFailure:
-    """What went wrong on the way, at which step, and how to go on."""
-    reason = last_line(error) if isinstance(error, openmm.OpenMMException) else reason_of(error)
-    kept = None
-    with suppress(OSError, ValueError):
-        kept = f"{work.files.restart} (step {read_restart(work.files.restart).step})"
-    command = f"openmm-pqeq run {work.config.output} --resume"
-    if kept is None:
-        begun = work.files.toml.is_file()
-        again = f"openmm-pqeq run {work.files.toml}" if begun else "the same command with"
-        command = f"{again} --overwrite"
-    return on_the_way("run", work.step, "step", reason, kept, command)
-
-
-def _description(
-    config: RunConfig,
-    parts: Parts,
-    simulation: app.Simulation,
-    energy: float,
-    restart: Restart | None,
-) -> str:
-    elements: dict[str, int] = {}
-    for atom in parts.topology.atoms():
-        elements[atom.element.symbol] = elements.get(atom.element.symbol, 0) + 1
-    formula = " ".join(f"{symbol}{count}" for symbol, count in sorted(elements.items()))
-    what = "begin" if restart is None else f"resume {restart.stage} at step {restart.step}"
-    platform = simulation.context.getPlatform().getName()
-    ensemble = config.ensemble
-    if ensemble == "NPT":
-        ensemble += f" at {pressure_in_words(config.pressure)}"
-    return (
-        f"{what}: {formula}, model {config.model}, {ensemble}, {config.n_steps} steps of "
-        f"{config.timestep:g} fs, "
-        f"energy of the structure {energy:.6f} eV, seed {config.seed}, platform {platform}, "
-        f"backend {config.backend}, "
-        f"OpenMM {openmm.version.version}, torch {torch.__version__}, numpy {np.__version__}"
     )

@@ -48,6 +48,7 @@ class Bonds(NamedTuple):
     metal : (n_atoms,) e²/eV, w of the atoms that share their charge at one potential, zero elsewhere
     metal_drop : (n_atoms,) V, F·x of these atoms, zero elsewhere
     group : (n_atoms,) int64, which metal an atom is of
+    has_metal : False where no atom can be in one, and nothing is summed over them
     """
 
     centers: Tensor
@@ -59,6 +60,7 @@ class Bonds(NamedTuple):
     metal: Tensor
     metal_drop: Tensor
     group: Tensor
+    has_metal: bool
 
 
 def bond_softness(
@@ -80,12 +82,13 @@ def make_bonds(
     metal: Tensor,
     metal_drop: Tensor,
     group: Tensor,
+    has_metal: bool,
     longest: float = BOND_RANGE,
 ) -> Bonds:
     """The bonds among `pairs`.
 
     softness (n_atoms,) e/√eV, radius (n_atoms,) Å, decay (n_atoms,) of the atoms; field (3,) V/Å;
-    reference, metal, metal_drop and group as in `Bonds`
+    reference, metal, metal_drop, group and has_metal as in `Bonds`
     """
     dtype = reference.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -100,7 +103,8 @@ def make_bonds(
         0.5 * (decay[i] + decay[j]),
     )
     vectors = pairs.vectors[rows].to(dtype)
-    return Bonds(i, j, vectors, sigma, vectors @ field, reference, metal, metal_drop, group)
+    drop = vectors @ field
+    return Bonds(i, j, vectors, sigma, drop, reference, metal, metal_drop, group, has_metal)
 
 
 def without_drop(bonds: Bonds) -> Bonds:
@@ -115,6 +119,7 @@ def without_drop(bonds: Bonds) -> Bonds:
         bonds.metal,
         torch.zeros_like(bonds.metal_drop),
         bonds.group,
+        bonds.has_metal,
     )
 
 
@@ -135,7 +140,10 @@ def _from_mean(bonds: Bonds, v: Tensor) -> Tensor:
 def flow(bonds: Bonds, v: Tensor) -> Tensor:
     """C v (n_atoms,) e, the charge that v (n_atoms,) V moves."""
     across = v[bonds.centers] - v[bonds.neighbors]
-    return _onto_centers(bonds, bonds.softness * across) + bonds.metal * _from_mean(bonds, v)
+    moved = _onto_centers(bonds, bonds.softness * across)
+    if bonds.has_metal:
+        moved = moved + bonds.metal * _from_mean(bonds, v)
+    return moved
 
 
 def flow_product(bonds: Bonds, u: Tensor, v: Tensor) -> Tensor:
@@ -143,7 +151,14 @@ def flow_product(bonds: Bonds, u: Tensor, v: Tensor) -> Tensor:
     no charge and can be large, does not round into it."""
     i, j = bonds.centers, bonds.neighbors
     along = 0.5 * (bonds.softness * (u[i] - u[j]) * (v[i] - v[j])).sum()
-    return along + (bonds.metal * _from_mean(bonds, u) * _from_mean(bonds, v)).sum()
+    if bonds.has_metal:
+        along = along + (bonds.metal * _from_mean(bonds, u) * _from_mean(bonds, v)).sum()
+    return along
+
+
+def own_softness(bonds: Bonds) -> Tensor:
+    """C_ii (n_atoms,) e²/eV, but for what a metal's mean takes from it."""
+    return _onto_centers(bonds, bonds.softness) + bonds.metal
 
 
 def charges_at(bonds: Bonds, v: Tensor) -> Tensor:

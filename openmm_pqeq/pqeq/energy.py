@@ -157,6 +157,7 @@ class ChargeEnergy(ParameterTable):
                 in_metal(structure, groups).to(dtype) / hardness,
                 metal_drop,
                 group,
+                groups.fragment.size(0) > 0,
             )
         if self.has_own_pairs:
             pairs = subset(pairs, pairs.centers[:0])

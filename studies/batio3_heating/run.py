@@ -180,7 +180,7 @@ def main() -> None:
         }
         run = dynamics(study, f"{kelvin}K", start, settings)
         every.append(heated(run, start, size.repeats, born))
-        start = ase.Atoms(run.symbols, run.positions[-1], cell=run.cells[-1], pbc=True)
+        start = run.atoms(-1)
     coldest = float(every[0].components.mean())
     rows = []
     for kelvin, each in zip(size.temperatures, every):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import ase
 import h5py
 import mdtraj
 import numpy as np
@@ -117,7 +116,8 @@ def conductivities(run: Run, window: Window, temperature: float) -> tuple[Value,
     single = conduction.nernst_einstein(
         [found[symbol] for symbol in IONS], counts, charges, volume, temperature
     )
-    ions = np.concatenate([path_of(run)[:, run.symbols == symbol] for symbol in IONS], axis=1)
+    path = path_of(run)
+    ions = np.concatenate([path[:, run.symbols == symbol] for symbol in IONS], axis=1)
     joint = conduction.collective(
         ions, np.repeat(charges, counts), interval_of(run), window, volume, temperature
     )
@@ -126,7 +126,7 @@ def conductivities(run: Run, window: Window, temperature: float) -> tuple[Value,
 
 def molecules(run: Run) -> NDArray[np.int64]:
     """(n_molecules, 3) an oxygen and the two hydrogens next to it."""
-    atoms = ase.Atoms(run.symbols, run.positions[0], cell=run.cells[0], pbc=True)
+    atoms = run.atoms(0)
     oxygens, hydrogens = (np.flatnonzero(run.symbols == symbol) for symbol in ("O", "H"))
     near = [
         hydrogens[np.argsort(atoms.get_distances(oxygen, hydrogens, mic=True))[:2]]
@@ -137,7 +137,7 @@ def molecules(run: Run) -> NDArray[np.int64]:
 
 def bonds(run: Run) -> tuple[float, float]:
     """Å: the shortest and the longest O–H of all molecules, as they were in the first frame."""
-    away = _from_oxygen(run)
+    away = _from_oxygen(run, molecules(run))
     lengths = np.linalg.norm(away[:, :, 1:], axis=-1)
     return float(lengths.min()), float(lengths.max())
 
@@ -150,7 +150,8 @@ def dipoles(run: Run, charges_file: Path) -> Array:
         )
     inside = (times > run.times[0] - 1e-4) & (times < run.times[-1] + 1e-4)
     frames = np.searchsorted(run.times, times[inside] - 1e-4)
-    which, away = molecules(run), _from_oxygen(run)[frames]
+    which = molecules(run)
+    away = _from_oxygen(run, which)[frames]
     moments = np.einsum("tma,tmax->tmx", charges[inside][:, which], away)
     return np.asarray(moments - shells[inside][:, which].sum(axis=2))
 
@@ -167,7 +168,7 @@ def fast(run: Run, model: str) -> Value:
     calculator = pq.PQEqCalculator(model)
     found = []
     for k in np.linspace(0, len(run.positions) - 1, LOOKED, dtype=int):
-        atoms = ase.Atoms(run.symbols, run.positions[k], cell=run.cells[k], pbc=True)
+        atoms = run.atoms(k)
         alpha = calculator.get_property("polarizability", atoms)
         found.append(np.trace(high_frequency(alpha, atoms.get_volume())) / 3)
     return Value(float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(LOOKED)))
@@ -188,7 +189,7 @@ def pressure(run: Run, model: str, temperature: float) -> Value:
     found = []
     n = min(STRESSES, len(run.positions))
     for k in np.linspace(0, len(run.positions) - 1, n, dtype=int):
-        atoms = ase.Atoms(run.symbols, run.positions[k], cell=run.cells[k], pbc=True)
+        atoms = run.atoms(k)
         stress = calculator.get_stress(atoms)
         ideal = len(atoms) * kB * temperature / atoms.get_volume()
         found.append((ideal - stress[:3].mean()) / GPa)
@@ -196,10 +197,9 @@ def pressure(run: Run, model: str, temperature: float) -> Value:
     return Value(mean.mean, mean.error)
 
 
-def _from_oxygen(run: Run) -> Array:
-    """(n_frames, n_molecules, 3, 3) Å, the atoms of each molecule from its oxygen, nearest images
-    of a rectangular cell."""
-    which = molecules(run)
+def _from_oxygen(run: Run, which: NDArray[np.int64]) -> Array:
+    """(n_frames, n_molecules, 3, 3) Å, the atoms of each of these molecules from its oxygen,
+    nearest images of a rectangular cell."""
     away = run.positions[:, which] - run.positions[:, which[:, :1]]
     edges = np.diagonal(run.cells, axis1=1, axis2=2)[:, None, None, :]
     return np.asarray(away - edges * np.round(away / edges))

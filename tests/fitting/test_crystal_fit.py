@@ -65,6 +65,14 @@ def labelled(crystals, columns, shift: float = 0.3) -> tuple[list[Crystal], np.n
     return answers, truth
 
 
+def six_salts_by_bonds() -> tuple[Problem, np.ndarray]:
+    """What is to be fitted to six labelled crystals, and where a fit starts."""
+    crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
+    kinds = table.kinds_of(crystals, 3, True)
+    start = table.start_of(kinds, BOND_COLUMNS, START)
+    return Problem(crystals, kinds, BOND_COLUMNS, start), start
+
+
 @pytest.mark.parametrize(("columns", "steps"), [(BOND_COLUMNS, 25), (SHELL_COLUMNS, 12)])
 def test_a_fit_recovers_what_made_the_labels(columns, steps):
     """Errors of the crystals that are fitted fall to a fifth of those of the start, and crystals of
@@ -92,10 +100,7 @@ def test_a_fit_recovers_what_made_the_labels(columns, steps):
 
 def test_an_interrupted_fit_goes_on_where_it_was(tmp_path):
     """Three and three steps are six: coordinates to 1e-12."""
-    crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
-    kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, START)
-    known = Problem(crystals, kinds, BOND_COLUMNS, start)
+    known, start = six_salts_by_bonds()
     prior = make_prior(known, 0.3, 0.5)
     whole = fit(known, prior, start, 6, say=quiet, ftol=0.0)
     for steps in (3, 6):
@@ -106,10 +111,7 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path):
 
 def test_a_fit_in_parts_ends_where_the_whole_one_does(tmp_path):
     """It is slow three times in a row, whenever it was interrupted in between; and stays ended."""
-    crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
-    kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, START)
-    known = Problem(crystals, kinds, BOND_COLUMNS, start)
+    known, start = six_salts_by_bonds()
     prior = make_prior(known, 0.01, 0.01)
     whole = fit(known, prior, start, 20, say=quiet, ftol=0.9)
     assert whole.steps < 10
@@ -121,10 +123,7 @@ def test_a_fit_in_parts_ends_where_the_whole_one_does(tmp_path):
 
 def test_the_gradient_of_the_loss_is_its_slope():
     """JᵀWr is half the derivative of loss and prior, by differences, to 1e-6 of the largest."""
-    crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
-    kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, START)
-    known = Problem(crystals, kinds, BOND_COLUMNS, start)
+    known, start = six_salts_by_bonds()
     prior, x = make_prior(known, 0.3, 0.5), start + 0.1
     _, gradient = normal_equations(known, prior, x)
     largest, h = np.abs(gradient).max(), 1e-5
@@ -138,10 +137,7 @@ def test_the_gradient_of_the_loss_is_its_slope():
 
 def test_a_lost_crystal_costs_a_constant_and_ends_nothing(monkeypatch):
     """One crystal of six without a solution: the fit goes on with the five."""
-    crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
-    kinds = table.kinds_of(crystals, 3, True)
-    start = table.start_of(kinds, BOND_COLUMNS, START)
-    known = Problem(crystals, kinds, BOND_COLUMNS, start)
+    known, start = six_salts_by_bonds()
     prior = make_prior(known, 0.3, 0.5)
     residuals_of = problems.residuals_of
 

@@ -20,6 +20,7 @@ from through_openmm import both_routes
 
 from openmm_pqeq.checkpoint import save
 from openmm_pqeq.jobs.failure import RunFailure
+from openmm_pqeq.md import minimize
 from openmm_pqeq.md.build import seeded_anew
 from openmm_pqeq.md.config import run_config
 from openmm_pqeq.md.plot import read_table
@@ -83,7 +84,7 @@ def largest_difference(one, two, rows=slice(None)):
 @both_routes
 def test_a_minimisation_that_was_stopped_begins_again(folder, backend, monkeypatch):
     """SIGTERM ends it after its present part, and the resumed run is the unbroken one."""
-    monkeypatch.setattr(sys.modules[run.__module__], "MINIMISED_AT_ONCE", 2)
+    monkeypatch.setattr(minimize, "MINIMISED_AT_ONCE", 2)
     settings = {"minimize": True, "minimize_steps": 3, "backend": backend}
     whole = unbroken(folder, structure=str(folder / "rattled.cif"), **settings)
     config = resumed_config(folder / "run", {})

@@ -15,7 +15,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.pqeq.bonds import Bonds, charges_at, flow, flow_product, stiff
+from openmm_pqeq.pqeq.bonds import (
+    Bonds,
+    charges_at,
+    flow,
+    flow_product,
+    own_softness,
+    stiff,
+)
 from openmm_pqeq.pqeq.minimum.ahead import iterations_ahead, look
 from openmm_pqeq.pqeq.minimum.newton import ROUNDING, Minimum
 from openmm_pqeq.pqeq.minimum.problem import (
@@ -31,10 +38,8 @@ MAX_RESTARTS = 20
 """Times that the gradient is computed anew, where products in float32 left some of it."""
 
 
-def still_to_flow(problem: Problem, bonds: Bonds, flowing: Tensor) -> Tensor:
-    """η_i |C g|_i/(1 + η_i C_ii), (n_atoms,) eV/e."""
-    own = torch.zeros_like(bonds.reference).index_add(0, bonds.centers, bonds.softness)
-    own = own + bonds.metal
+def still_to_flow(problem: Problem, own: Tensor, flowing: Tensor) -> Tensor:
+    """η_i |C g|_i/(1 + η_i C_ii), (n_atoms,) eV/e, of C_ii = `own`."""
     return problem.hardness * flowing.abs() / (1.0 + problem.hardness * own)
 
 
@@ -67,6 +72,7 @@ def of_field_alone(
         bonds.metal,
         within_metal @ direction,
         bonds.group,
+        bonds.has_metal,
     )
     return Problem(
         -(within_metal @ direction),
@@ -108,7 +114,7 @@ def relax_by_bonds(
     """The step that brings g (n_atoms,) eV/e and the shells' forces r_s (n_atoms, 3) eV/Å below
     `threshold`, by conjugate gradients."""
     at_rest, springs = torch.zeros_like(r_s), problem.spring_constant.unsqueeze(1)
-    penalty = stiff(bonds)
+    penalty, own = stiff(bonds), own_softness(bonds)
     v, shells = torch.zeros_like(g), at_rest
     p_v, p_q, p_s = torch.zeros_like(g), torch.zeros_like(g), at_rest
     rho = torch.ones_like(g.sum())
@@ -119,7 +125,7 @@ def relax_by_bonds(
     next_look, last_look = 0, 0
     while True:
         flowing = flow(bonds, g)
-        per_atom = torch.maximum(still_to_flow(problem, bonds, flowing), r_s.abs().max(dim=1)[0])
+        per_atom = torch.maximum(still_to_flow(problem, own, flowing), r_s.abs().max(dim=1)[0])
         left = per_atom.max()
         if not unwatched:
             residual = float(left)

@@ -1,0 +1,73 @@
+"""The ASE calculator in fields, with charges, and its responses."""
+
+import numpy as np
+import pytest
+from calculated import TIGHT, crystal, water, with_calculator
+
+from openmm_pqeq.calculator import PQEqCalculator
+
+pytestmark = pytest.mark.python_route  # needs no TorchForce, and people use it with a current torch
+
+
+def test_field_pushes_a_charged_molecule(ewald):
+    """Shell coupling: Σ force = Q F, to the solution's tolerance."""
+    atoms = with_calculator(
+        water(), ewald, total_charge=1, field=(0.0, 0.02, -0.01), tolerance=TIGHT
+    )
+    np.testing.assert_allclose(atoms.get_forces().sum(0), [0.0, 0.02, -0.01], atol=1e-8)
+    assert atoms.get_charges().sum() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_responses_are_derivatives_in_the_field(ewald):
+    """Polarizability −∂²E/∂F² (e²Å²/eV) and Born charges ∂force/∂F (e) against central differences;
+    charges' sum rule."""
+    step = 1e-3
+    atoms = with_calculator(water(), ewald, tolerance=TIGHT)
+    alpha, born = (
+        atoms.calc.get_property(name, atoms) for name in ("polarizability", "born_charges")
+    )
+    assert (alpha.shape, born.shape) == ((3, 3), (3, 3, 3))
+    np.testing.assert_allclose(born.sum(0), np.zeros((3, 3)), atol=1e-8)
+
+    def at(field: np.ndarray) -> tuple[float, np.ndarray]:
+        atoms.calc.set(field=field)
+        return atoms.get_potential_energy(), atoms.get_forces()
+
+    unfielded, _ = at(np.zeros(3))
+    for a in range(3):
+        (up, forces_up), (down, forces_down) = at(step * np.eye(3)[a]), at(-step * np.eye(3)[a])
+        assert -(up - 2 * unfielded + down) / step**2 == pytest.approx(alpha[a, a], abs=1e-4)
+        np.testing.assert_allclose((forces_up - forces_down) / (2 * step), born[:, a], atol=1e-5)
+
+
+def test_total_charge_comes_from_the_atoms_unless_given(ewald):
+    atoms = with_calculator(water(), ewald)
+    neutral = atoms.get_potential_energy()
+    atoms.info["charge"] = np.int64(-1)
+    anion = atoms.get_potential_energy()
+    assert abs(anion - neutral) > 0.1
+    assert atoms.get_charges().sum() == pytest.approx(-1.0, abs=1e-6)
+    del atoms.info["charge"]
+    assert atoms.get_potential_energy() == pytest.approx(neutral, abs=1e-6)
+    atoms.calc = PQEqCalculator(ewald, total_charge=-1)
+    assert atoms.get_potential_energy() == pytest.approx(anion, abs=1e-6)
+
+
+def test_settings_can_be_changed(ewald):
+    atoms = with_calculator(water(), ewald, tolerance=TIGHT)
+    without = atoms.get_potential_energy()
+    assert atoms.calc.set(field=(0.0, 0.0, 0.05)) == {"field": (0.0, 0.0, 0.05)}
+    assert atoms.calc.results == {}
+    shell = atoms.get_potential_energy()
+    atoms.calc.set(coupling="full")
+    assert len({round(e, 6) for e in (without, shell, atoms.get_potential_energy())}) == 3
+    with pytest.raises(ValueError, match="colour: not a setting"):
+        atoms.calc.set(colour="red")
+
+
+def test_full_coupling_refuses_a_field_along_the_cell(ewald):
+    atoms = with_calculator(crystal(), ewald, coupling="full", field=(0, 0, 0.1))
+    with pytest.raises(ValueError, match="field: .* no meaning along a periodic direction"):
+        atoms.get_potential_energy()
+    atoms.calc.set(field=None)
+    atoms.get_potential_energy()
