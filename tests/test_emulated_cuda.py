@@ -45,8 +45,9 @@ def test_blocks_with_barriers_and_warps(order):
     assert example("over_warps", order, 256) == sum(range(256))
 
 
-def test_a_missing_barrier_shows_in_the_order_of_threads():
-    assert len({example("without_barrier", order) for order in ORDERS}) > 1
+@pytest.mark.parametrize("name", ["without_barrier", "with_warps_alone"])
+def test_a_missing_barrier_shows_in_the_order_of_threads(name):
+    assert len({example(name, order) for order in ORDERS}) > 1
 
 
 @pytest.mark.parametrize(
