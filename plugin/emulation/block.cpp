@@ -1,4 +1,9 @@
 // See launch.cuh.
+//
+// Fibers jump from stack to stack, which the longjmp of a fortified libc, as compilers of some
+// distributions ask for, takes for an error.
+#undef _FORTIFY_SOURCE
+
 #include "block.h"
 
 #include <c10/util/Exception.h>
