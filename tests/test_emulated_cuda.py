@@ -185,6 +185,13 @@ def test_what_is_not_finite_stays_so(bad):
     with emulated():
         product = torch.ops.openmm_pqeq.pair_matrix_product(centers, neighbors, values, numbers(3))
     assert not product.isfinite().any()
+    potential, structure = POTENTIALS["dispersion"]()
+    with emulated() as cuda:
+        potential.compile_for_inference().evaluate(structure)
+        (call,) = (call for call in cuda.calls if call.name == "dispersion_backward")
+        gradients = call.given[0].index_fill(0, torch.tensor([1]), bad)
+        slopes, _ = torch.ops.openmm_pqeq.dispersion_backward(gradients, *call.given[1:])
+    assert not slopes.isfinite().any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
