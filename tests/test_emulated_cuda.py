@@ -45,8 +45,9 @@ def test_blocks_with_barriers_and_warps(order):
     assert example("over_warps", order, 256) == sum(range(256))
 
 
-def test_a_missing_barrier_shows_in_the_order_of_threads():
-    assert len({example("without_barrier", order) for order in ORDERS}) > 1
+@pytest.mark.parametrize("name", ["without_barrier", "with_warps_alone"])
+def test_a_missing_barrier_shows_in_the_order_of_threads(name):
+    assert len({example(name, order) for order in ORDERS}) > 1
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,13 @@ def test_what_is_not_finite_stays_so(bad):
     with emulated():
         product = torch.ops.openmm_pqeq.pair_matrix_product(centers, neighbors, values, numbers(3))
     assert not product.isfinite().any()
+    potential, structure = POTENTIALS["dispersion"]()
+    with emulated() as cuda:
+        potential.compile_for_inference().evaluate(structure)
+        (call,) = (call for call in cuda.calls if call.name == "dispersion_backward")
+        gradients = call.given[0].index_fill(0, torch.tensor([1]), bad)
+        slopes, _ = torch.ops.openmm_pqeq.dispersion_backward(gradients, *call.given[1:])
+    assert not slopes.isfinite().any()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])

@@ -1,4 +1,9 @@
 // See launch.cuh.
+//
+// Fibers jump from stack to stack, which the longjmp of a fortified libc, as compilers of some
+// distributions ask for, takes for an error.
+#undef _FORTIFY_SOURCE
+
 #include "block.h"
 
 #include <c10/util/Exception.h>
@@ -92,14 +97,7 @@ void Block::run(unsigned index, unsigned blocks, unsigned threads, size_t shared
     makecontext(&thread.first, &Block::begin, 0);
   }
   while (true) {
-    bool any = false;
-    for (const unsigned k : arranged(threads, shuffled, backward)) {
-      if (threads_[k].state != Thread::State::ready) continue;
-      any = true;
-      current_ = k;
-      go_on(threads_[k]);
-    }
-    if (release_warps() || any) continue;
+    run_to_barrier(arranged(threads, shuffled, backward));
     const auto first = threads_.begin(), last = first + threads;
     if (std::all_of(first, last, [](const Thread& t) { return t.state == Thread::State::ended; }))
       return;
@@ -108,36 +106,47 @@ void Block::run(unsigned index, unsigned blocks, unsigned threads, size_t shared
   }
 }
 
-// Lets go every warp's lanes that have all come to the same operation. Whether there were any.
-bool Block::release_warps() {
-  bool any = false;
-  for (unsigned k = 0; k < n_threads_; ++k) {
-    Thread& thread = threads_[k];
-    if (thread.state != Thread::State::warp) continue;
-    const unsigned warp = k / 32 * 32;
-    const auto same = [&](unsigned lane) {
-      if ((thread.mask >> lane & 1) == 0) return true;
-      if (warp + lane >= n_threads_) return false;
-      const Thread& other = threads_[warp + lane];
-      return other.state == Thread::State::warp && other.mask == thread.mask &&
-             other.operation == thread.operation;
-    };
-    bool together = (thread.mask >> (k - warp) & 1) != 0;
-    for (unsigned lane = 0; lane < 32; ++lane) together = together && same(lane);
-    if (!together) continue;
-    Lanes given{};
-    const unsigned mask = thread.mask;
-    // a lane outside the mask gives what nobody should read
-    for (unsigned lane = 0; lane < 32; ++lane)
-      given.bits[lane] = (mask >> lane & 1) != 0 ? threads_[warp + lane].bits : ~uint64_t(0);
-    for (unsigned lane = 0; lane < 32; ++lane) {
-      if ((mask >> lane & 1) == 0) continue;
-      threads_[warp + lane].received = given;
-      threads_[warp + lane].state = Thread::State::ready;
+// It is always the first thread in the order that goes on, of those that can: lanes that wait for
+// each other go as far as they can before others begin, since their warp is no barrier of a block.
+void Block::run_to_barrier(const std::vector<unsigned>& order) {
+  size_t at = 0;
+  while (at < order.size()) {
+    current_ = order[at];
+    if (threads_[current_].state != Thread::State::ready) {
+      ++at;
+      continue;
     }
-    any = true;
+    go_on(threads_[current_]);
+    if (release_lanes(current_)) at = 0;
   }
-  return any;
+}
+
+// Lets a thread and the lanes that it waits for go, once all have come to the same operation.
+bool Block::release_lanes(unsigned waiting) {
+  const Thread& thread = threads_[waiting];
+  const unsigned mask = thread.mask, warp = waiting / 32 * 32;
+  const auto in_mask = [&](unsigned lane) { return (mask >> lane & 1) != 0; };
+  const auto same = [&](unsigned lane) {
+    if (!in_mask(lane)) return true;
+    if (warp + lane >= n_threads_) return false;
+    const Thread& other = threads_[warp + lane];
+    return other.state == Thread::State::warp && other.mask == mask &&
+           other.operation == thread.operation;
+  };
+  if (thread.state != Thread::State::warp || !in_mask(waiting - warp)) return false;
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    if (!same(lane)) return false;
+  }
+  Lanes given{};
+  // a lane outside the mask gives what nobody should read
+  for (unsigned lane = 0; lane < 32; ++lane)
+    given.bits[lane] = in_mask(lane) ? threads_[warp + lane].bits : ~uint64_t(0);
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    if (!in_mask(lane)) continue;
+    threads_[warp + lane].received = given;
+    threads_[warp + lane].state = Thread::State::ready;
+  }
+  return true;
 }
 
 // Lets all threads pass the barrier that they have all come to, or says why they cannot go on.

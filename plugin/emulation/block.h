@@ -52,7 +52,8 @@ class Block {
   static void begin();
   void wait(Thread::State state);
   void go_on(Thread& thread);
-  bool release_warps();
+  void run_to_barrier(const std::vector<unsigned>& order);
+  bool release_lanes(unsigned waiting);
   std::string release_barrier();
 
   unsigned current_ = 0, n_threads_ = 0, index_ = 0, blocks_ = 0;

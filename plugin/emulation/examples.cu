@@ -24,6 +24,16 @@ __global__ void without_barrier(int64_t* to) {
   for (unsigned k = 0; k < blockDim.x; ++k) *to += numbers[k];
 }
 
+// An operation of each warp is no barrier of the block.
+__global__ void with_warps_alone(int64_t* to) {
+  PQEQ_SHARED(int64_t, numbers, kMost);
+  numbers[threadIdx.x] = threadIdx.x;
+  __syncwarp();
+  if (threadIdx.x > 0) return;
+  *to = 0;
+  for (unsigned k = 0; k < blockDim.x; ++k) *to += numbers[k];
+}
+
 __global__ void barrier_for_some(int64_t* to) {
   if (threadIdx.x % 2 == 0) __syncthreads();
   *to = 0;
@@ -50,6 +60,7 @@ int64_t example(c10::string_view name, int64_t threads) {
   const at::Tensor sum = at::zeros({1}, at::kLong);
   const auto kernel = name == "with_barrier"            ? with_barrier
                       : name == "without_barrier"       ? without_barrier
+                      : name == "with_warps_alone"      ? with_warps_alone
                       : name == "barrier_for_some"      ? barrier_for_some
                       : name == "lanes_that_have_ended" ? lanes_that_have_ended
                       : name == "lane_outside_the_mask" ? lane_outside_the_mask

@@ -2,8 +2,8 @@
 // C++ with this file in the place of plugin/cuda/launch.cuh.
 //
 // A block is as many fibers as it has threads. One runs at a time, until it comes to a barrier or
-// to an operation of its warp. In which order they run between two barriers, and blocks one after
-// another, is a setting (`order`): what depends on it lacks a barrier or an atomic operation.
+// has to wait for lanes of its warp. In which order they run between two barriers, and blocks one
+// after another, is a setting (`order`): what depends on it lacks a barrier or an atomic operation.
 // Shared memory is full of NaN when a block begins. RuntimeError where threads of a block wait for
 // each other in vain, or an operation of a warp names lanes that have ended or are elsewhere; a GPU
 // would hang there, or go on with anything.
@@ -26,9 +26,9 @@
 #define __device__
 #define __launch_bounds__(threads)
 
-#define PQEQ_SHARED(T, name, count)                          \
-  static emulation::SharedMemory<sizeof(T) * (count)> bytes; \
-  T* const name = bytes.template as<T>()
+#define PQEQ_SHARED(T, name, count)                                    \
+  static emulation::SharedMemory<sizeof(T) * (count)> bytes_of_##name; \
+  T* const name = bytes_of_##name.template as<T>()
 #define PQEQ_SHARED_BYTES(name) char* const name = emulation::block().shared_bytes()
 
 // As openmm_pqeq_emulated::NAME, for tensors of the CPU, with the schema of openmm_pqeq::NAME.

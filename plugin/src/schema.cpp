@@ -160,9 +160,10 @@ TORCH_LIBRARY(openmm_pqeq, library) {
   //   float32          whether vectors are to be, else they have the dtype of the positions
   //   kind, gamma      (n_atoms,) int64, index into (n_kinds, n_kinds) Å⁻¹
   //   at_cores         (3, n_pairs), f, f1, f2 at d
-  //   at_shells        (9, n_pairs), those at u, v and w; at d again, (3, n_pairs), for shells at
-  //   rest core_charge      (n_atoms,) e charges, shells  (n_atoms,) e and (n_atoms, 3) Å; sums
-  //   have their dtype dq, ds           (n_atoms,) e and (n_atoms, 3) Å, the direction of a change
+  //   at_shells        (9, n_pairs), at u, v and w; (3, n_pairs), at d again, for shells at rest
+  //   core_charge      (n_atoms,) e
+  //   charges, shells  (n_atoms,) e and (n_atoms, 3) Å; sums have their dtype
+  //   dq, ds           (n_atoms,) e and (n_atoms, 3) Å, the direction of a change
   //   with_potential   whether the sums at charges are wanted, else they are (0,)
   //   with_field       whether the sums at shells are wanted, else they are (0, 3)
   //   energy_weight    of E in energy_weight·E + Ė, whose slope is given

@@ -45,6 +45,17 @@ def test_products_with_float32_values_keep_the_digits_of_the_vector(product):
     torch.testing.assert_close(product(pairs, values, x), (full + full.t()) @ x, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("near", [tapered_pairs_reference, tapered.tapered_pairs_native])
+def test_pairs_of_a_position_that_is_not_a_number_are_kept(near):
+    """Dropped, they would leave a finite energy."""
+    structure = salt()
+    kept = KeptSearch(CUTOFF, 1.0)(structure)
+    lost = kept._replace(positions=kept.positions.index_fill(0, torch.tensor([2]), float("nan")))
+    pairs = near(lost, structure.cell[0], CUTOFF, torch.float64)
+    of_lost = [((p.centers == 2) | (p.neighbors == 2)).sum() for p in (kept, pairs)]
+    assert of_lost[0] == of_lost[1] > 0
+
+
 def test_radial_functions_have_the_derivatives_of_their_values():
     r = torch.linspace(1.0, 8.0, 15, dtype=torch.float64).requires_grad_(True)
     gamma = torch.full_like(r, 0.6)

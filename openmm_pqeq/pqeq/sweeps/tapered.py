@@ -1,5 +1,5 @@
-"""The tapered pair sum by the native operators, which have kernels for the CPU, and by its torch
-references elsewhere; the equations are in tapered_reference.py."""
+"""The tapered pair sum by the native operators, which have kernels for the CPU and for NVIDIA GPUs,
+and by its torch references elsewhere; the equations are in tapered_reference.py."""
 
 import torch
 from torch import Tensor

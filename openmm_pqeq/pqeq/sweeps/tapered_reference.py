@@ -60,14 +60,15 @@ def tapered_pairs_reference(
     kept: KeptPairs, cell: Tensor, cutoff: float, dtype: torch.dtype
 ) -> TaperedPairs:
     """The pairs of a kept list that are closer than `cutoff` (Å) in a cell (3, 3) Å, with vectors
-    in `dtype`."""
+    in `dtype`. A distance that is not a number is kept, so that it shows."""
     i, j = kept.centers.to(torch.int64), kept.neighbors.to(torch.int64)
     vectors = (
         kept.positions.index_select(0, j)
         - kept.positions.index_select(0, i)
         + kept.shifts.to(cell.dtype) @ cell
     )
-    near = torch.nonzero((vectors * vectors).sum(dim=1) < cutoff * cutoff).squeeze(1)
+    far = (vectors * vectors).sum(dim=1) >= cutoff * cutoff
+    near = torch.nonzero(~far).squeeze(1)
     return TaperedPairs(
         kept.centers[near], kept.neighbors[near], kept.shifts[near], vectors[near].to(dtype)
     )

@@ -205,10 +205,11 @@ Both dispersion_backward_cuda(const Tensor& gradients, const Tensor& coordinatio
   const int64_t n_structures = given.cell.size(0);
   const Tensor sums = zero_sums({given.positions.size(0), 4}, given.positions),
                cell_sums = zero_sums({n_structures, 9}, given.positions);
-  // The largest cotangent becomes 1, so that whatever unit it is in the sums fit.
+  // The largest cotangent becomes 1, so that whatever unit it is in the sums fit; and where one is
+  // not finite, no slope is.
   const Tensor magnitudes =
       at::cat({gradients.detach().to(at::kDouble).abs(), at::zeros({1}, work.positions.options())});
-  const Tensor most = magnitudes.max(), largest = at::where(most > 0.0, most, at::ones_like(most));
+  const Tensor most = magnitudes.max(), largest = at::where(most == 0.0, at::ones_like(most), most);
   const Tensor cotangents = (gradients.to(at::kDouble) / largest).contiguous();
   const Tensor weights = dispersion_weights(given, coordination_numbers);
   Sum* const at_cell = with_cell ? sums_of(cell_sums) : nullptr;

@@ -36,6 +36,23 @@ PQEQ_FORMULA Three<T> three(const T* from) {
   return {from[0], from[1], from[2]};
 }
 
+// d of a pair of a list, and whether that is within the cutoff. What is not a number counts as
+// within, so that it shows in the sums.
+PQEQ_FORMULA Three<double> vector_of(const TaperedList& list, int64_t p) {
+  const int64_t i = list.pairs.centers[p], j = list.pairs.neighbors[p];
+  double d[3];
+  PQEQ_UNROLL
+  for (int a = 0; a < 3; ++a) {
+    d[a] = list.positions[3 * j + a] - list.positions[3 * i + a];
+    PQEQ_UNROLL
+    for (int b = 0; b < 3; ++b) d[a] += list.shifts[3 * p + b] * list.cell[3 * b + a];
+  }
+  return three(d);
+}
+PQEQ_FORMULA bool is_near(const TaperedList& list, Three<double> d) {
+  return !(dot(d, d) >= list.square);
+}
+
 // A radial function of a separation: f, f1 = f'/r and f2 = (f'' − f1)/r².
 template <typename T>
 struct TaperedRadial {

@@ -25,4 +25,36 @@ struct TaperedWork {
   T energy_weight;
 };
 
+// Pairs, each once, with their centers ascending.
+struct PairIndices {
+  int64_t n;
+  const int32_t *centers, *neighbors;
+};
+
+// A list of pairs from which those within the cutoff are taken: shifts (n, 3), positions
+// (n_atoms, 3), cell (3, 3).
+struct TaperedList {
+  PairIndices pairs;
+  const int8_t* shifts;
+  const double *positions, *cell;
+  double square;  // of the cutoff
+};
+
+// γ of pairs of kinds (n_kinds, n_kinds), and the kind of each atom.
+template <typename T>
+struct TaperedWidths {
+  const int64_t* kind;
+  const T* gamma;
+  int64_t n_kinds;
+  T cutoff;
+};
+
+// A symmetric matrix with a number for each pair, and a vector.
+template <typename T>
+struct PairMatrix {
+  PairIndices pairs;
+  const T* values;
+  const double* x;
+};
+
 }  // namespace openmm_pqeq
