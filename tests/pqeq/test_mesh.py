@@ -268,12 +268,16 @@ def test_a_context_keeps_its_mesh_where_the_cell_is_sheared_a_little():
     kept = potential_of("pme", tolerance=1e-6, **bonds).compile_for_inference()
     planned, energies = [], []
     for shear in [*(0.001 * step for step in range(25)), 2.0]:
-        cell = crystal.cell + shear * crystal.cell[:, [2, 0, 1]] * tensor([[1.0, 0, 0]]).t()
+        cell = crystal.cell + shear * crystal.cell[:, [1, 2, 0]] * tensor([[1.0, 0, 0]]).t()
         places = crystal.positions @ torch.linalg.inv(crystal.cell[0]) @ cell[0]
         energies.append(energy_of(kept, crystal._replace(positions=places, cell=cell)))
         planned.append(
             (float(kept.pqeq.lattice.planned_steepness), kept.pqeq.lattice.planned_size.tolist())
         )
+    assert (
+        steepness(crystal.cell[0] + 0.024 * crystal.cell[0, [1, 2, 0]] * tensor([[1.0, 0, 0]]).t())
+        > (planned[0][0])
+    )
     assert planned[:25] == [planned[0]] * 25
     assert planned[25][0] > 1.1 * planned[0][0]
     assert float(tensor(energies[:25]).diff(n=3).abs().max()) < 1e-7
