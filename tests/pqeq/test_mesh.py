@@ -7,7 +7,7 @@ import pytest
 import torch
 from laws import supercell_of
 from pqeq_potentials import energy_of, potential_of
-from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, waters
+from structures import FIELD, FRACTIONS, periodic_along, perovskite, rock_salt, tensor, waters
 
 from openmm_pqeq.pqeq.coulomb.ewald import decay
 from openmm_pqeq.pqeq.coulomb.influence import (
@@ -25,6 +25,7 @@ from openmm_pqeq.pqeq.coulomb.mesh_size import (
     mesh_spacing,
     smooth_size,
     spline_order,
+    steepness,
 )
 from openmm_pqeq.pqeq.coulomb.splines import (
     Grid,
@@ -35,6 +36,7 @@ from openmm_pqeq.pqeq.coulomb.splines import (
     spread,
 )
 from openmm_pqeq.pqeq.coulomb.split import charges_of
+from openmm_pqeq.structure import structure_of
 
 
 @pytest.mark.parametrize("order", [4, 5, 8])
@@ -220,6 +222,65 @@ def test_highly_charged_ions_keep_the_tolerance_on_the_mesh():
     exact = potential_of("ewald", tolerance=1e-11, **bonds).evaluate(structure)
     found = potential_of("pme", tolerance=1e-5, **bonds).evaluate(structure)
     assert float((found.forces - exact.forces).abs().max()) < 1e-5
+
+
+def acute(k):
+    """A rattled perovskite of 4.05 Å in the cell k + δ_ij, whose angles are 90°, 34°, 20°, 14° for k of
+    0 to 3."""
+    matrix = k * torch.ones(3, 3, dtype=torch.float64) + torch.eye(3, dtype=torch.float64)
+    corners = torch.cartesian_prod(*[torch.arange(3 * k + 1, dtype=torch.float64)] * 3)
+    inside = corners @ torch.linalg.inv(matrix)
+    corners = corners[((inside > -1e-9) & (inside < 1 - 1e-9)).all(dim=1)]
+    places = (corners[:, None] + tensor(FRACTIONS)).reshape(-1, 3)
+    noise = torch.randn(
+        places.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
+    numbers = torch.tensor([56, 22, 8, 8, 8]).repeat(3 * k + 1)
+    charges = torch.tensor([FORMAL[int(n)] for n in numbers], dtype=torch.float64)
+    crystal = structure_of(4.05 * places + 0.15 * noise, numbers, 4.05 * matrix)
+    return crystal._replace(reference_charges=charges)
+
+
+@pytest.mark.parametrize(("k", "tolerance"), [(0, 1e-5), (1, 1e-5), (2, 1e-7)])
+def test_cells_of_small_angles_keep_the_tolerance_on_the_mesh(k, tolerance):
+    """Planned as if at right angles the largest errors are 0.02, 1.4 and 5.7 times the tolerance."""
+    structure, bonds = acute(k), {"coupling": None, "charge_flow": "bonds", "parameters": SOFT}
+    exact = potential_of("ewald", tolerance=1e-11, **bonds).evaluate(structure)
+    pme = potential_of("pme", tolerance=tolerance, **bonds)
+    pme.pqeq.tolerance = 1e-11  # of the solution alone
+    assert float((pme.evaluate(structure).forces - exact.forces).abs().max()) < tolerance
+
+
+def test_the_steepness_of_cells():
+    cubic, sheared = (
+        torch.eye(3, dtype=torch.float64),
+        tensor([[1, 0, 0], [1, 3**0.5, 0], [0, 0, 5]]),
+    )
+    assert steepness(7.0 * cubic) == pytest.approx(1.0)
+    assert steepness(sheared) == pytest.approx(2.0)  # one angle of 60°
+    assert steepness(2.0 + cubic) == pytest.approx(17.0)
+
+
+def test_a_context_keeps_its_mesh_where_the_cell_is_sheared_a_little():
+    """The order of the splines and the mesh, so that the energy is continuous; of a cell that has become
+    much steeper both are those of a new plan."""
+    crystal, bonds = formal(), {"coupling": None, "charge_flow": "bonds", "parameters": SOFT}
+    kept = potential_of("pme", tolerance=1e-6, **bonds).compile_for_inference()
+    planned, energies = [], []
+    for shear in [*(0.001 * step for step in range(25)), 2.0]:
+        cell = crystal.cell + shear * crystal.cell[:, [1, 2, 0]] * tensor([[1.0, 0, 0]]).t()
+        places = crystal.positions @ torch.linalg.inv(crystal.cell[0]) @ cell[0]
+        energies.append(energy_of(kept, crystal._replace(positions=places, cell=cell)))
+        planned.append(
+            (float(kept.pqeq.lattice.planned_steepness), kept.pqeq.lattice.planned_size.tolist())
+        )
+    assert (
+        steepness(crystal.cell[0] + 0.024 * crystal.cell[0, [1, 2, 0]] * tensor([[1.0, 0, 0]]).t())
+        > (planned[0][0])
+    )
+    assert planned[:25] == [planned[0]] * 25
+    assert planned[25][0] > 1.1 * planned[0][0]
+    assert float(tensor(energies[:25]).diff(n=3).abs().max()) < 1e-7
 
 
 @pytest.mark.parametrize("order", [8, 10, 12])

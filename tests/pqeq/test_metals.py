@@ -5,7 +5,7 @@ import math
 import laws
 import pytest
 import torch
-from bonded import caesium_chloride, potential_of, structure
+from bonded import caesium_chloride, crystal, potential_of, structure
 from structures import tensor
 
 from openmm_pqeq.pqeq import groups_of
@@ -178,3 +178,40 @@ def test_electrodes_in_a_field_are_of_the_same_energy(voltage):
         moved = at._replace(field=at.field + sign * tensor([[0.0, 0.0, 1e-3]]))
         ends.append(plain.evaluate(moved).forces)
     laws.close(born[:, 2], (ends[0] - ends[1]) / 2e-3, 1e-6, "Born charges")
+
+
+def at_plates(voltage):
+    """Ions between plates, more cations than anions."""
+    ions = [("Na", [2.0, 2.0, 6.5]), ("Na", [0.3, 1.0, 8.5]), ("Cl", [2.2, 0.4, 7.6])]
+    at, groups = plates(voltage, gap=12.0, between=ions)
+    return at._replace(total_charge=0.0 * at.total_charge), groups
+
+
+OF_FIELD = {
+    "molecule": lambda: ("direct", crystal((False, False, False)), None),
+    "slab": lambda: ("pme", crystal((True, True, False)), None),
+    "wire": lambda: ("ewald", crystal((True, False, False)), None),
+    "electrodes": lambda: ("ewald", *at_plates(0.0)),
+    "voltage": lambda: ("ewald", *at_plates(1.5)),
+}
+
+
+@pytest.mark.parametrize("case", OF_FIELD.values(), ids=OF_FIELD)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_slope_of_the_fields_energy_at_no_field_is_that_of_small_fields(case, compiled):
+    """−P from either side, and that of the energies themselves, across where nothing is periodic."""
+    protocol, at, groups = case()
+    potential = potential_of(protocol, energy="field").configured(groups=groups)
+    if compiled:
+        potential = potential.compile_for_inference()
+    energies, slopes = [], []
+    for value in (-1e-3, -1e-8, 0.0, 1e-8, 1e-3):
+        field = tensor([[0.0, 0.0, value]]).requires_grad_(True)
+        energy = potential(at._replace(field=field)).energy.sum()
+        slopes.append(float(torch.autograd.grad(energy, field)[0][0, 2]))
+        energies.append(float(energy.detach()))
+    assert abs(slopes[2]) > 0.01  # e Å
+    for near in (slopes[1], slopes[3], 0.5 * (slopes[0] + slopes[4])):
+        assert slopes[2] == pytest.approx(near, abs=1e-7)
+    assert (energies[4] - energies[0]) / 2e-3 == pytest.approx(slopes[2], abs=1e-7)
+    assert energies[2] == pytest.approx(0.5 * (energies[1] + energies[3]), abs=1e-9)

@@ -1,5 +1,7 @@
 """A network on top of charges by bonds: reference charges of frames, what is subtracted, and errors."""
 
+import itertools
+
 import ase.io
 import numpy as np
 import pytest
@@ -86,7 +88,7 @@ def test_a_network_learns_what_charges_by_bonds_leave(file):
 
 
 NAMES = ("electronegativity", "hardness", "radius", "spring_constant", "softness")
-SPRINGS = {"O": 220.0, "Na": 300.0, "Cl": 120.0}
+SPRINGS = {"O": 220.0, "Na": 300.0, "Cl": 60.0}
 KINDS = {e: {**p, "spring_constant": SPRINGS[e]} for e, p in PARAMETERS.items()}
 KINDS["Na+"] = {**KINDS["Na"], "hardness": 10.0}
 
@@ -152,14 +154,14 @@ def test_derivatives_of_errors_in_the_parameters_of_charges_by_bonds(file):
             )
 
 
-@pytest.mark.parametrize("to", [-20.0, 20.0])
-def test_parameters_that_moved_as_far_as_they_may_still_make_a_model(file, to):
-    """Others are refused when a potential is built of them."""
+@pytest.mark.parametrize("corner", list(itertools.product([-20.0, 20.0], repeat=3)))
+def test_parameters_that_moved_as_far_as_they_may_still_make_a_model(file, corner):
+    """Others are refused when a potential is built of them: hardness, spring and radius at either end."""
     _, _, _, trained = moving(file, bounds=0.9)
+    ends = dict(zip(("hardness", "spring_constant", "radius"), corner))
     for name in NAMES:
-        sign = -1 if name in ("hardness", "spring_constant") else 1
         with torch.no_grad():
-            trained.moves[name].fill_(sign * to)
+            trained.moves[name].fill_(ends.get(name, -20.0))
     moved = trained.config(KINDS)
     assert moved["Na+"] != KINDS["Na+"]
     assert moved["Na"] == KINDS["Na"]

@@ -19,14 +19,20 @@ from openmm_pqeq.pqeq.coulomb.boundary import free_width, summation_box
 from openmm_pqeq.pqeq.coulomb.ewald import Reciprocal, decay, make_reciprocal
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import Mesh, make_mesh
-from openmm_pqeq.pqeq.coulomb.mesh_size import mesh_spacing, smooth_size, spline_order
+from openmm_pqeq.pqeq.coulomb.mesh_size import (
+    mesh_spacing,
+    smooth_size,
+    spline_order,
+    steepness,
+)
 from openmm_pqeq.pqeq.coulomb.pairs import PairSum
 from openmm_pqeq.pqeq.coulomb.self_interaction import SelfInteraction, make_self_interaction
 from openmm_pqeq.pqeq.coulomb.sum import CoulombSum
 from openmm_pqeq.structure import Structure
 
 PLANNED_ROOM = 1.1
-"""A mesh is planned for lengths a tenth longer than those it was planned at."""
+"""A mesh is planned for lengths a tenth longer than those it was planned at, and kept in cells up to a
+tenth steeper (mesh_size.py)."""
 
 
 class Lattice(nn.Module):
@@ -42,6 +48,7 @@ class Lattice(nn.Module):
 
     planned_size: Tensor
     planned_width: Tensor
+    planned_steepness: Tensor
 
     def __init__(self, protocol: str, cutoff: float, tolerance: float, spacing: float):
         super().__init__()
@@ -55,6 +62,9 @@ class Lattice(nn.Module):
         self.register_buffer("planned_size", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer(
             "planned_width", torch.zeros((), dtype=torch.float64), persistent=False
+        )
+        self.register_buffer(
+            "planned_steepness", torch.zeros((), dtype=torch.float64), persistent=False
         )
 
     def forward(
@@ -114,9 +124,14 @@ class Lattice(nn.Module):
             exponent = exponents[present]
             gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
             kappa = self.kappa()
-            facts = torch.stack([gamma.max(), gamma.min(), charges_of(structure)]).detach().cpu()
+            widths = torch.stack([gamma.max(), gamma.min(), charges_of(structure)])
+            facts = torch.cat(
+                [widths, structure.cell[0].flatten(), periodic.to(widths.dtype)]
+            )  # from a GPU at once
+            facts = facts.detach().cpu()
             narrowest, widest = min(float(facts[0]), kappa), min(float(facts[1]), kappa)
-            charges = float(facts[2])
+            steep, keep = self.steepness(facts[3:12].view(3, 3), facts[12:] > 0.0, keep)
+            charges = steep * float(facts[2])
             spacing = self.mesh_spacing(charges, narrowest)
             size, width = self.plan(structure, spacing, widest, keep)
             box = summation_box(structure.cell[0], periodic, width)
@@ -134,9 +149,21 @@ class Lattice(nn.Module):
                 )
         return self_interaction, reciprocal, mesh
 
+    def steepness(
+        self, cell: Tensor, periodic: Tensor, keep: bool, room: float = PLANNED_ROOM
+    ) -> tuple[float, bool]:
+        """The steepness that the mesh is planned for, and whether a plan may be kept: a Context plans
+        anew in a cell (3, 3) Å that is much steeper; periodic (3,)."""
+        now = steepness(summation_box(cell, periodic, 1.0))
+        planned = float(self.planned_steepness)
+        if keep and now <= room * planned:
+            return planned, True
+        self.planned_steepness = torch.tensor(now, dtype=torch.float64)
+        return now, False
+
     def mesh_spacing(self, charges: float, narrowest: float) -> float:
-        """Spacing (Å) of the mesh for `charges_of` the structure and Gaussians up to γ = `narrowest`
-        (Å⁻¹)."""
+        """Spacing (Å) of the mesh for `charges_of` the structure, times the steepness of its cell,
+        and Gaussians up to γ = `narrowest` (Å⁻¹)."""
         spacing = mesh_spacing(narrowest, self.tolerance, charges)
         if self.spacing > spacing:
             raise ValueError(
