@@ -84,12 +84,13 @@ def test_evaluate_and_calculator(shift, words):
 def test_openmm(backend, shift, words, precision):
     """In the first evaluation. OpenMM's C++ asks TorchForce's module for the energy and takes the
     forces itself; without the native library one that is not finite is seen a step later."""
-    if backend == "torchscript" and shift == 0.0 and not ops.available("finite_gradient"):
-        pytest.skip("needs the native library")
     system = create_system(
         spoilt(shift), topology_of(SALT, BOX), backend=backend, precision=precision
     )
     context = context_of(system, salt_positions())
+    if backend == "torchscript" and shift == 0.0 and not ops.available("finite_gradient"):
+        words = rf"positions: finite numbers are expected, and {NAME} has NaN"
+        context.getIntegrator().step(1)
     with pytest.raises(openmm.OpenMMException, match=words):
         context.getState(forces=True)
 

@@ -119,14 +119,16 @@ def let_move(module: torch.jit.ScriptModule) -> None:
         "    if self.energy.numbers.device != device:",
     ]
     for name, _ in tensors_of(module):
-        *path, attribute = name.split(".")
-        owner = functools.reduce(_member, path, "self")
-        lines.append(f"        {owner}.{attribute} = {owner}.{attribute}.to(device)")
+        tensor = functools.reduce(_member, name.split("."), "self")
+        if name.split(".")[-1].isidentifier():
+            lines.append(f"        {tensor} = {tensor}.to(device)")
+        else:  # there is no grammar to assign to what a number names
+            lines.append(f"        {tensor}.set_data({tensor}.to(device))")
     module.define("\n".join(lines) + "\n")
 
 
 def _member(owner: str, name: str) -> str:
-    """The source of a member, which in a list of modules has a number for its name."""
+    """The source of a member, which in a list of modules or tensors has a number for its name."""
     return f"{owner}.{name}" if name.isidentifier() else f'getattr({owner}, "{name}")'
 
 
