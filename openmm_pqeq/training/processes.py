@@ -48,7 +48,7 @@ ALONE = Group()
 
 
 class Work(NamedTuple):
-    """What the other processes need: the arguments of run.py's `loop`."""
+    """What the other processes need: the arguments of loop.py's `loop`."""
 
     config: Config
     prepared: Prepared
@@ -134,7 +134,7 @@ def others(size: int, work: Work) -> Iterator[Group]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "openmm_pqeq.training.processes"]
+    command = [sys.executable, "-m", "openmm_pqeq.training.worker"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     pipes["start_new_session"] = True  # Ctrl-C is for the first, which ends the others
     started: list[subprocess.Popen[bytes]] = []
@@ -200,21 +200,3 @@ def use_threads(config: Config) -> None:
         torch.set_num_threads(settings.threads)
     elif settings.processes > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // settings.processes))
-
-
-def main() -> None:
-    """A process that is not the first."""
-    from openmm_pqeq.training.run import loop
-
-    group: Group
-    work: Work
-    group, work = pickle.load(sys.stdin.buffer)
-    use_threads(work.config)
-    torch.manual_seed(work.config.training.seed)
-    sys.stdout.buffer.write(READY)
-    sys.stdout.buffer.flush()
-    loop(*work, group, lambda line: None)
-
-
-if __name__ == "__main__":
-    main()
