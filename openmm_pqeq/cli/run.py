@@ -176,6 +176,12 @@ def _summary(console: Any, config: RunConfig, result: Any) -> None:
             f"Stopped at step {result.step} of {result.n_steps}. Continue with: openmm-pqeq run "
             f"{config.output} --resume"
         )
+    elif result.ns_per_day == 0:
+        console.print(
+            f"It was finished: {result.step} steps are done, and {result.n_steps} wanted. A longer run: "
+            f"openmm-pqeq run {config.output} --resume --steps N",
+            soft_wrap=True,
+        )
     else:
         console.print(
             f"Finished: {result.step} steps of {config.timestep:g} fs at {result.ns_per_day:.3g} "
