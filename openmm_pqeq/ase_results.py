@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import all_properties
+from ase.calculators.singlepoint import SinglePointCalculator
 
 
 class Results(dict[str, Any]):
@@ -37,3 +40,21 @@ class Results(dict[str, Any]):
 
     def __repr__(self) -> str:
         return repr({**self, **self.beyond_ase})
+
+
+def labelled(atoms: Atoms, results: Results) -> Atoms:
+    """A copy of the atoms of which extxyz has all results: ASE's own as ever, the others in arrays
+    (Born charges (n, 9), shells) and info, by the names of fit-pqeq.
+
+    ASE knows Born charges of shape (n, 3, 3), and cannot write them to extxyz.
+    """
+    copy = atoms.copy()
+    copy.calc = SinglePointCalculator(copy, **results)
+    for name, value in results.beyond_ase.items():
+        if name == "born_charges":
+            copy.arrays["born_charge"] = np.reshape(value, (len(atoms), 9))
+        elif name == "shells":
+            copy.arrays[name] = np.array(value)
+        else:
+            copy.info[name] = value
+    return copy

@@ -17,7 +17,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from openmm_pqeq.ase_atoms import check_atoms, known_of, structure_under
-from openmm_pqeq.ase_results import Results
+from openmm_pqeq.ase_results import Results, labelled
 from openmm_pqeq.checkpoint import loaded
 from openmm_pqeq.conditions import Conditions, by_bonds, checked, settled
 from openmm_pqeq.jobs.values import one_of
@@ -77,8 +77,8 @@ class PQEqCalculator(Calculator):
     atoms)``, polarizability (3, 3) e²Å²/eV and born_charges (n, 3, 3) e [atom, field, force].
     Charges, shells and dipole of a model whose charges add nothing without a field (`universal`) are
     there without one only on request, as by ``atoms.get_charges()``.
-    Those that ASE does not know by name are left out when it copies or writes results. Periodicity
-    is that of ``atoms.pbc``.
+    Those that ASE does not know by name are left out when it copies or writes results; `labelled`
+    gives atoms that it writes to extxyz with all of them. Periodicity is that of ``atoms.pbc``.
 
     Raises ValueError for an unusable argument or structure, saying which; RuntimeError where
     charges do not converge; PropertyNotImplementedError for a property that this potential or
@@ -209,6 +209,14 @@ class PQEqCalculator(Calculator):
                 forces=bool(wanted & {"forces", "stress"}),
                 stress="stress" in wanted,
             )
+
+    def labelled(self) -> Atoms:
+        """A copy of the atoms of the last calculation that ASE writes to extxyz with everything in
+        `results`: also Born charges, as the array born_charge (n, 9) e [atom, 3·field + force], shells,
+        polarizability and energy_terms. ValueError before any calculation."""
+        if self.atoms is None or not (self.results or self.results.beyond_ase):
+            raise ValueError("labelled: expected results of a calculation, and there are none yet")
+        return labelled(self.atoms, self.results)
 
     def _said(self, atoms: Atoms) -> float | None:
         """Total charge (e) in ``atoms.info``, where it counts."""

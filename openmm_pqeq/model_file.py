@@ -104,6 +104,14 @@ def checksums(content: Mapping[str, Any]) -> dict[str, str]:
     return sums
 
 
+def fingerprint(path: Path) -> str:
+    """SHA-256 of what makes the energy: weights and config. Two files with the same are one model,
+    whatever their cards say."""
+    sums = checksums(read(path))
+    del sums["card"]
+    return _sha256(repr(sorted(sums.items())).encode())
+
+
 def _plain(values: Tensor) -> bool:
     """Whether it is a dense tensor of real numbers."""
     dense = values.layout == torch.strided and values.device.type == "cpu"

@@ -3,10 +3,10 @@
     python validation/kills.py --kills 100 [--seed 0] [--only NVT train] [--keep FOLDER]
 
 Each job of JOBS is done once unbroken. Then it is begun again, killed (SIGKILL) at a moment drawn
-from the time the unbroken one took, resumed, killed again, up to three times, and resumed to its
-end; all through the functions of the command line, in processes forked from this one, so that a
-kill costs no imports. A job killed before it had anything to go on from has to say so, and is begun
-anew with --overwrite. What is left is compared:
+from the processor time the unbroken one took, whatever else the machine does, resumed, killed
+again, up to three times, and resumed to its end; all through the functions of the command line, in
+processes forked from this one, so that a kill costs no imports. A job killed before it had anything
+to go on from has to say so, and is begun anew with --overwrite. What is left is compared:
 
 run         step by step, bit by bit: table.csv, charges.h5, the trajectory's frames
 NPT         with a run that ended at the steps where the killed one went on, and was resumed there:
@@ -216,9 +216,8 @@ def forked(do: Callable[[], object], log: Path) -> int:
 
 
 def ended(pid: int, seconds: float | None = None) -> int | None:
-    """The exit code of a process; None where it had to be killed after some seconds."""
-    until = time.perf_counter() + (seconds if seconds is not None else 1e9)
-    while time.perf_counter() < until:
+    """The exit code of a process; None where it was killed after some seconds of processor time."""
+    while seconds is None or processor_time(pid) < seconds:
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
@@ -226,6 +225,12 @@ def ended(pid: int, seconds: float | None = None) -> int | None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return None
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process which nobody has waited for yet has had of a processor (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def do(arguments: list[str], log: Path, seconds: float | None = None) -> int | None:
@@ -398,9 +403,10 @@ def kill(kills: int, seed: int, only: list[str], data: str) -> None:
     for number, (name, job) in enumerate(jobs.items()):
         share = round(kills * (number + 1) / len(jobs)) - total
         clear(job)
-        before = time.perf_counter()
+        before = os.times()
         done([*job.arguments, "--output", job.output], Path("unbroken.log"))
-        seconds = time.perf_counter() - before
+        after = os.times()
+        seconds = sum(after[2:4]) - sum(before[2:4])  # of children
         shutil.rmtree("unbroken", ignore_errors=True)
         shutil.copytree(job.folder, "unbroken")
         draw, lives = random.Random(f"{seed} {name}"), []

@@ -1,10 +1,12 @@
 """`openmm-pqeq analyze NAME`: one analysis of what a run has written, or of a crystal with a model."""
 
 import argparse
+from pathlib import Path
 
 from openmm_pqeq.cli.analyses import ANALYSES
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.folder import kept_if_used
+from openmm_pqeq.jobs.folder import check_file, kept_if_used, made
+from openmm_pqeq.jobs.lock import locked_file
 
 HELP = "Analyse what a run has written (diffusion, structure, response), or a crystal with a model."
 
@@ -18,6 +20,10 @@ EPILOG = """examples:
 
 Values are printed with units and standard errors; NAME.json and NAME.png are written beside the input. Each analysis
 has its own --help: openmm-pqeq analyze infrared --help"""
+
+INPUTS = ("files", "file", "run", "structure")
+"""What an analysis calls what it reads; one of them."""
+ENDINGS = ("json", "png", "csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Analyse, print and plot; a folder that is made for it and stays empty is removed again."""
-    if options.output is None:
-        return ANALYSES[options.analysis].command(options) or 0
-    with kept_if_used(values.path("output", options.output)):
-        return ANALYSES[options.analysis].command(options) or 0
+    """Analyse, print and plot, while nobody else writes the same; a folder that is made for it and
+    stays empty is removed again."""
+    name, folder, inputs = options.analysis, *_places(options)
+    for ending in ENDINGS:
+        check_file(folder / f"{name}.{ending}", overwrite=True, inputs=inputs)
+    with kept_if_used(folder), locked_file(made(folder) / name, f"{name} analysis"):
+        return ANALYSES[name].command(options, folder) or 0
+
+
+def _places(options: argparse.Namespace) -> tuple[Path, list[str]]:
+    """The folder to write into - that of --output, else the first input or the one that it is in -
+    and the inputs."""
+    found = next(vars(options)[name] for name in INPUTS if name in vars(options))
+    inputs = [found] if isinstance(found, str) else found
+    if options.output is not None:
+        return values.path("output", options.output), inputs
+    first = values.path("input", inputs[0])
+    return first if first.is_dir() else first.parent, inputs

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import whole
-from openmm_pqeq.jobs.folder import check_file_in_folder
+from openmm_pqeq.jobs.folder import owned_file
 
 HELP = "Build a structure: supercell, slab, interface of two slabs, solution, ordered crystal."
 
@@ -47,10 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(options: argparse.Namespace) -> int:
-    """Build, say what it is, write it."""
+    """Own the file while it is built."""
     path = values.path("output", options.output)
-    check_file_in_folder(path, options.overwrite)
     kind = _format_of(path)
+    inputs = [getattr(options, name, None) for name in ("structure", "lower", "upper", "solute")]
+    with owned_file(path, "build", options.overwrite, inputs=[one for one in inputs if one]):
+        _build(options, path, kind)
+    print(f"written to {path}")
+    return 0
+
+
+def _build(options: argparse.Namespace, path: Path, kind: str) -> None:
+    """Build, say what it is, write it."""
     atoms = BUILDERS[options.builder].build(options)
     lengths, angles = atoms.cell.lengths(), atoms.cell.angles()
     print(f"{len(atoms)} atoms, {atoms.get_chemical_formula()}")
@@ -60,8 +68,6 @@ def command(options: argparse.Namespace) -> int:
     )
     with whole(path, replace=options.overwrite) as part:
         atoms.write(str(part), format=kind)
-    print(f"written to {path}")
-    return 0
 
 
 def _format_of(path: Path) -> str:

@@ -4,17 +4,16 @@ import argparse
 import json
 import math
 import warnings
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from openmm_pqeq.cli import responses
+from openmm_pqeq.cli.at_rest import AtRest, atoms_at_rest
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.folder import check_file_in_folder
-from openmm_pqeq.md import groupings
-from openmm_pqeq.md.config import parsed_setting
-from openmm_pqeq.md.settings import STRONGEST_FIELD
-from openmm_pqeq.pqeq import COUPLINGS
+from openmm_pqeq.jobs.folder import owned_file
+from openmm_pqeq.jobs.settings import add_flags, configured, flags_given
 
 HELP = "Energy, forces, charges, dipole and stress of one structure."
 
@@ -36,149 +35,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The structure and how to evaluate it."""
     parser.add_argument("structure", metavar="FILE", help="structure file, anything ASE reads")
     parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        required=True,
-        help="name of a model (see openmm-pqeq models) or path to a .pt file",
-    )
-    parser.add_argument(
         "--index",
         metavar="I",
         default="-1",
         help="which structure of a file with several (default: -1, the last)",
     )
-    parser.add_argument(
-        "--supercell",
-        metavar="N",
-        nargs=3,
-        default=(1, 1, 1),
-        help="repeat the cell along its three vectors",
-    )
-    parser.add_argument(
-        "--total-charge", metavar="Q", help="total charge, e (default: the file's charge, or 0)"
-    )
-    parser.add_argument(
-        "--field",
-        metavar="F",
-        nargs=3,
-        default=(0, 0, 0),
-        help="electric field, V/Å (default: 0 0 0)",
-    )
-    parser.add_argument(
-        "--coupling",
-        metavar="{" + ",".join(COUPLINGS) + "}",
-        help="how the field couples to the charges (default: shell)",
-    )
-    parser.add_argument(
-        "--fragments",
-        metavar="ATOMS",
-        nargs="+",
-        help="atoms of each fragment, as in 0-2 3-5, for --coupling fragment (default: the "
-        "molecules, from distances), or of each metal that floats beside charges by bonds",
-    )
-    parser.add_argument(
-        "--fragment-charges",
-        metavar="CHARGE",
-        nargs="*",
-        help="charge of each fragment, e, or by the names of molecules, as in NA=1 CL=-1",
-    )
-    parser.add_argument(
-        "--electrodes",
-        metavar="ATOMS:VOLTAGE",
-        nargs="+",
-        help="atoms of each electrode and its voltage, V, as in 0-39:0 40-79:1.5",
-    )
-    parser.add_argument(
-        "--reference-charges",
-        metavar="CHARGE",
-        nargs="+",
-        help="e, where charges by bonds flow from, by element, as in Na=1 Cl=-1, or one for each "
-        "atom (default: oxidation, the states of the composition)",
-    )
-    parser.add_argument(
-        "--protocol", metavar="NAME", help="protocol of the charges (default: the model's)"
-    )
-    parser.add_argument(
-        "--tolerance",
-        metavar="TOL",
-        default="1e-8",
-        help="convergence of the charges, eV/e and eV/Å (default: 1e-8)",
-    )
-    parser.add_argument(
+    add_flags(parser, AtRest)
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print everything as JSON")
+    group.add_argument(
         "--response", action="store_true", help="polarizability, ε∞ and Born charges as well"
     )
-    parser.add_argument(
+    group.add_argument(
         "--born-file",
         metavar="BORN",
         help="write ε∞ and Born charges for phonopy, their sum set to zero; implies --response. Where "
         "charges flow freely they are those of a uniform field alone, and the model's own forces "
         "split no longitudinal and transverse phonons",
     )
-    parser.add_argument(
+    group.add_argument(
         "--overwrite", action="store_true", help="replace the file of --born-file if it exists"
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def command(options: argparse.Namespace) -> int:
-    """Evaluate and print."""
-    limits = (-STRONGEST_FIELD, STRONGEST_FIELD, "V/Å")
-    field = tuple(values.within(values.number, *limits)("field", value) for value in options.field)
-    charge = (
-        None
-        if options.total_charge is None
-        else parsed_setting("total_charge", options.total_charge)
-    )
-    tolerance = parsed_setting("tolerance", options.tolerance)
-    supercell = parsed_setting("supercell", options.supercell)
+    """Evaluate, print, and write what was asked for."""
+    settings = configured(AtRest, flags_given(AtRest, options))
     most = values.LARGEST_COUNT
     index = values.within(values.number, -most, most)("index", options.index)
     if index != int(index):
         raise ValueError(f"index: expected a whole number, got {options.index!r}")
-    groups = groupings.meaning(
-        options.fragments, options.fragment_charges, options.electrodes, options.reference_charges
-    )
-    if options.born_file:
-        inputs = [options.structure, options.model]
-        check_file_in_folder(Path(options.born_file), options.overwrite, "born_file", inputs)
+    with ExitStack() as owned:
+        if options.born_file is not None:
+            path = values.path("born_file", options.born_file)
+            inputs = [options.structure, options.model]
+            owned.enter_context(owned_file(path, "energy", options.overwrite, "born_file", inputs))
+        atoms, notes = atoms_at_rest(options.structure, settings, int(index))
+        results = {"model": options.model, "symbols": atoms.get_chemical_symbols()}
+        results |= {"field": settings.field, "file": notes}
+        results |= _evaluated(atoms, options.response or options.born_file is not None)
+        if options.json:
+            print(json.dumps({name: _plain(value) for name, value in results.items()}))
+        else:
+            _print(results, atoms.get_chemical_formula(), bool(atoms.pbc.any()))
+        if options.born_file is not None:
+            responses.write_born_file(options.born_file, atoms, results, options.overwrite)
+    return 0
 
-    from openmm_pqeq import checkpoint
-    from openmm_pqeq.calculator import PQEqCalculator
-    from openmm_pqeq.cli import responses
-    from openmm_pqeq.topology.file import read_file
 
-    potential = checkpoint.load(options.model, protocol=options.protocol)
-    atoms, facts = read_file(options.structure, int(index), supercell)
-    atoms.calc = PQEqCalculator(
-        potential,
-        total_charge=charge,
-        field=field,
-        coupling=options.coupling,
-        tolerance=tolerance,
-        **groups._asdict(),
-    )
-    results: dict[str, Any] = {
-        "model": options.model,
-        "symbols": atoms.get_chemical_symbols(),
-        "field": field,
-        "file": facts.notes,
-    }
-    results["energy"] = atoms.get_potential_energy()
+def _evaluated(atoms: Any, response: bool) -> dict[str, Any]:
+    """What the model says, by the names of the JSON."""
+    results: dict[str, Any] = {"energy": atoms.get_potential_energy()}
     results["forces"] = atoms.get_forces(apply_constraint=False)
     if atoms.pbc.all():
         results["stress"] = atoms.get_stress(apply_constraint=False)
     results["energy_terms"] = atoms.calc.results["energy_terms"]
-    if potential.pqeq is not None:
+    if atoms.calc.potential.pqeq is not None:
         results |= _charges(atoms)
-    if options.response or options.born_file:
-        results |= responses.of(atoms)
-        if options.born_file:
-            responses.write_born_file(options.born_file, atoms, results, options.overwrite)
-    if options.json:
-        print(json.dumps({name: _plain(value) for name, value in results.items()}))
-    else:
-        _print(results, atoms.get_chemical_formula(), bool(atoms.pbc.any()))
-    return 0
+    return results | (responses.of(atoms) if response else {})
 
 
 def _plain(value: Any) -> Any:
@@ -202,7 +116,6 @@ def _print(results: dict[str, Any], formula: str, periodic: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from openmm_pqeq.cli import responses
     from openmm_pqeq.units import EV_PER_CUBIC_ANGSTROM_IN_GPA
 
     console = Console(highlight=False, markup=False)

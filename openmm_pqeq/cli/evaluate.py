@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Compare, print a table for each model, and write what was asked for."""
+    from openmm_pqeq.jobs.folder import owned_file
+
+    if options.json is not None and options.json == options.plot:
+        raise ValueError(f"plot: expected another file than that of json, got {options.plot!r}")
+    inputs = [*options.data, *options.model]
+    with ExitStack() as owned:
+        for name, target in (("json", options.json), ("plot", options.plot)):
+            if target is not None:
+                place = values.path(name, target)
+                owned.enter_context(
+                    owned_file(place, "evaluation", options.overwrite, name, inputs)
+                )
+        _evaluate(options)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from openmm_pqeq import checkpoint, evaluation
-    from openmm_pqeq.jobs.folder import check_file_in_folder
 
-    for name, target in (("json", options.json), ("plot", options.plot)):
-        if target is not None:
-            inputs = [*options.data, *options.model]
-            check_file_in_folder(values.path(name, target), options.overwrite, name, inputs)
-    if options.json is not None and options.json == options.plot:
-        raise ValueError(f"plot: expected another file than that of json, got {options.plot!r}")
     frames, charges = (
         _frames(options),
         values.numbers("reference_charges", options.reference_charges),
@@ -85,7 +96,6 @@ def command(options: argparse.Namespace) -> int:
         _write_json(Path(options.json), errors, options)
     if options.plot is not None:
         _write_plot(Path(options.plot), compared, errors, options)
-    return 0
 
 
 def _frames(options: argparse.Namespace) -> list[Any]:

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openmm_pqeq.jobs.folder import check_file_in_folder
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import owned_file
 
 if TYPE_CHECKING:
     from openmm_pqeq.potential import Potential
@@ -68,13 +69,14 @@ def add_choices(parser: argparse._ActionsContainer) -> None:
 def command(options: argparse.Namespace) -> int:
     """Convert and print what was imported."""
     inputs = [options.parameters, options.config, options.mapping]
-    check_file_in_folder(Path(options.output), options.overwrite, inputs=inputs)
-    convert(options, options.parameters, options.config, options.mapping, options.output)
+    path = values.path("output", options.output)
+    with owned_file(path, "import", options.overwrite, inputs=inputs):
+        convert(options, options.parameters, options.config, options.mapping, options.output)
     return 0
 
 
 def convert(
-    options: argparse.Namespace, parameters: Any, config: Any, mapping: Any, output: str
+    options: argparse.Namespace, parameters: Any, config: Any, mapping: Any, output: Path
 ) -> None:
     """Convert with the choices of the command line, and print a table."""
     from openmm_pqeq.published.reaxnet import convert_reaxnet
@@ -91,7 +93,7 @@ def convert(
     _print(potential, output)
 
 
-def _print(potential: "Potential", output: str) -> None:
+def _print(potential: "Potential", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -119,7 +121,7 @@ def _print(potential: "Potential", output: str) -> None:
         "charges": f"PQEq, protocol {pqeq['protocol']}, {pqeq['sweeps']} sweeps",
         "forces": card["forces"],
         "dispersion": card["dispersion"],
-        "written": f"{output} ({Path(output).stat().st_size / 1e6:.1f} MB)",
+        "written": f"{output} ({output.stat().st_size / 1e6:.1f} MB)",
     }
     for name, value in facts.items():
         table.add_row(name, str(value))

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openmm_pqeq.jobs.folder import check_file_in_folder
+from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.folder import owned_file
 
 if TYPE_CHECKING:
     from openmm_pqeq.potential import Potential
@@ -41,13 +42,13 @@ def command(options: argparse.Namespace) -> int:
     """Convert and print what was imported."""
     from openmm_pqeq.published.sevennet import convert_sevennet
 
-    inputs = [options.checkpoint]
-    check_file_in_folder(Path(options.output), options.overwrite, inputs=inputs)
-    _print(convert_sevennet(options.checkpoint, options.output, options.modality), options.output)
+    path, inputs = values.path("output", options.output), [options.checkpoint]
+    with owned_file(path, "import", options.overwrite, inputs=inputs):
+        _print(convert_sevennet(options.checkpoint, path, options.modality), path)
     return 0
 
 
-def _print(potential: "Potential", output: str) -> None:
+def _print(potential: "Potential", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -66,7 +67,7 @@ def _print(potential: "Potential", output: str) -> None:
         "hidden irreps": gnn["hidden_irreps"],
         "weights": f"{card['weights']:,}".replace(",", " "),
         "cutoff": f"{gnn['r_max']:g} Å",
-        "written": f"{output} ({Path(output).stat().st_size / 1e6:.1f} MB)",
+        "written": f"{output} ({output.stat().st_size / 1e6:.1f} MB)",
     }
     for name, value in facts.items():
         table.add_row(name, str(value))

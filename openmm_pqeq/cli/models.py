@@ -2,12 +2,13 @@
 
 import argparse
 import shutil
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 from openmm_pqeq.cli import import_reaxnet
+from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.files import whole
-from openmm_pqeq.jobs.folder import check_file_in_folder, kept_if_used, made
+from openmm_pqeq.jobs.folder import kept_if_used, made, owned_file
 
 HELP = "List the models, show the card of one, or download a published one."
 
@@ -95,11 +96,14 @@ def _download(options: argparse.Namespace) -> int:
             + ("is here already, as it ships" if ships else "cannot be downloaded")
             + f"; there is {known}"
         )
-    output = options.output or f"{options.published}.pt"
-    check_file_in_folder(Path(output), options.overwrite)
+    output = values.path("output", options.output or f"{options.published}.pt")
     console = Console(highlight=False, markup=False)
     cache = download.cache_folder(options.published, options.cache)
-    with kept_if_used(cache), locked(made(cache), "download"):
+    with (
+        owned_file(output, "download", options.overwrite),
+        kept_if_used(cache),
+        locked(made(cache), "download"),
+    ):
         files = download.download(
             options.published,
             options.cache,
@@ -122,20 +126,23 @@ def _download_named(options: argparse.Namespace) -> int:
         if getattr(options, name) != default:
             flag = name.replace("_", "-")
             raise ValueError(f"--{flag}: means nothing for {options.published}; leave it away")
-    if options.output is not None:
-        check_file_in_folder(Path(options.output), options.overwrite)
     console = Console(highlight=False, markup=False)
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
 
-    path = checkpoint.maker(options.published).model_file(options.published, options.cache, say)
-    say(f"{options.published}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    if options.output is not None:
-        with whole(Path(options.output), options.overwrite) as part:
-            shutil.copyfile(path, part)
-        say(f"written: {options.output}")
-    elif options.cache is None:
+    with ExitStack() as owned:
+        if options.output is not None:
+            output = values.path("output", options.output)
+            owned.enter_context(owned_file(output, "download", options.overwrite))
+        maker = checkpoint.maker(options.published)
+        path = maker.model_file(options.published, options.cache, say)
+        say(f"{options.published}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        if options.output is not None:
+            with whole(output, options.overwrite) as part:
+                shutil.copyfile(path, part)
+            say(f"written: {output}")
+    if options.output is None and options.cache is None:
         say(f"--model {options.published} needs no network any more")
     return 0
 

@@ -1,19 +1,17 @@
 """`openmm-pqeq relax`: a structure to the nearest minimum of its energy."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from openmm_pqeq.cli.at_rest import AtRest, atoms_at_rest, of_run
 from openmm_pqeq.jobs import quantities, values
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
-from openmm_pqeq.jobs.folder import Kind, begin, owned
+from openmm_pqeq.jobs.folder import Kind, begin, check_file, owned
 from openmm_pqeq.jobs.settings import add_existing, add_flags, configured, flags_given, setting
 from openmm_pqeq.jobs.stop import StopSignals
-from openmm_pqeq.md import groupings
-from openmm_pqeq.md.settings import STRONGEST_FIELD
-from openmm_pqeq.pqeq import COUPLINGS
 
 HELP = "Relax the atoms of a structure, or atoms and cell."
 
@@ -24,9 +22,11 @@ EPILOG = """examples:
   openmm-pqeq relax film.cif --model universal --field 0 0 0.01 -o in_the_field
 
 The folder gets relaxed.extxyz and, of a crystal, relaxed.cif; steps.csv, relaxation.png and facts.json. What the file fixes stays
-fixed. A stopped relaxation leaves what it has reached (exit code 130)."""
+fixed. A stopped relaxation leaves what it has reached (exit code 130); one that was killed, relaxed.extxyz of at most ten
+steps before."""
 
 INTERRUPTED, UNFINISHED = 130, 1
+STEPS_BETWEEN_FILES = 10
 KIND = Kind(
     "relaxation",
     ("relaxed.extxyz", "relaxed.cif", "steps.csv", "relaxation.png"),
@@ -34,26 +34,11 @@ KIND = Kind(
 """What a relaxation leaves in its folder."""
 
 
-def _field(name: str, value: Any) -> tuple[float, float, float]:
-    limits = (-STRONGEST_FIELD, STRONGEST_FIELD, "V/Å")
-    parts = values.three(name, value, "components in V/Å such as 0 0 0.01")
-    x, y, z = (values.within(values.number, *limits)(name, part) for part in parts)
-    return x, y, z
-
-
 @dataclass(frozen=True)
-class Settings:
-    """A flag each."""
+class Settings(AtRest):
+    """A flag each: those of `energy`, and how to relax."""
 
-    model: str = setting(
-        "relaxation", values.text, help="name of a model or path of a file", metavar="MODEL"
-    )
-    protocol: str | None = setting(
-        "relaxation", values.text, None, "protocol of the charges (default: the model's)", "NAME"
-    )
-    supercell: tuple[int, int, int] = setting(
-        "relaxation", values.counts, (1, 1, 1), "repeat the cell along its three vectors", "N", 3
-    )
+    tolerance: float = of_run("tolerance", 1e-7)
     cell: str = setting(
         "relaxation",
         values.choice("fixed", "isotropic", "free"),
@@ -73,34 +58,6 @@ class Settings:
     )
     optimizer: str = setting(
         "relaxation", values.choice("bfgs", "fire"), "bfgs", "of ASE; fire is the more patient"
-    )
-    tolerance: float = setting(
-        "relaxation", values.positive, 1e-7, "convergence of the charges, eV/e and eV/Å", "TOL"
-    )
-    total_charge: float | None = setting(
-        "conditions",
-        values.within(values.number, -1e6, 1e6, "e"),
-        None,
-        "total charge, e (default: the file's, or 0)",
-        "Q",
-    )
-    field: tuple[float, float, float] = setting(
-        "conditions", _field, (0.0, 0.0, 0.0), "electric field, V/Å", "F", 3
-    )
-    coupling: str | None = setting(
-        "conditions",
-        values.choice(*COUPLINGS),
-        None,
-        "how the field couples to charges that flow freely (default: shell)",
-    )
-    reference_charges: tuple[str, ...] | None = setting(
-        "conditions",
-        groupings.reference_charges,
-        None,
-        "e, where charges by bonds flow from, by element, as in Na=1 Cl=-1, or one for each atom "
-        "(default: oxidation, the states of the composition)",
-        "CHARGE",
-        "+",
     )
 
 
@@ -124,8 +81,10 @@ def command(options: argparse.Namespace) -> int:
     from openmm_pqeq.jobs.files import sha256
 
     console = Console(highlight=False, markup=False)
+    for name in KIND.files:
+        check_file(folder / name, overwrite=True, inputs=[source])
     with owned(folder, KIND, options.overwrite):
-        atoms, notes = _atoms(options.structure, settings)
+        atoms, notes = atoms_at_rest(options.structure, settings)
         for note in notes:
             console.print(f"from the structure file: {note}")
         if settings.pressure:
@@ -137,7 +96,7 @@ def command(options: argparse.Namespace) -> int:
         _say(console, steps[0])
         begin(folder, KIND, facts_of(asdict(settings), None, checksums))
         try:
-            stopped = _follow(console, path, steps)
+            stopped = _follow(console, path, steps, lambda: _keep(folder, atoms))
             _write(folder, atoms, steps, settings, source.name)
         except (RuntimeError, ValueError, OSError) as error:
             raise _failure(folder, steps[-1].step, error) from error
@@ -158,27 +117,6 @@ def command(options: argparse.Namespace) -> int:
     return INTERRUPTED if stopped else (0 if ended else UNFINISHED)
 
 
-def _atoms(structure: str, settings: Settings) -> tuple[Any, tuple[str, ...]]:
-    """The atoms with their calculator, and notes on what else the file says."""
-    from openmm_pqeq import checkpoint
-    from openmm_pqeq.calculator import PQEqCalculator
-    from openmm_pqeq.topology.file import read_file
-
-    potential = checkpoint.load(settings.model, protocol=settings.protocol)
-    atoms, facts = read_file(structure, -1, settings.supercell)
-    atoms.calc = PQEqCalculator(
-        potential,
-        total_charge=settings.total_charge,
-        field=settings.field,
-        coupling=settings.coupling,
-        tolerance=settings.tolerance,
-        reference_charges=groupings.meaning(
-            None, None, None, settings.reference_charges
-        ).reference_charges,
-    )
-    return atoms, facts.notes
-
-
 def _path(atoms: Any, settings: Settings) -> Iterator[Any]:
     """The steps of the relaxation."""
     from openmm_pqeq.relaxation import relax
@@ -193,13 +131,15 @@ def _path(atoms: Any, settings: Settings) -> Iterator[Any]:
     )
 
 
-def _follow(console: Any, path: Iterator[Any], steps: list[Any]) -> bool:
+def _follow(console: Any, path: Iterator[Any], steps: list[Any], keep: Callable[[], None]) -> bool:
     """Go on to the end, taking the steps; whether somebody stopped it, by Ctrl-C or SIGTERM."""
     with StopSignals() as stop:
         try:
             for step in path:
                 steps.append(step)
                 _say(console, step)
+                if step.step % STEPS_BETWEEN_FILES == 0:
+                    keep()
                 if stop.requested:
                     break
         except KeyboardInterrupt:  # the second Ctrl-C
@@ -217,11 +157,21 @@ def _failure(folder: Path, step: int, error: Exception) -> RunFailure:
 
 
 def _say(console: Any, step: Any) -> None:
-    if console.is_terminal or step.step % 10 == 0:
+    if console.is_terminal or step.step % STEPS_BETWEEN_FILES == 0:
         end = "\r" if console.is_terminal else "\n"
         console.print(
             f"step {step.step:4d}   {step.energy:.6f} eV   {step.largest_force:.4f} eV/Å", end=end
         )
+
+
+def _keep(folder: Path, atoms: Any) -> None:
+    """Write the structure as it is now."""
+    import ase.io
+
+    from openmm_pqeq.jobs.files import whole
+
+    with whole(folder / "relaxed.extxyz") as part:
+        ase.io.write(part, atoms, format="extxyz")
 
 
 def _write(folder: Path, atoms: Any, steps: list[Any], settings: Settings, name: str) -> None:
@@ -231,8 +181,7 @@ def _write(folder: Path, atoms: Any, steps: list[Any], settings: Settings, name:
     from openmm_pqeq.jobs.files import whole, write_text
     from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
-    with whole(folder / "relaxed.extxyz") as part:
-        ase.io.write(part, atoms, format="extxyz")
+    _keep(folder, atoms)
     if atoms.pbc.all():
         with whole(folder / "relaxed.cif") as part:
             ase.io.write(part, atoms, format="cif")

@@ -32,8 +32,9 @@ def command(options: argparse.Namespace) -> int:
     """Write the page, and say where it is."""
     from openmm_pqeq.campaign.study import RUNS
     from openmm_pqeq.jobs.failure import RunFailure
-    from openmm_pqeq.jobs.folder import made
-    from openmm_pqeq.pages.campaign import PAGE, campaign_page, entries_of
+    from openmm_pqeq.jobs.folder import kept_if_used, made
+    from openmm_pqeq.jobs.lock import locked_file
+    from openmm_pqeq.pages.campaign import PAGE, campaign_page
     from openmm_pqeq.pages.page import write_page
     from openmm_pqeq.pages.run import run_page
 
@@ -46,17 +47,30 @@ def command(options: argparse.Namespace) -> int:
     many = (folder / RUNS).is_dir() and not (folder / "run.toml").is_file()
     if options.runs and not many:
         raise ValueError(f"runs: {folder} is no campaign; leave --runs away")
-    left_out = []
-    for entry in entries_of(folder, {}) if options.runs else []:
-        if (entry.folder / "run.toml").is_file():
-            try:
-                write_page(entry.folder / PAGE, run_page(entry.folder), options.overwrite)
-            except (ValueError, OSError) as error:
-                left_out.append(f"{entry.folder.name} has no page: {error}")
-    text = campaign_page(folder, path.absolute().parent) if many else run_page(folder)
-    made(path.absolute().parent)
-    write_page(path, text, options.overwrite)
+    place = path.absolute().parent
+    with kept_if_used(place):
+        made(place)
+        with locked_file(path, "report"):
+            left_out = _pages(folder, options.overwrite) if options.runs else []
+            text = campaign_page(folder, place) if many else run_page(folder)
+            write_page(path, text, options.overwrite)
     print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     if left_out:
         raise RunFailure("\n".join(left_out))
     return 0
+
+
+def _pages(campaign: Path, overwrite: bool) -> list[str]:
+    """Write the page of each run of a campaign; why some have none."""
+    from openmm_pqeq.pages.campaign import PAGE, entries_of
+    from openmm_pqeq.pages.page import write_page
+    from openmm_pqeq.pages.run import run_page
+
+    left_out = []
+    for entry in entries_of(campaign, {}):
+        if (entry.folder / "run.toml").is_file():
+            try:
+                write_page(entry.folder / PAGE, run_page(entry.folder), overwrite)
+            except (ValueError, OSError) as error:
+                left_out.append(f"{entry.folder.name} has no page: {error}")
+    return left_out

@@ -106,7 +106,7 @@ def command(options: argparse.Namespace) -> int:
 
     console = Console(highlight=False, markup=False)
     if options.profile:
-        _profile(config, check=not (options.overwrite or options.resume))
+        _profile(config, options.overwrite, options.resume)
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -138,18 +138,19 @@ def command(options: argparse.Namespace) -> int:
     return 130 if result.interrupted else 0
 
 
-def _profile(config: RunConfig, check: bool) -> None:
+def _profile(config: RunConfig, overwrite: bool, resume: bool) -> None:
+    """Where the time goes, while nobody else works in the folder."""
     from openmm_pqeq.cli import bench
     from openmm_pqeq.jobs import folder
     from openmm_pqeq.md import output
     from openmm_pqeq.timing import run as profile
 
-    if check:
-        folder.check(Path(config.output), output.kind_of(config))
-    measured = profile.profile_run(config)
-    structure = Path(config.structure).stem.removeprefix("input-")
-    bench.show(measured, config, structure)
-    profile.write_profile(measured, config, structure, Path(config.output), "profile")
+    place = Path(config.output)
+    with folder.owned(place, output.kind_of(config), overwrite, resume):
+        measured = profile.profile_run(config)
+        structure = Path(config.structure).stem.removeprefix("input-")
+        bench.show(measured, config, structure)
+        profile.write_profile(measured, config, structure, place, "profile")
 
 
 def _news(news: News) -> str:
@@ -174,6 +175,12 @@ def _summary(console: Any, config: RunConfig, result: Any) -> None:
         console.print(
             f"Stopped at step {result.step} of {result.n_steps}. Continue with: openmm-pqeq run "
             f"{config.output} --resume"
+        )
+    elif result.ns_per_day == 0:
+        console.print(
+            f"It was finished: {result.step} steps are done, and {result.n_steps} wanted. A longer run: "
+            f"openmm-pqeq run {config.output} --resume --steps N",
+            soft_wrap=True,
         )
     else:
         console.print(

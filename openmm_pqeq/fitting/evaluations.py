@@ -36,7 +36,7 @@ class Evaluations:
         self.residuals, self.file = residuals, file
         self.known: dict[str, np.ndarray] = {}
         if file is not None and file.is_file():
-            self.known = _read(file)
+            self.known = read(file)
 
     def check(self, u: np.ndarray, values: np.ndarray) -> None:
         """ValueError where the file is of another fit: residuals of the start `u`, which have been
@@ -84,7 +84,8 @@ def _key(what: str, u: np.ndarray) -> str:
     return f"{what} {hashlib.sha256(u.tobytes()).hexdigest()}"
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
+def read(file: Path) -> dict[str, np.ndarray]:
+    """What was kept, by what was asked; ValueError where the file is damaged."""
     try:
         with np.load(file, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}

@@ -45,6 +45,11 @@ def fit(
     """
     free, start = residuals.free, residuals.start
     evaluations = Evaluations(residuals, state and state.with_name(EVALUATIONS))
+    if state is not None and state.is_file() and not evaluations.known:
+        say(
+            f"{state} has no {EVALUATIONS} beside it, which an earlier version did not write, or which "
+            "was removed: the fit begins again at its start"
+        )
     first = residuals(residuals.origin)  # decides which limits the start violates by itself
     if not np.all(np.isfinite(first)):
         raise ValueError("fit: the starting parameters have no finite response")

@@ -4,12 +4,14 @@ fitted, write."""
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from openmm_pqeq.fitting import report
+from openmm_pqeq.fitting.evaluations import read
 from openmm_pqeq.fitting.fit import EVALUATIONS, Fitted, fit
 from openmm_pqeq.fitting.parameters import free_parameters, hardness_margins
 from openmm_pqeq.fitting.residuals import FitSettings, Guard, Residuals, measure
@@ -62,6 +64,8 @@ def run(
         start = resolve_parameters(settings.parameters)
         free = free_parameters(start, elements, settings.fit, settings.bounds)
         limits = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
+        if resume and (folder / EVALUATIONS).is_file():
+            read(folder / EVALUATIONS)
         begin_folder(folder, settings, resume, "data")
         chosen = [frames[index] for index in fitted]
         say(
@@ -162,7 +166,9 @@ def failure(folder: Path, error: Exception) -> RunFailure:
         return on_the_way(
             "fit", 0, "step", reason_of(error), None, "the same command with --overwrite"
         )
-    step = int(json.loads(state.read_text(encoding="utf-8"))["steps"])
+    step = 0
+    with suppress(ValueError, TypeError, KeyError):  # where it is damaged, which the error says
+        step = int(json.loads(state.read_text(encoding="utf-8"))["steps"])
     command = "the same command with --resume"
     return on_the_way("fit", step, "step", reason_of(error), str(state), command)
 

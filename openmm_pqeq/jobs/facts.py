@@ -5,7 +5,7 @@ begun      date and time, UTC
 resumed    dates of its resumptions
 settings   all of them
 seed       of its random numbers
-sha256     checksums of what it read: structure, model, data
+sha256     checksums of what it read: structure, model, data; of a model also without its card
 machine    processor, threads, GPU, versions
 finished   date of its end, UTC, and what it then says of itself; not before, nor where it was stopped
 """
@@ -21,6 +21,8 @@ from openmm_pqeq.jobs.times import now
 from openmm_pqeq.jobs.values import shown
 
 FACTS = "facts.json"
+WITHOUT_CARD = " without its card"
+"""After the name of a model: the checksum of what makes its energy."""
 
 
 def facts_of(
@@ -101,6 +103,19 @@ def _is_machine(value: Any) -> bool:
 
 def _are_dates(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def other_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Names of what a job read and is not the same now, nor the same but for the card of a model.
+    An earlier version knew a model by its whole file alone."""
+    names = []
+    for name in {**before, **now}:
+        bare = name + WITHOUT_CARD
+        known = bare in before and bare in now
+        missing = name.endswith(WITHOUT_CARD) and name not in before
+        if not known and not missing and before.get(name) != now.get(name):
+            names.append(name.removesuffix(WITHOUT_CARD))
+    return names
 
 
 _PARTS: dict[str, Callable[[Any], bool]] = {

@@ -6,7 +6,7 @@
         write_text(folder / "run.toml", text)      beside, synced, renamed into place
 
 A folder belongs to the kind of job that its facts.json names. `overwrite` removes the files of that
-kind and nothing else.
+kind and nothing else. A command that writes one file owns its name: `owned_file`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs.facts import FACTS, read_facts, write_facts
 from openmm_pqeq.jobs.files import parts_of
-from openmm_pqeq.jobs.lock import locked
+from openmm_pqeq.jobs.lock import locked, locked_file
 
 
 class Kind(NamedTuple):
@@ -157,6 +157,24 @@ def check_file_in_folder(
     check_file(path, overwrite, name, inputs)
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{name}: there is no folder {path.parent}")
+
+
+@contextmanager
+def owned_file(
+    path: Path,
+    job: str,
+    overwrite: bool = False,
+    name: str = "output",
+    inputs: Iterable[str | Path] = (),
+) -> Iterator[None]:
+    """Own a file for the time of a job that writes it: refused before any work as
+    `check_file_in_folder` does, and where another process is about to write it."""
+    inputs = list(inputs)
+    check_file_in_folder(path, overwrite, name, inputs)
+    with locked_file(path, job, name):
+        check_file_in_folder(path, overwrite, name, inputs)
+        remove_parts(path.absolute().parent, [path.name])
+        yield
 
 
 def begin(folder: Path, kind: Kind, facts: dict[str, Any], keep: Sequence[str] = ()) -> None:

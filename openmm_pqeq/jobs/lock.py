@@ -1,8 +1,9 @@
-"""One owner at a time: the lock of a folder.
+"""One owner at a time: the lock of a folder, or of one file.
 
-The file job.lock says who works in the folder - job, pid, host, since when - and is locked through
-the operating system as long as that process lives: the lock of a process that died on this host is
-free. Of a process on another host nobody here can tell whether it lives, so its folder is refused.
+The file job.lock in a folder, or NAME.job.lock beside a file, says who works there - job, pid, host,
+since when - and is locked through the operating system as long as that process lives: the lock of a
+process that died on this host is free. Of a process on another host nobody here can tell whether it
+lives, so what it left is refused.
 """
 
 import errno
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs.times import now
 
@@ -28,18 +29,47 @@ _BEYOND = 1 << 30
 """Place of the locked byte on Windows, behind what others read."""
 
 
+class _Place(NamedTuple):
+    """What is locked, for messages, and the file of its lock.
+
+    lock : path of the lock
+    path : of what it is the lock
+    kind : "folder" or "name", of which there are others
+    argument : that named it
+    """
+
+    lock: Path
+    path: Path
+    kind: str
+    argument: str
+
+
 @contextmanager
 def locked(folder: Path, job: str) -> Iterator[None]:
     """Own a folder; FileExistsError names the process that does so already, and what to do.
 
     With a warning the lock of a process of this host that died is taken over.
     """
-    path = folder / LOCK
-    file, owner = _acquired(path, folder)
+    with _held(_Place(folder / LOCK, folder, "folder", "output"), job):
+        yield
+
+
+@contextmanager
+def locked_file(path: Path, job: str, argument: str = "output") -> Iterator[None]:
+    """Own the name of a file that is to be written, as `locked` owns a folder."""
+    with _held(_Place(path.with_name(f"{path.name}.{LOCK}"), path, "name", argument), job):
+        yield
+
+
+@contextmanager
+def _held(place: _Place, job: str) -> Iterator[None]:
+    """Hold a lock."""
+    path = place.lock
+    file, owner = _acquired(place)
     try:
         if owner:
             warnings.warn(
-                f"{folder}: taking over the lock of {_named(owner)}, which is no longer running",
+                f"{place.path}: taking over the lock of {_named(owner)}, which is no longer running",
                 stacklevel=1,
             )
         os.ftruncate(file, 0)
@@ -67,32 +97,32 @@ def owner_of(path: Path) -> dict[str, Any]:
         os.close(file)
 
 
-def _acquired(path: Path, folder: Path) -> tuple[int, dict[str, Any]]:
+def _acquired(place: _Place) -> tuple[int, dict[str, Any]]:
     """The open and locked file of the lock, and who left it behind."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o644)
         owner = _owner(file)
         try:
-            _refuse_living(file, owner, path, folder)
+            _refuse_living(file, owner, place)
         except BaseException:
             os.close(file)
             raise
-        if _same_file(file, path):  # not one that its owner removed since
+        if _same_file(file, place.lock):  # not one that its owner removed since
             return file, owner
         os.close(file)
 
 
-def _refuse_living(file: int, owner: dict[str, Any], path: Path, folder: Path) -> None:
+def _refuse_living(file: int, owner: dict[str, Any], place: _Place) -> None:
     """Lock the file, or FileExistsError where somebody else has it or may have it."""
     if not _lock(file, owner):
         raise FileExistsError(
-            f"output: {folder} is in use by {_named(owner)}; wait until it ends, or choose another "
-            "folder"
+            f"{place.argument}: {place.path} is in use by {_named(owner)}; wait until it ends, or "
+            f"choose another {place.kind}"
         )
     if owner and owner.get("host") != socket.gethostname():
         raise FileExistsError(
-            f"output: {folder} was left by {_named(owner)}, and from here nobody can tell whether "
-            f"it is still running; if it is not, remove {path}"
+            f"{place.argument}: {place.path} was left by {_named(owner)}, and from here nobody can "
+            f"tell whether it is still running; if it is not, remove {place.lock}"
         )
 
 

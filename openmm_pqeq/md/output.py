@@ -28,12 +28,14 @@ from openmm import app
 
 from openmm_pqeq import checkpoint
 from openmm_pqeq.jobs import facts, folder
+from openmm_pqeq.jobs.facts import WITHOUT_CARD
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.md import truncate
 from openmm_pqeq.md.config import MODELS, models_of, names_a_file, with_models, write_toml
 from openmm_pqeq.md.schedule import FieldSchedule
 from openmm_pqeq.md.settings import FORMATS, RunConfig
 from openmm_pqeq.md.table import TableReporter
+from openmm_pqeq.model_file import fingerprint
 from openmm_pqeq.reporters import ChargeReporter, CommitteeReporter
 from openmm_pqeq.topology.write import write_topology
 
@@ -82,26 +84,28 @@ def kind_of(config: RunConfig) -> folder.Kind:
 
 
 def checksums(config: RunConfig) -> dict[str, str]:
-    """Checksums of what a run reads, by which a resumed one knows it again."""
-    return {
-        "structure": sha256(Path(config.structure)),
-        **{name: sha256(checkpoint.file_of(of)) for name, of in models_of(config).items()},
-    }
+    """Checksums of what a run reads, by which a resumed one knows it again; of models also
+    without their cards, which may change."""
+    found = {"structure": sha256(Path(config.structure))}
+    for name, of in models_of(config).items():
+        path = checkpoint.file_of(of)
+        found |= {name: sha256(path), name + WITHOUT_CARD: fingerprint(path)}
+    return found
 
 
-def refuse_twins(checksums: dict[str, str]) -> None:
+def refuse_twins(config: RunConfig, checksums: dict[str, str]) -> None:
     """ValueError for a committee with the same model twice, the run's own counted in: it would agree
     with itself."""
     seen: dict[str, str] = {}
-    for name, checksum in checksums.items():
-        if name in ("structure", "inner_model"):
+    for name in models_of(config):
+        if name == "inner_model":
             continue
-        if other := seen.get(checksum):
+        if other := seen.get(checksums[name + WITHOUT_CARD]):
             raise ValueError(
-                f"committee: expected models that differ, got the same file for {other} and {name}, "
-                "which agrees with itself; leave one away"
+                f"committee: expected models that differ, got the same weights for {other} and "
+                f"{name}, which agree with each other; leave one away"
             )
-        seen[checksum] = name
+        seen[checksums[name + WITHOUT_CARD]] = name
 
 
 def begin(

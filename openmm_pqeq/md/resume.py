@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.facts import changed
-from openmm_pqeq.jobs.files import sha256
+from openmm_pqeq.jobs.facts import changed, other_files
 from openmm_pqeq.md.config import MODELS, parsed_setting, read_toml, run_config
 from openmm_pqeq.md.settings import RunConfig
+from openmm_pqeq.model_file import fingerprint
 
 RESUME_MAY_CHANGE = (
     *("steps", "time", "platform", "threads", "restart_interval"),
@@ -27,7 +27,8 @@ class Origin(NamedTuple):
     """Settings and checksums that a run began with.
 
     settings : as run.toml has them, without structure, models and output
-    sha256 : checksums of "structure", "model", "inner_model" and "committee[0]" and so on
+    sha256 : checksums of "structure", "model", "inner_model" and "committee[0]" and so on, of models
+        also without their cards
     """
 
     settings: dict[str, Any]
@@ -44,13 +45,15 @@ class Origin(NamedTuple):
                 f"has been changed since; a resumed run may change {', '.join(may_change)} only. "
                 "Change it back, or start another run in another folder"
             )
-        for name, checksum in self.sha256.items():
-            if now.sha256.get(name) != checksum:
-                raise ValueError(
-                    f"resume: {name}: the run in {folder} began with another file (SHA-256 "
-                    f"{checksum[:12]}…, now {now.sha256.get(name, 'none')[:12]}…); bring that one "
-                    "back, or start another run in another folder"
-                )
+        others = other_files(self.sha256, now.sha256)
+        for name in [
+            name for name in others if name in self.sha256
+        ]:  # not those of a newer version
+            before, after = (of.sha256.get(name, "none")[:12] for of in (self, now))
+            raise ValueError(
+                f"resume: {name}: the run in {folder} began with another file (SHA-256 {before}…, "
+                f"now {after}…); bring that one back, or start another run in another folder"
+            )
 
 
 def origin_from(table: dict[str, Any]) -> Origin:
@@ -118,5 +121,5 @@ def _same(name: str, given: Any, before: Any) -> bool:
 def _same_model(one: str, other: str) -> bool:
     """By the content of two files, wherever they are; else by their names."""
     if values.is_file(one) and values.is_file(other):
-        return sha256(Path(one)) == sha256(Path(other))
+        return fingerprint(Path(one)) == fingerprint(Path(other))
     return Path(one).name == Path(other).name

@@ -57,7 +57,7 @@ class Result(NamedTuple):
     files : where everything is
     step, n_steps : done, and wanted
     interrupted : whether it was asked to stop
-    ns_per_day : speed
+    ns_per_day : speed; 0 where nothing was left to do
     row : the latest row of the table
     """
 
@@ -113,10 +113,20 @@ def run(
                 output.begin(config, work.parts.topology, work.parts.positions, work.origin.sha256)
             else:
                 output.write_description(config, work.files)
-                facts.add_resumption(place, "run", dataclasses.asdict(config))
+                if not _was_finished(place, restart, config):
+                    facts.add_resumption(place, "run", dataclasses.asdict(config))
             return _logged(work, simulation, energy, restart, warned)
         except (openmm.OpenMMException, OSError, ValueError, RuntimeError) as error:
             raise failure(config, work.files, work.step, error) from error
+
+
+def _was_finished(place: Path, restart: Restart, config: RunConfig) -> bool:
+    """Whether nothing is left to do, and the facts say so."""
+    if restart.stage != "produce" or restart.step < config.n_steps:
+        return False
+    with suppress(FileNotFoundError):  # of an older version
+        return "finished" in facts.read_facts(place)
+    return False
 
 
 def _logged(
@@ -154,7 +164,7 @@ class _Work:
     def __init__(self, config: RunConfig, parts: Parts, watch: Watch):
         self.config, self.parts, self.watch = config, parts, watch
         self.origin = Origin(described(config), output.checksums(config))
-        output.refuse_twins(self.origin.sha256)
+        output.refuse_twins(config, self.origin.sha256)
         self.files = output.files_of(config)
         charges = parts.potential.pqeq is not None
         members = committee_of(config, parts)
@@ -273,13 +283,12 @@ def _result(work: _Work, simulation: app.Simulation, interrupted: bool) -> Resul
     files = work.files
     if files.table.is_file() and len(files.table.read_text(encoding="utf-8").splitlines()) > 2:
         plot_run(work.config, files.table, files.plot, work.parts.topology)
-    if not interrupted:
-        facts.add_end(Path(work.config.output), step=work.step, ns_per_day=work.ns_per_day)
-    how = "stopped on request" if interrupted else "finished"
-    work.log(
-        f"{how} at step {simulation.currentStep} of {work.config.n_steps}, {work.ns_per_day:.4g} "
-        "ns/day"
-    )
+    place, speed = Path(work.config.output), work.ns_per_day
+    if not interrupted and (speed or "finished" not in facts.read_facts(place)):
+        facts.add_end(place, step=simulation.currentStep, ns_per_day=speed)
+    how = "stopped on request" if interrupted else "finished" if speed else "was finished before"
+    fast = f", {speed:.4g} ns/day" if speed else ""
+    work.log(f"{how} at step {simulation.currentStep} of {work.config.n_steps}{fast}")
     return Result(
         files, simulation.currentStep, work.config.n_steps, interrupted, work.ns_per_day, work.row
     )

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.checkpoint import file_of
-from openmm_pqeq.jobs.facts import changed, read_facts
+from openmm_pqeq.jobs.facts import WITHOUT_CARD, changed, other_files, read_facts
 from openmm_pqeq.jobs.failure import RunFailure, on_the_way, reason_of
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.folder import Kind
+from openmm_pqeq.model_file import fingerprint
 from openmm_pqeq.training.config import Config
 
 CHECKPOINT = "checkpoint.ckpt"
@@ -57,7 +58,10 @@ def checksums(config: Config) -> dict[str, str]:
     files = (*config.data.files, *config.data.held_out.files, *replay)
     places = {file: config.place(file) for file in files}
     found = {file: sha256(place) for file, place in places.items() if place.exists()}
-    return found | ({"model": sha256(file_of(config.start.model))} if config.start else {})
+    if config.start is None:
+        return found
+    model = file_of(config.start.model)
+    return found | {"model": sha256(model), "model" + WITHOUT_CARD: fingerprint(model)}
 
 
 def refuse_others(folder: Path, facts: dict[str, Any]) -> None:
@@ -70,7 +74,7 @@ def refuse_others(folder: Path, facts: dict[str, Any]) -> None:
             f"{', '.join(others)}; a resumed training may change {', '.join(RESUME_MAY_CHANGE)} "
             "only. Start a new one"
         )
-    if others := changed(before.get("sha256", {}), facts["sha256"], ()):
+    if others := other_files(before.get("sha256", {}), facts["sha256"]):
         raise ValueError(
             f"resume: {', '.join(others)}: other contents than at the training's start; bring the "
             "file back, or start a new training"

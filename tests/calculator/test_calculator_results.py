@@ -13,6 +13,7 @@ from calculated import D3, TIGHT, crystal, rattled, water, with_calculator
 from openmm_pqeq import checkpoint
 from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.cli import main
+from openmm_pqeq.fitting.targets import read_response_frames
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.pqeq import FieldEnergy
 
@@ -179,3 +180,23 @@ def test_results_go_where_ase_takes_results(ewald, dispersion, tmp_path):
     with pytest.raises(KeyError):
         atoms.calc.results["colours"]
     assert atoms.calc.results.get("colours") is None
+
+
+def test_a_file_of_labelled_atoms_has_all_results(ewald, tmp_path):
+    """Born charges, polarizability, shells and terms, which ASE leaves out of what it writes."""
+    atoms = with_calculator(crystal(), ewald)
+    with pytest.raises(ValueError, match="labelled: expected results of a calculation"):
+        atoms.calc.labelled()
+    atoms.get_stress()
+    born = atoms.calc.get_property("born_charges", atoms)
+    results, path = atoms.calc.results, tmp_path / "all.extxyz"
+    atoms.calc.labelled().write(path)
+    back = ase.io.read(path)
+    stored = {**back.calc.results, **back.arrays, **back.info}
+    np.testing.assert_allclose(stored["born_charge"].reshape(-1, 3, 3), born, atol=1e-7)
+    for name in ("energy", "forces", "stress", "charges", "dipole", "shells", "polarizability"):
+        np.testing.assert_allclose(stored[name], results[name], atol=1e-7, err_msg=name)
+    assert stored["energy_terms"] == pytest.approx(results["energy_terms"], abs=1e-9)
+    (frame,) = read_response_frames([path], ["born_charge"])
+    np.testing.assert_allclose(frame.labels["born_charge"], born, atol=1e-7)
+    assert "born_charge" not in atoms.arrays  # the atoms themselves are as they were

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from openmm_pqeq.cli import main
+from openmm_pqeq.fitting.crystals import fit as fits
 from openmm_pqeq.fitting.crystals import problem as problems
 from openmm_pqeq.fitting.crystals import report, table
 from openmm_pqeq.fitting.crystals.data import Crystal, read_crystals, split_by_system
@@ -119,6 +120,45 @@ def test_a_fit_in_parts_ends_where_the_whole_one_does(tmp_path):
         parts = fit(known, prior, start, steps, tmp_path / "state.json", say=quiet, ftol=0.9)
     assert parts.steps == whole.steps
     np.testing.assert_array_equal(parts.x, whole.x)
+
+
+def test_the_guards_crystals_are_watched_after_a_resumption_too(tmp_path, monkeypatch):
+    """Two and two steps are four, with a look at the strained crystals before the second alone."""
+    monkeypatch.setattr(fits, "GUARD_EVERY", 2)
+    looks = []
+
+    def fitted(steps, file=None):
+        known, start = six_salts_by_bonds()
+        crystals, _ = labelled(salts()[:6], BOND_COLUMNS)
+        guard, soft = Guard(known, crystals), start.copy()
+        soft[4::6] += 4.0  # all of them beyond their limits
+        monkeypatch.setattr(guard, "crystals", guard.crystals[:4])
+        found = fit(known, make_prior(known, 9.0, 9.0), soft, steps, file, quiet, guard=guard)
+        looks.append(sorted(guard.watched))
+        return found
+
+    whole = fitted(3)
+    for steps in (2, 3):
+        parts = fitted(steps, tmp_path / "state.json")
+    assert looks[0]
+    assert looks == 3 * looks[:1]
+    np.testing.assert_allclose(parts.x, whole.x, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"steps": 1, "x": [1], "damping": 1}',
+        '{"steps": 1.5, "x": [], "damping": 1}',
+    ],
+)
+def test_a_damaged_state_is_refused_by_name(tmp_path, text):
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(ValueError, match=r"resume: .*state\.json is damaged, or of another fit"):
+        fits.read_state(tmp_path / "state.json", 2 if "1.5" not in text else 0)
 
 
 def test_the_gradient_of_the_loss_is_its_slope():

@@ -87,6 +87,9 @@ def test_a_resumed_fit_is_the_unbroken_one(tmp_path):
     (tmp_path / "evaluations.npz").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"evaluations\.npz is damaged .* remove it"):
         fit(Residuals(start, [frame], free, settings), state)
+    (tmp_path / "evaluations.npz").unlink()  # as an earlier version left it
+    fit(Residuals(start, [frame], free, settings._replace(iterations=1)), state, lines.append)
+    assert any("an earlier version did not write" in line for line in lines)
 
 
 def test_interrupted_fits_keep_the_best(tmp_path):

@@ -117,7 +117,7 @@ def test_bad_committees_are_named(folder, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no.pt"):
         run(config(folder, "none", committee=["no.pt"]))
     save(build({"gnn": {"species": ["Na"], "hidden_irreps": "2x0e"}}), folder / "sodium.pt")
-    with pytest.raises(ValueError, match=r"got the same file for model and committee\[1\]"):
+    with pytest.raises(ValueError, match=r"got the same weights for model and committee\[1\]"):
         run(config(folder, "none", committee=["b.pt", "a.pt"]))
     with pytest.raises(ValueError, match="committee: sodium.pt: .*(Mg|O)"):
         run(config(folder, "none", committee=["sodium.pt"]))

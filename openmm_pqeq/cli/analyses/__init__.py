@@ -1,6 +1,7 @@
 """Analyses of the command line, one module each: HELP, EPILOG, add_arguments, command.
 
-A command returns its exit code, or None for 0.
+A command is given the folder that it writes NAME.json, NAME.png and the like into, and returns its
+exit code, or None for 0.
 """
 
 from openmm_pqeq.cli.analyses import (

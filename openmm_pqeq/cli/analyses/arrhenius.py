@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.folder import made
 
 HELP = "Activation energy from diffusion coefficients at several temperatures, and extrapolation."
 
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", default=".", metavar="FOLDER", help="where to write")
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Fit, extrapolation, plot."""
     from openmm_pqeq.analysis.arrhenius import arrhenius
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
@@ -43,7 +42,6 @@ def command(options: argparse.Namespace) -> None:
 
     kelvin, value, error = _points([Path(name) for name in options.files])
     asked = [values.within(values.positive, 1, 1e6, "K")("at", each) for each in options.at]
-    folder = made(Path(options.output))
     found = arrhenius(kelvin, value, error)
     print(f"{len(kelvin)} temperatures, {kelvin.min():g} to {kelvin.max():g} K")
     results = {

@@ -8,7 +8,6 @@ import numpy as np
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.run_files import table_of
 from openmm_pqeq.jobs import quantities
-from openmm_pqeq.jobs.folder import made
 
 HELP = (
     "Averages of a run's table (density, energies, temperature) with errors and correlation times."
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", metavar="FOLDER", help="where to write")
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Means, errors, correlation times; running means in a plot."""
     from openmm_pqeq.analysis.blocks import average
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
@@ -53,7 +52,6 @@ def command(options: argparse.Namespace) -> None:
     names = options.columns or [name for name in columns if name not in ("step", "time_ps")]
     if missing := [name for name in names if name not in columns]:
         raise ValueError(f"columns: {path} has no {missing[0]}; it has {', '.join(columns)}")
-    folder = made(Path(options.output) if options.output else path.parent)
     interval = float(np.diff(times).mean())
     found = {name: average(columns[name][chosen]) for name in names}
     print(f"{len(times)} rows, {times[-1] - times[0]:g} ps")

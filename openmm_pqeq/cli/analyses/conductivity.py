@@ -1,6 +1,7 @@
 """`openmm-pqeq analyze conductivity`: ionic conductivity, or the drift of ions in a field."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from openmm_pqeq.cli.analyses.ions import Ions, field_of, ions_of
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     add_trajectory,
-    folder_for,
     trajectory_of,
 )
 from openmm_pqeq.jobs import values
@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_motion(parser)
 
 
-def command(options: argparse.Namespace) -> int:
+def command(options: argparse.Namespace, folder: Path) -> int:
     """Conductivities without a field, drift in one."""
-    run, folder = trajectory_of(options), folder_for(options)
+    run = trajectory_of(options)
     ions, field = ions_of(options, run), field_of(options.field, run)
     blocks = values.positive_count("blocks", options.blocks)
     print(ions.describe())

@@ -1,13 +1,13 @@
 """`openmm-pqeq analyze dielectric`: the static dielectric constant from the dipole of a run."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
 from openmm_pqeq.cli.analyses.series import (
     add_series,
     all_series,
-    folder_of,
     known_temperature,
     known_volume,
 )
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Constant with its error, and a plot; of one run or of two in opposite fields."""
     from openmm_pqeq.analysis import dielectric
     from openmm_pqeq.report.plots import Curve, Panel, plot_panels
@@ -45,7 +45,7 @@ def command(options: argparse.Namespace) -> None:
     infinite = 1.0 if options.eps_inf is None else _epsilon("eps_inf", options.eps_inf)
     blocks = values.positive_count("blocks", options.blocks)
     remark = "" if options.eps_inf else "  (ε∞ = 1 assumed: --eps-inf)"
-    series, folder = all_series(options, 2), folder_of(options)
+    series = all_series(options, 2)
     if len(series) == 2:
         plus, minus = series
         if np.abs(plus.field + minus.field).max() > 1e-9 or not plus.field.any():

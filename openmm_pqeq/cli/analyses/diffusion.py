@@ -1,6 +1,7 @@
 """`openmm-pqeq analyze diffusion`: mean square displacement and diffusion coefficient."""
 
 import argparse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     Trajectory,
     add_trajectory,
-    folder_for,
     trajectory_of,
 )
 from openmm_pqeq.jobs import quantities, values
@@ -159,14 +159,14 @@ def graphs_of(element: str, motion: Motion, found: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def command(options: argparse.Namespace) -> int:
+def command(options: argparse.Namespace, folder: Path) -> int:
     """Displacement, window, coefficient with two errors, plot."""
     from openmm_pqeq.analysis import diffusion
     from openmm_pqeq.report.graphs import plot_graphs
     from openmm_pqeq.units import SQUARE_ANGSTROM_PER_PS_IN_SQUARE_CM_PER_S as UNIT
 
     blocks = values.positive_count("blocks", options.blocks)
-    given, folder = trajectory_of(options), folder_for(options)
+    given = trajectory_of(options)
     moving = given.atoms_of("element", options.element)
     motion = motion_of(options, given, path_of(given, options.drift, moving), moving)
     print(f"{len(moving)} {options.element}, {given.describe()}")

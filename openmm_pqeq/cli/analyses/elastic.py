@@ -1,6 +1,7 @@
 """`openmm-pqeq analyze elastic`: elastic tensor and moduli of a crystal."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +9,6 @@ from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.structure import (
     add_structure,
     crystal_of,
-    folder_of_structure,
     force_of,
     say_what_is_not_relaxed,
 )
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-symmetry", action="store_true", help="make all six strains")
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Tensor, moduli, their errors, a picture of the tensor."""
     from openmm_pqeq.analysis import elasticity
 
     strain = values.within(values.positive, 1e-5, 0.1)("strain", options.strain)
-    force, folder = force_of(options), folder_of_structure(options)
+    force = force_of(options)
     atoms = crystal_of(options)
     say_what_is_not_relaxed(atoms, force)
     found = elasticity.elastic_tensor(atoms, strain, force, None if options.no_symmetry else 1e-3)

@@ -1,6 +1,7 @@
 """`openmm-pqeq analyze eos`: equation of state of a crystal."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +9,6 @@ from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.structure import (
     add_structure,
     crystal_of,
-    folder_of_structure,
     force_of,
 )
 from openmm_pqeq.jobs import values
@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--volumes", default="7", metavar="N", help="how many (default: 7)")
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Energies, fit, plot."""
     from openmm_pqeq.analysis import equation_of_state as eos
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
 
     strain = values.within(values.positive, 1e-4, 0.2)("strain", options.strain)
     number = values.within(values.positive_count, 5, 1000)("volumes", options.volumes)
-    force, folder = force_of(options), folder_of_structure(options)
+    force = force_of(options)
     atoms = crystal_of(options)
     volumes, energies = eos.energies_of_volumes(atoms, strain, number, force)
     found = eos.equation_of_state(volumes, energies)

@@ -8,7 +8,6 @@ import numpy as np
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.run_files import table_of
 from openmm_pqeq.jobs import quantities, values
-from openmm_pqeq.jobs.folder import made
 
 HELP = "Hysteresis of the polarization in an alternating field: coercive field, remanence, loss."
 
@@ -36,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", metavar="FOLDER", help="where to write")
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Loop, its numbers, its plot."""
     from openmm_pqeq.analysis.hysteresis import hysteresis
     from openmm_pqeq.report.plots import plot_loop
@@ -54,7 +53,6 @@ def command(options: argparse.Namespace) -> None:
     chosen = columns["time_ps"] >= quantities.picoseconds_or_zero("skip", options.skip)
     time, field, polarization = (columns[name][chosen] for name in ("time_ps", *names))
     found = hysteresis(field, polarization / UNIT, not options.not_centered)
-    folder = made(Path(options.output) if options.output else path.parent)
     print(f"{found.branches} branches, {len(time)} moments, {time[-1] - time[0]:g} ps")
     mega = 1000 * EV_PER_CUBIC_ANGSTROM_IN_GPA  # eV/Å³ in MJ/m³
     results = {

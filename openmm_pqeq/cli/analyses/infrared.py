@@ -1,11 +1,12 @@
 """`openmm-pqeq analyze infrared`: the infrared spectrum from the dipole of a run."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
 from openmm_pqeq.analysis.infrared import WINDOWS
-from openmm_pqeq.cli.analyses.series import add_series, all_series, folder_of, known_temperature
+from openmm_pqeq.cli.analyses.series import add_series, all_series, known_temperature
 from openmm_pqeq.jobs import quantities
 from openmm_pqeq.jobs.files import whole
 
@@ -33,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Spectrum, table, plot."""
     from openmm_pqeq.analysis import infrared
     from openmm_pqeq.report.plots import Curve, Panel, plot_panels
 
-    (given,), folder = all_series(options, 1), folder_of(options)
+    (given,) = all_series(options, 1)
     lag = (
         None
         if options.longest_lag is None

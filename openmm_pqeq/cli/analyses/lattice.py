@@ -1,6 +1,7 @@
 """`openmm-pqeq analyze lattice`: lattice parameters of a run, or of several against temperature."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     Trajectory,
     add_trajectory,
-    folder_for,
     trajectory_of,
 )
 from openmm_pqeq.jobs import values
@@ -32,13 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Parameters with errors; against time for one run, against temperature for several."""
     from openmm_pqeq.analysis import lattice
     from openmm_pqeq.report.graphs import plot_graphs
 
     runs = [trajectory_of(options, name) for name in options.run]
-    folder = folder_for(options, options.run[0])
     found = [lattice.averages(run.periodic("run"), _repeats(options.repeats, run)) for run in runs]
     if len(runs) == 1:
         (run,) = runs

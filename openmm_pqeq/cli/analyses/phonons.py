@@ -7,7 +7,6 @@ from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.structure import (
     add_structure,
     crystal_of,
-    folder_of_structure,
     force_of,
     say_what_is_not_relaxed,
 )
@@ -36,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Bands, density of states, frequencies at Γ."""
     from openmm_pqeq.analysis import phonons
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
@@ -48,7 +47,6 @@ def command(options: argparse.Namespace) -> None:
     supercell = values.cells("supercell", options.supercell)
     if options.born is not None and not Path(options.born).is_file():
         raise FileNotFoundError(f"born: {options.born} does not exist; expected phonopy's BORN")
-    folder = folder_of_structure(options)
     atoms = crystal_of(options, (1, 1, 1))
     say_what_is_not_relaxed(atoms, force_of(options))
     work = phonons.phonons_of(atoms, supercell, displacement, options.born)

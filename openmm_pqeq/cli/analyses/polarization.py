@@ -1,11 +1,12 @@
 """`openmm-pqeq analyze polarization`: local polarization of the cells of a perovskite."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
-from openmm_pqeq.cli.analyses.trajectory import add_trajectory, folder_for, trajectory_of
+from openmm_pqeq.cli.analyses.trajectory import add_trajectory, trajectory_of
 from openmm_pqeq.jobs import values
 
 HELP = "Local polarization of the cells of a perovskite ABO3, from Born charges."
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Mean and local polarization, against time and as a distribution."""
     from openmm_pqeq.analysis import perovskite
     from openmm_pqeq.analysis.blocks import average
@@ -36,7 +37,7 @@ def command(options: argparse.Namespace) -> None:
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
     from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM as UNIT
 
-    given, folder = trajectory_of(options), folder_for(options)
+    given = trajectory_of(options)
     cells = given.periodic("sites")
     charges = _born(options.born)
     if set(charges) != set(options.sites):

@@ -2,11 +2,12 @@
 
 import argparse
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
-from openmm_pqeq.cli.analyses.trajectory import add_trajectory, folder_for, trajectory_of
+from openmm_pqeq.cli.analyses.trajectory import add_trajectory, trajectory_of
 from openmm_pqeq.jobs import values
 
 HELP = (
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Coordination, share of whole polyhedra, fragments, plot."""
     from openmm_pqeq.analysis import polyhedra
     from openmm_pqeq.analysis.blocks import average
@@ -50,7 +51,7 @@ def command(options: argparse.Namespace) -> None:
 
     cutoff = _length("cutoff", options.cutoff)
     corners = values.positive_count("ligands", options.ligands)
-    given, folder = trajectory_of(options), folder_for(options)
+    given = trajectory_of(options)
     centers = given.atoms_of("center", options.center)
     others = given.atoms_of("ligand", options.ligand)
     bonds = {(options.center, options.ligand): cutoff}

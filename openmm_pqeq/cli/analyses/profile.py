@@ -1,6 +1,7 @@
 """`openmm-pqeq analyze profile`: composition and charge along an axis, against time."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
 from openmm_pqeq.cli.analyses.trajectory import (
     Trajectory,
     add_trajectory,
-    folder_for,
     trajectory_of,
 )
 from openmm_pqeq.jobs import values
@@ -46,12 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """Profiles, and maps of them against time."""
     from openmm_pqeq.analysis import composition
     from openmm_pqeq.report.graphs import Graph, Line, Map, plot_graphs
 
-    given, folder = trajectory_of(options), folder_for(options)
+    given = trajectory_of(options)
     cells = given.periodic("axis")
     axis = "xyz".index(values.choice("x", "y", "z")("axis", options.axis))
     n_slabs = values.within(values.positive_count, 2, 10_000)("slabs", options.slabs)

@@ -1,9 +1,10 @@
 """`openmm-pqeq analyze rdf`: radial distribution and coordination number of two elements."""
 
 import argparse
+from pathlib import Path
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
-from openmm_pqeq.cli.analyses.trajectory import add_trajectory, folder_for, trajectory_of
+from openmm_pqeq.cli.analyses.trajectory import add_trajectory, trajectory_of
 from openmm_pqeq.jobs import values
 
 HELP = "Radial distribution function and coordination number of two elements."
@@ -36,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """g(r) and n(r), the first shell, a plot."""
     from openmm_pqeq.analysis import radial
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
 
-    given, folder = trajectory_of(options), folder_for(options)
+    given = trajectory_of(options)
     given.periodic("pair")
     center, other = options.pair
     longest = None if options.longest is None else _length("longest", options.longest)

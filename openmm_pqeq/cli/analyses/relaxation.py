@@ -1,11 +1,12 @@
 """`openmm-pqeq analyze relaxation`: autocorrelation and relaxation time of the dipole of a run."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
 from openmm_pqeq.cli.analyses.outcome import Outcome, Value, write_outcome
-from openmm_pqeq.cli.analyses.series import add_series, all_series, folder_of
+from openmm_pqeq.cli.analyses.series import add_series, all_series
 from openmm_pqeq.jobs import quantities, values
 
 HELP = "Autocorrelation of the dipole of a run, its relaxation time, and the Kirkwood factor."
@@ -28,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--moment", metavar="MU", help="dipole of one of them, e Å")
 
 
-def command(options: argparse.Namespace) -> None:
+def command(options: argparse.Namespace, folder: Path) -> None:
     """φ(t), τ, g_K, plot."""
     from openmm_pqeq.analysis.relaxation import kirkwood_factor, relaxation
     from openmm_pqeq.report.graphs import Graph, Line, plot_graphs
 
-    (given,), folder = all_series(options, 1), folder_of(options)
+    (given,) = all_series(options, 1)
     interval = float(np.diff(given.times).mean())
     lag = options.longest_lag
     found = relaxation(

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_pqeq.jobs import quantities, values
-from openmm_pqeq.jobs.folder import made
 
 VECTORS = ("field_{}_V_per_A", "dipole_{}_eA")
 """Columns that a file must have of each direction."""
@@ -63,14 +62,6 @@ def all_series(options: argparse.Namespace, most: int) -> list[Series]:
         raise ValueError(f"files: expected at most {most}, got {len(options.files)}")
     skip = quantities.picoseconds_or_zero("skip", options.skip)
     return [read_series(Path(name), skip, options) for name in options.files]
-
-
-def folder_of(options: argparse.Namespace) -> Path:
-    """The folder to write into, which is made: beside the first file, or as --output says."""
-    first = Path(options.files[0])
-    folder = Path(options.output) if options.output else first if first.is_dir() else first.parent
-    made(folder)
-    return folder
 
 
 def read_series(path: Path, skip: float, options: argparse.Namespace) -> Series:

@@ -1,11 +1,9 @@
 """A structure with a model, as analyses of crystals take it."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from openmm_pqeq.jobs import values
-from openmm_pqeq.jobs.folder import made
 
 LARGEST_PRESSURE = 0.5
 """GPa; elastic constants and phonons are of a relaxed crystal, and more is said."""
@@ -79,8 +77,3 @@ def force_of(options: argparse.Namespace) -> float:
     return values.within(values.positive, 1e-6, 10.0, "eV/Å")(
         "largest_force", options.largest_force
     )
-
-
-def folder_of_structure(options: argparse.Namespace) -> Path:
-    """The folder to write into, which is made."""
-    return made(Path(options.output) if options.output else Path(options.structure).parent)

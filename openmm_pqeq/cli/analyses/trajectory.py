@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from openmm_pqeq.cli.analyses.run_files import files_of, interval_of, loaded, settings_of
 from openmm_pqeq.jobs import quantities, values
-from openmm_pqeq.jobs.folder import made
 
 Array = NDArray[np.float64]
 
@@ -151,12 +150,6 @@ def add_trajectory(parser: argparse.ArgumentParser, several: bool = False) -> No
     parser.add_argument(
         "--output", "-o", metavar="FOLDER", help="where to write (default: beside the input)"
     )
-
-
-def folder_for(options: argparse.Namespace, first: str | None = None) -> Path:
-    """The folder to write into, which is made: beside the input, or as --output says."""
-    path = Path(options.run if first is None else first)
-    return made(Path(options.output) if options.output else path if path.is_dir() else path.parent)
 
 
 def trajectory_of(options: argparse.Namespace, run: str | None = None) -> Trajectory:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from openmm_pqeq.fitting.crystals.guard import Guard
 from openmm_pqeq.fitting.crystals.problem import LOST, ROBUST, Linearized, Problem
 from openmm_pqeq.fitting.crystals.table import parents_of
 from openmm_pqeq.jobs.files import write_text
@@ -59,6 +60,39 @@ class Found(NamedTuple):
     loss: float
     steps: int
     finished: bool
+
+
+class State(NamedTuple):
+    """A moment of a fit, as its file has it.
+
+    steps : done
+    x, damping, slow, done : see `fit`
+    watched : numbers of the strained crystals that have joined
+    """
+
+    steps: int
+    x: list[float]
+    damping: float
+    slow: int = 0
+    done: bool = False
+    watched: tuple[int, ...] = ()
+
+
+def read_state(file: Path, size: int) -> State:
+    """The moment of a fit of `size` coordinates from its file; ValueError where it is none."""
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        state = State(**{name: kept[name] for name in State._fields if name in kept})
+        numbers = [*state.x, state.damping, state.steps, state.slow, *state.watched]
+        whole = all(type(one) is int for one in (state.steps, state.slow, *state.watched))
+        if len(state.x) != size or not whole or not np.isfinite(numbers).all():
+            raise ValueError(f"expected {size} finite numbers x, and whole numbers of steps")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"resume: {file} is damaged, or of another fit ({error}); bring it back, or start the fit "
+            "anew with --overwrite"
+        ) from None
+    return state
 
 
 def make_prior(problem: Problem, weight: float, typed: float) -> Prior:
@@ -145,18 +179,26 @@ def fit(
     say: Callable[[str], object] = print,
     watch: Watch = unwatched,
     ftol: float = 1e-3,
-    guard: Callable[[np.ndarray], str] | None = None,
+    guard: Guard | None = None,
 ) -> Found:
-    """Fit; goes on from `state` where that file is there.
+    """Fit; goes on from `state` where that file is there, which has the strained crystals that the
+    guard has let join, too.
 
     guard : looks at strained crystals every tenth iteration, and says what it found
     """
     x, damping, first = np.clip(start, problem.low, problem.high), DAMPING, 0
     slow, done = 0, False
     if state is not None and state.is_file():
-        kept = json.loads(state.read_text(encoding="utf-8"))
-        x, damping, first = np.array(kept["x"]), kept["damping"], kept["steps"]
-        slow, done = kept.get("slow", 0), kept.get("done", False)
+        kept = read_state(state, len(x))
+        x, damping, first, slow, done = (
+            np.array(kept.x),
+            kept.damping,
+            kept.steps,
+            kept.slow,
+            kept.done,
+        )
+        if guard is not None:
+            guard.watch(kept.watched)
     loss, steps, begun = loss_at(problem, prior, x), first, time.monotonic()
     count = problem.count
     say(f"loss per crystal {loss / count:.4f}, {count} crystals, {len(x)} parameters")
@@ -179,8 +221,9 @@ def fit(
             slow = slow + 1 if before - loss < ftol * before else 0
             done = loss == before or slow >= SLOW
             if state is not None:
-                kept = {"steps": steps, "damping": damping, "slow": slow, "done": done}
-                write_text(state, json.dumps(kept | {"loss": loss, "x": x.tolist()}))
+                watched = () if guard is None else tuple(sorted(guard.watched))
+                kept = State(steps, x.tolist(), damping, slow, done, watched)
+                write_text(state, json.dumps({"loss": loss} | kept._asdict()))
             seconds = time.monotonic() - begun
             say(f"step {steps}: loss per crystal {loss / count:.4f}, {seconds:.0f} s")
             if done:

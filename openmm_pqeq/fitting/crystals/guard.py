@@ -9,7 +9,7 @@ iteration all structures are looked at; those beyond a limit join the fit, with 
 and a step that loses the solution of one costs as much as a lost crystal. No labels are needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -45,12 +45,19 @@ class Guard:
                 lost, beyond = lost + int(gone.sum()), beyond + int(over.sum())
                 here = [batch.crystals[k] for k in torch.nonzero(over).flatten().tolist()]
                 self.watched |= {first + index for index in here}
-        chosen = [self.crystals[index] for index in sorted(self.watched)]
-        self.problem.watch(chosen)
+        self.watch(self.watched)
         return (
             f"guard: of {len(self.crystals)} strained crystals {lost} have no solution and "
-            f"{beyond - lost} an ε∞ beyond its limit; {len(chosen)} are watched"
+            f"{beyond - lost} an ε∞ beyond its limit; {len(self.watched)} are watched"
         )
+
+    def watch(self, watched: Iterable[int]) -> None:
+        """Let these of the strained crystals join the problem, in place of those before; ValueError
+        for numbers that none has."""
+        self.watched = set(watched)
+        if not self.watched <= set(range(len(self.crystals))):
+            raise ValueError(f"watched: expected numbers below {len(self.crystals)}, got {watched}")
+        self.problem.watch([self.crystals[index] for index in sorted(self.watched)])
 
 
 def _strained(crystal: Crystal, strain: float) -> Crystal:

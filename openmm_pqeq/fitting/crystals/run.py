@@ -16,7 +16,7 @@ import numpy as np
 
 from openmm_pqeq.fitting.crystals import report
 from openmm_pqeq.fitting.crystals.data import Crystal, read_crystals, split_by_system
-from openmm_pqeq.fitting.crystals.fit import Found, fit, make_prior
+from openmm_pqeq.fitting.crystals.fit import Found, fit, make_prior, read_state
 from openmm_pqeq.fitting.crystals.guard import Guard
 from openmm_pqeq.fitting.crystals.problem import Problem
 from openmm_pqeq.fitting.crystals.settings import CrystalSettings, crystal_settings
@@ -65,6 +65,8 @@ def run(
         labelled = [crystal for crystal in crystals if crystal.labelled]
         fitted, held_out = chosen(labelled, settings)
         problem = problem_of(fitted, settings, start)
+        if resume and (folder / STATE).is_file():
+            read_state(folder / STATE, len(problem.start))
         begin_folder(folder, settings, resume, "crystals")
         say(
             f"{len(problem.kinds)} rows; {len(fitted)} crystals to fit, {len(held_out)} held out, "

@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import zipfile
 
 import h5py
 import pytest
 from described import STEPS, description, stop_at
 
-from openmm_pqeq.checkpoint import save
+from openmm_pqeq.checkpoint import load, save
+from openmm_pqeq.cli import main
+from openmm_pqeq.jobs.facts import WITHOUT_CARD, read_facts
+from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.lock import locked
 from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
@@ -81,6 +85,64 @@ def test_files_that_changed_in_between_are_named_and_nothing_is_cut(
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run(resumed_config(tmp_path / "run", {}), resume=True)
     assert contents(tmp_path / "run") == before
+
+
+def test_a_model_with_another_card_continues_a_run(stopped, tmp_path):
+    """The numbers are the same; the card says what they are for."""
+    shutil.copytree(stopped, tmp_path / "run")
+    same = load(stopped.parent / "model.pt")
+    save(same, tmp_path / "model.pt", {"title": "the same, described"})
+    assert sha256(tmp_path / "model.pt") != sha256(stopped.parent / "model.pt")
+    settings = {"model": str(tmp_path / "model.pt")}
+    assert run(resumed_config(tmp_path / "run", settings), resume=True).step == STEPS
+    settings = {"model": str(stopped.parent / "model.pt")}
+    resumed_config(tmp_path / "run", settings)  # named elsewhere, with its first card
+
+
+def test_a_restart_file_of_an_earlier_version_knows_the_whole_file(stopped, tmp_path, edited):
+    """It has no checksum of a model without its card."""
+    shutil.copytree(stopped, tmp_path / "run")
+    shutil.copyfile(stopped.parent / "model.pt", tmp_path / "model.pt")
+    edited(tmp_path / "run" / "restart.zip")
+    assert run(resumed_config(tmp_path / "run", {}), resume=True).step == STEPS
+    shutil.rmtree(tmp_path / "run")
+    shutil.copytree(stopped, tmp_path / "run")
+    edited(tmp_path / "run" / "restart.zip")
+    save(load(tmp_path / "model.pt"), tmp_path / "model.pt", {"title": "described"})
+    with pytest.raises(ValueError, match="resume: model: the run in .* began with another file"):
+        run(resumed_config(tmp_path / "run", {}), resume=True)
+
+
+@pytest.fixture
+def edited():
+    """Makes of a restart file what an earlier version wrote."""
+
+    def edit(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        about = json.loads(parts["run.json"])
+        sums = about["origin"]["sha256"]
+        assert sums.pop("model" + WITHOUT_CARD)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in (parts | {"run.json": json.dumps(about)}).items():
+                archive.writestr(name, content)
+
+    return edit
+
+
+def test_a_finished_run_says_that_it_was_finished(folder, tmp_path, capsys):
+    config = description(folder, tmp_path / "done")
+    run(config)
+    before = read_facts(tmp_path / "done")
+    result = run(resumed_config(tmp_path / "done", {}), resume=True)
+    assert (result.step, result.ns_per_day) == (STEPS, 0.0)
+    assert read_facts(tmp_path / "done") == before  # its speed stays
+    said = (tmp_path / "done" / "run.log").read_text().splitlines()[-1]
+    assert said.endswith(f"was finished before at step {STEPS} of {STEPS}")
+    assert main(["run", str(tmp_path / "done"), "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert f"It was finished: {STEPS} steps are done, and {STEPS} wanted" in said
+    assert "ns/day" not in said
 
 
 def test_another_model_of_the_same_name_does_not_continue_a_run(stopped, tmp_path):
