@@ -1,14 +1,12 @@
-"""Training: labels, split, shifts, one step's forces and stress, resuming, what is refused.
+"""Training: labels, split, shifts, one step's forces and stress, what is refused.
 
 The reference of most tests is a network with known random weights plus PQEq: energies and forces
 are then known exactly, and the network that is trained has the same form, so that the labels can be
 recovered.
 """
 
-import csv
 import json
 import re
-import signal
 import weakref
 from pathlib import Path
 
@@ -18,116 +16,39 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from known_network import (
+    GNN,
+    HELD_OUT,
+    N_FRAMES,
+    reference,
+    rows,
+    same_weights,
+    silent,
+    structure,
+    table,
+    write,
+    write_frames,
+)
 
 import openmm_pqeq as pq
 from openmm_pqeq import ops
 from openmm_pqeq.gnn import network as network_module
-from openmm_pqeq.jobs.failure import RunFailure
-from openmm_pqeq.jobs.settings import settings_of
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.structure import structure_of
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 from openmm_pqeq.training import loss, report, train
 from openmm_pqeq.training import samples as data
-from openmm_pqeq.training.config import config_of, read_config
+from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.frames import Frame, read_frames
 from openmm_pqeq.training.loss import Prediction, errors_of, predict, predict_all
 from openmm_pqeq.training.prepare import prepare
 from openmm_pqeq.training.run import fit
-from openmm_pqeq.training.settings import DataSettings, TrainingSettings
-
-GNN = {"hidden_irreps": "8x0e + 4x1o", "sh_irreps": "1x0e + 1x1o", "layers": 2, "r_max": 3.5}
-GNN |= {"n_basis": 4, "radial_hidden": [8], "avg_neighbors": 10.0}
-PQEQ = {"protocol": "ewald", "tolerance": 1e-9}
-SPECIES = ["O", "Na", "Mg"]
-N_FRAMES, HELD_OUT = 20, 5
-
-
-def reference() -> pq.Potential:
-    """The known potential: a network with the weights of seed 7, scale and shifts, plus PQEq."""
-    gnn = GNN | {"species": SPECIES, "seed": 7, "scale": 0.5, "shift": [-432.0, -10.0, -20.0]}
-    return pq.build({"gnn": gnn, "pqeq": PQEQ})
 
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Distorted MgO and NaO-like cells of two compositions with the reference's labels, as ASE
-    reads them."""
-    path = tmp_path_factory.mktemp("data") / "frames.traj"
-    known = reference()
-    random = np.random.default_rng(3)
-    images = []
-    for index in range(N_FRAMES):
-        metals = ["Mg", "Mg"] if index % 2 else ["Mg", "Na"]
-        atoms = Atoms([metals[0], "O", metals[1], "O"], cell=[4.0, 4.0, 3.2], pbc=True)
-        atoms.set_scaled_positions([[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]])
-        atoms.set_cell(
-            atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True
-        )
-        atoms.positions += random.normal(scale=0.1, size=(4, 3))
-        result = known.evaluate(structure(atoms), stress=True)
-        stress = result.stress[0].numpy()[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        atoms.calc = SinglePointCalculator(
-            atoms, energy=float(result.energy[0]), forces=result.forces.numpy(), stress=stress
-        )
-        images.append(atoms)
-    ase.io.write(path, images)  # ASE's own format keeps every digit
-    return path
-
-
-def structure(atoms: Atoms):
-    return structure_of(
-        torch.tensor(atoms.positions),
-        torch.tensor(atoms.numbers),
-        torch.tensor(np.asarray(atoms.cell)),
-    )
-
-
-def table(file: Path, long_range: bool = False, **training) -> dict:
-    """A training file's content; without the long-range part the network learns the reference as it
-    is, which is faster."""
-    settings = {
-        "epochs": 3,
-        "learning_rate": 0.02,
-        "schedule": "constant",
-        "warmup": 5,
-        "ema": 0.9,
-        "energy_weight": 10.0,
-    }
-    return {
-        "data": {"files": [str(file)], "held_out": {"seed": 0, "n": HELD_OUT}},
-        "potential": {"gnn": dict(GNN)} | ({"pqeq": dict(PQEQ)} if long_range else {}),
-        "training": settings | {"dtype": "float64", "threads": 1} | training,
-        "card": {"data": "synthetic"},
-    }
-
-
-def write(path: Path, content: dict) -> Path:
-    """A training file (JSON values are TOML values, but for tables)."""
-
-    def lines(name: str, values: dict):
-        plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
-        if name:
-            yield f"[{name}]"
-        yield from (f"{key} = {json.dumps(value)}" for key, value in plain.items())
-        for key, value in values.items():
-            if isinstance(value, dict):
-                yield from lines(f"{name}.{key}" if name else key, value)
-
-    path.write_text("\n".join(lines("", content)) + "\n")
-    return path
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    """The lines of metrics.csv."""
-    with (folder / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def silent(line: str) -> None:
-    pass
+    return write_frames(tmp_path_factory.mktemp("data") / "frames.traj")
 
 
 # --- laws ---
@@ -303,12 +224,6 @@ def test_held_out_frames_do_not_touch_the_training(frames, tmp_path):
     same_weights(pq.load(one.model).gnn.state_dict(), pq.load(two.model).gnn.state_dict())
 
 
-def same_weights(one: dict, two: dict) -> None:
-    assert one.keys() == two.keys()
-    for name in one:
-        assert torch.equal(one[name], two[name]), name
-
-
 def test_a_deterministic_training_gives_the_same_weights_twice(frames, tmp_path):
     """With two threads and float32; torch's algorithms are as they were afterwards."""
     seen = []
@@ -330,64 +245,6 @@ def test_a_deterministic_training_gives_the_same_weights_twice(frames, tmp_path)
         config_of(table(frames, max_time="1min", **settings))
 
 
-# --- interruption, resuming, folders ---
-
-
-def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_path):
-    """To the last bit on the CPU: weights, running average, optimiser; killed while epoch 2 was
-    being measured."""
-    file = write(tmp_path / "a.toml", table(frames, epochs=4, schedule="cosine", batch_size=2))
-    train(file, tmp_path / "whole", say=silent)
-
-    def interrupt(line: str) -> None:
-        if line.startswith("epoch    2"):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(file, tmp_path / "parts", say=interrupt)
-    assert not (tmp_path / "parts" / "model.pt").exists()
-    train(file, tmp_path / "parts", resume=True, say=silent)
-    whole, parts = (
-        torch.load(tmp_path / name / "checkpoint.ckpt", weights_only=True)
-        for name in ("whole", "parts")
-    )
-    same_weights(whole["state_dict"], parts["state_dict"])
-    for one, two in zip(
-        whole["optimizer_states"][0]["state"].values(),
-        parts["optimizer_states"][0]["state"].values(),
-    ):
-        same_weights(one, two)
-    assert whole["openmm_pqeq"]["steps"] == parts["openmm_pqeq"]["steps"] == 4 * 8
-    for name in ("whole", "parts"):
-        assert [row["epoch"] for row in rows(tmp_path / name)] == ["0", "1", "2", "3"]
-
-
-def test_a_run_that_is_asked_to_end_is_not_a_finished_one(frames, tmp_path):
-    """SIGTERM, as queues send it: interrupted, as Ctrl-C does, where Lightning would exit with 0."""
-    file = write(tmp_path / "a.toml", table(frames, epochs=4, batch_size=2))
-    said = []
-
-    def ask(line: str) -> None:
-        said.append(line)
-        if line.startswith("epoch    1"):
-            signal.raise_signal(signal.SIGTERM)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(file, tmp_path / "out", say=ask)
-    assert said[-1].startswith("interrupted; ")
-
-
-def test_a_finished_run_can_be_resumed_for_its_report(frames, tmp_path):
-    """Nothing is trained any more where the time is used up, and the model is the same."""
-    content = table(frames, schedule="cosine-time", max_time=0.2, epochs=1000)
-    file = write(tmp_path / "a.toml", content)
-    first = train(file, tmp_path / "out", say=silent)
-    weights = pq.load(first.model).gnn.state_dict()
-    first.model.unlink()
-    again = train(file, tmp_path / "out", resume=True, say=silent)
-    same_weights(weights, pq.load(again.model).gnn.state_dict())
-
-
 def test_best_validation_weights_are_exported(frames, tmp_path):
     content = table(frames, epochs=30, patience=3, learning_rate=0.2)
     content["data"]["validation"] = 4
@@ -396,92 +253,6 @@ def test_best_validation_weights_are_exported(frames, tmp_path):
     assert result.errors["validation"].force_rmse == pytest.approx(min(errors), rel=1e-12)
     assert len(errors) < 30, "patience should have ended the run"
     assert len(errors) - 1 - int(np.argmin(errors)) == 3
-
-
-def test_folders_are_not_overwritten(frames, tmp_path):
-    file = write(tmp_path / "a.toml", table(frames, epochs=1))
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "model.pt").write_text("kept")
-    with pytest.raises(FileExistsError, match=r"already has model\.pt, which may be of something"):
-        train(file, out, say=silent)
-    with pytest.raises(FileExistsError, match="of something else than a training"):
-        train(file, out, overwrite=True, say=silent)
-    with pytest.raises(FileNotFoundError, match="no training in .* to continue"):
-        train(file, out, resume=True, say=silent)
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"model.pt": "kept"}
-
-
-def test_overwriting_removes_the_training_and_nothing_else(frames, tmp_path):
-    file = write(tmp_path / "a.toml", table(frames, epochs=1))
-    first = train(file, tmp_path / "out", say=silent)
-    written = {path.name for path in first.folder.iterdir()}
-    (tmp_path / "out" / "mine.txt").write_text("kept")
-    train(
-        write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.01)),
-        tmp_path / "out",
-        overwrite=True,
-        say=silent,
-    )
-    assert {path.name for path in first.folder.iterdir()} == written | {"mine.txt"}
-    assert len(rows(first.folder)) == 1
-    with pytest.raises(FileExistsError, match="with --resume, or replace it with --overwrite"):
-        train(file, tmp_path / "out", say=silent)
-    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
-    content = table(frames, epochs=1)
-    content["data"]["forces_key"] = "missing"
-    with pytest.raises(ValueError, match="no forces"):
-        train(write(tmp_path / "c.toml", content), tmp_path / "out", overwrite=True, say=silent)
-    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
-
-
-def test_resuming_with_other_settings_is_refused(frames, tmp_path):
-    train(write(tmp_path / "a.toml", table(frames, epochs=1)), tmp_path / "out", say=silent)
-    with pytest.raises(ValueError, match=r"training\.learning_rate"):
-        train(
-            write(tmp_path / "b.toml", table(frames, epochs=1, learning_rate=0.5)),
-            tmp_path / "out",
-            resume=True,
-            say=silent,
-        )
-
-
-def test_resuming_with_other_data_is_refused(frames, tmp_path):
-    own = tmp_path / "frames.traj"
-    own.write_bytes(frames.read_bytes())
-    file = write(tmp_path / "a.toml", table(own, epochs=1))
-    train(file, tmp_path / "out", say=silent)
-    ase.io.write(own, ase.io.read(frames, index=":")[::-1])
-    with pytest.raises(ValueError, match=r"frames\.traj: other contents than at the training's"):
-        train(file, tmp_path / "out", resume=True, say=silent)
-
-
-def test_a_training_is_repeated_from_its_own_folder(frames, tmp_path):
-    """training.toml has every setting with its meaning, and facts.json says what was run."""
-    content = table(frames, long_range=True, epochs=1, max_time="10min")
-    first = train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
-    again = train(tmp_path / "out" / "training.toml", tmp_path / "again", say=silent)
-    one, two = (pq.load(result.model).gnn.state_dict() for result in (first, again))
-    same_weights(one, two)
-    facts = json.loads((tmp_path / "again" / "facts.json").read_text())
-    assert facts["job"] == "training"
-    assert facts["settings"]["training"]["max_time"] == 600.0
-    assert facts["sha256"].keys() == {str(frames)}
-    text = (tmp_path / "out" / "training.toml").read_text()
-    for kind in (DataSettings, TrainingSettings):
-        for name, one in settings_of(kind).items():
-            assert re.search(rf"^{name} = .*# {re.escape(one.metadata['help'])}$", text, re.M), name
-
-
-@pytest.mark.parametrize("error", [RuntimeError, ValueError])
-def test_a_loss_that_is_not_finite_is_a_failure_with_what_to_do(frames, tmp_path, error):
-    file = write(tmp_path / "a.toml", table(frames, epochs=3))
-
-    def spoil(news):
-        raise error("the loss became nan")
-
-    with pytest.raises(RunFailure, match=r"training failed after epoch 1: the loss became nan\n.*"):
-        fit(read_config(file), tmp_path / "out", False, False, silent, watch=spoil)
 
 
 # --- bad input ---
