@@ -23,7 +23,7 @@ def read_table(path: Path, growing: bool = False) -> dict[str, NDArray[np.float6
     growing : leave out a last line without its end, which a run is writing, or was when it was killed
     """
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             lines = file.readlines()
         if growing and lines and not lines[-1].endswith("\n"):
             lines.pop()

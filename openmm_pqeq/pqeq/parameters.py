@@ -149,7 +149,7 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
             f"parameters: the set {parameters!r} is withdrawn: {WITHDRAWN_SETS[parameters]}"
         )
     elif isinstance(parameters, (str, Path)) and is_file(parameters):
-        with open(parameters, encoding="utf-8") as table:
+        with open(parameters, encoding="utf-8-sig") as table:
             resolved = _read_table(table, None, f"parameters {parameters}")
     else:
         raise ValueError(

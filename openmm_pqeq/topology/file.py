@@ -1,9 +1,10 @@
 """A structure file as ASE's atoms, and the facts it states beside them.
 
-ASE reads; what its readers misunderstand is set right on the way to them (pdb.py, isotopes.py), what
+ASE reads; what its readers misunderstand is set right on the way to them (pdb.py, poscar.py, isotopes.py), what
 they warn of is passed on, and what no simulation can mean is refused (sites.py).
 """
 
+import codecs
 import contextlib
 import io
 import os
@@ -19,19 +20,14 @@ from ase.io.formats import filetype, open_with_compression
 
 from openmm_pqeq.jobs import values
 from openmm_pqeq.structure import FARTHEST
-from openmm_pqeq.topology import pdb, sites
+from openmm_pqeq.topology import pdb, poscar, sites
 from openmm_pqeq.topology.facts import CHARGE_KEYS, StructureFacts, charge_in, facts_in
-from openmm_pqeq.topology.isotopes import (
-    ISOTOPES,
-    Masses,
-    hydrogens_of_poscar,
-    hydrogens_of_xyz,
-)
+from openmm_pqeq.topology.isotopes import ISOTOPES, Masses, hydrogens_of_xyz
 
-NAMED_ISOTOPES = {
+PLAIN = {
     "xyz": hydrogens_of_xyz,
     "extxyz": hydrogens_of_xyz,
-    "vasp": hydrogens_of_poscar,
+    "vasp": poscar.plain,
 }
 DEUTERON = 2.01355
 """amu, the mass that ASE's reader of CIF gives to D: the nucleus without its electron."""
@@ -103,8 +99,7 @@ def _read(name: str, index: int) -> tuple[ase.Atoms, list[str]]:
         with _named(name):
             sites.refuse_partial_sites(atoms)
             if kind == "cif" and (caught or "occupancy" in atoms.info):
-                with open_with_compression(name) as file:
-                    sites.refuse_shared_sites_of_cif(file, int(index))
+                sites.refuse_shared_sites_of_cif(io.StringIO(_text(name)), int(index))
     for warning in caught:
         warnings.warn(f"{name}: ASE says: {warning.message}", warning.category, stacklevel=4)
         if issubclass(warning.category, UserWarning):
@@ -115,14 +110,12 @@ def _read(name: str, index: int) -> tuple[ase.Atoms, list[str]]:
 def _understood(name: str, kind: str, index: int) -> tuple[ase.Atoms, list[str]]:
     """ASE's atoms of a file of some format, with isotopes and one location of each atom."""
     if kind == "proteindatabank":
-        with open_with_compression(name) as file:
-            text, masses, notes = pdb.plain(file.read())
-    elif kind in NAMED_ISOTOPES:
-        with open_with_compression(name) as file:
-            text, masses = NAMED_ISOTOPES[kind](file.read())
+        text, masses, notes = pdb.plain(_text(name))
+    elif kind in PLAIN:
+        text, masses = PLAIN[kind](_text(name))
         notes = []
     else:
-        atoms = _counted(name, index, kind)
+        atoms = _counted(io.StringIO(_text(name)) if _is_marked(name) else name, index, kind)
         if kind == "cif" and atoms.has("masses"):
             given = atoms.get_masses()
             atoms.set_masses(np.where(np.abs(given - DEUTERON) < 1e-6, ISOTOPES["D"], given))
@@ -130,6 +123,18 @@ def _understood(name: str, kind: str, index: int) -> tuple[ase.Atoms, list[str]]
     atoms = _counted(io.StringIO(text), index, kind)
     _set_isotopes(atoms, masses[index] if -len(masses) <= index < len(masses) else {})
     return atoms, notes
+
+
+def _text(name: str) -> str:
+    """The text of a file, without the mark with which some editors begin it."""
+    with open_with_compression(name) as file:
+        return str(file.read()).removeprefix("\ufeff")
+
+
+def _is_marked(name: str) -> bool:
+    """Whether the file begins with that mark."""
+    with open(name, "rb") as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def _counted(source: Any, index: int, kind: str) -> ase.Atoms:

@@ -1,7 +1,8 @@
 """D and T in files of atoms by name: hydrogen, with its mass.
 
 ASE knows no elements D and T, and refuses a file that has them (in CIF it knows D). Their lines
-become lines of H on the way to ASE, and the atoms get their masses afterwards.
+become lines of H on the way to ASE, and the atoms get their masses afterwards (those of a POSCAR:
+poscar.py).
 """
 
 import re
@@ -43,15 +44,3 @@ def _species_column(comment: list[str]) -> int:
             return column
         column += int(width) if width.isdigit() else 0
     return 0
-
-
-def hydrogens_of_poscar(text: str) -> tuple[str, list[Masses]]:
-    """Text of a POSCAR with H for D and T in its line of elements, and the masses of its atoms."""
-    lines = text.split("\n")
-    symbols, counts = (line.split() for line in [*lines[5:7], "", ""][:2])
-    if not set(symbols) & set(ISOTOPES) or not all(count.isdigit() for count in counts):
-        return text, [{}]
-    lines[5] = " ".join("H" if symbol in ISOTOPES else symbol for symbol in symbols)
-    named = [symbol for symbol, count in zip(symbols, counts) for _ in range(int(count))]
-    masses = {k: ISOTOPES[symbol] for k, symbol in enumerate(named) if symbol in ISOTOPES}
-    return "\n".join(lines), [masses]

@@ -5,10 +5,19 @@ import numpy as np
 import openmm
 import pytest
 from openmm import app, unit
-from through_openmm import BOX, SALT, WATER, context_of, topology_of, water_positions
+from through_openmm import (
+    BOX,
+    SALT,
+    WATER,
+    context_of,
+    salt_positions,
+    topology_of,
+    water_positions,
+)
 
 from openmm_pqeq.force.create import create_system
 from openmm_pqeq.force.system import keep_facts
+from openmm_pqeq.md.table import degrees_of_freedom
 from openmm_pqeq.topology.facts import StructureFacts
 
 pytestmark = pytest.mark.python_route
@@ -28,6 +37,45 @@ def test_masses_and_centre_of_mass(ewald):
         ).getNumForces()
         == 1
     )
+
+
+@pytest.mark.parametrize("remove", [True, False])
+def test_the_centre_of_mass_stands_still_where_that_is_asked(ewald, remove):
+    """Velocities with a common drift of 1 nm/ps: removed within a step, or kept to rounding."""
+    system = create_system(
+        ewald, topology_of(SALT, BOX), backend="python", precision="double", removeCMMotion=remove
+    )
+    integrator = openmm.VerletIntegrator(0.0002)
+    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(0.1 * salt_positions())
+    context.setVelocities([openmm.Vec3(1.0, 0, 0.1 * k) for k in range(4)])
+    masses = np.array([system.getParticleMass(k)._value for k in range(4)])
+
+    def drift():
+        velocities = context.getState(velocities=True).getVelocities(asNumpy=True)._value
+        return masses @ velocities / masses.sum()
+
+    before = drift()
+    integrator.step(3)
+    if remove:
+        # the last step's forces act after the last removal; they sum to zero
+        np.testing.assert_allclose(drift(), 0.0, atol=1e-6)
+    else:
+        np.testing.assert_allclose(drift(), before, atol=1e-6)
+    assert degrees_of_freedom(system) == (9 if remove else 12)
+
+
+def test_fixed_atoms_hold_the_others_and_words_are_no_choice(ewald):
+    """No remover beside a fixed atom, which would be pulled along."""
+    topology = topology_of(SALT, BOX)
+    topology.pq_facts = StructureFacts(fixed=(0,))
+    names = [
+        type(one).__name__ for one in create_system(ewald, topology, backend="python").getForces()
+    ]
+    assert names == ["PythonForce"]
+    for value in ("perhaps", None, 2, np.array([True, False])):
+        with pytest.raises(ValueError, match="removeCMMotion: expected true or false"):
+            create_system(ewald, topology, backend="python", removeCMMotion=value)
 
 
 def test_hydrogen_mass_moves_mass(direct):

@@ -4,8 +4,11 @@ import dataclasses
 
 import pytest
 
+from openmm_pqeq.cli.analyses.run_files import settings_of
 from openmm_pqeq.md.config import read_toml, run_config, write_toml
+from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.settings import RunConfig
+from openmm_pqeq.pqeq.parameters import resolve_parameters
 
 pytestmark = pytest.mark.python_route
 
@@ -99,3 +102,22 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path):
     (tmp_path / "run.toml").write_text("structure = ")
     with pytest.raises(ValueError, match="not a TOML file"):
         read_toml(tmp_path / "run.toml")
+
+
+def test_the_mark_with_which_editors_begin_a_file_is_no_text(tmp_path):
+    """A byte-order mark, as Notepad and Excel write it, in TOML and in tables."""
+    path, mark = tmp_path / "run.toml", b"\xef\xbb\xbf"
+    text = b'structure = "a.cif"\nmodel = "m"\noutput = "o"\nsteps = 3\n'
+    path.write_bytes(text)
+    plain = read_toml(path)
+    path.write_bytes(mark + text)
+    assert read_toml(path) == plain
+    assert settings_of(tmp_path)["steps"] == 3  # of the folder of a run
+    table = tmp_path / "table.csv"
+    table.write_bytes(mark + b"step,time_ps\n1,0.1\n2,0.2\n")
+    assert read_table(table)["step"].tolist() == [1, 2]
+    parameters = b"element,pol,chi,eta,Z,R_core,K2\nMg,1,3,12,1,1.5,300\n"
+    table.write_bytes(parameters)
+    plain = resolve_parameters(str(table))
+    table.write_bytes(mark + parameters)
+    assert resolve_parameters(str(table)) == plain

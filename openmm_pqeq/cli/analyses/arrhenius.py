@@ -105,7 +105,7 @@ def _point(path: Path) -> tuple[float, float, float]:
             f"files: there is no {file}; run openmm-pqeq analyze diffusion there first"
         )
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))
+        read = json.loads(file.read_text(encoding="utf-8-sig"))
         temperature, results = read["settings"]["temperature (K)"], read["results"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"files: {file} is no result of analyze diffusion ({error!r})") from None

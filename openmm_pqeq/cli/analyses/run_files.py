@@ -41,7 +41,7 @@ def settings_of(source: Path) -> dict[str, Any]:
             "trajectory with --topology"
         )
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"run: {file} cannot be read ({error})") from None
 
