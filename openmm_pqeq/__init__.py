@@ -4,12 +4,13 @@ D3 in one potential.
 A name is imported when it is first used, so that the parts which need neither OpenMM nor ASE work
 without them. The operators that saved forces and Systems call are registered here: `import
 openmm_pqeq` before loading one. Before torch is loaded its threads are told how to wait
-(start/waiting.py).
+(start/waiting.py), and the process keeps memory that it frees (start/freed.py).
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
+from openmm_pqeq.start import freed as freed  # keeps memory that is freed
 from openmm_pqeq.start import waiting as waiting  # says how threads wait, before torch is loaded
 
 # isort: split

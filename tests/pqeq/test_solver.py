@@ -4,11 +4,12 @@ float32 in products, the memory."""
 import pytest
 import torch
 from pqeq_potentials import BONDED, potential_of
-from structures import FIELD, perovskite, rock_salt, tensor, water, waters
+from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, water, waters
 
 from openmm_pqeq.neighbors.pairs import within
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
+from openmm_pqeq.pqeq.coulomb.sum import ROUNDING, product_error, step_error
 from openmm_pqeq.pqeq.minimum.by_bonds import minimize_by_bonds
 from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
 from openmm_pqeq.pqeq.minimum.newton import minimize, residual_of, solve_linear
@@ -19,7 +20,7 @@ from openmm_pqeq.pqeq.minimum.preconditioner import (
     near_atoms,
     precondition,
 )
-from openmm_pqeq.pqeq.minimum.problem import linearize
+from openmm_pqeq.pqeq.minimum.problem import for_products, linearize, product
 from openmm_pqeq.pqeq.parameters import resolve_parameters
 from openmm_pqeq.response import response
 
@@ -163,6 +164,61 @@ def test_what_float32_hides_is_found_by_another_gradient():
     found = minimize_by_bonds(mixed, mixed.bonds, 1e-9)
     again = minimize_by_bonds(exact, exact.bonds, 1e-9, (found.unknowns, found.shells))
     assert again.products == 1  # the gradient, which is below the tolerance
+
+
+@pytest.mark.parametrize(
+    ("structure", "parameters"),
+    [
+        (rock_salt((11, 17), 5.64), "reaxnet"),
+        (waters(), "reaxnet"),
+        (perovskite(0.0, FIELD), "batio3"),
+        (periodic_along(rock_salt((12, 8), 4.21), (True, True, False)), "reaxnet"),
+    ],
+    ids=["NaCl", "water", "BaTiO3", "slab"],
+)
+def test_products_on_the_rough_mesh_leave_no_more_than_is_stated(structure, parameters):
+    """Of steps to right-hand sides at random, and to smooth ones."""
+    model = potential_of("pme", tolerance=1e-5, parameters=parameters).pqeq
+    model.set_precision("mixed")
+    problem = model.problem(structure, NeighborSearch(model.cutoff)(structure))
+    fine, rough = problem.coulomb.mesh, problem.coulomb.rough
+    assert fine is not None
+    assert rough is not None
+    assert max(rough.grid.size) < max(fine.grid.size)
+    minimum = minimize(problem, 1e-8)
+    exact = linearize(problem, minimum.unknowns, minimum.shells)
+    generator, n = torch.Generator().manual_seed(3), len(structure.numbers)
+    smooth = torch.cos(structure.positions @ torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64))
+    for right_q, right_s in [
+        (torch.randn(n, generator=generator), torch.randn(n, 3, generator=generator)),
+        (torch.zeros(n), torch.randn(n, 3, generator=generator)),
+        (smooth, smooth.unsqueeze(1).repeat(1, 3)),
+    ]:
+        right_q, right_s = right_q.to(torch.float64), right_s.to(torch.float64)
+        right_q = right_q - right_q.mean()
+        step = solve_linear(problem, exact, minimum.shells, right_q, right_s, 1e-7)
+        on_q, on_s = product(problem, exact, minimum.shells, step.charges, step.shells)
+        fast = for_products(problem, exact)
+        off_q, off_s = product(problem, fast, minimum.shells, step.charges, step.shells)
+        error_q = (off_q - on_q) - (off_q - on_q).mean()
+        error = float(torch.maximum(error_q.abs().max(), (off_s - on_s).abs().max()))
+        largest = float(torch.maximum(right_q.abs().max(), right_s.abs().max()))
+        assert error < product_error(problem.coulomb) * largest
+        assert error < float(
+            step_error(problem.coulomb, problem.core_charge, step.charges, step.shells)
+        )
+
+
+def test_products_have_the_mesh_of_the_energy_where_that_is_rough_itself():
+    """And where they may not have fewer digits."""
+    crystal = rock_salt((11, 17), 5.64)
+    for precision, tolerance in [("double", 1e-5), ("mixed", 5e-2)]:
+        model = potential_of("pme", tolerance=tolerance).pqeq
+        model.set_precision(precision)
+        coulomb = model.problem(crystal, NeighborSearch(model.cutoff)(crystal)).coulomb
+        assert coulomb.mesh is not None
+        assert coulomb.rough is None
+        assert product_error(coulomb) == (0.0 if precision == "double" else ROUNDING)
 
 
 @pytest.mark.parametrize("precision", ["double", "mixed"])

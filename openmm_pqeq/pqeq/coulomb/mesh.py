@@ -16,6 +16,7 @@ Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792); splines: Essmann et 
 gradients, Hessian–vector products and forces are the exact derivatives of that energy. Å, eV, e.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -58,9 +59,10 @@ class Mesh(NamedTuple):
 
 
 class MeshState(NamedTuple):
-    """Where the shells are, whether that is at their cores, the potential (n_channels, n_1, n_2,
-    n_3) eV/e on the mesh, and what takes charges there to such a potential."""
+    """The mesh, where the shells are, whether that is at their cores, the potential (n_channels,
+    n_1, n_2, n_3) eV/e on the mesh, and what takes charges there to such a potential."""
 
+    mesh: Mesh
     shells: Points
     at_rest: bool
     potential: Tensor
@@ -121,9 +123,8 @@ def deconvolution(n: int, order: int, like: Tensor) -> Tensor:
     of the spline, (n,)."""
     index = torch.arange(n, device=like.device, dtype=torch.float64)
     index = torch.where(index > n // 2, index - n, index) / n
-    waves = torch.zeros_like(index)
-    for m in range(-4, 5):
-        waves = waves + torch.sinc(index + m) ** (2 * order)
+    images = torch.arange(-4, 5, device=like.device, dtype=torch.float64).unsqueeze(1)
+    waves = (torch.sinc(index + images) ** (2 * order)).sum(dim=0)
     return (waves / torch.sinc(index) ** order).to(like.dtype)
 
 
@@ -251,37 +252,69 @@ def mesh_state(mesh: Mesh, charges: Tensor, core_charge: Tensor, shells: Tensor)
     at = shells_on_mesh(mesh, shells)
     influence = influence_of(mesh.green, mesh.damping, mesh.narrow)
     density = _density(mesh, at, charges, core_charge)
-    return MeshState(at, False, potential_on_mesh(influence, density), influence)
+    return MeshState(mesh, at, False, potential_on_mesh(influence, density), influence)
 
 
 def mesh_state_at_rest(mesh: Mesh) -> MeshState:
     """`mesh_state` of shells at their cores, where there is no net charge: for products alone."""
     influence = influence_of(mesh.green, mesh.damping, mesh.narrow)
-    return MeshState(mesh.cores, True, torch.zeros_like(mesh.green[:0]), influence)
+    return MeshState(mesh, mesh.cores, True, torch.zeros_like(mesh.green[:0]), influence)
 
 
 def mesh_state_in_single_precision(state: MeshState) -> MeshState:
     """The state for `mesh_product` with transforms in float32."""
     influence = in_single_precision(state.influence)
-    return MeshState(state.shells, state.at_rest, state.potential, influence)
+    return MeshState(state.mesh, state.shells, state.at_rest, state.potential, influence)
+
+
+def mesh_state_on(rough: Mesh, state: MeshState) -> MeshState:
+    """The state for `mesh_product` on another mesh of the same box, all in float32."""
+    single = torch.float32
+    to_mesh, cores = rough.to_mesh.to(single), Points(rough.cores.u.to(single), rough.cores.channel)
+    mesh = Mesh(rough.grid, rough.bulk, to_mesh, cores, rough.green, rough.damping, rough.narrow)
+    shells = cores
+    if not state.at_rest:
+        ratio = _points_along(rough, state.shells.u) / _points_along(state.mesh, state.shells.u)
+        shells = Points((state.shells.u * ratio).to(single), cores.channel)
+    influence = in_single_precision(influence_of(rough.green, rough.damping, rough.narrow))
+    return MeshState(mesh, shells, state.at_rest, state.potential, influence)
+
+
+def mesh_error_of_step(
+    mesh: Mesh, core_charge: Tensor, dq: Tensor, ds: Tensor, error: float
+) -> Tensor:
+    """What a mesh of so large an error (eV/Å, of unit charges) makes wrong in the product with (dq,
+    ds), a scalar, eV/e and eV/Å: error √(⟨dq²⟩ + π² ⟨|d|²⟩), d the dipoles in units of the spacing.
+
+    Measured at salts, waters, a slab and a perovskite: a hundredth to 0.4 of it.
+    """
+    dipoles = _dipoles_on_mesh(mesh, core_charge, ds)
+    size = (dq * dq).mean() + math.pi**2 * (dipoles * dipoles).sum(dim=1).mean()
+    return error * torch.sqrt(size)
+
+
+def _points_along(mesh: Mesh, like: Tensor) -> Tensor:
+    return torch.tensor(mesh.grid.size, dtype=like.dtype, device=like.device)
 
 
 def _on_cores_and_shells(
-    mesh: Mesh, state: MeshState, core_charge: Tensor, potential: Tensor
+    state: MeshState, core_charge: Tensor, potential: Tensor
 ) -> tuple[Tensor, Tensor]:
+    mesh = state.mesh
     at_cores, gradient = interpolate(mesh.grid, mesh.cores, potential)
     if not state.at_rest:
         gradient = interpolate(mesh.grid, state.shells, potential)[1]
     return at_cores, -core_charge.unsqueeze(1) * (gradient @ mesh.to_mesh.t())
 
 
-def mesh_gradient(mesh: Mesh, state: MeshState, core_charge: Tensor) -> tuple[Tensor, Tensor]:
+def mesh_gradient(state: MeshState, core_charge: Tensor) -> tuple[Tensor, Tensor]:
     """∂E/∂q (n_atoms,) and ∂E/∂s (n_atoms, 3) of `mesh_energy`."""
-    return _on_cores_and_shells(mesh, state, core_charge, state.potential)
+    return _on_cores_and_shells(state, core_charge, state.potential)
 
 
-def mesh_local_hessian(mesh: Mesh, state: MeshState, core_charge: Tensor) -> Tensor:
+def mesh_local_hessian(state: MeshState, core_charge: Tensor) -> Tensor:
     """Second derivative in one atom's own shell at a fixed potential, (n_atoms, 3, 3) eV/Å²."""
+    mesh = state.mesh
     curvature = interpolate_hessian(mesh.grid, state.shells, state.potential)
     return -core_charge.view(-1, 1, 1) * torch.matmul(
         mesh.to_mesh, torch.matmul(curvature, mesh.to_mesh.t())
@@ -289,15 +322,23 @@ def mesh_local_hessian(mesh: Mesh, state: MeshState, core_charge: Tensor) -> Ten
 
 
 def mesh_product(
-    mesh: Mesh, state: MeshState, core_charge: Tensor, dq: Tensor, ds: Tensor
+    state: MeshState, core_charge: Tensor, dq: Tensor, ds: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Hessian of `mesh_energy` times (dq, ds), without the part of `mesh_local_hessian`."""
-    dipoles = _dipoles_on_mesh(mesh, core_charge, ds)
+    """Hessian of `mesh_energy` times (dq, ds), without the part of `mesh_local_hessian`; computed in
+    the dtype of the mesh."""
+    mesh, dtype = state.mesh, dq.dtype
+    z, dq, ds = (
+        core_charge.to(mesh.cores.u.dtype),
+        dq.to(mesh.cores.u.dtype),
+        ds.to(mesh.cores.u.dtype),
+    )
+    dipoles = _dipoles_on_mesh(mesh, z, ds)
     if state.at_rest:
         density = spread(mesh.grid, mesh.cores, dq, dipoles)
     else:
         density = spread(mesh.grid, state.shells, torch.zeros_like(dq), dipoles)
         density.add_(spread(mesh.grid, mesh.cores, dq, None))
-    return _on_cores_and_shells(
-        mesh, state, core_charge, potential_on_mesh(state.influence, density)
+    potential, shell_gradient = _on_cores_and_shells(
+        state, z, potential_on_mesh(state.influence, density)
     )
+    return potential.to(dtype), shell_gradient.to(dtype)

@@ -34,6 +34,9 @@ DENSITY = 0.1
 FINER = 1.15
 """How much finer than the shortest wave of the direct sum a mesh is: wider ones need higher orders."""
 LOWEST_ORDER, HIGHEST_ORDER = 8, 12
+ROUGH_ORDER = 6
+ROUGH_ERROR = 2e-3
+"""eV/Å of unit charges, δF of the mesh of Hessian–vector products."""
 
 
 def steepness(box: Tensor) -> float:
@@ -70,6 +73,13 @@ def mesh_spacing(
     return widest / max(1.0, excess) ** (1.0 / (highest - 1.0))
 
 
+def rough_spacing(
+    gamma: float, steep: float, order: int = ROUGH_ORDER, error: float = ROUGH_ERROR
+) -> float:
+    """The spacing (Å) of the mesh of Hessian–vector products, in a cell of this steepness."""
+    return (error / mesh_error(1.0, gamma, order, steep)) ** (1.0 / (order - 1.0))
+
+
 def spline_order(
     spacing: float,
     gamma: float,
@@ -91,6 +101,15 @@ def smooth_size(least: float) -> int:
     while _rest(n) > 1:
         n += 2
     return n
+
+
+def rough_size(size: list[int], coarser: float) -> list[int]:
+    """Points of the mesh of products, from those of the mesh that is so much finer."""
+    return [
+        smooth_size(size[0] / coarser),
+        smooth_size(size[1] / coarser),
+        smooth_size(size[2] / coarser),
+    ]
 
 
 def _rest(n: int) -> int:

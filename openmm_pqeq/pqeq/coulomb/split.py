@@ -20,7 +20,10 @@ from openmm_pqeq.pqeq.coulomb.ewald import Reciprocal, decay, make_reciprocal
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
 from openmm_pqeq.pqeq.coulomb.mesh import Mesh, make_mesh
 from openmm_pqeq.pqeq.coulomb.mesh_size import (
+    ROUGH_ORDER,
     mesh_spacing,
+    rough_size,
+    rough_spacing,
     smooth_size,
     spline_order,
     steepness,
@@ -30,6 +33,8 @@ from openmm_pqeq.pqeq.coulomb.self_interaction import SelfInteraction, make_self
 from openmm_pqeq.pqeq.coulomb.sum import CoulombSum
 from openmm_pqeq.structure import Structure
 
+WORTH_ROUGH = 1.1
+"""How much coarser the mesh of Hessian–vector products has to be to be worth making."""
 PLANNED_ROOM = 1.1
 """A mesh is planned for lengths a tenth longer than those it was planned at, and kept in cells up to a
 tenth steeper (mesh_size.py)."""
@@ -76,9 +81,9 @@ class Lattice(nn.Module):
         exponents : Å⁻² of the Gaussians, by kind
         keep : the mesh that is planned already, while it has room
         """
-        self_interaction, reciprocal, mesh = self.waves(structure, kinds, exponents, keep)
+        self_interaction, reciprocal, mesh, rough = self.waves(structure, kinds, exponents, keep)
         pair_sum = self.pair_sum(structure, pairs, kinds, exponents)
-        return CoulombSum(pair_sum, self_interaction, reciprocal, mesh)
+        return CoulombSum(pair_sum, self_interaction, reciprocal, mesh, rough)
 
     def kappa(self) -> float:
         """Splitting parameter κ (Å⁻¹): erfc(κ cutoff) is below the tolerance."""
@@ -111,13 +116,20 @@ class Lattice(nn.Module):
         return PairSum(i, j, vectors, gamma, gamma_split, split, self.float32_products)
 
     def waves(
-        self, structure: Structure, kinds: Tensor, exponents: Tensor, keep: bool
-    ) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None]:
-        """Each atom's interaction with itself, and reciprocal space as waves or as a mesh; see
-        `forward`."""
+        self,
+        structure: Structure,
+        kinds: Tensor,
+        exponents: Tensor,
+        keep: bool,
+        rough_order: int = ROUGH_ORDER,
+        worth: float = WORTH_ROUGH,
+    ) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None, Mesh | None]:
+        """Each atom's interaction with itself, and reciprocal space as waves or as a mesh, and one
+        for products (`CoulombSum`); see `forward`."""
         self_interaction: SelfInteraction | None = None
         reciprocal: Reciprocal | None = None
         mesh: Mesh | None = None
+        rough: Mesh | None = None
         periodic = structure.pbc[0]
         if self.sums_waves(periodic):
             present, element = torch.unique(kinds, return_inverse=True)
@@ -144,10 +156,21 @@ class Lattice(nn.Module):
                 )
             else:
                 order = spline_order(spacing, narrowest, self.tolerance, charges)
-                mesh = make_mesh(
-                    structure.positions, box, periodic, element, exponent, kappa, size, order
-                )
-        return self_interaction, reciprocal, mesh
+                coarser = rough_spacing(narrowest, steep) / spacing
+                meshes: list[Mesh] = []
+                # TorchScript copies what it calls to every place of a call: one place for both
+                for n_points, p in [(size, order), (rough_size(size, coarser), rough_order)]:
+                    first = len(meshes) == 0
+                    if first or (self.float32_products and coarser > worth):
+                        at = structure.positions if first else structure.positions.detach()
+                        of = box if first else box.detach()
+                        narrow = exponent if first else exponent.detach()
+                        made = make_mesh(at, of, periodic, element, narrow, kappa, n_points, p)
+                        meshes.append(made)
+                mesh = meshes[0]
+                if len(meshes) == 2:
+                    rough = meshes[1]
+        return self_interaction, reciprocal, mesh, rough
 
     def steepness(
         self, cell: Tensor, periodic: Tensor, keep: bool, room: float = PLANNED_ROOM

@@ -23,8 +23,9 @@ from openmm_pqeq.pqeq.bonds import (
     own_softness,
     stiff,
 )
+from openmm_pqeq.pqeq.coulomb.sum import product_error
 from openmm_pqeq.pqeq.minimum.ahead import iterations_ahead, look
-from openmm_pqeq.pqeq.minimum.newton import ROUNDING, Minimum
+from openmm_pqeq.pqeq.minimum.newton import Minimum
 from openmm_pqeq.pqeq.minimum.problem import (
     Linearized,
     Problem,
@@ -35,7 +36,9 @@ from openmm_pqeq.pqeq.minimum.problem import (
 
 MAX_PRODUCTS = 2000
 MAX_RESTARTS = 20
-"""Times that the gradient is computed anew, where products in float32 left some of it."""
+"""Times that the gradient is computed anew, where products with fewer digits left some of it."""
+MOST_HIDDEN = 0.7
+"""Of the tolerance, what products may leave where the gradient is not computed anew."""
 
 
 def still_to_flow(problem: Problem, own: Tensor, flowing: Tensor) -> Tensor:
@@ -88,6 +91,16 @@ def of_field_alone(
     )
 
 
+def depth_beside(hidden: float, tolerance: float, most: float = MOST_HIDDEN) -> float:
+    """How deep (eV/e, eV/Å) a solution goes that leaves `hidden` beside: as deep as keeps the
+    tolerance, or, where another gradient has to be computed anyway, no deeper than that.
+
+    >>> depth_beside(0.0, 1.0), depth_beside(0.25, 1.0), depth_beside(5.0, 1.0)
+    (1.0, 0.75, 5.0)
+    """
+    return tolerance - hidden if hidden < most * tolerance else max(hidden, tolerance)
+
+
 class Relaxed(NamedTuple):
     """A step in v (n_atoms,) eV/e and shells (n_atoms, 3) Å, the residual (eV/e, eV/Å) that it began
     at and the one that it leaves, the atom where that is largest, products spent, and whether a
@@ -110,9 +123,10 @@ def relax_by_bonds(
     r_s: Tensor,
     threshold: float,
     max_products: int = MAX_PRODUCTS,
+    inexact: float = 0.0,
 ) -> Relaxed:
     """The step that brings g (n_atoms,) eV/e and the shells' forces r_s (n_atoms, 3) eV/Å below
-    `threshold`, by conjugate gradients."""
+    `threshold`, by conjugate gradients, with products of relative error `inexact`."""
     at_rest, springs = torch.zeros_like(r_s), problem.spring_constant.unsqueeze(1)
     penalty, own = stiff(bonds), own_softness(bonds)
     v, shells = torch.zeros_like(g), at_rest
@@ -134,7 +148,8 @@ def relax_by_bonds(
             residual, going = look(left, live)
             next_look += iterations_ahead(residual, before, products - last_look, threshold)
             next_look, last_look = min(next_look, max_products), products
-        first = residual if products == 0 else first
+        if products == 0:
+            first, threshold = residual, depth_beside(inexact * residual, threshold)
         if residual < threshold or not residual < 1e30 or products >= max_products:
             worst = int(per_atom.argmax())
             break
@@ -172,7 +187,6 @@ def minimize_by_bonds(
     start: tuple[Tensor, Tensor] | None = None,
     max_products: int = MAX_PRODUCTS,
     max_restarts: int = MAX_RESTARTS,
-    rounding: float = ROUNDING,
 ) -> Minimum:
     """v and shells at the minimum, from a guess or cold; `Minimum.unknowns` is v (n_atoms,) eV/e.
 
@@ -183,14 +197,14 @@ def minimize_by_bonds(
     v, shells = torch.zeros_like(problem.hardness), torch.zeros_like(problem.field_on_shell)
     if start is not None:
         v, shells = start
-    single = problem.coulomb.pairs.float32_products
+    inexact = product_error(problem.coulomb)
     products, worst = 0, 0
     residual, failure = float("inf"), "did not converge"
     for _ in range(max_restarts):
         g, r_s = gradient_at(problem, bonds, exact, v, shells)
-        step = relax_by_bonds(problem, bonds, at, g, r_s, tolerance, max_products)
-        # a product in float32 leaves something that only the gradient sees
-        hidden = rounding * step.first if single else 0.0
+        step = relax_by_bonds(problem, bonds, at, g, r_s, tolerance, max_products, inexact)
+        # products with fewer digits leave something that only the gradient sees
+        hidden = inexact * step.first
         products += 1 + step.products
         v, shells, residual, worst = v + step.v, shells + step.shells, step.residual, step.worst
         if step.negative:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb.kernels import pair_exponents
+from openmm_pqeq.pqeq.coulomb.sum import product_error, step_error
 from openmm_pqeq.pqeq.minimum.ahead import iterations_ahead, look
 from openmm_pqeq.pqeq.minimum.preconditioner import (
     Near,
@@ -33,6 +34,7 @@ from openmm_pqeq.pqeq.minimum.problem import (
     Linearized,
     Problem,
     constrained,
+    for_products,
     group_means,
     linearize,
     product,
@@ -46,9 +48,7 @@ MAX_NEWTON_STEPS, MAX_CG_STEPS = 60, 400
 NEGLECTED = 0.03
 """Å²/eV: times the square of the residual before a Newton step, about what the step neglects in
 shells; soft springs make it larger by orders (`neglected`). Measured: 0.001 to 0.028."""
-ROUNDING = 1e-6
-"""Of the residual before, no less than what products in float32 leave. Measured: 2e-7."""
-UNSEEN = 0.1
+UNSEEN = 0.3
 """Of the tolerance, what may be left that only another gradient would see."""
 LAST_DEPTH = 0.5
 """Of the tolerance, how deep a Newton step is solved that is the last one."""
@@ -188,18 +188,19 @@ def residual_of(problem: Problem, at: Linearized) -> tuple[Tensor, Tensor, Tenso
     return right_q, right_s, torch.maximum(right_q.abs(), right_s.abs().max(dim=1)[0])
 
 
-def unseen(
-    residual: float, single: bool, share: float = NEGLECTED, rounding: float = ROUNDING
-) -> float:
+def unseen(residual: float, inexact: float, share: float = NEGLECTED) -> float:
     """What a linear solution will leave without knowing (eV/e, eV/Å), about, from a gradient of
-    `residual`; single: with products in float32."""
-    return share * residual * residual + (rounding * residual if single else 0.0)
+    `residual`, with products of relative error `inexact`."""
+    return share * residual * residual + inexact * residual
 
 
-def neglected(problem: Problem, step: Step) -> float:
-    """No less than what a Newton step neglects in shells (eV/e, eV/Å), from the step itself:
+def neglected(problem: Problem, step: Step) -> Tensor:
+    """No less than what a Newton step neglects in shells (a scalar, eV/e, eV/Å), from the step
+    itself:
 
         2k_e max_i [ (γ_i² Z_i |ds_i|)² + γ_i³ Z_i |ds_i| max|dq| ],   γ_i of two Gaussians like i
+
+    and what a rough mesh of products does not see of it.
 
     Measured at waters, rock salts and a perovskite, springs down to a twentieth of theirs: a tenth
     to all of it.
@@ -208,13 +209,16 @@ def neglected(problem: Problem, step: Step) -> float:
     dipole = gamma * problem.core_charge * torch.sqrt((step.shells * step.shells).sum(dim=1))
     of_shells = (gamma * dipole) ** 2
     of_both = gamma**2 * dipole * step.charges.abs().max()
-    return 2.0 * constants.COULOMB * float((of_shells + of_both).max())
+    on_mesh = step_error(problem.coulomb, problem.core_charge, step.charges, step.shells)
+    return 2.0 * constants.COULOMB * (of_shells + of_both).max() + on_mesh
 
 
-def newton_depth(residual: float, tolerance: float, share: float = NEGLECTED) -> float:
-    """How deep (eV/e, eV/Å) a Newton step is solved: its error is quadratic in the residual, so a
-    linear solution need not go deeper than that."""
-    return max(0.3 * tolerance, share * residual * min(1.0, residual))
+def newton_depth(
+    residual: float, tolerance: float, inexact: float = 0.0, share: float = NEGLECTED
+) -> float:
+    """How deep (eV/e, eV/Å) a Newton step is solved: its error is quadratic in the residual, and
+    no less than that of products, so a linear solution need not go deeper than that."""
+    return max(0.3 * tolerance, share * residual * min(1.0, residual), inexact * residual)
 
 
 def step_length(shells: Tensor, longest: float = MAX_SHELL_MOVE) -> float:
@@ -266,7 +270,7 @@ def minimize(
     charges, shells = cold, at_rest
     if start is not None:
         charges, shells = constrained(problem, start[0]), start[1]
-    single = problem.coulomb.pairs.float32_products
+    inexact = product_error(problem.coulomb)
     products, worst = 0, 0
     residual = float("inf")
     failure = ""
@@ -288,13 +292,14 @@ def minimize(
         done = residual < tolerance
         if done and not probe:
             break
-        hidden = unseen(residual, single)
+        hidden = unseen(residual, inexact)
         last = start is not None and not probe and hidden < unseen_share * tolerance
-        depth = last_depth * tolerance if last else newton_depth(residual, tolerance)
+        depth = last_depth * tolerance if last else newton_depth(residual, tolerance, inexact)
         if done:
             right_q, right_s, depth = arbitrary_charges(charges), at_rest, probe_depth
         elif preconditioner is None and near is not None and residual < rough:
             preconditioner = clusters(problem, at.local, near)
+        at = for_products(problem, at)
         step = solve_linear(problem, at, shells, right_q, right_s, depth, preconditioner)
         products += step.products
         if step.negative == 2:
@@ -310,7 +315,7 @@ def minimize(
             failure = f"ended in a polarization catastrophe (a shell more than {max_shell} Å from its core)"
             worst = int(displacement.argmax())
         elif last and scale == 1.0 and step.residual < depth:
-            hidden = max(hidden, neglected(problem, step) + unseen(residual, single, 0.0))
+            hidden = max(hidden, float(neglected(problem, step)) + unseen(residual, inexact, 0.0))
             if step.residual + hidden < tolerance:
                 residual, done = step.residual + hidden, True
                 break

@@ -98,7 +98,8 @@ def site_energy(problem: Problem, charges: Tensor, shells: Tensor) -> Tensor:
 
 
 def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
-    """Gradient of the energy, and the state for Hessian–vector products."""
+    """Gradient of the energy, and the state for Hessian–vector products, with all digits; see
+    `for_products`."""
     coulomb, z = problem.coulomb, problem.core_charge
     state = coulomb_state(coulomb, charges, z, shells)
     potential, shell_gradient = coulomb_gradient(coulomb, state, charges, z, shells)
@@ -107,12 +108,12 @@ def linearize(problem: Problem, charges: Tensor, shells: Tensor) -> Linearized:
         potential + problem.electronegativity + problem.hardness * charges,
         shell_gradient + springs + problem.field_on_shell,
         coulomb_local_hessian(coulomb, state, charges, z, shells),
-        coulomb_state_for_products(coulomb, state),
+        state,
     )
 
 
 def for_products(problem: Problem, at: Linearized) -> Linearized:
-    """The same, in float32 where products may be."""
+    """The same for products with fewer digits, where they may have those (`product_error`)."""
     state = coulomb_state_for_products(problem.coulomb, at.coulomb)
     return Linearized(at.charge_gradient, at.shell_gradient, at.local, state)
 
