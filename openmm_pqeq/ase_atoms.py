@@ -10,6 +10,7 @@ import torch
 from ase import Atoms
 
 from openmm_pqeq.conditions import Conditions
+from openmm_pqeq.like_bonds import like_bonds
 from openmm_pqeq.structure import FARTHEST, Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
 from openmm_pqeq.topology.sites import refuse_singular
@@ -36,6 +37,7 @@ def known_of(atoms: Atoms, total_charge: float | None, charges_wanted: bool = Tr
         molecules,
         elements=atoms.get_chemical_symbols(),
         charges_wanted=charges_wanted,
+        like_bonds=lambda: like_bonds(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc),
     )
 
 

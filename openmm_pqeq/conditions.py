@@ -10,7 +10,8 @@ raise ValueError that names the argument.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -185,17 +186,24 @@ def _reference_charges(
         given = [charge for atom, charge in enumerate(given) if atom not in held]
     elements = [known.elements[atom] for atom in rest]
     residues = [known.residues[atom] for atom in rest] if known.residues else []
+    bonds = None if known.like_bonds is None else partial(_of, known.like_bonds, rest)
     at_rest = isinstance(potential.pqeq, FieldEnergy) and not (
         any(wanted.field or ()) or wanted.electrodes
     )
     try:
-        found = reference_charges_of(given, elements, residues, left, own)
+        found = reference_charges_of(given, elements, residues, left, own, bonds)
     except ValueError:
         if given is None and at_rest and not known.charges_wanted:
             return None
         raise
     charges = dict(zip(rest, found))
     return tuple(charges.get(atom, 0.0) for atom in range(known.n_atoms))
+
+
+def _of(counted: Callable[[], Sequence[float]], atoms: list[int]) -> list[float]:
+    """What is counted, of these atoms."""
+    values = counted()
+    return [values[atom] for atom in atoms]
 
 
 def _refuse_along_periods(

@@ -5,13 +5,14 @@ oxidation states of the composition.
     {"NA": 1, "SO4": -2}     residues; within one of several atoms the potential's own charges, if they add up
                              to it, or oxidation states that do
     [1, 1, -1, -1]           atoms
-    "oxidation", None        oxidation states that add up to the total charge; for None first the potential's own
+    "oxidation", None        oxidation states that add up to the total charge, of sites where positions tell
+                             which anions are bonded to their like; for None first the potential's own
 
 Charges by bonds flow from them (pqeq/bonds.py). e.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from openmm_pqeq.jobs.values import is_finite
@@ -28,6 +29,7 @@ def reference_charges_of(
     residues: Sequence[tuple[str, int]],
     total_charge: float | None,
     own: Mapping[str, float] | None = None,
+    like_bonds: Callable[[], Sequence[float]] | None = None,
 ) -> list[float]:
     """One reference charge (e) for each atom.
 
@@ -40,6 +42,8 @@ def reference_charges_of(
         electrodes that take the rest
     own : e, by element, of the potential; they count for None, and within a residue whose charge they
         add up to, in the place of oxidation states
+    like_bonds : counts the bonds of each atom to its like (like_bonds.py), which tell oxidation states
+        of sites; None where no positions are known
 
     Raises ValueError where a charge is missing, a name is unknown, oxidation states cannot be
     guessed, or the sum is another.
@@ -49,7 +53,8 @@ def reference_charges_of(
         whose, remedy = "the model's own", "give total_charge, or other reference_charges"
         given = {element: own[element] for element in set(elements) & set(own)}
     if given is None or given == OXIDATION:
-        return oxidation_states(elements, total_charge or 0.0)
+        bonds = None if like_bonds is None else like_bonds()
+        return oxidation_states(elements, total_charge or 0.0, bonds)
     if isinstance(given, Mapping):
         charges = _by_name(given, elements, residues, own or {})
     elif isinstance(given, str) or not isinstance(given, Iterable):

@@ -10,13 +10,20 @@ the choices that do, the one with the least penalty:
 Where none adds up, one element takes what the others leave (nickel in ScNiP). An element alone is a
 metal, or neutral.
 
+Where the bonds between like atoms are known (`like_bonds`), an atom with b of them has by the octet
+rule −v + b as an anion of valence v (O²⁻ and O₂²⁻, S⁻–S⁰–S⁻, N⁻=N⁺=N⁻), or its highest state less b
+(P⁴⁺ in P₂S₆⁴⁻). For elements that have some, instead of the last term,
+
+    + 6 Σ |state − ⟨−v + b⟩|,     and     Q⁰_i = state + b_i − ⟨b⟩ of anions,
+
+so that unlike sites of an element have charges of their own, whose sum is that of their states.
+
 States are those of textbooks (Greenwood and Earnshaw, Chemistry of the Elements, 2nd ed., 1997). A
-composition does not say everything: peroxides, intermetallic compounds and charge order need to be
-given. e.
+composition does not say everything: intermetallic compounds and charge order need to be given. e.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -62,6 +69,16 @@ LACKING_PENALTY = 3.0
 """Places for an electron that an anion has less than it may, divided by its place among the
 electronegative elements: peroxides are rarer than oxides of rare states."""
 
+OCTET = ("F", "Cl", "Br", "I", "O", "S", "Se", "Te", "N", "P", "As", "Sb", "Si", "Ge")
+"""Elements whose bonds to their like, as anions, are single pairs of electrons or known double ones."""
+OCTET_AS_CATION = ("S", "Se", "P", "As", "Si", "Ge")
+"""Those of which that is true as cations, too: elsewhere they are neighbours in an oxide."""
+BONDS_PENALTY = 6.0
+"""Places for an electron that an atom has more or less than its bonds to its like say."""
+NO_BONDS: Mapping[str, float] = {}
+MOST_OF_SITE = 1.0
+"""e, of an atom of an anion, such as the middle one of an azide."""
+
 
 class Choice(NamedTuple):
     """States by element (e), and what orders them: how far they are from the most common ones; how
@@ -73,8 +90,14 @@ class Choice(NamedTuple):
     along: float = 0.0
 
 
-def oxidation_states(elements: Sequence[str], total_charge: float = 0.0) -> list[float]:
+def oxidation_states(
+    elements: Sequence[str],
+    total_charge: float = 0.0,
+    like_bonds: Sequence[float] | None = None,
+) -> list[float]:
     """One oxidation state (e) for each atom, that add up to the total charge (e).
+
+    like_bonds : orders of each atom's bonds to atoms of its own element, added up; None: unknown
 
     Raises ValueError, with the candidates, where no choice does or two are equally common.
     """
@@ -86,7 +109,8 @@ def oxidation_states(elements: Sequence[str], total_charge: float = 0.0) -> list
         )
     if len(counts) == 1:
         return [total_charge / len(elements)] * len(elements)
-    found = sorted(choices(counts, total_charge), key=lambda one: one[1:])
+    mean_bonds = _means(elements, like_bonds or [0.0] * len(elements))
+    found = sorted(choices(counts, total_charge, mean_bonds), key=lambda one: one[1:])
     formula = "".join(f"{e}{n if n > 1 else ''}" for e, n in counts.items())
     if not found:
         states = "; ".join(f"{e}: {', '.join(f'{s:+d}' for s in STATES[e])}" for e in counts)
@@ -101,16 +125,54 @@ def oxidation_states(elements: Sequence[str], total_charge: float = 0.0) -> list
             "reference_charges"
         )
     best = found[0].states
-    return [best[element] for element in elements]
+    charges = [best[element] for element in elements]
+    return _by_site(elements, charges, like_bonds, mean_bonds) if like_bonds else charges
+
+
+def _means(elements: Sequence[str], bonds: Sequence[float]) -> dict[str, float]:
+    """Mean of the bonds of each element's atoms to their like, of those elements that have some; none
+    where an atom has more than pairs of electrons can make."""
+    of: dict[str, list[float]] = {}
+    for element, count in zip(elements, bonds):
+        of.setdefault(element, []).append(count)
+    return {
+        element: sum(some) / len(some)
+        for element, some in of.items()
+        if element in OCTET and 0 < max(some) <= -min(STATES[element]) + MOST_OF_SITE
+    }
+
+
+def _by_site(
+    elements: Sequence[str],
+    charges: Sequence[float],
+    bonds: Sequence[float],
+    mean_bonds: dict[str, float],
+) -> list[float]:
+    """Charges of sites: an anion's state, more where it has more bonds to its like than others. An
+    element of which an atom would leave −v to `MOST_OF_SITE` keeps its mean."""
+    found = list(charges)
+    for element, mean in mean_bonds.items():
+        sites = {
+            atom: charges[atom] + bonds[atom] - mean
+            for atom, e in enumerate(elements)
+            if e == element and charges[atom] <= 0
+        }
+        within = (min(STATES[element]) - 1e-6, MOST_OF_SITE + 1e-6)
+        if sites and min(sites.values()) >= within[0] and max(sites.values()) <= within[1]:
+            for atom, charge in sites.items():
+                found[atom] = charge
+    return found
 
 
 def _in_words(choice: Choice) -> str:
     return "{" + ", ".join(f"{e!r}: {s:g}" for e, s in choice.states.items()) + "}"
 
 
-def choices(counts: Counter[str], total_charge: float) -> list[Choice]:
+def choices(
+    counts: Counter[str], total_charge: float, mean_bonds: Mapping[str, float] = NO_BONDS
+) -> list[Choice]:
     """All choices that add up, of one state for each element, or of a mean of its states for one of
-    them."""
+    them; mean_bonds : the mean of its atoms' bonds to their like, by element, where it is known."""
     found: list[Choice] = []
     _extend(found, list(counts.items()), {}, total_charge, 0.0)
     for element, n in counts.items():
@@ -118,7 +180,8 @@ def choices(counts: Counter[str], total_charge: float) -> list[Choice]:
         for target in {round(n * s) for s in _between(element, n)}:
             if target % n or target // n not in STATES[element]:
                 _extend(found, others, {}, total_charge - target, 0.0, 0.0, element, target / n)
-    return [_with_order(choice) for choice in found or _rests(counts, total_charge)]
+    found = found or _rests(counts, total_charge)
+    return [_with_order(choice, mean_bonds) for choice in found]
 
 
 def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
@@ -182,8 +245,9 @@ def _extend(
         _extend(found, rest, taken, left_over, penalty + place, moved, mean_of, mean)
 
 
-def _with_order(choice: Choice) -> Choice:
-    """With a penalty for each pair of elements that exchange electrons the wrong way."""
+def _with_order(choice: Choice, mean_bonds: Mapping[str, float]) -> Choice:
+    """With a penalty for each pair of elements that exchange electrons the wrong way, and for
+    electrons that anions lack: all of them, or those that no bond to their like explains."""
     wrong = 0
     for giver, positive in choice.states.items():
         for taker, negative in choice.states.items():
@@ -192,10 +256,17 @@ def _with_order(choice: Choice) -> Choice:
                     ELECTRONEGATIVE.index(taker) > ELECTRONEGATIVE.index(giver)
                 )
                 wrong += later
-    lacking = sum(
-        (state - min(STATES[element])) / (1 + ELECTRONEGATIVE.index(element))
-        for element, state in choice.states.items()
-        if element in ELECTRONEGATIVE and state <= 0
-    )
-    penalty = choice.penalty + REVERSED_PENALTY * wrong + LACKING_PENALTY * lacking
+    lacking = sum(_lacking(e, state, mean_bonds.get(e)) for e, state in choice.states.items())
+    penalty = choice.penalty + REVERSED_PENALTY * wrong + lacking
     return Choice(choice.states, round(penalty, 6), round(choice.along, 6))
+
+
+def _lacking(element: str, state: float, bonds: float | None) -> float:
+    """The penalty for electrons that an anion has less than it may, or an atom other than its bonds to
+    its like say."""
+    if bonds is not None and (state <= 0 or element in OCTET_AS_CATION):
+        expected = bonds + min(STATES[element]) if state <= 0 else max(STATES[element]) - bonds
+        return BONDS_PENALTY * abs(state - expected)
+    if element not in ELECTRONEGATIVE or state > 0:
+        return 0.0
+    return LACKING_PENALTY * (state - min(STATES[element])) / (1 + ELECTRONEGATIVE.index(element))

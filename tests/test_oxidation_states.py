@@ -3,8 +3,11 @@
 from collections import Counter
 
 import ase
+import ase.spacegroup
+import numpy as np
 import pytest
 
+from openmm_pqeq.like_bonds import like_bonds
 from openmm_pqeq.reference_charges import STATES, choices, oxidation_states
 
 KNOWN = {
@@ -35,6 +38,56 @@ def test_states_are_the_ones_of_textbooks(formula):
     found = oxidation_states(elements)
     assert found == pytest.approx([KNOWN[formula][element] for element in elements])
     assert sum(found) == pytest.approx(0.0)
+
+
+BONDED = {
+    # formula, bonds of the atoms to their like, charges of the atoms
+    "azide": ("NaN3", [0, 2, 4, 2], [1, -1, 1, -1]),
+    "azide and iodide": ("Rb2IN3", [0, 0, 0, 2, 4, 2], [1, 1, -1, -1, 1, -1]),
+    "pyrite": ("FeS2", [0, 1, 1], [2, -1, -1]),
+    "sulfide and disulfide": ("ZrSSS", [0, 1, 1, 0], [4, -1, -1, -2]),
+    "a chain of three": ("K2Se3", [0, 0, 1, 2, 1], [1, 1, -1, 0, -1]),
+    "a peroxide": ("BaO2", [0, 1, 1], [2, -1, -1]),
+    "no peroxide": ("BaTiO3", [0] * 5, [2, 4, -2, -2, -2]),
+    "phosphorus in pairs": ("SnP2S6", [0, 1, 1] + [0] * 6, [4, 4, 4] + [-2] * 6),
+    "squares of tellurium are no pairs": ("Al2Te5", [0, 0, 0, 0, 4, 4, 4], [3, 3] + [-1.2] * 5),
+}
+
+
+@pytest.mark.parametrize("name", BONDED)
+def test_bonds_between_like_atoms_tell_sites_apart(name):
+    formula, bonds, charges = BONDED[name]
+    elements = ase.Atoms(formula).get_chemical_symbols()
+    found = oxidation_states(elements, 0.0, bonds)
+    assert found == pytest.approx(charges)
+
+
+def test_bonds_are_those_of_polyanions():
+    pyrite = ase.spacegroup.crystal(
+        ["Fe", "S"],
+        [(0, 0, 0), (0.385, 0.385, 0.385)],
+        spacegroup=205,
+        cellpar=[5.418] * 3 + [90] * 3,
+    )  # S–S 2.16 Å
+    bonds = like_bonds(pyrite.numbers, pyrite.positions, pyrite.cell.array, pyrite.pbc)
+    assert bonds == [0.0] * 4 + [1.0] * 8
+    assert oxidation_states(pyrite.get_chemical_symbols(), 0.0, bonds) == [2.0] * 4 + [-1.0] * 8
+    azide = np.array([[0, 0, 0], [1.18, 0, 0], [2.36, 0, 0], [5.5, 0, 0]])
+    assert like_bonds([7, 7, 7, 11], azide, None, [False] * 3) == [2.0, 4.0, 2.0, 0.0]
+    shifted = azide + [0.7, 0, 0]  # an atom of the azide in the next cell
+    cell = np.diag([8.0, 8.0, 8.0])
+    wrapped = np.where(shifted < 2.0, shifted, shifted - 8.0)
+    assert like_bonds([7, 7, 7, 11], wrapped, cell, [True] * 3) == [2.0, 4.0, 2.0, 0.0]
+
+
+def test_neighbours_in_an_oxide_are_no_bonds():
+    rutile = ase.spacegroup.crystal(
+        ["Ti", "O"],
+        [(0, 0, 0), (0.305, 0.305, 0)],
+        spacegroup=136,
+        cellpar=[4.594, 4.594, 2.959, 90, 90, 90],
+    )  # O–O 2.53 Å
+    assert not any(like_bonds(rutile.numbers, rutile.positions, rutile.cell.array, rutile.pbc))
 
 
 def test_the_total_charge_is_met():

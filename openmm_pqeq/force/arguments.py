@@ -63,14 +63,17 @@ def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
     chosen = list(range(topology.getNumAtoms())) if indices is None else indices
     particles = list(topology.atoms())
     atoms_here = [particles[index] for index in chosen]
+    facts = facts_of(topology)
+    bonds = [facts.like_bonds[index] for index in chosen] if facts.like_bonds else None
     return Known(
         len(chosen),
         cell,
         pbc,
-        facts_of(topology).total_charge if indices is None else None,
+        facts.total_charge if indices is None else None,
         lambda atoms: molecules_among(topology, chosen, atoms),
         elements=[atom.element.symbol for atom in atoms_here],
         residues=[(atom.residue.name, atom.residue.index) for atom in atoms_here],
+        like_bonds=None if bonds is None else lambda: bonds,
     )
 
 

@@ -4,6 +4,7 @@ Units: eV, eV/Å, eV/Å³. Stress is σ = (1/V) ∂E/∂ε, ASE sign.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
@@ -14,6 +15,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 
 from openmm_pqeq.formal_charges import reference_charges_of
+from openmm_pqeq.like_bonds import like_bonds
 from openmm_pqeq.structure import SYMBOLS, Structure, structure_of
 from openmm_pqeq.training.formats import read_images
 from openmm_pqeq.training.settings import AUTO, NONE, DataSettings
@@ -139,12 +141,20 @@ def with_reference_charges(
         charges = {element: given[element] for element in given if element in here}
         total = float(frame.structure.total_charge[0])
         try:
-            reference = reference_charges_of(charges or None, here, [], total)
+            reference = reference_charges_of(
+                charges or None, here, [], total, None, partial(_like_bonds, frame.structure)
+            )
         except ValueError as error:
             raise ValueError(f"{frame.name}: {error}") from None
         of_atoms = torch.tensor(reference, dtype=torch.float64)
         found.append(frame._replace(structure=frame.structure._replace(reference_charges=of_atoms)))
     return found
+
+
+def _like_bonds(structure: Structure) -> list[float]:
+    """Of a frame's atoms, see like_bonds.py."""
+    cell, pbc = structure.cell[0].numpy(), structure.pbc[0].numpy()
+    return like_bonds(structure.numbers.numpy(), structure.positions.numpy(), cell, pbc)
 
 
 def _label(

@@ -1,6 +1,7 @@
 """A fit to crystals from files to a folder: reference charges, split, fit, guard, report.
 
-Every crystal takes the oxidation states of its composition as reference charges; those without are
+Every crystal takes oxidation states as reference charges, from its composition and the bonds between
+its like atoms; those without are
 left out, by name, in card.json. A share of the chemical systems is held out, and measured at the
 end.
 """
@@ -35,6 +36,7 @@ from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.jobs.folder import owned
 from openmm_pqeq.jobs.progress import Watch, unwatched
 from openmm_pqeq.jobs.times import now
+from openmm_pqeq.like_bonds import like_bonds
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters, resolve_parameters
 from openmm_pqeq.reference_charges import oxidation_states
 
@@ -91,7 +93,9 @@ def with_charges(crystals: Sequence[Crystal]) -> tuple[list[Crystal], list[str]]
     known, left_out = [], []
     for crystal in crystals:
         try:
-            charges = oxidation_states(crystal.atoms.get_chemical_symbols())
+            atoms = crystal.atoms
+            bonds = like_bonds(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+            charges = oxidation_states(atoms.get_chemical_symbols(), 0.0, bonds)
         except ValueError:
             left_out.append(crystal.name)
         else:
