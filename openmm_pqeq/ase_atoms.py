@@ -1,9 +1,10 @@
 """ASE's atoms for a potential: what they say of themselves, and what is wrong with them.
 
-Å and e. Molecules are found in the positions at hand, whatever came before.
+Å and e. Molecules are found in the positions at hand, whatever came before; bonds that say reference
+charges, in the first structure of a course.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +17,44 @@ from openmm_pqeq.topology.molecules import find_molecules
 from openmm_pqeq.topology.sites import refuse_singular
 from openmm_pqeq.wanted import Known, Molecule
 
+STEP = 0.5
+"""Å that an atom may go at most, along each axis, from one structure of a course to the next."""
 
-def known_of(atoms: Atoms, total_charge: float | None, charges_wanted: bool = True) -> Known:
-    """What is known of these atoms; `total_charge` (e) is what they say, where that is asked."""
+
+class Course(NamedTuple):
+    """Structures of the same atoms, each near the one before, as dynamics and relaxations make them;
+    the first and the last."""
+
+    first: Atoms
+    last: Atoms
+
+
+def followed(course: Course | None, atoms: Atoms) -> Course:
+    """The course with these atoms as its last, or one that they begin; the atoms must stay as they
+    are."""
+    if course is None or not _follows(course.last, atoms):
+        return Course(atoms, atoms)
+    return Course(course.first, atoms)
+
+
+def _follows(before: Atoms, atoms: Atoms) -> bool:
+    """Whether no atom has gone far, in a cell that may have changed with the atoms in it."""
+    if not np.array_equal(before.numbers, atoms.numbers) or (before.pbc != atoms.pbc).any():
+        return False
+    carried = before.copy()
+    carried.set_cell(atoms.cell, scale_atoms=bool(atoms.pbc.any()))
+    return bool((np.abs(atoms.positions - carried.positions) < STEP).all())
+
+
+def known_of(
+    atoms: Atoms,
+    total_charge: float | None,
+    charges_wanted: bool = True,
+    first: Atoms | None = None,
+) -> Known:
+    """What is known of these atoms; `total_charge` (e) is what they say, where that is asked; `first`
+    of their course, if they are not."""
+    bonded = atoms if first is None else first
 
     def molecules(free: list[int]) -> list[Molecule]:
         cell, pbc = atoms.cell.array, atoms.pbc
@@ -37,7 +73,9 @@ def known_of(atoms: Atoms, total_charge: float | None, charges_wanted: bool = Tr
         molecules,
         elements=atoms.get_chemical_symbols(),
         charges_wanted=charges_wanted,
-        like_bonds=lambda: like_bonds(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc),
+        like_bonds=lambda: like_bonds(
+            bonded.numbers, bonded.positions, bonded.cell.array, bonded.pbc
+        ),
     )
 
 

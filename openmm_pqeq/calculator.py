@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from openmm_pqeq.ase_atoms import check_atoms, known_of, structure_under
+from openmm_pqeq.ase_atoms import Course, check_atoms, followed, known_of, structure_under
 from openmm_pqeq.ase_results import Results, labelled
 from openmm_pqeq.checkpoint import loaded
 from openmm_pqeq.conditions import Conditions, by_bonds, checked, settled
@@ -108,6 +108,7 @@ class PQEqCalculator(Calculator):
         self._settings: tuple[str | None, float | None] | None = None
         self._compiled: Potential | None = None
         self._groups: Groups | None = None
+        self._course: Course | None = None
         absent = ("energies",) if self._given.pqeq is not None else CHARGE_PROPERTIES
         self.implemented_properties = [name for name in PROPERTIES if name not in absent]
         wanted = Wanted(
@@ -187,8 +188,12 @@ class PQEqCalculator(Calculator):
             self._given.limits.warn_of_cell("the cell of these atoms has changed")
         check_atoms(self.atoms)
         self.potential.check_elements(self.atoms.numbers)
+        self._course = followed(self._course, self.atoms)
         known = known_of(
-            self.atoms, self._said(self.atoms), charges_wanted=bool(wanted & set(CHARGE_PROPERTIES))
+            self.atoms,
+            self._said(self.atoms),
+            bool(wanted & set(CHARGE_PROPERTIES)),
+            self._course.first,
         )
         conditions = settled(self._wanted, self._given, known)
         if self._given.pqeq is not None:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from calculated import TIGHT, crystal, water, with_calculator
 
 from openmm_pqeq.calculator import PQEqCalculator
+from openmm_pqeq.potential import build
 
 pytestmark = pytest.mark.python_route  # needs no TorchForce, and people use it with a current torch
 
@@ -71,3 +73,33 @@ def test_full_coupling_refuses_a_field_along_the_cell(ewald):
         atoms.get_potential_energy()
     atoms.calc.set(field=None)
     atoms.get_potential_energy()
+
+
+def test_reference_charges_stay_while_a_bond_between_anions_breaks():
+    """E(b) − E(a) = −∫ F dx across 1.1 (R_i + R_j), 2.31 Å of S–S; atoms that come from elsewhere have
+    the charges of where they are."""
+    potential = build(
+        {"pqeq": {"protocol": "direct", "charge_flow": "bonds", "parameters": "response"}}
+    )
+    calculator = PQEqCalculator(potential, field=(0.02, 0.0, 0.1), tolerance=TIGHT)
+    lengths = np.linspace(2.05, 2.55, 41)
+
+    def titanium_disulfide(length: float) -> Atoms:
+        return Atoms("TiS2", positions=[[0, 0, 2.2], [-length / 2, 0, 0], [length / 2, 0, 0]])
+
+    atoms = titanium_disulfide(lengths[0])
+    atoms.calc = calculator
+    energies, along = [], []
+    for length in lengths:
+        atoms.positions = titanium_disulfide(length).positions
+        energies.append(atoms.get_potential_energy())
+        along.append((atoms.get_forces()[2, 0] - atoms.get_forces()[1, 0]) / 2)
+    work = float(np.trapezoid(along, lengths))
+    assert energies[-1] - energies[0] == pytest.approx(-work, abs=1e-3)
+    alone = titanium_disulfide(lengths[-1])
+    alone.calc = PQEqCalculator(potential, field=(0.02, 0.0, 0.1), tolerance=TIGHT)
+    assert abs(alone.get_potential_energy() - energies[-1]) > 0.1
+    atoms.positions = titanium_disulfide(4.0).positions
+    atoms.get_potential_energy()
+    atoms.positions = titanium_disulfide(lengths[-1]).positions
+    assert atoms.get_potential_energy() == pytest.approx(alone.get_potential_energy(), abs=1e-6)
