@@ -21,7 +21,11 @@ EPILOG = """examples:
 
 Each has its own --help. FILE is anything ASE reads; what is written is by its ending, extxyz, cif or POSCAR."""
 
+MOST_ATOMS, MOST_MOLECULES = 10**7, 10**6
+"""What a computer can hold, and can put into a box within a day."""
+
 _length = values.within(values.positive, 1e-3, 1e4, "Å")
+_count = values.within(values.positive_count, 1, MOST_MOLECULES)
 
 
 class Builder(NamedTuple):
@@ -100,7 +104,7 @@ def _supercell_arguments(parser: argparse.ArgumentParser) -> None:
 def _supercell(options: argparse.Namespace) -> Any:
     from openmm_pqeq.builders.supercell import near_cubic
 
-    wanted = values.within(values.positive_count, 1, 10**8)("atoms", options.atoms)
+    wanted = values.within(values.positive_count, 1, MOST_ATOMS)("atoms", options.atoms)
     found = near_cubic(_read(options.structure), wanted, values.fraction("within", options.within))
     print(f"cell vectors in those of the file: {found.matrix.tolist()}")
     return found.atoms
@@ -129,7 +133,7 @@ def _slab_arguments(parser: argparse.ArgumentParser) -> None:
 def _slab(options: argparse.Namespace) -> Any:
     from openmm_pqeq.builders.slab import slab
 
-    miller = [int(values.within(values.number, -50, 50)("miller", each)) for each in options.miller]
+    miller = [values.within(values.integer, -50, 50)("miller", each) for each in options.miller]
     spared = {(one, two): _length("spare", reach) for one, two, reach in options.spare}
     chosen = options.termination
     found = slab(
@@ -201,11 +205,11 @@ def _solution(options: argparse.Namespace) -> Any:
             raise ValueError(
                 f"molecule: expected a name that ASE knows or a file, got {name!r}"
             ) from None
-        components.append(Component(one, values.positive_count("molecule", number)))
+        components.append(Component(one, _count("molecule", number)))
     for name, number in options.ion:
-        if name not in atomic_numbers:
+        if not atomic_numbers.get(name):  # ASE has X, of number 0
             raise ValueError(f"ion: expected an element, got {name!r}")
-        components.append(Component(Atoms(name), values.positive_count("ion", number)))
+        components.append(Component(Atoms(name), _count("ion", number)))
     if not components:
         raise ValueError("molecule, ion: expected at least one of them")
     if options.density is not None:

@@ -61,16 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Evaluate, print, and write what was asked for."""
     settings = configured(AtRest, flags_given(AtRest, options))
-    most = values.LARGEST_COUNT
-    index = values.within(values.number, -most, most)("index", options.index)
-    if index != int(index):
-        raise ValueError(f"index: expected a whole number, got {options.index!r}")
+    index = values.integer("index", options.index)
     with ExitStack() as owned:
         if options.born_file is not None:
             path = values.path("born_file", options.born_file)
             inputs = [options.structure, options.model]
             owned.enter_context(owned_file(path, "energy", options.overwrite, "born_file", inputs))
-        atoms, notes = atoms_at_rest(options.structure, settings, int(index))
+        atoms, notes = atoms_at_rest(options.structure, settings, index)
         results = {"model": options.model, "symbols": atoms.get_chemical_symbols()}
         results |= {"field": settings.field, "file": notes}
         results |= _evaluated(atoms, options.response or options.born_file is not None)

@@ -62,6 +62,8 @@ def command(options: argparse.Namespace) -> int:
 
     if options.json is not None and options.json == options.plot:
         raise ValueError(f"plot: expected another file than that of json, got {options.plot!r}")
+    if options.plot is not None and Path(options.plot).suffix.lower() != ".png":
+        raise ValueError(f"plot: expected a name that ends in .png, got {options.plot!r}")
     inputs = [*options.data, *options.model]
     with ExitStack() as owned:
         for name, target in (("json", options.json), ("plot", options.plot)):
@@ -78,12 +80,18 @@ def _evaluate(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from openmm_pqeq import checkpoint, evaluation
+    from openmm_pqeq.conditions import by_bonds
 
     frames, charges = (
         _frames(options),
         values.numbers("reference_charges", options.reference_charges),
     )
     potentials = {name: checkpoint.load(name, protocol=options.protocol) for name in options.model}
+    if charges and not any(map(by_bonds, potentials.values())):
+        raise ValueError(
+            "reference_charges: the charges of these models flow freely, or there are none, and start "
+            "from none; leave them out"
+        )
     console = Console(highlight=False, markup=False)
     compared = {}
     for name, potential in potentials.items():

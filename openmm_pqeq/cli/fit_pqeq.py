@@ -8,6 +8,7 @@ from openmm_pqeq.fitting.crystals.settings import CrystalSettings, crystal_setti
 from openmm_pqeq.fitting.settings import RunSettings, fit_settings
 from openmm_pqeq.jobs.progress import Progress as News
 from openmm_pqeq.jobs.settings import add_existing, add_flags, flags_given, read_toml
+from openmm_pqeq.jobs.values import shown
 
 INTERRUPTED = 130
 
@@ -60,6 +61,8 @@ def settings_of(options: argparse.Namespace) -> RunSettings | CrystalSettings:
         files = "crystals" if "crystals" in described else "data"
         named = described.get(files, [])
         named = [named] if isinstance(named, str) else named
+        if not isinstance(named, list):
+            raise ValueError(f"{files}: expected names of files, got {shown(named)}")
         beside = [str(first.parent / file) if isinstance(file, str) else file for file in named]
         given = described | {name: given[name] for name in given if name != "data"}
         given[files] = beside

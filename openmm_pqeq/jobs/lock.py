@@ -174,9 +174,10 @@ def _owner_text(job: str) -> bytes:
 def _named(owner: dict[str, Any]) -> str:
     if not owner:
         return "another process"
+    job = str(owner.get("job", "job"))
+    article = "an" if job[:1] in "aeiou" else "a"
     return (
-        f"a {owner.get('job', 'job')}, process {owner['pid']} on {owner.get('host')} since "
-        f"{owner.get('since')}"
+        f"{article} {job}, process {owner['pid']} on {owner.get('host')} since {owner.get('since')}"
     )
 
 

@@ -160,6 +160,14 @@ def count(name: str, value: Any) -> int:
     return int(result)
 
 
+def integer(name: str, value: Any) -> int:
+    """A whole number of either sign."""
+    result = within(number, -LARGEST_COUNT, LARGEST_COUNT)(name, value)
+    if result != int(result):
+        raise ValueError(f"{name}: expected a whole number, got {shown(value)}")
+    return int(result)
+
+
 def positive_count(name: str, value: Any) -> int:
     """A whole number above zero."""
     try:

@@ -27,9 +27,11 @@ def read_table(path: Path, growing: bool = False) -> dict[str, NDArray[np.float6
             lines = file.readlines()
         if growing and lines and not lines[-1].endswith("\n"):
             lines.pop()
-        names, *rows = csv.reader(lines)
-    except (ValueError, csv.Error) as error:  # no line at all, not UTF-8, no text
+        names, *rows = csv.reader(lines) if lines else [[]]
+    except (ValueError, csv.Error) as error:  # not UTF-8, no text
         raise ValueError(f"file: {path} is not a table of numbers ({error})") from None
+    if not names:
+        raise ValueError(f"file: {path} is empty; expected a line of names, and numbers")
     values = np.empty((len(rows), len(names)))
     for line, row in enumerate(rows):
         try:

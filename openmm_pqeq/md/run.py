@@ -97,6 +97,8 @@ def run(
         work = _Work(config, read_parts(config), watch or unwatched)
         if restart is not None:
             restart.origin.check(work.origin, may_change(config), place)
+            with suppress(FileNotFoundError):  # of an older version
+                facts.read_facts(place)
             output.check(work.reported, restart.step if restart.stage == "produce" else 0)
             restart = None if restart.stage == "minimise" else restart  # which begins again
         equilibrating = restart is None or restart.stage == "equilibrate"

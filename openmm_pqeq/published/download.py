@@ -21,7 +21,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
@@ -309,7 +309,10 @@ def _members(names: list[str], archive: Path, select: str) -> tuple[str, str, st
 
 
 def _checked_url(url: str) -> str:
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    scheme = ""
+    with suppress(ValueError):  # of an address that is none
+        scheme = urllib.parse.urlsplit(url).scheme
+    if scheme not in ("http", "https"):
         raise ValueError(
             f"base_url: expected an address that begins with http:// or https://, got {url!r}"
         )

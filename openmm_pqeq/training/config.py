@@ -164,6 +164,10 @@ def _check(data: DataSettings, training: TrainingSettings) -> None:
             f"0, because data.energy_key is {NONE!r}",
             training.energy_weight,
         )
+    weights = (training.energy_weight, training.force_weight, training.stress_weight)
+    if not any(weights):
+        names = "training.energy_weight, force_weight, stress_weight"
+        refuse(names, "one above 0, or nothing is learnt", weights)
     if data.held_out.files and data.held_out.n:
         refuse("data.held_out", "either n or files", (data.held_out.n, data.held_out.files))
     if training.max_time <= 0 and training.schedule == "cosine-time":

@@ -96,6 +96,19 @@ WRONG = {
     ),
     "nothing": (["solution", "--density", "1", "-o", "x.cif"], "molecule, ion"),
     "no ion": (["solution", "--ion", "Qq", "3", "--density", "1", "-o", "x.cif"], "ion"),
+    "no element": (["solution", "--ion", "X", "3", "--density", "1", "-o", "x.cif"], "ion"),
+    "more than a computer holds": (
+        ["solution", "--molecule", "H2O", "1e9", "--density", "1", "-o", "x.cif"],
+        "molecule: expected a value from 1 to 1e+06",
+    ),
+    "more atoms than that": (
+        ["supercell", "MgO.cif", "--atoms", "1e8", "-o", "x.cif"],
+        "atoms: expected a value from 1 to 1e+07",
+    ),
+    "half a face": (
+        ["slab", "MgO.cif", "--miller", "1.5", "0", "0", "--thickness", "8", "-o", "x.cif"],
+        "miller: expected a whole number, got '1.5'",
+    ),
     "no folder": (["supercell", "MgO.cif", "--atoms", "8", "-o", "no/x.cif"], "output"),
 }
 

@@ -113,6 +113,10 @@ def test_stress_in_every_form(form):
         ({"training": {"ema": 1.0}}, "training.ema"),
         ({"training": {"patience": 3}}, "data.validation"),
         ({"training": {"max_time": -60}}, "training.max_time: expected seconds, .* 0 or more"),
+        (
+            {"training": {"energy_weight": 0, "force_weight": 0.0, "stress_weight": 0}},
+            "force_weight, stress_weight: expected one above 0, or nothing is learnt",
+        ),
         ({"training": {"learning_rate": math.nan}}, "training.learning_rate: expected a number"),
         ({"training": {"gradient_clip": math.nan}}, "training.gradient_clip: expected a number"),
         ({"training": {"seed": -1}}, "training.seed: expected a whole number"),

@@ -59,6 +59,7 @@ def folder(tmp_path_factory):
     row = {"numbers": [12, 8], "frac": [[0, 0, 0], [0.5, 0.5, 0.5]], "cell": [[3, 0, 0], [0, 3, 0]]}
     row["cell"].append([0, 0, 3])
     (folder / "shapes.jsonl").write_text(json.dumps(row | {"born": [1.0, 2.0]}) + "\n")
+    (folder / "three.toml").write_text("data = 3\n")
     (folder / "crystals.toml").write_text('crystals = ["latin.jsonl"]\n')
     (folder / "shapes.toml").write_text('crystals = ["shapes.jsonl"]\n')
     for ending in ("cif", "extxyz", "pdb", "toml", "pt", "csv", "pth", "jsonl"):

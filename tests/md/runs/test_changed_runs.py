@@ -63,6 +63,7 @@ def edit_settings(path):
         ("charges.h5", os.remove, r"charges\.h5 should have .* is not there"),
         ("restart.zip", cut, r"restart\.zip is not a restart file"),
         ("restart.zip", os.remove, r"there is no restart file"),
+        ("facts.json", cut, r"facts\.json: not a file of facts"),
         (
             "run.toml",
             edit_settings,
