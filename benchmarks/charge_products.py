@@ -28,7 +28,7 @@ from openmm_pqeq.structure import Structure, structure_of
 MODELS = {"response": "batio3", "bonds": "batio3_bonds"}
 TEMPERATURE = {"response": 300, "bonds": 300, "nacl": 1200, "water": 300}
 CHARGES = {"Ba": 2, "Ti": 4, "O": -2}
-STEP, EQUILIBRATION, WARM_UP = 0.0005, 600, 20  # ps, steps
+STEP, RELAXATION, EQUILIBRATION, WARM_UP = 0.0005, 200, 600, 20  # ps, steps
 
 
 def begun(system: str) -> tuple[ase.Atoms, openmm.System]:
@@ -43,14 +43,17 @@ def begun(system: str) -> tuple[ase.Atoms, openmm.System]:
 
 
 def trajectory(system: str, steps: int, seed: int = 1) -> tuple[ase.Atoms, np.ndarray]:
-    """Positions (steps, n_atoms, 3) Å after 0.3 ps at the temperature."""
+    """Positions (steps, n_atoms, 3) Å after 0.1 ps in which atoms are slowed down (OpenMM's minimiser
+    tries steps at which charges have no solution) and 0.3 ps at the temperature."""
     atoms, made = begun(system)
-    integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE[system], 5.0, STEP)
+    integrator = openmm.LangevinMiddleIntegrator(0.0, 100.0, STEP)
     integrator.setRandomNumberSeed(seed)
     platform = openmm.Platform.getPlatformByName("Reference")
     context = openmm.Context(made, integrator, platform)
     context.setPositions(atoms.positions / 10)
-    openmm.LocalEnergyMinimizer.minimize(context, 100.0, 20)
+    integrator.step(RELAXATION)
+    integrator.setTemperature(TEMPERATURE[system])
+    integrator.setFriction(5.0)
     context.setVelocitiesToTemperature(TEMPERATURE[system], seed)
     integrator.step(EQUILIBRATION)
     integrator.setFriction(0.0)

@@ -100,7 +100,7 @@ def test_the_preconditioner_is_symmetric_positive_and_saves_products(structure, 
         (q[1] * a[0]).sum() + (s[1] * a[1]).sum(),
         (q[0] * b[0]).sum() + (s[0] * b[1]).sum(),
     )
-    torch.testing.assert_close(across, back, atol=1e-10, rtol=0)
+    torch.testing.assert_close(across, back, atol=1e-5, rtol=0)  # float32
     assert float((q[0] * a[0]).sum() + (s[0] * a[1]).sum()) > 0
 
 

@@ -43,7 +43,8 @@ LONG_WAVE_SPACING = 1.8
 
 
 class LongWaves(NamedTuple):
-    """A coarse mesh, the atoms on it, and what S keeps of each wave, (n_1, n_2, n_3/2 + 1)."""
+    """A coarse mesh, the atoms on it, and what S keeps of each wave, (n_1, n_2, n_3/2 + 1); in
+    float32."""
 
     grid: Grid
     cores: Points
@@ -109,32 +110,34 @@ def long_waves(
     scale = torch.tensor(size, dtype=box.dtype, device=box.device) / torch.tensor(
         mesh.grid.size, dtype=box.dtype, device=box.device
     )
-    cores = Points(mesh.cores.u * scale, torch.zeros_like(mesh.cores.channel))
+    single = torch.float32
+    cores = Points((mesh.cores.u * scale).to(single), torch.zeros_like(mesh.cores.channel))
     points = float(size[0] * size[1] * size[2])
-    return LongWaves(Grid(1, size, 4), cores, kept * (points / n_atoms))
+    return LongWaves(Grid(1, size, 4), cores, (kept * (points / n_atoms)).to(single))
 
 
 def without_long_waves(waves: LongWaves | None, charges: Tensor) -> Tensor:
     """F times charges (n_atoms,)."""
     if waves is None:
         return charges
-    density = torch.fft.rfftn(spread(waves.grid, waves.cores, charges, None), dim=[1, 2, 3])
+    values = charges.to(waves.kept.dtype)
+    density = torch.fft.rfftn(spread(waves.grid, waves.cores, values, None), dim=[1, 2, 3])
     smooth = torch.fft.irfftn(density * waves.kept, s=waves.grid.size, dim=[1, 2, 3])
-    return charges - interpolate(waves.grid, waves.cores, smooth)[0]
+    return charges - interpolate(waves.grid, waves.cores, smooth)[0].to(charges.dtype)
 
 
 def precondition(
     preconditioner: Preconditioner, waves: LongWaves | None, charges: Tensor, shells: Tensor
 ) -> tuple[Tensor, Tensor]:
     """½F(M + Mᵀ)F times (charges (n_atoms,), shells (n_atoms, 3))."""
-    charges = without_long_waves(waves, charges)
-    i, j = preconditioner.centers, preconditioner.neighbors
-    vector = torch.cat([charges.unsqueeze(1), shells], dim=1)
-    blocks = preconditioner.blocks.to(vector.dtype)
+    i, j, blocks = preconditioner.centers, preconditioner.neighbors, preconditioner.blocks
+    smooth = without_long_waves(waves, charges)
+    vector = torch.cat([smooth.unsqueeze(1), shells], dim=1).to(blocks.dtype)
     total = torch.zeros_like(vector).index_add(
         0, i, torch.matmul(blocks, vector[j].unsqueeze(2)).squeeze(2)
     )
     total = total.index_add(0, j, torch.matmul(vector[i].unsqueeze(1), blocks).squeeze(1))
+    total = total.to(charges.dtype)
     return without_long_waves(waves, 0.5 * total[:, 0]), 0.5 * total[:, 1:]
 
 
