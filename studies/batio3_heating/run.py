@@ -1,10 +1,10 @@
-"""BaTiO3 from cold to hot: which phases appear, by the cell and by the polarization of its cells?
+"""BaTiO3 from cold to hot and back: which phases, by the cell and by the polarization of its cells?
 
     python studies/batio3_heating/run.py [--short | --here | --full]
 
 Model `batio3_bonds`, constant pressure (1 atm), edges and angles free (the flexible barostat). The
-crystal begins rhombohedral, relaxed; each temperature goes on from where the one before has ended,
-and of each the last three quarters count. Polarization is that of each Ti's octahedron and cube of
+crystal begins rhombohedral, relaxed, is heated and cooled again; each temperature goes on from where
+the one before has ended, and of each the last three quarters count. Polarization is that of each Ti's octahedron and cube of
 Ba, with the Born charges that the model gives the cubic crystal, means of the diagonals.
 
 A component of the mean polarization is there where its size in time is more than half of that of
@@ -38,11 +38,18 @@ PHASES = ("cubic", "tetragonal", "orthorhombic", "rhombohedral")
 
 
 class Size(NamedTuple):
-    """Repeats of the cell; temperatures, K; of each so many ps."""
+    """Repeats of the cell; temperatures of heating, K, and of cooling in reverse; of each so many
+    ps."""
 
     repeats: int
     temperatures: tuple[int, ...]
     duration: float
+
+    @property
+    def path(self) -> list[tuple[int, str]]:
+        """K and the way, "up" or "down", in the order in which they are done."""
+        up = [(kelvin, "up") for kelvin in self.temperatures]
+        return up + [(kelvin, "down") for kelvin in self.temperatures[-2::-1]]
 
 
 SIZES = {
@@ -73,7 +80,7 @@ def n_steps(size: Size) -> int:
 
 
 def cost(size: Size) -> studies.Cost:
-    return studies.Cost(5 * size.repeats**3, n_steps(size) * len(size.temperatures), 500)
+    return studies.Cost(5 * size.repeats**3, n_steps(size) * len(size.path), 500)
 
 
 def cold(repeats: int, calculator: pq.PQEqCalculator) -> ase.Atoms:
@@ -125,36 +132,51 @@ def phase(components: np.ndarray, coldest: float) -> str:
     return PHASES[int((components > 0.5 * coldest).sum())]
 
 
+COLOURS = (studies.BLUE, studies.GREEN, studies.ORANGE)
+WAYS = {"up": {"ls": "-", "marker": "o"}, "down": {"ls": ":", "marker": "o", "mfc": "white"}}
+
+
+def against_temperature(axes, size: Size, every: list[Heated], way: str) -> None:
+    """Edges and components of the polarization, heated or cooled."""
+    which = [k for k, (_, found) in enumerate(size.path) if found == way]
+    kelvin, some = [size.path[k][0] for k in which], [every[k] for k in which]
+    edges = [np.sort([one.mean for one in each.cell[:3]]) for each in some]
+    errors = [max(one.error for one in each.cell[:3]) for each in some]
+    look = {"ms": 4, "lw": 1, **WAYS[way]}
+    for k, colour in enumerate(COLOURS):
+        axes[0].errorbar(kelvin, [e[k] for e in edges], errors, color=colour, **look)
+        label = ("smallest", "middle", "largest")[k] if way == "up" else None
+        share = [each.components[k] for each in some]
+        axes[1].plot(kelvin, share, color=colour, label=label, **look)
+
+
+def against_time(axes, size: Size, every: list[Heated]) -> None:
+    """The mean polarization, one temperature after the other."""
+    for n, ((kelvin, _), each) in enumerate(zip(size.path, every)):
+        begin = size.duration * n
+        steps = begin + 0.25 * size.duration + FRAME * np.arange(len(each.local))
+        for k, colour in enumerate(COLOURS):
+            axes.plot(steps, each.local[:, :, k].mean(axis=1), lw=0.7, color=colour,
+                      label=None if n else "xyz"[k])  # fmt: skip
+        axes.axvline(begin, color=studies.GREY, lw=0.4)
+        axes.text(begin + 0.5 * size.duration, 60, f"{kelvin}", ha="center", va="top", fontsize=7)
+    axes.set(title="P; numbers are temperatures, K", xlabel="time, ps", ylabel="µC/cm²")
+    axes.set_ylim(-60, 62)
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left")
+
+
 def drawn(size: Size, every: list[Heated]) -> studies.Figure:
     figure, axes = studies.axes_of(3)
-    kelvin = np.array(size.temperatures)
-    edges = [np.sort([one.mean for one in each.cell[:3]]) for each in every]
-    errors = [max(one.error for one in each.cell[:3]) for each in every]
-    for k, colour in enumerate((studies.BLUE, studies.GREEN, studies.ORANGE)):
-        axes[0].errorbar(kelvin, [e[k] for e in edges], errors, fmt="o-", ms=4, lw=1, color=colour)
-        share = [each.components[k] for each in every]
-        label = ("smallest", "middle", "largest")[k]
-        axes[1].plot(kelvin, share, "o-", ms=4, lw=1, color=colour, label=label)
+    for way in WAYS:
+        against_temperature(axes, size, every, way)
+    up = every[: len(size.temperatures)]
+    own = [float(np.linalg.norm(each.local, axis=2).mean()) for each in up]
+    axes[1].plot(size.temperatures, own, "--", color=studies.BLACK, lw=1, label="a cell's own")
     axes[0].set(title="edges, shortest to longest", xlabel="T, K", ylabel="Å")
-    size_of = [float(np.linalg.norm(each.local, axis=2).mean()) for each in every]
-    axes[1].plot(kelvin, size_of, ":", color=studies.BLACK, label="size of a cell's own")
     axes[1].set(title=f"|P| by component, {WINDOW:g} ps", xlabel="T, K", ylabel="µC/cm²")
-    axes[1].set_ylim(0, 1.5 * max(size_of))
+    axes[1].set_ylim(0, 1.5 * max(own))
     axes[1].legend(frameon=False, fontsize=8, ncols=2, loc="upper center")
-    time = 0.0
-    for each in every:
-        steps = time + 0.25 * size.duration + FRAME * np.arange(len(each.local))
-        for k, colour in enumerate((studies.BLUE, studies.GREEN, studies.ORANGE)):
-            axes[2].plot(steps, each.local[:, :, k].mean(axis=1), lw=0.7, color=colour,
-                         label="xyz"[k] if time == 0 else None)  # fmt: skip
-        time += size.duration
-        axes[2].axvline(time, color=studies.GREY, lw=0.4)
-    middle = size.duration * (0.5 + np.arange(len(every)))
-    for place, temperature in zip(middle, size.temperatures):
-        axes[2].text(place, 60, f"{temperature} K", ha="center", va="top", fontsize=8)
-    axes[2].set(title="P as the crystal is heated", xlabel="time, ps", ylabel="µC/cm²")
-    axes[2].set_ylim(-60, 62)
-    axes[2].legend(frameon=False, fontsize=8, ncols=3, loc="lower left")
+    against_time(axes[2], size, every)
     return figure
 
 
@@ -164,7 +186,7 @@ def main() -> None:
     born = born_charges(calculator)
     start = cold(size.repeats, calculator)
     every: list[Heated] = []
-    for kelvin in size.temperatures:
+    for kelvin, way in size.path:
         settings = {
             "model": MODEL,
             "ensemble": "NPT",
@@ -178,22 +200,22 @@ def main() -> None:
             "trajectory_interval": round(1e3 * FRAME / TIMESTEP),
             "charges_interval": 0,
         }
-        run = dynamics(study, f"{kelvin}K", start, settings)
+        run = dynamics(study, f"{kelvin}K_{way}", start, settings)
         every.append(heated(run, start, size.repeats, born))
         start = run.atoms(-1)
     coldest = float(every[0].components.mean())
     rows = []
-    for kelvin, each in zip(size.temperatures, every):
+    for (kelvin, way), each in zip(size.path, every):
         numbers = [one.mean for one in each.cell]
         spread = float(np.linalg.norm(each.local, axis=2).mean())
-        rows.append([kelvin, each.kelvin, *numbers, max(one.error for one in each.cell[:3]),
+        rows.append([kelvin, way, each.kelvin, *numbers, max(one.error for one in each.cell[:3]),
                      *each.components.tolist(), spread, phase(each.components, coldest)])  # fmt: skip
-    header = ["T, K", "mean T, K", "a, Å", "b, Å", "c, Å", "alpha", "beta", "gamma", "volume, Å³",
-              "error of edges, Å", "smallest |P|, µC/cm²", "middle |P|", "largest |P|",
+    header = ["T, K", "way", "mean T, K", "a, Å", "b, Å", "c, Å", "alpha", "beta", "gamma",
+              "volume, Å³", "error of edges, Å", "smallest |P|, µC/cm²", "middle |P|", "largest |P|",
               "|P| of a cell", "by components"]  # fmt: skip
     study.table(header, rows)
-    note = f"{MODEL}, {5 * size.repeats**3} atoms, {size.duration:g} ps at each temperature"
-    study.picture(drawn(size, every), "BaTiO3, heated", note)
+    note = f"{MODEL}, {5 * size.repeats**3} atoms, {size.duration:g} ps each; open, dotted: cooled"
+    study.picture(drawn(size, every), "BaTiO3, heated and cooled", note)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ MODELS = {
     ),
 }
 """Marker, colour, and what [start] of the training says of them."""
+LONG_RANGE = {"protocol": "ewald", "parameters": "reaxnet"}
 R_MAX = 6.0  # Å, of each of two layers
 
 
@@ -62,14 +63,14 @@ def first(species: list[str], neighbors: float, seed: int) -> pq.Potential:
         "avg_neighbors": neighbors,
         "seed": seed,
     }
-    return pq.build({"gnn": network, "pqeq": {"protocol": "ewald", "parameters": "reaxnet"}})
+    return pq.build({"gnn": network, "pqeq": LONG_RANGE})
 
 
-def learn(folder: Path, name: str, epochs: int, seed: int) -> Path:
-    """The file of a model that has learnt; one that is there is taken, one that was begun goes on."""
+def learn(folder: Path, name: str, epochs: int, seed: int) -> pq.Potential:
+    """A model that has learnt; one that is there is taken, one that was begun goes on."""
     output = folder / name.replace(" ", "_")
     if (output / "model.pt").is_file():
-        return output / "model.pt"
+        return pq.load(output / "model.pt")
     text = f"""output = "{output.as_posix()}"
 [data]
 files = ["train.extxyz"]
@@ -91,11 +92,15 @@ threads = 1
     file.write_text(text, encoding="utf-8")
     resume = (output / "checkpoint.ckpt").is_file()
     overwrite = output.exists() and not resume
-    return train(file, overwrite=overwrite, resume=resume, say=lambda line: None).model
+    return pq.load(train(file, overwrite=overwrite, resume=resume, say=lambda line: None).model)
 
 
-def of_model(model: Path, frames: Sequence[ase.Atoms]) -> Learnt:
-    potential = pq.load(model)
+def untouched() -> pq.Potential:
+    """PQEq alone."""
+    return pq.build({"pqeq": LONG_RANGE})
+
+
+def of_model(potential: pq.Potential, frames: Sequence[ase.Atoms]) -> Learnt:
     calculator = pq.PQEqCalculator(potential)
     energy, forces, charges = [], [], []
     for frame in frames:

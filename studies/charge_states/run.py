@@ -25,6 +25,8 @@ import structures
 import study as studies
 from learning import MODELS
 
+import openmm_pqeq as pq
+
 TITLES = {
     "Ag3": "Ag$_3^+$ and Ag$_3^-$",
     "NaCl": "Na$_3$Cl$_2^+$ and Na$_2$Cl$_2$",
@@ -32,11 +34,13 @@ TITLES = {
     "Au2": "Au$_2$ on MgO(001)",
     "Na9Cl8": "Na$_9$Cl$_8^+$ and Na$_8$Cl$_8$",
 }
-
-
 COLOURS = (studies.BLUE, studies.ORANGE, studies.GREEN, studies.PURPLE, studies.BLACK)
 LEFT_OUT = {(system, "learnt PQEq") for system in ("C10", "Au2")}
 """Their charges would be solved for anew in every step: ten times the cost."""
+
+
+DOT, CROWDED = {"marker": ".", "ms": 2.5, "mew": 0}, 500
+"""How forces are drawn where there are more than so many, and charges."""
 
 
 class Size(NamedTuple):
@@ -80,7 +84,7 @@ def frames_of(study: studies.Study, size: Size) -> dict[str, dict[str, list[ase.
     return {system: parts for system, parts in found.items() if parts["train"]}
 
 
-def above(parts: dict[str, list[ase.Atoms]], model: Path | None = None) -> list[float]:
+def above(parts: dict[str, list[ase.Atoms]], model: pq.Potential | None = None) -> list[float]:
     """eV, Au2 lying above standing, without Al and with, by a model or the labels; means of all
     frames, of which a model has learnt three quarters, as there are so few."""
     every = [frame for frames in parts.values() for frame in frames]
@@ -115,7 +119,8 @@ def main() -> None:
         label = learning.of_labels(parts["held_out"])
         numbers = [len(parts["train"]), len(label.energy)]
         if system == "Au2":
-            rows.append([system, "DFT", *numbers, None, None, None, None, *above(parts)])
+            for name, model in (("DFT", None), ("PQEq alone", learning.untouched())):
+                rows.append([system, name, *numbers, *[None] * 4, *above(parts, model)])
         for name, (marker, shade, _) in MODELS.items():
             if (system, name) in LEFT_OUT:
                 continue
@@ -124,15 +129,15 @@ def main() -> None:
             lying = above(parts, model) if system == "Au2" else [None, None]
             rows.append([system, name, *numbers, *learning.errors(found, label), *lying])
             study.say(f"{system}, {name}: learnt")
-            thin = {"ms": 3, "mew": 0.7, "mfc": "none"}
-            forces[system].plot(label.forces.ravel(), found.forces.ravel(), marker, color=shade,
-                                label=name, **thin)  # fmt: skip
+            look = {"marker": marker, "ms": 3, "mew": 0.7, "mfc": "none"}
+            if label.forces.size > CROWDED:
+                look = DOT
+            forces[system].plot(label.forces.ravel(), found.forces.ravel(), ls="", color=shade,
+                                label=name, **look)  # fmt: skip
             if name == "with PQEq":
-                charges.plot(
-                    label.charges, found.charges, marker, color=colour, label=system, **thin
-                )
+                charges.plot(label.charges, found.charges, ls="", color=colour, label=system, **DOT)
     for one in (*forces.values(), charges):
-        one.legend(frameon=False, fontsize=8)
+        one.legend(frameon=False, fontsize=8, markerscale=2)
     header = ["", "model", "frames learnt", "held out", "energy, meV/atom", "forces, meV/Å"]
     header += ["charges, me", "correlation of charges"]
     study.table([*header, "Au2 lying above standing, eV", "with Al, eV"], rows)
