@@ -74,7 +74,7 @@ def test_bonds_are_those_of_polyanions():
     assert oxidation_states(pyrite.get_chemical_symbols(), 0.0, bonds) == [2.0] * 4 + [-1.0] * 8
     azide = np.array([[0, 0, 0], [1.18, 0, 0], [2.36, 0, 0], [5.5, 0, 0]])
     assert like_bonds([7, 7, 7, 11], azide, None, [False] * 3) == [2.0, 4.0, 2.0, 0.0]
-    shifted = azide + [0.7, 0, 0]  # an atom of the azide in the next cell
+    shifted = azide + np.array([0.7, 0, 0])  # an atom of the azide in the next cell
     cell = np.diag([8.0, 8.0, 8.0])
     wrapped = np.where(shifted < 2.0, shifted, shifted - 8.0)
     assert like_bonds([7, 7, 7, 11], wrapped, cell, [True] * 3) == [2.0, 4.0, 2.0, 0.0]
