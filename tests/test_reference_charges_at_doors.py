@@ -158,3 +158,21 @@ def test_metals_that_have_no_meaning_are_refused(sandwich, settings, message):
     good = {"fragments": [[*range(8)]], "reference_charges": {"Na": 1, "Cl": -1}}
     with pytest.raises(ValueError, match=message):
         pq.PQEqCalculator(folder / "model.pt", **(good | settings)).get_potential_energy(atoms)
+
+
+def test_sites_of_a_polyanion_are_told_apart_at_both_doors(tmp_path):
+    """K2Se3 with Se⁻–Se⁰–Se⁻ across the cell's face: as with those charges given."""
+    places = [[6.5, 2.0, 3.0], [3.5, 6.0, 4.5], [7.0, 4.0, 4.0], [0.4, 5.7, 4.0], [1.8, 4.0, 4.0]]
+    atoms = Atoms("K2Se3", places, cell=[8.0, 8.0, 8.0], pbc=True)
+    ase.io.write(tmp_path / "K2Se3.extxyz", atoms)
+    charges = {"protocol": "ewald", "parameters": "response", "charge_flow": "bonds"}
+    potential = pq.build({"pqeq": charges})
+    topology, positions = read_structure(tmp_path / "K2Se3.extxyz")
+    found = energy_of(pq.create_system(potential, topology, precision="double"), positions)
+    atoms.calc = pq.PQEqCalculator(potential)
+    assert atoms.get_potential_energy() == pytest.approx(found, abs=1e-4)
+    atoms.calc = pq.PQEqCalculator(potential, reference_charges=[1, 1, -1, -1, 0])
+    other = atoms.get_potential_energy()
+    atoms.calc = pq.PQEqCalculator(potential, reference_charges=[1, 1, -1, 0, -1])
+    assert atoms.get_potential_energy() == pytest.approx(found, abs=1e-4)
+    assert abs(other - found) > 0.01
