@@ -4,8 +4,8 @@
         [--output FILE.json]
 
 Cubic BaTiO3 whose atoms swing by some 0.05 Å, as in 1 fs steps; PQEq alone (`pme`, energy and
-forces, tolerance 1e-5, one thread), in mixed precision, as OpenMM runs it, or double. Processor time
-and products of a step, medians after the first ten steps, and the median of the ratios.
+forces, tolerance 1e-5, one thread), in mixed precision, as OpenMM runs it, or double. Processor
+time and products of a step, medians after the first ten steps, and the median of the ratios.
 """
 
 import argparse

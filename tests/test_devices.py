@@ -35,7 +35,7 @@ def bonds(**settings):
     return build({"pqeq": {"protocol": "pme", "tolerance": TIGHT, **BONDS, **settings}})
 
 
-MOST_WAITS = {"network": 12, "dispersion": 10, "pme": 31, "by bonds": 36, "reaxnet": 20}
+MOST_WAITS = {"network": 12, "dispersion": 10, "pme": 16, "by bonds": 19, "reaxnet": 20}
 """Of a step: docs/performance.md."""
 
 REAL_SEARCH = vesin_torch.NeighborList

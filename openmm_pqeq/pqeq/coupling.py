@@ -95,8 +95,9 @@ def ionic_energy_of_free_directions(
     rows = torch.where(
         structure.pbc[0].unsqueeze(1), structure.cell[0].data, torch.zeros_like(structure.cell[0])
     )
-    if bool(structure.pbc.any()):
-        field = field - torch.linalg.pinv(rows) @ (rows @ field)
+    there = rows.cpu()  # from a GPU, where nine numbers would be work for many kernels
+    if bool((there != 0.0).any()):
+        field = field - torch.linalg.pinv(there).to(rows.device) @ (rows @ field)
     return -(ionic_charge.data @ (positions.data @ field))
 
 

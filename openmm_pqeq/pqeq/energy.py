@@ -118,8 +118,7 @@ class ChargeEnergy(ParameterTable):
 
     def check_periodicity(self, pbc: Tensor) -> None:
         """ValueError where the protocol does not fit the periodic directions (3,)."""
-        periodic = bool(pbc.any())
-        if self.protocol == "direct" and periodic:
+        if self.protocol == "direct" and bool(pbc.any()):
             raise ValueError(
                 "protocol 'direct' has no images; this structure is periodic: use 'ewald', or give "
                 "no cell"

@@ -52,7 +52,7 @@ def shared_by_metal(reference: Tensor, structure: Structure, groups: Groups) -> 
     """Reference charges (n_atoms,) e, with those of metal atoms equal within each metal: a metal that
     floats has its charge, and the last group, the electrodes, what is left of the total charge."""
     metal = in_metal(structure, groups)
-    if not bool(metal.any()):
+    if groups.fragment.size(0) == 0 or not bool(metal.any()):
         return reference
     count = torch.zeros_like(groups.charge).index_add(
         0, groups.fragment, groups.charge.new_ones(metal.size(0))

@@ -364,6 +364,7 @@ def test_half_of_the_waves_have_the_energy_of_the_whole_mesh():
         torch.tensor([0, 1]),
         tensor([50.0, 80.0]),
         5.0,
+        True,
         size,
         4,
     )

@@ -61,16 +61,18 @@ def free_width(positions: Tensor, cell: Tensor, periodic: Tensor) -> float:
 
 def summation_box(cell: Tensor, periodic: Tensor, width: float) -> Tensor:
     """The cell (3, 3) Å of the sum: periodic lattice vectors as they are, the others `width` (Å)
-    long and upright on them."""
+    long and upright on them; periodic (3,) on any device, best on the CPU."""
     if bool(periodic.all()):
         return cell
+    periodic = periodic.to(cell.device)
     return torch.where(periodic.unsqueeze(1), cell, width * free_directions(cell, periodic))
 
 
 def wave_squares(box: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
     """k² (Å⁻²) of waves with integer coordinates that broadcast against each other, box (3, 3)
     Å."""
-    reciprocal = 2.0 * math.pi * torch.linalg.inv(box).t()
+    # unchecked, for a GPU's host would wait for the check
+    reciprocal = 2.0 * math.pi * torch.linalg.inv_ex(box)[0].t()
     metric = reciprocal @ reciprocal.t()
     square = metric[0, 0] * first**2 + metric[1, 1] * second**2 + metric[2, 2] * third**2
     return square + 2.0 * (

@@ -76,13 +76,15 @@ def make_mesh(
     channel: Tensor,
     exponent: Tensor,
     kappa: float,
+    capped: bool,
     size: list[int],
     order: int,
 ) -> Mesh:
     """The mesh of one structure.
 
     positions (n_atoms, 3) Å, box (3, 3) Å and periodic (3,) as in boundary.py, channel (n_atoms,)
-    index into exponent (n_channels,) Å⁻², kappa Å⁻¹, size points along each direction
+    index into exponent (n_channels,) Å⁻², kappa Å⁻¹, capped whether some pairs are narrower than
+    that, size points along each direction
     """
     first, second, third = wave_numbers(size, positions)
     k_square, waves = coulomb_waves(box, periodic, first, second, third)
@@ -93,17 +95,17 @@ def make_mesh(
     green = waves / undo**2
     damping = torch.exp((-0.25 / exponent).view(-1, 1, 1, 1) * k_square)
     narrow: Tensor | None = None
-    capped = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0)) > kappa
-    if bool(capped.any()):
+    if capped:
+        at_kappa = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0)) > kappa
         difference = torch.exp((-0.25 / kappa**2) * k_square) - damping.unsqueeze(
             0
         ) * damping.unsqueeze(1)
         narrow = (
-            capped.to(difference.dtype).view(capped.size(0), capped.size(1), 1, 1, 1)
+            at_kappa.to(difference.dtype).view(at_kappa.size(0), at_kappa.size(1), 1, 1, 1)
             * difference
             * green
         )
-    to_mesh = torch.linalg.inv(box) * torch.tensor(
+    to_mesh = torch.linalg.inv_ex(box)[0] * torch.tensor(
         size, dtype=positions.dtype, device=positions.device
     )
     grid = Grid(exponent.size(0), size, order)

@@ -35,7 +35,8 @@ def make_self_interaction(
     gamma_split = torch.clamp(gamma, max=kappa)
     volume = torch.abs(torch.linalg.det(box))
     zero_kernel = (math.pi * constants.COULOMB) / volume * (1.0 / gamma_split**2 - 1.0 / gamma**2)
-    members = torch.nn.functional.one_hot(element, gamma.size(0)).to(box.dtype)
+    elements = torch.arange(gamma.size(0), device=element.device)
+    members = (element.unsqueeze(1) == elements).to(box.dtype)
     return SelfInteraction(
         torch.diagonal(gamma_split)[element],
         members,

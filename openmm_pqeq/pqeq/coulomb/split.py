@@ -81,8 +81,11 @@ class Lattice(nn.Module):
         exponents : Å⁻² of the Gaussians, by kind
         keep : the mesh that is planned already, while it has room
         """
-        self_interaction, reciprocal, mesh, rough = self.waves(structure, kinds, exponents, keep)
-        pair_sum = self.pair_sum(structure, pairs, kinds, exponents)
+        periodic = structure.pbc[0].cpu()  # a GPU's host waits once
+        self_interaction, reciprocal, mesh, rough = self.waves(
+            structure, periodic, kinds, exponents, keep
+        )
+        pair_sum = self.pair_sum(structure, periodic, pairs, kinds, exponents)
         return CoulombSum(pair_sum, self_interaction, reciprocal, mesh, rough)
 
     def kappa(self) -> float:
@@ -95,11 +98,17 @@ class Lattice(nn.Module):
         return (self.protocol == "ewald" or self.protocol == "pme") and bool(periodic.any())
 
     def pair_sum(
-        self, structure: Structure, pairs: Pairs, kinds: Tensor, exponents: Tensor
+        self,
+        structure: Structure,
+        periodic: Tensor,
+        pairs: Pairs,
+        kinds: Tensor,
+        exponents: Tensor,
     ) -> PairSum:
-        """The pairs that are summed in real space; see `forward`."""
+        """The pairs that are summed in real space; periodic (3,) on the CPU, others as in
+        `forward`."""
         exponent = exponents[kinds]
-        split = self.sums_waves(structure.pbc[0])
+        split = self.sums_waves(periodic)
         if split or self.protocol == "reaxnet":
             near = within(pairs, self.cutoff)
             if split:
@@ -118,6 +127,7 @@ class Lattice(nn.Module):
     def waves(
         self,
         structure: Structure,
+        periodic: Tensor,
         kinds: Tensor,
         exponents: Tensor,
         keep: bool,
@@ -125,27 +135,25 @@ class Lattice(nn.Module):
         worth: float = WORTH_ROUGH,
     ) -> tuple[SelfInteraction | None, Reciprocal | None, Mesh | None, Mesh | None]:
         """Each atom's interaction with itself, and reciprocal space as waves or as a mesh, and one
-        for products (`CoulombSum`); see `forward`."""
+        for products (`CoulombSum`); periodic (3,) on the CPU, others as in `forward`."""
         self_interaction: SelfInteraction | None = None
         reciprocal: Reciprocal | None = None
         mesh: Mesh | None = None
         rough: Mesh | None = None
-        periodic = structure.pbc[0]
         if self.sums_waves(periodic):
             present, element = torch.unique(kinds, return_inverse=True)
             exponent = exponents[present]
             gamma = pair_exponents(exponent.unsqueeze(1), exponent.unsqueeze(0))
             kappa = self.kappa()
             widths = torch.stack([gamma.max(), gamma.min(), charges_of(structure)])
-            facts = torch.cat(
-                [widths, structure.cell[0].flatten(), periodic.to(widths.dtype)]
-            )  # from a GPU at once
-            facts = facts.detach().cpu()
+            facts = torch.cat([widths, structure.cell[0].flatten()]).detach().cpu()
+            cell = facts[3:].view(3, 3)
+            capped = float(facts[0]) > kappa
             narrowest, widest = min(float(facts[0]), kappa), min(float(facts[1]), kappa)
-            steep, keep = self.steepness(facts[3:12].view(3, 3), facts[12:] > 0.0, keep)
+            steep, keep = self.steepness(cell, periodic, keep)
             charges = steep * float(facts[2])
             spacing = self.mesh_spacing(charges, narrowest)
-            size, width = self.plan(structure, spacing, widest, keep)
+            size, width = self.plan(structure, cell, periodic, spacing, widest, keep)
             box = summation_box(structure.cell[0], periodic, width)
             self_interaction = make_self_interaction(
                 element, gamma, kappa, box, bool(periodic.all())
@@ -165,7 +173,9 @@ class Lattice(nn.Module):
                         at = structure.positions if first else structure.positions.detach()
                         of = box if first else box.detach()
                         narrow = exponent if first else exponent.detach()
-                        made = make_mesh(at, of, periodic, element, narrow, kappa, n_points, p)
+                        made = make_mesh(
+                            at, of, periodic, element, narrow, kappa, capped, n_points, p
+                        )
                         meshes.append(made)
                 mesh = meshes[0]
                 if len(meshes) == 2:
@@ -199,18 +209,19 @@ class Lattice(nn.Module):
     def plan(
         self,
         structure: Structure,
+        cell: Tensor,
+        periodic: Tensor,
         spacing: float,
         widest: float,
         keep: bool,
         room: float = PLANNED_ROOM,
     ) -> tuple[list[int], float]:
         """Points of the mesh along each direction, and the length (Å) of the sum's box across the
-        periodic directions.
+        periodic directions; cell (3, 3) Å and periodic (3,) on the CPU.
 
         A plan leaves room for a tenth in every length. A Context keeps it until that is used up, so
         that the energy is continuous when a barostat changes the volume.
         """
-        periodic = structure.pbc[0].cpu()
         bulk = bool(periodic.all())
         reach = 0.0
         if not bulk:
@@ -222,7 +233,7 @@ class Lattice(nn.Module):
             reach = 2.0 * reach
         size = self.planned_size.cpu()
         width = float(self.planned_width)
-        lengths = torch.sqrt((structure.cell[0].detach() ** 2).sum(dim=1)).to("cpu", torch.float64)
+        lengths = torch.sqrt((cell**2).sum(dim=1)).to(torch.float64)
         if keep and size.size(0) == 3:
             need = torch.where(periodic, lengths, torch.full_like(lengths, width)) / spacing
             keep = (

@@ -36,10 +36,13 @@ class History(NamedTuple):
 def nearest_images(positions: Tensor, cell: Tensor, periodic: Tensor, reference: Tensor) -> Tensor:
     """Positions (n_atoms, 3) Å at the images nearest to `reference` (n_atoms, 3) Å, for a cell (3,
     3) with periodic (3,)."""
-    if not bool(periodic.any()):
+    rows = cell * periodic.to(cell.dtype).unsqueeze(1)
+    # from a GPU, where nine numbers would be work for many kernels
+    there = rows.detach().cpu()
+    if not bool((there != 0.0).any()):
         return positions
-    rows = torch.where(periodic.unsqueeze(1), cell, torch.zeros_like(cell))
-    shifts = torch.round((positions - reference).detach() @ torch.linalg.pinv(rows.detach()))
+    inverse = torch.linalg.pinv(there).to(positions.device)
+    shifts = torch.round((positions - reference).detach() @ inverse)
     return positions - shifts @ rows
 
 
@@ -51,7 +54,8 @@ def weights(earlier: Tensor, positions: Tensor, ridge: float = HISTORY_RIDGE) ->
     gram = steps @ steps.t()
     identity = torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
     gram = gram + (ridge * torch.diagonal(gram).sum() + 1e-24) * identity
-    c = torch.linalg.solve(gram, steps @ (positions - earlier[0]).flatten().to(torch.float64))
+    along = steps @ (positions - earlier[0]).flatten().to(torch.float64)
+    c = torch.linalg.solve_ex(gram, along)[0]  # unchecked: the ridge keeps it regular
     return torch.cat([1.0 - c.sum(dim=0, keepdim=True), c]).to(positions.dtype)
 
 

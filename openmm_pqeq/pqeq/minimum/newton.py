@@ -285,7 +285,9 @@ def minimize(
         at = linearize(problem, charges, shells)
         products += 1
         right_q, right_s, per_atom = residual_of(problem, at)
-        residual, worst = float(per_atom.max()), int(per_atom.argmax())
+        largest, where = per_atom.max(dim=0)
+        seen = torch.stack([largest, where.to(largest.dtype)]).cpu()  # a GPU's host waits once
+        residual, worst = float(seen[0]), int(seen[1])
         if not residual < 1e30:
             failure = "met numbers that are not finite"
             continue
