@@ -48,11 +48,18 @@ class Run(NamedTuple):
         return ase.Atoms(self.symbols, self.positions[frame], cell=self.cells[frame], pbc=True)
 
 
-def dynamics(study: Study, name: str, atoms: ase.Atoms, settings: Mapping[str, Any]) -> Run:
+def dynamics(
+    study: Study,
+    name: str,
+    atoms: ase.Atoms,
+    settings: Mapping[str, Any],
+    seed: int | None = None,
+) -> Run:
     """Do a run, or what is left of it.
 
     name : of its folder in `runs`
     settings : of `openmm-pqeq run`, but structure, output and seed
+    seed : of velocities and noise; None: that of the study
     """
     folder = study.output / "runs" / name
     resume = (folder / "restart.zip").is_file()
@@ -62,7 +69,8 @@ def dynamics(study: Study, name: str, atoms: ase.Atoms, settings: Mapping[str, A
         folder.parent.mkdir(parents=True, exist_ok=True)
         structure = folder.parent / f"{name}.extxyz"
         ase.io.write(structure, atoms)
-        place = {"structure": str(structure), "output": str(folder), "seed": study.seed}
+        place = {"structure": str(structure), "output": str(folder)}
+        place["seed"] = study.seed if seed is None else seed
         config = run_config({"restart_interval": 500, **settings, **place})
     if not (resume and _is_finished(folder, settings["steps"])):
         _do(study, name, config, resume)
