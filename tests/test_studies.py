@@ -57,6 +57,14 @@ def test_is_described(name):
         assert picture.stat().st_size < 200_000
 
 
+def test_files_of_studies_have_names_of_their_own():
+    """`runpy` and pytest share a process: a study's file must not be named as one of the tests."""
+    tests = {path.stem for path in Path(__file__).parent.rglob("*.py")}
+    of_studies = [path.stem for path in ROOT.rglob("*.py") if path.stem != "run"]
+    assert len(of_studies) == len(set(of_studies))
+    assert not tests & set(of_studies)
+
+
 def test_pbe_of_an_atom_in_a_field(monkeypatch):
     """A field along x lowers the energy of helium by half its polarizability times F² (PBE: 1.6 bohr³
     in a complete basis; this one has less), and the dipole is α F."""

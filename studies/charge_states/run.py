@@ -7,7 +7,7 @@ Ag3⁺ and Ag3⁻; Na3Cl2⁺ and Na2Cl2; Na9Cl8⁺ and Na8Cl8 (not with --short)
 --data    FOLDER/charge_states/{Carbon_chain_4G,AlAuMgO_4G}/input.data (examples of n2p2): C10H2 and
           C10H3⁺; Au2 on MgO(001), without and with Al below
 
-structures.py has the structures and their labels, learning.py the three models that learn them: the
+charge_pairs.py has the structures and their labels, learning.py the three models that learn them: the
 network alone, with PQEq, and with PQEq that learns too. A quarter of the geometries is held out.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
+import charge_pairs
 import learning
-import structures
 import study as studies
 from learning import MODELS
 
@@ -76,11 +76,11 @@ def frames_of(study: studies.Study, size: Size) -> dict[str, dict[str, list[ase.
     """By system, frames to learn and those held out, as far as there are labels."""
     found = {}
     for system, n in size.n_geometries.items():
-        every = structures.geometries(system, n, study.seed)
-        found[system] = structures.parts_of(structures.labelled(study, every))
+        every = charge_pairs.geometries(system, n, study.seed)
+        found[system] = charge_pairs.parts_of(charge_pairs.labelled(study, every))
     if study.data is not None:
-        for system in structures.FILES:
-            found[system] = structures.of_data(system, study.data)
+        for system in charge_pairs.FILES:
+            found[system] = charge_pairs.of_data(system, study.data)
     return {system: parts for system, parts in found.items() if parts["train"]}
 
 
@@ -89,7 +89,7 @@ def above(parts: dict[str, list[ase.Atoms]], model: pq.Potential | None = None) 
     frames, of which a model has learnt three quarters, as there are so few."""
     every = [frame for frames in parts.values() for frame in frames]
     found = learning.of_labels(every) if model is None else learning.of_model(model, every)
-    return structures.lying_above_standing(every, found.energy)
+    return charge_pairs.lying_above_standing(every, found.energy)
 
 
 def panels(systems: list[str]) -> tuple[studies.Figure, dict[str, Any], Any]:

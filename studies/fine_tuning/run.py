@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "charge_states"))
-import structures
+import charge_pairs
 import study as studies
 
 import openmm_pqeq as pq
@@ -59,9 +59,9 @@ def frames_of(study: studies.Study, size: Size) -> dict[str, dict[str, list[ase.
     file = study.home.parent / "charge_states" / "pbe.extxyz"
     every = [one for one in ase.io.read(file, ":") if "Na" in one.symbols and one.calc is not None]
     pairs = [[a, b] for a, b in pairwise(every) if len(a) == len(b) + 1]
-    found = {"NaCl": structures.parts_of(pairs)}
+    found = {"NaCl": charge_pairs.parts_of(pairs)}
     if study.data is not None:
-        found["Au2"] = structures.of_data("Au2", study.data)
+        found["Au2"] = charge_pairs.of_data("Au2", study.data)
     if study.data is not None and "LGPS" in size.epochs:
         found["LGPS"] = lgps(study.data, study.seed, size.lgps)
     return found
