@@ -12,6 +12,11 @@ from openmm_pqeq.jobs.values import is_finite
 Vector = tuple[float, float, float]
 Directions = tuple[bool, bool, bool]
 
+STRONGEST_FIELD = 1e3
+"""V/Å, of a component; atoms are torn apart long before."""
+LARGEST_CHARGE = 1e6
+"""e, in all."""
+
 
 class Wanted(NamedTuple):
     """Conditions as somebody asked for them.
@@ -96,8 +101,11 @@ def tolerance_of(tolerance: Any) -> float | None:
 
 def charge_of(total_charge: Any) -> float:
     """A finite total charge, e."""
-    if not is_finite(total_charge):
-        raise ValueError(f"total_charge: expected a finite number in e, got {total_charge!r}")
+    if not is_finite(total_charge) or abs(total_charge) > LARGEST_CHARGE:
+        raise ValueError(
+            f"total_charge: expected a finite number in e, up to {LARGEST_CHARGE:g}, got "
+            f"{total_charge!r}"
+        )
     return float(total_charge)
 
 
@@ -108,6 +116,8 @@ def field_of(field: Any) -> Vector:
     components = list(field)
     if len(components) != 3 or not all(map(is_finite, components)):
         raise ValueError(f"field: expected three finite numbers (x, y, z) in V/Å, got {field!r}")
+    if any(abs(component) > STRONGEST_FIELD for component in components):
+        raise ValueError(f"field: expected components up to {STRONGEST_FIELD:g} V/Å, got {field!r}")
     return float(components[0]), float(components[1]), float(components[2])
 
 

@@ -8,7 +8,7 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.settings import setting
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.config import SETTINGS
-from openmm_pqeq.md.settings import STRONGEST_FIELD
+from openmm_pqeq.wanted import STRONGEST_FIELD
 
 
 def of_run(name: str, default: Any = dataclasses.MISSING) -> Any:

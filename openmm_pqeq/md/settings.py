@@ -10,14 +10,13 @@ from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import PRECISIONS
 from openmm_pqeq.pqeq import COUPLINGS
 from openmm_pqeq.versions import BACKENDS
+from openmm_pqeq.wanted import LARGEST_CHARGE, STRONGEST_FIELD
 
 ENSEMBLES = ("NVE", "NVT", "NPT")
 THERMOSTATS = ("langevin", "nose-hoover")
 BAROSTATS = ("isotropic", "anisotropic", "flexible", "membrane")
 FORMATS = ("dcd", "xtc")
 VELOCITIES = ("maxwell", "file")
-STRONGEST_FIELD = 1e3
-"""V/Å, of numbers; atoms are torn apart long before."""
 
 
 def field_components(name: str, value: Any) -> tuple[float | str, float | str, float | str]:
@@ -66,7 +65,7 @@ class RunConfig:
     )
     total_charge: float | None = _setting(
         "structure",
-        values.within(values.number, -1e6, 1e6, "e"),
+        values.within(values.number, -LARGEST_CHARGE, LARGEST_CHARGE, "e"),
         None,
         "total charge, e (default: the file's, or 0)",
         "Q",

@@ -83,7 +83,7 @@ def read_structure(
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     positions = atoms.positions @ rotation.T
-    if bonds:
+    if values.boolean("bonds", bonds):
         molecules, positions = find_molecules(positions, atoms.numbers, box, pbc)
     else:
         molecules = repeated_cells(len(atoms), int(np.prod(supercell)))

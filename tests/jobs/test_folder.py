@@ -222,3 +222,16 @@ def test_a_folder_has_the_checksum_of_its_files_and_their_names(tmp_path):
     assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
     (tmp_path / "b" / "x").rename(tmp_path / "b" / "y")
     assert sha256(tmp_path / "a") != sha256(tmp_path / "b")
+
+
+def test_a_model_is_known_by_its_content_where_that_was_written():
+    """A card may change; the whole file counts where an earlier version knew no more."""
+    whole, bare = "model", f"model{facts.WITHOUT_CARD}"
+    now = {"data": "1", whole: "2", bare: "3"}
+    assert facts.other_files(now, now) == []
+    assert facts.other_files(now, now | {whole: "new card"}) == []
+    assert facts.other_files(now, now | {whole: "9", bare: "9"}) == ["model"]
+    assert facts.other_files(now, now | {"data": "9"}) == ["data"]
+    assert facts.other_files({"data": "1", whole: "2"}, now) == []
+    assert facts.other_files({"data": "1", whole: "9"}, now) == ["model"]
+    assert facts.other_files({"data": "1"}, now) == ["model"]

@@ -98,6 +98,13 @@ def test_a_charge_that_is_none_is_refused(tmp_path):
     assert charge_in({}) is None
 
 
+def test_bonds_are_wanted_or_not(tmp_path):
+    path = written(tmp_path, "ion.extxyz", ION.format(info="charge=1"))
+    for word in ("x", 3, None):
+        with pytest.raises(ValueError, match="bonds: expected true or false"):
+            read_structure(path, bonds=word)
+
+
 def test_a_topology_from_elsewhere_has_no_facts():
     assert facts_of(app.Topology()) == StructureFacts()
 

@@ -8,7 +8,7 @@ import numpy as np
 from openmm_pqeq.cli.analyses.diffusion import path_of
 from openmm_pqeq.cli.analyses.trajectory import Trajectory
 from openmm_pqeq.jobs import values
-from openmm_pqeq.md.settings import STRONGEST_FIELD
+from openmm_pqeq.wanted import STRONGEST_FIELD
 
 
 class Ions(NamedTuple):
