@@ -60,7 +60,7 @@ WATERS = (
 (D Å), y along the bisector of 104.52° towards the hydrogens, x in the plane: CCSD/aug-cc-pVTZ, frozen
 core, with PySCF 2.14. In experiment Θ is 2.63, −0.13, −2.50 D Å (Verhoeven, Dymanus, J. Chem. Phys. 52,
 3222 (1970), doi:10.1063/1.1673462)."""
-PRIOR = (0.03, 0.1, 300.0, 0.1, 0.3, 1.0)
+PRIOR = (0.03, 0.1, 300.0, 0.1, 0.3, 8.0)
 """Of a change by 1 in a coordinate of the fit, by row of `START`, in units of the residual of one
 molecule. Radii stay where they are: that of hydrogen would grow to 1.2 Å, and waters at 5 Å overlap."""
 FAR = 5.0
