@@ -2,16 +2,19 @@
 
 from importlib import resources
 
+import numpy as np
 import pytest
 import torch
+from ase.units import Debye
 
 from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.fitting.crystals import table
 from openmm_pqeq.fitting.crystals.table import Kind
+from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import resolve_parameters
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
 from openmm_pqeq.pqeq.parameters import spring_constant_ev
-from openmm_pqeq.structure import ATOMIC_NUMBERS
+from openmm_pqeq.structure import ATOMIC_NUMBERS, structure_of
 
 TABLES = ("pqeq_response.csv", "pqeq_response_free.csv")
 
@@ -56,3 +59,39 @@ def test_authors_and_licence_are_named(name):
     head = text_of(name).split("element,")[0]
     for words in ("CC BY 4.0", "A. Togo", "Petretto", "Materials Project"):
         assert words in head
+
+
+def moments_of_water(first: float, second: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Dipole (D) and the quadrupole's diagonal about the centre of mass (D Å) with the set for
+    molecules; y along the bisector."""
+    half = np.deg2rad(angle) / 2
+    x, y = np.sin(half), np.cos(half)
+    places = np.array([[0, 0, 0], [first * x, first * y, 0], [-second * x, second * y, 0]])
+    places -= np.array([15.999, 1.008, 1.008]) @ places / 18.015
+    potential = build(
+        {"pqeq": {"protocol": "direct", "parameters": "molecules", "charge_flow": "bonds"}}
+    )
+    structure = structure_of(
+        torch.tensor(places), torch.tensor([8, 1, 1]), reference_charges=torch.zeros(3)
+    )
+    found = potential.evaluate(structure, forces=False)
+    assert found.charges is not None
+    assert found.shells is not None
+    q, dipoles = found.charges.numpy(), -found.shells.numpy()
+    across = 2 * np.einsum("ix,ix->x", dipoles, places)
+    second_moment = np.einsum("i,ix,ix->x", q, places, places) + across
+    quadrupole = 1.5 * second_moment - 0.5 * second_moment.sum()
+    return (q @ places + dipoles.sum(axis=0)) / Debye, quadrupole / Debye
+
+
+def test_water_has_the_moments_that_distant_waters_feel():
+    """Experiment: 1.855 D; 2.63, −0.13, −2.50 D Å (doi:10.1063/1.1673462). Stretched by 0.03 Å, the
+    dipole grows by 0.012 D (CCSD/aug-cc-pVTZ); a set whose dipole fell had distant waters a fifth too
+    little energy."""
+    dipole, quadrupole = moments_of_water(0.9572, 0.9572, 104.52)
+    assert abs(dipole[1] - 1.855) < 0.1
+    assert np.abs(quadrupole - [2.63, -0.13, -2.50]).max() < 0.6
+    stretched, _ = moments_of_water(0.9872, 0.9872, 104.52)
+    assert 0.0 < stretched[1] - dipole[1] < 0.06
+    bent, _ = moments_of_water(0.9572, 0.9572, 109.5)
+    assert -0.12 < bent[1] - dipole[1] < -0.05
