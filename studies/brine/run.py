@@ -5,7 +5,7 @@
 3.96 mol/kg in 12.42 Å, the composition of the published frames that the model was never trained on;
 --data FOLDER with `brine_held_out.extxyz` (validation/brine_frames.py) adds the shells of those.
 
-A box as it is filled warms to 550 K at first; what is said is of the time after the first 6 ps. Masses
+What is said is of the time after the first 6 ps. Masses
 are those of nature, 0.5 fs a step, 1/ps of friction: an ion's own, kT/mD, is some eighty times that.
 The pressure is that of the model's stress at the density of the labelled frames; a barostat is not
 for this model.
@@ -64,7 +64,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "short": Size(1, 8, 8.0, (1,), 0.3, 0.06, (0.04, 0.12)),
-    "here": Size(4, 56, 12.42, (1,), 13.7, 6.0, (0.5, 2.0)),
+    "here": Size(4, 56, 12.42, (1,), 29.32, 6.0, (1.0, 5.0)),
     "full": Size(32, 448, 24.84, (1, 2, 3), 1000.0, 50.0, (5.0, 50.0)),
 }
 
