@@ -56,9 +56,10 @@ def command(options: argparse.Namespace) -> int:
 def _places(options: argparse.Namespace) -> tuple[Path, list[str]]:
     """The folder to write into - that of --output, else the first input or the one that it is in -
     and the inputs."""
-    found = next(vars(options)[name] for name in INPUTS if name in vars(options))
+    name = next(name for name in INPUTS if name in vars(options))
+    found = vars(options)[name]
     inputs = [found] if isinstance(found, str) else found
     if options.output is not None:
         return values.path("output", options.output), inputs
-    first = values.path("input", inputs[0])
+    first = values.path(name, inputs[0])
     return first if first.is_dir() else first.parent, inputs
