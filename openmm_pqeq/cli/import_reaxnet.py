@@ -71,7 +71,7 @@ def command(options: argparse.Namespace) -> int:
     inputs = [options.parameters, options.config, options.mapping]
     path = values.path("output", options.output)
     with owned_file(path, "import", options.overwrite, inputs=inputs):
-        convert(options, options.parameters, options.config, options.mapping, options.output)
+        convert(options, options.parameters, options.config, options.mapping, path)
     return 0
 
 

@@ -103,6 +103,10 @@ WRONG = {
 }
 
 
+COMPILING = "openmm-pqeq: compiling the potential, once for all structures of this kind\n"
+"""What the first process of a machine says."""
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_input_is_said_in_one_message_and_nothing_is_written(here, capfd, case):
     arguments, message = WRONG[case]
@@ -110,17 +114,22 @@ def test_wrong_input_is_said_in_one_message_and_nothing_is_written(here, capfd, 
     assert main(arguments) == 2
     _, err = capfd.readouterr()
     assert re.search(message, err.replace("\n", " ")), err
-    assert err.startswith("openmm-pqeq: error: ")
+    assert err.removeprefix(COMPILING).startswith("openmm-pqeq: error: ")
     assert "Traceback" not in err
     assert sorted(here.iterdir()) == before
 
 
-@pytest.mark.parametrize("arguments", [["fly"], ["run", "--speed", "3"], ["energy", "MgO.extxyz"]])
+@pytest.mark.parametrize("arguments", [["fly"], ["run", "--speed", "3"]])
 def test_wrong_flags_end_with_2(here, capsys, arguments):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_structure_without_a_model_is_said(here, capsys):
+    assert main(["energy", "MgO.extxyz"]) == 2
+    assert "model: missing; expected name of a model" in capsys.readouterr().err
 
 
 def test_a_route_whose_versions_are_wrong_is_refused_with_its_remedy(here, capsys, monkeypatch):

@@ -168,8 +168,11 @@ def test_models_that_are_given_beside_the_structure_are_found_again(folder, name
 def test_another_inner_model_is_not_the_same_run(folder):
     unbroken(folder, "swapped", inner_model="inner.pt")
     save(build({"zbl": {}}), folder / "own.pt", card={"name": "another"})
+    save(build({"zbl": {"outer": 1.1}}), folder / "other.pt")
     toml = folder / "swapped" / "run.toml"
     toml.write_text(toml.read_text().replace("inner.pt", "own.pt"))
+    resumed(folder, "swapped")  # the same model with another card
+    toml.write_text(toml.read_text().replace("own.pt", "other.pt"))
     with pytest.raises(ValueError, match="inner_model: the run .* began with another file"):
         resumed(folder, "swapped")
 
