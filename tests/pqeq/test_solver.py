@@ -21,7 +21,7 @@ from openmm_pqeq.pqeq.minimum.by_bonds import (
     still_to_flow,
 )
 from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
-from openmm_pqeq.pqeq.minimum.newton import minimize, residual_of, solve_linear
+from openmm_pqeq.pqeq.minimum.newton import minimize, neglected, residual_of, solve_linear
 from openmm_pqeq.pqeq.minimum.preconditioner import (
     Near,
     clusters,
@@ -221,6 +221,29 @@ def test_products_on_the_rough_mesh_leave_no_more_than_is_stated(structure, para
         assert error < float(
             step_error(problem.coulomb, problem.core_charge, step.charges, step.shells)
         )
+
+
+def test_what_a_rough_mesh_hides_of_a_step_is_known():
+    """Springs so stiff that a step neglects nothing else."""
+    found = resolve_parameters("reaxnet")
+    stiff = {
+        e: found[e]._replace(spring_constant=100 * found[e].spring_constant) for e in ("Na", "Cl")
+    }
+    parameters = {symbol: values._asdict() for symbol, values in stiff.items()}
+    model = potential_of("pme", tolerance=1e-5, parameters=parameters).pqeq
+    model.set_precision("mixed")
+    crystal = rock_salt((11, 17), 5.64)
+    problem = model.problem(crystal, NeighborSearch(model.cutoff)(crystal))
+    minimum = minimize(problem, 1e-9)
+    off = torch.cos(crystal.positions @ torch.tensor([0.55, 0.0, 0.0], dtype=torch.float64))
+    charges = minimum.unknowns + 1e-2 * (off - off.mean())
+    at = linearize(problem, charges, minimum.shells)
+    right_q, right_s, _ = residual_of(problem, at)
+    fast = for_products(problem, at)
+    step = solve_linear(problem, fast, minimum.shells, right_q, right_s, 1e-9)
+    there = linearize(problem, charges + step.charges, minimum.shells + step.shells)
+    unseen = float(residual_of(problem, there)[2].max())
+    assert 1e-7 < unseen < float(neglected(problem, step))
 
 
 @pytest.mark.parametrize("softer", [1.0, 100.0, 300.0])
