@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ase import Atoms
+from ase.geometry import find_mic
 
 from openmm_pqeq.conditions import Conditions
 from openmm_pqeq.like_bonds import like_bonds
@@ -38,12 +39,14 @@ def followed(course: Course | None, atoms: Atoms) -> Course:
 
 
 def _follows(before: Atoms, atoms: Atoms) -> bool:
-    """Whether no atom has gone far, in a cell that may have changed with the atoms in it."""
+    """Whether no atom, or its nearest image, has gone far, in a cell that may have changed with the
+    atoms in it."""
     if not np.array_equal(before.numbers, atoms.numbers) or (before.pbc != atoms.pbc).any():
         return False
     carried = before.copy()
     carried.set_cell(atoms.cell, scale_atoms=bool(atoms.pbc.any()))
-    return bool((np.abs(atoms.positions - carried.positions) < STEP).all())
+    moved, _ = find_mic(atoms.positions - carried.positions, atoms.cell, atoms.pbc)
+    return bool((np.abs(moved) < STEP).all())
 
 
 def known_of(

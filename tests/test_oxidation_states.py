@@ -80,6 +80,16 @@ def test_bonds_are_those_of_polyanions():
     assert like_bonds([7, 7, 7, 11], wrapped, cell, [True] * 3) == [2.0, 4.0, 2.0, 0.0]
 
 
+def test_peroxides_are_bonded():
+    """O–O 1.50 Å (peroxide) and 1.33 Å (superoxide), and not the 1.7 Å that none of them has."""
+    for length, order in [(1.33, 1.0), (1.50, 1.0), (1.70, 0.0)]:
+        pair = np.array([[0.0, 0.0, 0.0], [length, 0.0, 0.0]])
+        assert like_bonds([8, 8], pair, None, [False] * 3) == [order, order]
+    peroxide = np.array([[0, 0, 0], [1.5, 0, 0], [0.75, 2.2, 0]])  # BaO2
+    bonds = like_bonds([8, 8, 56], peroxide, None, [False] * 3)
+    assert oxidation_states(["O", "O", "Ba"], 0.0, bonds) == [-1.0, -1.0, 2.0]
+
+
 def test_neighbours_in_an_oxide_are_no_bonds():
     rutile = ase.spacegroup.crystal(
         ["Ti", "O"],

@@ -7,16 +7,19 @@ import numpy as np
 import openmm
 import pytest
 from ase import Atoms
-from openmm import unit
+from openmm import app, unit
 
 import openmm_pqeq as pq
 from openmm_pqeq.cli import main
+from openmm_pqeq.conditions import settled
+from openmm_pqeq.force.arguments import known_of
 from openmm_pqeq.md.config import run_config
 from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
 from openmm_pqeq.mlpotential import OPTIONS, PQEqPotentialImpl
 from openmm_pqeq.topology.read import read_structure
 from openmm_pqeq.units import KJ_PER_MOL_PER_EV
+from openmm_pqeq.wanted import Wanted
 
 pytestmark = pytest.mark.python_route
 
@@ -177,3 +180,20 @@ def test_sites_of_a_polyanion_are_told_apart_at_both_doors(tmp_path):
     atoms.calc = pq.PQEqCalculator(potential, reference_charges=[1, 1, -1, 0, -1])
     assert atoms.get_potential_energy() == pytest.approx(found, abs=1e-4)
     assert abs(other - found) > 0.01
+
+
+def test_a_topology_with_more_atoms_than_its_file_has_the_charges_of_its_composition(tmp_path):
+    """Of the atoms of the file alone, their sites; with one that was added, as from elsewhere."""
+    atoms = Atoms("K2Se2", [[2, 2, 5], [6, 5, 2], [2, 2, 2], [2, 4.3, 2]], cell=[8, 8, 8], pbc=True)
+    ase.io.write(tmp_path / "K2Se2.extxyz", atoms)
+    topology, _ = read_structure(tmp_path / "K2Se2.extxyz")
+    topology.addAtom("Se", app.Element.getBySymbol("Se"), next(topology.residues()))
+    potential = pq.build(
+        {"pqeq": {"protocol": "ewald", "parameters": "response", "charge_flow": "bonds"}}
+    )
+
+    def charges(indices):
+        return settled(Wanted(), potential, known_of(topology, indices)).reference_charges
+
+    assert charges([0, 1, 2, 3]) == (1, 1, -1, -1)
+    assert charges(None) == pytest.approx((1, 1, -2 / 3, -2 / 3, -2 / 3))

@@ -64,7 +64,9 @@ def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
     particles = list(topology.atoms())
     atoms_here = [particles[index] for index in chosen]
     facts = facts_of(topology)
-    bonds = [facts.like_bonds[index] for index in chosen] if facts.like_bonds else None
+    counted = facts.like_bonds
+    # an atom that was added to the topology has none, and no place in the file
+    bonds = [counted[index] for index in chosen] if max(chosen, default=0) < len(counted) else None
     return Known(
         len(chosen),
         cell,

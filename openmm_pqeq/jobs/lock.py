@@ -100,7 +100,7 @@ def owner_of(path: Path) -> dict[str, Any]:
 def _acquired(place: _Place) -> tuple[int, dict[str, Any]]:
     """The open and locked file of the lock, and who left it behind."""
     while True:
-        file = os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        file = _opened(place)
         owner = _owner(file)
         try:
             _refuse_living(file, owner, place)
@@ -110,6 +110,15 @@ def _acquired(place: _Place) -> tuple[int, dict[str, Any]]:
         if _same_file(file, place.lock):  # not one that its owner removed since
             return file, owner
         os.close(file)
+
+
+def _opened(place: _Place) -> int:
+    """The file of the lock, made where there is none; OSError names what was to be written."""
+    try:
+        return os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        reason = f"{place.argument}: {place.path} cannot be written ({error.strerror})"
+        raise OSError(error.errno, f"{reason}; choose another {place.kind}") from None
 
 
 def _refuse_living(file: int, owner: dict[str, Any], place: _Place) -> None:

@@ -103,3 +103,18 @@ def test_reference_charges_stay_while_a_bond_between_anions_breaks():
     atoms.get_potential_energy()
     atoms.positions = titanium_disulfide(lengths[-1]).positions
     assert atoms.get_potential_energy() == pytest.approx(alone.get_potential_energy(), abs=1e-6)
+
+
+def test_reference_charges_stay_where_atoms_are_wrapped_into_the_cell():
+    """Atoms that a bond has left, on the other side of the cell: the same structure, the same energy."""
+    charges = {"protocol": "ewald", "charge_flow": "bonds", "parameters": "response"}
+    places = [[0.2, 5, 7.2], [-0.9, 5, 5], [1.3, 5, 5]]
+    atoms = Atoms("TiS2", places, cell=[10, 10, 10], pbc=True)
+    atoms.calc = PQEqCalculator(build({"pqeq": charges}), tolerance=TIGHT)
+    atoms.get_potential_energy()
+    atoms.positions[2, 0] += 0.3
+    energy = atoms.get_potential_energy()
+    atoms.wrap()
+    assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    atoms.positions += [3.0, 20.0, -4.0]  # elsewhere as a whole is another course
+    assert abs(atoms.get_potential_energy() - energy) > 0.1

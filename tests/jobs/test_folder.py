@@ -15,7 +15,7 @@ import openmm_pqeq
 from openmm_pqeq.jobs import facts
 from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.jobs.folder import Kind, begin, check_file, check_file_in_folder, owned
-from openmm_pqeq.jobs.lock import LOCK, locked
+from openmm_pqeq.jobs.lock import LOCK, locked, locked_file
 
 pytestmark = pytest.mark.python_route
 
@@ -74,6 +74,13 @@ def test_the_lock_of_a_dead_process_is_taken_over_with_a_word(tmp_path, other):
     ):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     assert not (tmp_path / LOCK).exists()
+
+
+def test_what_cannot_be_written_is_named_not_its_lock(tmp_path):
+    path = tmp_path / "gone" / "model.pt"
+    message = r"output: .*model\.pt cannot be written \(No such file .*\); choose another name"
+    with pytest.raises(FileNotFoundError, match=message), locked_file(path, "import"):
+        pass
 
 
 def test_the_lock_of_another_host_is_refused_with_what_to_do(tmp_path):

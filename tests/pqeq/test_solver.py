@@ -9,10 +9,19 @@ from structures import FIELD, periodic_along, perovskite, rock_salt, tensor, wat
 from openmm_pqeq.neighbors.pairs import within
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
+from openmm_pqeq.pqeq.bonds import flow, own_softness
+from openmm_pqeq.pqeq.coulomb.splines import Points
 from openmm_pqeq.pqeq.coulomb.sum import ROUNDING, product_error, step_error
-from openmm_pqeq.pqeq.minimum.by_bonds import minimize_by_bonds
+from openmm_pqeq.pqeq.minimum.by_bonds import (
+    gradient_at,
+    hidden,
+    linear_part,
+    minimize_by_bonds,
+    relax_by_bonds,
+    still_to_flow,
+)
 from openmm_pqeq.pqeq.minimum.history import History, guess, nearest_images, remember
-from openmm_pqeq.pqeq.minimum.newton import minimize, residual_of, solve_linear
+from openmm_pqeq.pqeq.minimum.newton import minimize, neglected, residual_of, solve_linear
 from openmm_pqeq.pqeq.minimum.preconditioner import (
     Near,
     clusters,
@@ -95,13 +104,18 @@ def test_the_preconditioner_is_symmetric_positive_and_saves_products(structure, 
     s = torch.randn(2, n, 3, generator=generator, dtype=torch.float64)
     waves = long_waves(problem)
     assert (waves is None) == (protocol == "ewald")
-    a, b = precondition(inverse, waves, q[0], s[0]), precondition(inverse, waves, q[1], s[1])
-    across, back = (
-        (q[1] * a[0]).sum() + (s[1] * a[1]).sum(),
-        (q[0] * b[0]).sum() + (s[0] * b[1]).sum(),
-    )
-    torch.testing.assert_close(across, back, atol=1e-5, rtol=0)  # float32
-    assert float((q[0] * a[0]).sum() + (s[0] * a[1]).sum()) > 0
+    for dtype, digits in [(torch.float64, 1e-10), (torch.float32, 1e-5)]:
+        inverse = inverse._replace(blocks=inverse.blocks.to(dtype))
+        if waves is not None:
+            at = Points(waves.cores.u.to(dtype), waves.cores.channel)
+            waves = waves._replace(cores=at, kept=waves.kept.to(dtype))
+        a, b = precondition(inverse, waves, q[0], s[0]), precondition(inverse, waves, q[1], s[1])
+        across, back = (
+            (q[1] * a[0]).sum() + (s[1] * a[1]).sum(),
+            (q[0] * b[0]).sum() + (s[0] * b[1]).sum(),
+        )
+        torch.testing.assert_close(across, back, atol=digits, rtol=0)
+        assert float((q[0] * a[0]).sum() + (s[0] * a[1]).sum()) > 0
 
 
 def test_a_step_of_dynamics_takes_half_the_products_of_a_cold_start():
@@ -207,6 +221,52 @@ def test_products_on_the_rough_mesh_leave_no_more_than_is_stated(structure, para
         assert error < float(
             step_error(problem.coulomb, problem.core_charge, step.charges, step.shells)
         )
+
+
+def test_what_a_rough_mesh_hides_of_a_step_is_known():
+    """Springs so stiff that a step neglects nothing else."""
+    found = resolve_parameters("reaxnet")
+    stiff = {
+        e: found[e]._replace(spring_constant=100 * found[e].spring_constant) for e in ("Na", "Cl")
+    }
+    parameters = {symbol: values._asdict() for symbol, values in stiff.items()}
+    model = potential_of("pme", tolerance=1e-5, parameters=parameters).pqeq
+    model.set_precision("mixed")
+    crystal = rock_salt((11, 17), 5.64)
+    problem = model.problem(crystal, NeighborSearch(model.cutoff)(crystal))
+    minimum = minimize(problem, 1e-9)
+    off = torch.cos(crystal.positions @ torch.tensor([0.55, 0.0, 0.0], dtype=torch.float64))
+    charges = minimum.unknowns + 1e-2 * (off - off.mean())
+    at = linearize(problem, charges, minimum.shells)
+    right_q, right_s, _ = residual_of(problem, at)
+    fast = for_products(problem, at)
+    step = solve_linear(problem, fast, minimum.shells, right_q, right_s, 1e-9)
+    there = linearize(problem, charges + step.charges, minimum.shells + step.shells)
+    unseen = float(residual_of(problem, there)[2].max())
+    assert 1e-7 < unseen < float(neglected(problem, step))
+
+
+@pytest.mark.parametrize("softer", [1.0, 100.0, 300.0])
+def test_what_a_rough_mesh_hides_of_soft_bonds_is_known(softer):
+    """Hardness just above what every structure needs, and bonds nearly those of a metal: charges go far
+    for a small residual, of which products hide more (3e-3) than of any other (5e-4)."""
+    rows = {e: BONDED[e] | {"softness": BONDED[e]["softness"] * softer**0.5} for e in ("Na", "Cl")}
+    rows["Na"]["hardness"], rows["Cl"]["hardness"] = 3.456, 5.025
+    crystal = rock_salt((11, 17), 5.64)
+    charges = torch.where(crystal.numbers == 11, 1.0, -1.0).to(torch.float64)
+    model = potential_of("pme", tolerance=1e-5, **BY_BONDS | {"parameters": rows}).pqeq
+    model.set_precision("mixed")
+    problem = model.problem(
+        crystal._replace(reference_charges=charges), NeighborSearch(model.cutoff)(crystal)
+    )
+    bonds, exact, inexact = problem.bonds, linear_part(problem), product_error(problem.coulomb)
+    v, shells = torch.zeros(len(charges), dtype=torch.float64), torch.zeros_like(crystal.positions)
+    start = gradient_at(problem, bonds, exact, v, shells)
+    step = relax_by_bonds(problem, bonds, for_products(problem, exact), *start, 1e-9)
+    left_q, left_s = gradient_at(problem, bonds, exact, step.v, step.shells)
+    to_flow = still_to_flow(problem, own_softness(bonds), flow(bonds, left_q))
+    unseen = float(torch.maximum(to_flow, left_s.abs().max(dim=1)[0]).max())
+    assert 1e-7 < unseen < hidden(problem, bonds, step, inexact)
 
 
 def test_products_have_the_mesh_of_the_energy_where_that_is_rough_itself():

@@ -11,6 +11,7 @@ import openmm_pqeq as pq
 from openmm_pqeq import checkpoint
 from openmm_pqeq.cli import main
 from openmm_pqeq.potential import build
+from openmm_pqeq.pqeq.parameters import resolve_parameters
 from openmm_pqeq.published import universal
 from openmm_pqeq.published.sevennet import models
 from openmm_pqeq.structure import structure_of
@@ -111,3 +112,17 @@ def test_without_network_it_is_said_what_to_do(tmp_path, monkeypatch):
         pq.load("universal")
     assert {"universal", "universal-l3i5"} <= set(pq.available_models(published=True))
     assert not checkpoint.at_hand("universal")
+
+
+def test_other_parameters_are_another_composition(monkeypatch):
+    """A table that has changed since makes the model anew."""
+    before = universal.cached_file("universal")
+    assert universal.cached_file("universal") == before
+    table = resolve_parameters("response")
+    other = table | {"O": table["O"]._replace(softness=1.01 * table["O"].softness)}
+    monkeypatch.setattr(universal, "resolve_parameters", lambda name: other)
+    universal.composition.cache_clear()
+    try:
+        assert universal.cached_file("universal") != before
+    finally:
+        universal.composition.cache_clear()
