@@ -9,8 +9,11 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import torch
+
 from openmm_pqeq.cli import main as command_line
 
+torch.set_num_threads(1)  # threads of OpenMP do not survive a fork, and what waits for them hangs
 for module in ("fitting.crystals.run", "fitting.run", "md.run", "training.finetuning"):
     import_module(f"openmm_pqeq.{module}")  # all of them once, before any process is forked
 
