@@ -1,5 +1,6 @@
 """Potentials with charges by bonds, and structures for them."""
 
+import laws
 import torch
 from pqeq_potentials import BONDED
 from structures import tensor
@@ -70,3 +71,11 @@ def caesium_chloride(layers, pbc=(True, True, True), a=4.12):
 def free_part(at):
     rows = torch.where(at.pbc[0][:, None], at.cell[0], torch.zeros_like(at.cell[0]))
     return at.field[0] - torch.linalg.pinv(rows) @ (rows @ at.field[0])
+
+
+def assert_dipole(potential, at, tolerance):
+    """The dipole (e Å) is −∂E/∂F by autograd."""
+    field = at.field.clone().requires_grad_(True)
+    found = potential(at._replace(field=field))
+    (slope,) = torch.autograd.grad(found.energy.sum(), field)
+    laws.close(-slope, found.dipole, tolerance, "dipole")

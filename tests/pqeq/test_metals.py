@@ -5,7 +5,7 @@ import math
 import laws
 import pytest
 import torch
-from bonded import caesium_chloride, crystal, potential_of, structure
+from bonded import assert_dipole, caesium_chloride, crystal, potential_of, structure
 from structures import tensor
 
 from openmm_pqeq.pqeq import groups_of
@@ -135,10 +135,7 @@ def test_metals_keep_their_own_charges_and_one_potential_each():
     assert float(charges[:16].sum()) == pytest.approx(0.2, abs=1e-9)
     for made in (potential, potential.compile_for_inference()):
         laws.assert_forces(lambda one, p=made: p(one).energy, at, samples=8)
-    field = at.field.clone().requires_grad_(True)
-    found = potential(at._replace(field=field))
-    (slope,) = torch.autograd.grad(found.energy.sum(), field)
-    laws.close(-slope, found.dipole, 1e-8, "dipole")
+    assert_dipole(potential, at, 1e-8)
 
 
 def test_a_metal_alone_in_a_field_adds_its_thickness_to_the_polarizability():
@@ -158,33 +155,29 @@ def test_a_metal_alone_in_a_field_adds_its_thickness_to_the_polarizability():
     assert alpha[10] - alpha[9] == pytest.approx(a * a * 2.04 / (4 * math.pi * COULOMB), rel=1e-4)
 
 
+def at_plates(voltage):
+    """Ions between plates, more cations than anions."""
+    ions = [("Na", [2.0, 2.0, 6.5]), ("Na", [0.3, 1.0, 8.5]), ("Cl", [2.2, 0.4, 7.6])]
+    at, groups = plates(voltage, gap=12.0, between=ions)
+    return at._replace(total_charge=0.0 * at.total_charge), groups
+
+
 @pytest.mark.parametrize("voltage", [0.0, 1.5])
 def test_electrodes_in_a_field_are_of_the_same_energy(voltage):
     """Ions of either charge between plates, so that the metal has a charge of its own: forces, dipole
     and Born charges are derivatives of one energy."""
-    ions = [("Na", [2.0, 2.0, 6.5]), ("Na", [0.3, 1.0, 8.5]), ("Cl", [2.2, 0.4, 7.6])]
-    at, groups = plates(voltage, gap=12.0, between=ions)
-    at = at._replace(total_charge=0.0 * at.total_charge, field=tensor([[0.0, 0.0, 0.04]]))
+    at, groups = at_plates(voltage)
+    at = at._replace(field=tensor([[0.0, 0.0, 0.04]]))
     plain = potential_of("ewald").configured(groups=groups)
     for potential in (plain, plain.compile_for_inference()):
         laws.assert_forces(lambda one, p=potential: p(one).energy, at, samples=12)
-        field = at.field.clone().requires_grad_(True)
-        found = potential(at._replace(field=field))
-        (slope,) = torch.autograd.grad(found.energy.sum(), field)
-        laws.close(-slope, found.dipole, 1e-8, "dipole")
+        assert_dipole(potential, at, 1e-8)
     _, born = response(potential_of("ewald").configured(groups=groups), at)
     ends = []
     for sign in (1, -1):
         moved = at._replace(field=at.field + sign * tensor([[0.0, 0.0, 1e-3]]))
         ends.append(plain.evaluate(moved).forces)
     laws.close(born[:, 2], (ends[0] - ends[1]) / 2e-3, 1e-6, "Born charges")
-
-
-def at_plates(voltage):
-    """Ions between plates, more cations than anions."""
-    ions = [("Na", [2.0, 2.0, 6.5]), ("Na", [0.3, 1.0, 8.5]), ("Cl", [2.2, 0.4, 7.6])]
-    at, groups = plates(voltage, gap=12.0, between=ions)
-    return at._replace(total_charge=0.0 * at.total_charge), groups
 
 
 OF_FIELD = {

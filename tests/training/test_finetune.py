@@ -1,13 +1,10 @@
-"""Fine-tuning: what is trained and what is not, shifts, PQEq parameters, files that stay as they
-are, with and without long range.
+"""Fine-tuning: what is trained and what is not, shifts, subsets, files that stay as they are.
 
-The data are labelled by a known model whose readout, element shifts or PQEq parameters differ from
-those of the model that is fine-tuned, so that the right answer is known.
+The data are labelled by a known model whose readout or element shifts differ from those of the
+model that is fine-tuned (tuned_readout.py).
 """
 
 import json
-import shutil
-from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -15,125 +12,16 @@ import pytest
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from known_network import silent
+from tuned_readout import N_FRAMES, config, model, write_frames
 
 import openmm_pqeq as pq
-from openmm_pqeq.cli import main
-from openmm_pqeq.structure import structure_of
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from openmm_pqeq.training import ablate, finetune, parts
+from openmm_pqeq.training import finetune, parts
 from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.prepare import fit_shifts, prepare
-
-SPECIES = ["O", "Na", "Mg"]
-GNN = {
-    "species": SPECIES,
-    "hidden_irreps": "8x0e + 4x1o",
-    "sh_irreps": "1x0e + 1x1o",
-    "layers": 2,
-    "r_max": 3.5,
-    "scale": 0.5,
-}
-GNN |= {
-    "n_basis": 4,
-    "radial_hidden": [8],
-    "avg_neighbors": 10.0,
-    "shift": [-432.0, -10.0, -20.0],
-    "seed": 7,
-}
-PQEQ = {"protocol": "ewald", "tolerance": 1e-9}
-N_FRAMES = 12
-
-
-def silent(line: str) -> None:
-    pass
-
-
-def model() -> pq.Potential:
-    """The model that is fine-tuned."""
-    return pq.build({"gnn": GNN, "pqeq": PQEQ})
-
-
-def other_readout() -> pq.Potential:
-    """The same with another readout and energies of reference that are 3, −2 and 1 eV higher for O,
-    Na and Mg."""
-    made = model()
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for weight in made.gnn.readout.parameters():
-            weight += 0.7 * torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-    made.gnn.shift += torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64)
-    return made
-
-
-def write_frames(path: Path, known: pq.Potential, stress: bool = True) -> Path:
-    """Distorted cells of three compositions with the labels of `known`."""
-    random = np.random.default_rng(3)
-    images = []
-    for index in range(N_FRAMES):
-        metals = [["Mg", "Mg"], ["Mg", "Na"], ["Na", "Na"]][index % 3]
-        atoms = Atoms(
-            [metals[0], "O", metals[1], "O"][: 4 if index % 2 else 3],
-            cell=[4.0, 4.0, 3.2],
-            pbc=True,
-        )
-        atoms.set_scaled_positions(
-            [[0, 0, 0], [0.5, 0, 0.1], [0.5, 0.5, 0.5], [0, 0.5, 0.6]][: len(atoms)]
-        )
-        atoms.positions += random.normal(scale=0.1, size=(len(atoms), 3))
-        structure = structure_of(
-            torch.tensor(atoms.positions),
-            torch.tensor(atoms.numbers),
-            torch.tensor(np.asarray(atoms.cell)),
-        )
-        result = known.evaluate(structure, stress=True)
-        labels = {"energy": float(result.energy[0]), "forces": result.forces.numpy()}
-        if stress:
-            labels["stress"] = result.stress[0].numpy()[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        atoms.calc = SinglePointCalculator(atoms, **labels)
-        images.append(atoms)
-    ase.io.write(path, images)
-    return path
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with model.pt and frames.traj, labelled by `other_readout`."""
-    folder = tmp_path_factory.mktemp("finetune")
-    pq.save(model(), folder / "model.pt", card={"title": "before"})
-    write_frames(folder / "frames.traj", other_readout())
-    return folder
-
-
-def config(
-    files: Path,
-    start: dict | None = None,
-    data: str = "frames.traj",
-    data_settings: dict | None = None,
-    **training,
-):
-    settings = {
-        "epochs": 2,
-        "learning_rate": 0.03,
-        "energy_weight": 0.0,
-        "stress_weight": 0.0,
-        "dtype": "float64",
-        "threads": 1,
-    }
-    return config_of(
-        {
-            "data": {"files": [str(files / data)], "held_out": {"seed": 0, "n": 3}}
-            | (data_settings or {}),
-            "start": {"model": str(files / "model.pt")} | (start or {}),
-            "training": settings
-            | {"warmup": 2, "batch_size": 3, "ema": 0.5, "measure_every": 100}
-            | training,
-        }
-    )
-
-
-# --- laws ---
 
 
 def test_a_readout_is_recovered_and_nothing_else_moves(files, tmp_path):
@@ -237,95 +125,6 @@ def test_a_smaller_subset_is_part_of_a_larger_one_and_measured_on_the_same_frame
     )
 
 
-def test_with_and_without_long_range_see_the_same_frames(files, tmp_path):
-    """The labels hold PQEq, so the model without it cannot reach the errors of the one with it:
-    forces a little, energies a lot."""
-    results = ablate(
-        config(files, epochs=20, learning_rate=0.1), tmp_path / "both", False, False, silent
-    )
-    with_, without = results["with-long-range"], results["without-long-range"]
-    assert with_.errors["held out"].energy_rmse < 0.2 * without.errors["held out"].energy_rmse
-    facts = [json.loads((result.folder / "errors.json").read_text()) for result in (with_, without)]
-    for name in ("held_out_frames", "training_frames", "seed", "steps"):
-        assert facts[0][name] == facts[1][name]
-    assert pq.load(without.model).pqeq is None
-    assert pq.load(with_.model).pqeq is not None
-    assert "with long range" in (tmp_path / "both" / "ablation.txt").read_text()
-    assert (tmp_path / "both" / "ablation.png").stat().st_size > 5_000
-
-
-@pytest.mark.parametrize(
-    "length",
-    [{"epochs": 50, "max_time": "3s"}, {"epochs": 3}, {"epochs": 30, "patience": 1}],
-    ids=str,
-)
-def test_as_many_epochs_without_long_range_as_with_it(files, tmp_path, length, monkeypatch):
-    from matplotlib.axes import Axes
-
-    from openmm_pqeq.training import ablation
-
-    drawn = []
-    plot = Axes.plot
-    monkeypatch.setattr(
-        Axes, "plot", lambda self, *a, **k: drawn.extend(lines := plot(self, *a, **k)) or lines
-    )
-    settings = config(files, data_settings={"validation": 2}, **length)
-    results = ablate(settings, tmp_path / "both", False, False, silent)
-    with_, without = (results[name] for name in (ablation.WITH, ablation.WITHOUT))
-    steps = [json.loads((r.folder / "errors.json").read_text())["steps"] for r in (with_, without)]
-    assert with_.epochs == without.epochs
-    assert steps[0] == steps[1]
-    curves = [line for line in drawn if str(line.get_label()).endswith("long range")]
-    assert len(curves) == 2
-    assert all(line.get_marker() not in ("", "None", None) for line in curves)
-
-
-def test_trainings_of_unequal_length_are_not_compared(files, tmp_path):
-    from openmm_pqeq.training import ablation
-
-    results = ablate(config(files, epochs=1), tmp_path / "both", False, False, silent)
-    (tmp_path / "both" / "ablation.txt").unlink()
-    results[ablation.WITHOUT] = results[ablation.WITHOUT]._replace(epochs=2)
-    lines: list[str] = []
-    ablation._compare(results, tmp_path / "both", lines.append)
-    assert lines == [line for line in lines if "nothing is compared: 1 epochs" in line] != []
-    assert not (tmp_path / "both" / "ablation.txt").exists()
-
-
-def test_the_model_without_long_range_overwrites_nothing(files, tmp_path):
-    """It is written beside the other one, where a file of that name may be, or the very model that
-    both come from."""
-    beside = tmp_path / "new-without-long-range.pt"
-    shutil.copyfile(files / "model.pt", beside)
-    with pytest.raises(FileExistsError, match=r"new-without-long-range\.pt exists"):
-        finetune(config(files), tmp_path / "new.pt", without_long_range_too=True, say=silent)
-    with pytest.raises(FileExistsError, match="would overwrite the model it comes from"):
-        finetune(
-            config(files, {"model": str(beside)}),
-            tmp_path / "new.pt",
-            True,
-            without_long_range_too=True,
-            say=silent,
-        )
-    assert beside.read_bytes() == (files / "model.pt").read_bytes()
-
-
-def test_errors_without_stress_are_json_and_nothing_is_resumed_that_has_not_begun(tmp_path):
-    pq.save(model(), tmp_path / "model.pt")
-    write_frames(tmp_path / "frames.traj", model(), stress=False)
-    settings = config(tmp_path, epochs=1)
-    with pytest.raises(FileNotFoundError, match="resume: there is no ablation in"):
-        ablate(settings, tmp_path / "both", False, True, silent)
-    ablate(settings, tmp_path / "both", False, False, silent)
-    content = json.loads(
-        (tmp_path / "both" / "ablation.json").read_text(), parse_constant=pytest.fail
-    )
-    assert content["with-long-range"]["held out"]["stress_rmse"] is None
-
-
-# --- parts ---
-
-
 def test_parts_of_the_network_by_name():
     gnn = model().gnn
     every = [name for name, _ in gnn.named_parameters()]
@@ -350,71 +149,6 @@ def test_parts_of_the_network_by_name():
             match=r"expected some of readout, layer\.0, layer\.1, radial, self-connection",
         ):
             parts.select(gnn, wrong)
-
-
-# --- the command ---
-
-
-def run(files: Path, *more: str) -> list[str]:
-    return [
-        "finetune",
-        str(files / "model.pt"),
-        str(files / "frames.traj"),
-        "--epochs",
-        "1",
-        "--threads",
-        "1",
-        *more,
-    ]
-
-
-def test_the_command_writes_a_model_and_shows_before_and_after(
-    files, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    assert (
-        main(
-            run(
-                files,
-                "-o",
-                "new.pt",
-                "--subset",
-                "50%",
-                "--loss",
-                "energy+force+stress",
-                "--train",
-                "all",
-            )
-        )
-        == 0
-    )
-    shown = capsys.readouterr().out
-    for words in ("before", "after", "change", "force RMSE, meV/Å", "element shifts", "new.pt"):
-        assert words in shown
-    assert pq.load("new.pt").species == model().species
-    assert main(run(files, "-o", "new.pt")) == 2
-    assert "new.pt exists" in capsys.readouterr().err
-    assert main(run(files, "-o", str(files / "model.pt"), "--overwrite")) == 2
-    assert "would overwrite the model it comes from" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--train", "head"], "expected some of readout, layer.0"),
-        (["--train-pqeq", "charge"], "expected some of electronegativity, hardness"),
-        (["--train", "none"], "got neither"),
-        (["--bounds", "200%"], "start.bounds"),
-        (["--subset", "half"], "such as '20%'"),
-        (["--subset", "0%"], "data.subset"),
-        (["--time", "soon"], "10min"),
-    ],
-)
-def test_what_the_command_refuses(files, tmp_path, monkeypatch, capsys, flags, message):
-    monkeypatch.chdir(tmp_path)
-    assert main(run(files, "-o", "new.pt", *flags)) == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_elements_that_the_model_does_not_know_are_refused(files, tmp_path):

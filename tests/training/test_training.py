@@ -1,121 +1,32 @@
-"""Training: labels, split, shifts, one step's forces and stress, what is refused.
+"""Training: a known network is recovered, held-out frames are not touched, the same twice, the best
+weights, and what would mislead.
 
-The reference of most tests is a network with known random weights plus PQEq: energies and forces
-are then known exactly, and the network that is trained has the same form, so that the labels can be
-recovered.
+The reference is a network with known random weights plus PQEq: energies and forces are then known
+exactly, and the network that is trained has the same form, so that the labels can be recovered.
 """
 
 import json
 import re
-import weakref
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from known_network import (
-    GNN,
-    HELD_OUT,
-    N_FRAMES,
-    reference,
-    rows,
-    same_weights,
-    silent,
-    structure,
-    table,
-    write,
-    write_frames,
-)
+from known_network import HELD_OUT, N_FRAMES, reference, rows, same_weights, silent, table, write
 
 import openmm_pqeq as pq
-from openmm_pqeq import ops
 from openmm_pqeq.gnn import network as network_module
-from openmm_pqeq.neighbors.search import NeighborSearch
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from openmm_pqeq.training import loss, report, train
+from openmm_pqeq.training import report, train
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.frames import Frame, read_frames
-from openmm_pqeq.training.loss import Prediction, errors_of, predict, predict_all
+from openmm_pqeq.training.loss import Prediction, errors_of
 from openmm_pqeq.training.prepare import prepare
 from openmm_pqeq.training.run import fit
-
-
-@pytest.fixture(scope="module")
-def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_frames(tmp_path_factory.mktemp("data") / "frames.traj")
-
-
-# --- laws ---
-
-
-def test_what_is_measured_is_the_network_at_every_pair(frames):
-    """Training in float32 reads radial weights between nodes; errors, labels and shifts do not, and
-    every part is in the mode it was in before."""
-    content = table(frames, dtype="float32")
-    content["potential"]["gnn"] |= {"n_basis": 1, "r_max": 5.0}
-    ready = prepare(config_of(content), silent)
-    model, part = ready.model, ready.part("train")[:1]
-    model.interactions[0].eval()
-    modes = [module.training for module in model.modules()]
-    on_the_way, measured = predict(model, part[0]), predict_all(model, part)
-    assert [module.training for module in model.modules()] == modes
-    exact = predict(model.eval(), part[0])
-    assert all(torch.equal(a.detach(), b.detach()) for a, b in zip(measured, exact, strict=True))
-    if ops.available("interpolation"):
-        assert not torch.equal(on_the_way.forces, exact.forces)
-
-
-def test_a_prediction_is_kept_without_its_graph(frames, monkeypatch):
-    """Which holds the whole forward pass of its frame: of 1,000 frames of 400 atoms 5 GB."""
-    ready = prepare(config_of(table(frames)), silent)
-    before: list[weakref.ref] = []
-
-    def watched(model, samples):
-        assert all(energy() is None for energy in before[:-1])
-        predicted = predict(model, samples)
-        before.append(weakref.ref(predicted.energy))
-        return predicted
-
-    monkeypatch.setattr(loss, "predict", watched)
-    predict_all(ready.model, ready.part("train")[:4])
-    assert len(before) == 4
-
-
-def test_labels_of_the_reference_are_the_networks_own(frames, tmp_path):
-    """reference = network + PQEq, so reference − PQEq = network, to the solver's tolerance (1e-9):
-    1e-6 eV and eV/Å, 1e-7 eV/Å³."""
-    ready = prepare(config_of(table(frames, long_range=True)), silent)
-    network = reference().select("gnn")
-    shift = dict(zip([8, 11, 12], ready.shifts.tolist()))
-    for atoms, samples in zip(ase.io.read(frames, index=":"), ready.samples.values()):
-        known = network.evaluate(structure(atoms), stress=True)
-        energy = float(samples.energy[0]) + sum(shift[z] for z in atoms.numbers)
-        assert energy == pytest.approx(float(known.energy[0]), rel=0, abs=1e-6)
-        torch.testing.assert_close(samples.forces, known.forces, rtol=0, atol=1e-6)
-        torch.testing.assert_close(samples.stress, known.stress, rtol=0, atol=1e-7)
-
-
-def test_every_term_but_the_network_is_subtracted(frames):
-    """1e-9 eV and eV/Å: labels are differences of float64."""
-    content, zbl = table(frames), {"inner": 1.0, "outer": 2.6}
-    whole = prepare(config_of(content), silent)
-    content["potential"]["zbl"] = zbl
-    less = prepare(config_of(content), silent)
-    assert less.config["zbl"] == zbl
-    repulsion = pq.build({"zbl": zbl})
-    for atoms, one, other in zip(
-        ase.io.read(frames, index=":"), whole.samples.values(), less.samples.values()
-    ):
-        known = repulsion.evaluate(structure(atoms), stress=True)
-        assert float(known.forces.abs().max()) > 0.1
-        torch.testing.assert_close(other.forces, one.forces - known.forces, rtol=0, atol=1e-9)
-        torch.testing.assert_close(other.stress, one.stress - known.stress, rtol=0, atol=1e-9)
 
 
 def test_the_fused_convolution_trains_as_plain_torch_does(frames, tmp_path, monkeypatch):
@@ -134,28 +45,6 @@ def test_the_fused_convolution_trains_as_plain_torch_does(frames, tmp_path, monk
         monkeypatch.setattr(network_module, "native_on", lambda tensor: False)
     assert len(curves[0]) > 3
     assert curves[0] == pytest.approx(curves[1], rel=1e-9, abs=0)
-
-
-def test_forces_and_stress_of_a_step_are_the_potentials(frames):
-    """One gradient in the pair vectors gives what Potential finds through positions and strain."""
-    network = reference().select("gnn")
-    shift = dict(zip([8, 11, 12], [-432.0, -10.0, -20.0]))
-    settings = config_of(table(frames)).data
-    few = read_frames(settings.files, settings)[:3]
-    samples = data.join(
-        [data.sample_of(frame, NeighborSearch(3.5), shift, torch.float64) for frame in few]
-    )
-    predicted = predict(network.gnn, samples)
-    known = [network.evaluate(frame.structure, stress=True) for frame in few]
-    torch.testing.assert_close(
-        predicted.energy, torch.cat([k.energy for k in known]), rtol=0, atol=1e-10
-    )
-    torch.testing.assert_close(
-        predicted.forces, torch.cat([k.forces for k in known]), rtol=0, atol=1e-10
-    )
-    torch.testing.assert_close(
-        predicted.stress, torch.cat([k.stress for k in known]), rtol=0, atol=1e-11
-    )
 
 
 def test_a_known_network_is_recovered(frames, tmp_path):
@@ -255,43 +144,6 @@ def test_best_validation_weights_are_exported(frames, tmp_path):
     assert len(errors) - 1 - int(np.argmin(errors)) == 3
 
 
-# --- bad input ---
-
-
-def test_a_frame_whose_charges_do_not_converge_is_named(tmp_path):
-    close = Atoms("OH2", [[0, 0, 0], [0, 0, 0.4], [0, 0.4, 0]])
-    close.calc = SinglePointCalculator(close, energy=0.0, forces=np.zeros((3, 3)))
-    ase.io.write(tmp_path / "water.traj", [close] * 8)
-    content = table(tmp_path / "water.traj")
-    content["potential"] = {
-        "gnn": dict(GNN),
-        "pqeq": {"protocol": "direct", "parameters": "pqeq0"},
-    }  # an H that is too soft
-    with pytest.raises(ValueError, match=r"water\.traj frame \d+: PQEq: the charge solution"):
-        train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_refused(frames, tmp_path):
-    with pytest.raises(ValueError, match=r"training\.device: expected 'cpu'"):
-        train(
-            write(tmp_path / "a.toml", table(frames, device="cuda")), tmp_path / "out", say=silent
-        )
-    assert not (tmp_path / "out").exists()
-
-
-def test_elements_that_are_refused(frames):
-    content = table(frames)
-    content["potential"]["gnn"]["species"] = ["O", "Mg"]
-    with pytest.raises(ValueError, match="Na is not in the network: expected O, Mg"):
-        prepare(config_of(content), silent)
-    content = table(frames, long_range=True)
-    content["potential"]["pqeq"]["parameters"] = "pqeq1"
-    with pytest.raises(ValueError, match="Na, Mg is not in the terms pqeq: expected H"):
-        prepare(config_of(content), silent)
-
-
 # --- what would mislead ---
 
 
@@ -311,17 +163,6 @@ def test_a_training_that_time_ends_at_a_high_rate_says_so(frames, tmp_path):
     settings = config_of(table(frames, schedule="cosine", epochs=500, max_time="1e-3"))
     fit(settings, tmp_path / "short", False, False, lines.append)
     assert any("learning rate was at" in line and "cosine-time" in line for line in lines)
-
-
-def test_elements_are_refused_before_anything_is_computed(frames, monkeypatch):
-    content = table(frames, long_range=True)
-    content["potential"]["gnn"]["species"] = ["O", "Mg"]
-    monkeypatch.setattr(data, "long_range_part", lambda *_: pytest.fail("computed"))
-    with pytest.raises(ValueError, match=r"Na is not in the network"):
-        prepare(config_of(content), silent)
-    content["potential"]["gnn"] = dict(GNN) | {"hidden_irreps": "8x0q"}
-    with pytest.raises(ValueError, match="hidden_irreps"):
-        prepare(config_of(content), silent)
 
 
 @pytest.mark.parametrize(("learnt", "said"), [(0.0, True), (0.5, False)])

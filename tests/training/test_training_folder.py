@@ -3,19 +3,11 @@
 import json
 import re
 import signal
-from pathlib import Path
 
 import ase.io
 import pytest
 import torch
-from known_network import (
-    rows,
-    same_weights,
-    silent,
-    table,
-    write,
-    write_frames,
-)
+from known_network import rows, same_weights, silent, table, write
 
 import openmm_pqeq as pq
 from openmm_pqeq.jobs.failure import RunFailure
@@ -27,11 +19,6 @@ from openmm_pqeq.training import train
 from openmm_pqeq.training.config import read_config
 from openmm_pqeq.training.run import fit
 from openmm_pqeq.training.settings import DataSettings, TrainingSettings
-
-
-@pytest.fixture(scope="module")
-def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_frames(tmp_path_factory.mktemp("data") / "frames.traj")
 
 
 def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(frames, tmp_path):
