@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from openmm_pqeq.checkpoint import card
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
@@ -71,6 +73,16 @@ def test_commands_have_the_flags_that_pages_say(page):
 
 def test_readme_is_short():
     assert len(PAGES[0].read_text(encoding="utf-8").split()) < 900
+
+
+def test_readme_has_the_errors_of_the_cards():
+    row = next(
+        line for line in PAGES[0].read_text(encoding="utf-8").splitlines() if "RMSE, held" in line
+    )
+    names, errors = (cell.strip() for cell in row.split("|")[1:3])
+    models = re.findall(r"`(\w+)`", names)
+    found = [round(card(name)["errors"]["held out"]["force_rmse"]) for name in models]
+    assert errors == f"{', '.join(str(error) for error in found)} meV/Å"
 
 
 def anchors(page):
