@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import ase
 import numpy as np
 from ase.filters import FrechetCellFilter
-from ase.optimize import BFGS, FIRE
+from ase.optimize import BFGS, FIRE, LBFGS
 from ase.units import GPa
 
 CELLS = ("fixed", "isotropic", "free")
 """How the cell may change: not at all, in size alone, in size and shape."""
 
-OPTIMIZERS = {"bfgs": BFGS, "fire": FIRE}
+OPTIMIZERS = {"bfgs": BFGS, "lbfgs": LBFGS, "fire": FIRE}
 LONGEST_MOVE = 0.1
 """Å, of an atom in one step."""
 
@@ -51,7 +51,7 @@ def relax(
     largest_force : eV/Å, at which it ends
     steps : the most
     pressure : GPa, of a cell that may change
-    optimizer : "bfgs" or "fire"
+    optimizer : "bfgs", "lbfgs", whose cost does not grow with the square of the atoms, or "fire"
 
     Raises ValueError where the cell cannot change because not all directions are periodic.
     """

@@ -57,7 +57,10 @@ class Settings(AtRest):
         "P",
     )
     optimizer: str = setting(
-        "relaxation", values.choice("bfgs", "fire"), "bfgs", "of ASE; fire is the more patient"
+        "relaxation",
+        values.choice("bfgs", "lbfgs", "fire"),
+        "bfgs",
+        "of ASE; lbfgs for many atoms, fire is the more patient",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import openmm
 import torch
+from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_pqeq import checkpoint
@@ -24,7 +25,7 @@ from openmm_pqeq.md.velocities import require_velocities
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.slabs import warn_of_free_flow, warn_of_vacuum
 from openmm_pqeq.topology.read import read_structure
-from openmm_pqeq.units import KJ_PER_MOL_PER_EV
+from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM, KJ_PER_MOL_PER_EV
 from openmm_pqeq.wanted import Directions
 
 _FEMTOSECOND = unit.femtosecond
@@ -231,22 +232,28 @@ def with_seed(config: RunConfig) -> RunConfig:
 
 def check_start(simulation: app.Simulation) -> float:
     """Energy (eV) of the starting structure; ValueError where the potential has none."""
+    return energy_and_forces(simulation, "the starting positions")[0]
+
+
+def energy_and_forces(simulation: app.Simulation, where: str) -> tuple[float, NDArray[np.float64]]:
+    """eV and (n_atoms, 3) eV/Å of the present positions, `where` in words; ValueError where the
+    potential has none, or none that is finite."""
     try:
         state = simulation.context.getState(energy=True, forces=True)
     except openmm.OpenMMException as error:
         raise ValueError(
-            "structure: the potential cannot be evaluated at the starting positions: "
-            f"{last_line(error)}"
+            f"structure: the potential cannot be evaluated at {where}: {last_line(error)}"
         ) from None
-    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-    finite = np.isfinite(state.getForces(asNumpy=True)._value).all(axis=1)
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole) / KJ_PER_MOL_PER_EV
+    forces = state.getForces(asNumpy=True)._value / KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
+    finite = np.isfinite(forces).all(axis=1)
     if not math.isfinite(energy) or not finite.all():
         first = list(simulation.topology.atoms())[int(finite.argmin())]
         raise ValueError(
-            "structure: the energy of the starting positions, or a force, is not finite, first at "
+            f"structure: the energy of {where}, or a force, is not finite, first at "
             f"atom {first.index} ({first.element.symbol}); are two atoms at the same place?"
         )
-    return energy / KJ_PER_MOL_PER_EV
+    return energy, forces
 
 
 def _platform(config: RunConfig) -> tuple[openmm.Platform, dict[str, str]] | tuple[()]:

@@ -1,43 +1,49 @@
-"""The nearest minimum of the energy, in parts between which a run can be stopped.
+"""The nearest minimum of the energy, by moves of 0.1 Å at most.
 
-A MinimizationReporter could stop OpenMM's minimiser at any step, but OpenMM holds the interpreter's
-lock for one, and torch takes no gradient then.
+OpenMM's own minimiser begins with a trial step of 1 nm, shared among the atoms. A learned potential
+has holes at distances that it has never seen, and none at all where two atoms are at one place: that
+step ends there. ASE's limited-memory BFGS (Liu and Nocedal, Math. Program. 45, 503 (1989),
+doi:10.1007/BF01589116) takes short ones, and a run can be stopped between them.
 """
 
-import math
 from typing import NamedTuple
 
-import openmm
-from openmm import app
+import ase
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixAtoms
+from openmm import app, unit
 
-from openmm_pqeq.force.python_force import last_line
+from openmm_pqeq import relaxation
 from openmm_pqeq.jobs.progress import Progress, Watch
 from openmm_pqeq.jobs.stop import StopSignals
-from openmm_pqeq.md.build import check_start
+from openmm_pqeq.md.build import energy_and_forces
+from openmm_pqeq.units import ANGSTROM_PER_NM
 
-MINIMISED_AT_ONCE = 100
-"""Steps of a part: each finds the curvature anew, from a first trial step of 1 nm."""
-CONVERGED = 1e-6
-"""eV an atom: a minimisation whose last part has lowered the energy by less is at its end."""
+LARGEST_FORCE = 0.05
+"""eV/Å, at which a minimisation ends."""
 
 
 class Minimum(NamedTuple):
     """Where a minimisation ended.
 
     energy : eV
-    steps : at most so many were taken
-    converged : False where it ended because no more were allowed
+    steps : so many were taken
+    largest_force : eV/Å
     """
 
     energy: float
     steps: int
-    converged: bool
+    largest_force: float
 
     def __str__(self) -> str:
-        words = f"minimised to {self.energy:.6f} eV in {self.steps} steps or fewer"
-        if self.converged:
+        words = f"minimised to {self.energy:.6f} eV in {self.steps} steps"
+        if self.largest_force < LARGEST_FORCE:
             return words
-        return f"{words}, the most that minimize_steps allows: it may not be at its minimum"
+        return (
+            f"{words}, the most that minimize_steps allows: a force of {self.largest_force:.2f} eV/Å "
+            "is left"
+        )
 
 
 def minimize(
@@ -45,36 +51,45 @@ def minimize(
 ) -> Minimum | None:
     """Minimise in `most` steps at most; None where it was asked to stop before.
 
-    Raises
-    ------
-    ValueError
-        where the potential has no energy where a part ends
-    RuntimeError
-        where it has none on the way there
+    Raises ValueError where the potential has no energy, or none that is finite.
     """
-    steps, enough = 0, CONVERGED * simulation.topology.getNumAtoms()
-    energy, lowered = check_start(simulation), math.inf
-    watch(Progress("minimise", 0, most))
-    while steps < most and lowered > enough:
-        if stop.requested:
+    steps = relaxation.relax(_atoms_of(simulation), "fixed", LARGEST_FORCE, most, optimizer="lbfgs")
+    for last in steps:
+        watch(Progress("minimise", last.step, most))
+        if stop.requested and last.step < most:
             return None
-        part = min(MINIMISED_AT_ONCE, most - steps)
-        _lower(simulation, part)
-        steps += part
-        before, energy = energy, check_start(simulation)
-        lowered = before - energy
-        watch(Progress("minimise", steps, most))
-    return Minimum(energy, steps, lowered <= enough)
+    return Minimum(last.energy, last.step, last.largest_force)
 
 
-def _lower(simulation: app.Simulation, steps: int) -> None:
-    """One part."""
-    try:
-        simulation.minimizeEnergy(maxIterations=steps)
-    except openmm.OpenMMException as error:
-        raise RuntimeError(
-            "minimize: the first trial step of OpenMM's minimiser moves the atoms by 1 nm, shared "
-            "among them, and where that, or a later one, led the potential has no energy: "
-            f"{last_line(error)}. Relax the structure before (openmm-pqeq relax), or take a larger "
-            "cell"
-        ) from None
+def _atoms_of(simulation: app.Simulation) -> ase.Atoms:
+    """The atoms of a Simulation, whose energy is that of its Context; those without a mass are fixed."""
+    state = simulation.context.getState(positions=True)
+    positions = ANGSTROM_PER_NM * state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    atoms = ase.Atoms(positions=positions, numbers=np.ones(len(positions)))
+    masses = [simulation.system.getParticleMass(i)._value for i in range(len(positions))]
+    atoms.set_constraint(FixAtoms(np.flatnonzero(np.array(masses) == 0)))
+    atoms.calc = _Context(simulation)
+    return atoms
+
+
+class _Context(Calculator):
+    """Energy and forces of a Simulation, for ASE."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012  # as ASE has it
+
+    def __init__(self, simulation: app.Simulation):
+        super().__init__()
+        self.simulation = simulation
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Of positions alone, Å; eV, eV/Å."""
+        super().calculate(atoms, properties, system_changes)
+        self.simulation.context.setPositions(self.atoms.positions / ANGSTROM_PER_NM)
+        where = "a step of the minimisation"
+        energy, forces = energy_and_forces(self.simulation, where)
+        self.results = {"energy": energy, "forces": forces}

@@ -58,9 +58,11 @@ def later(run: Run, left_out: float) -> Run:
 
 
 def shells_of(frames: mdtraj.Trajectory, symbols: NDArray[np.str_]) -> dict[str, Radial]:
-    """g(r) of oxygen about O, Na, Cl."""
+    """g(r) of oxygen about O, Na, Cl, those that are there."""
     found = {}
     for center, other in PAIRS:
+        if center not in symbols:
+            continue
         ends = (np.flatnonzero(symbols == symbol) for symbol in (center, other))
         found[f"{center}–{other}"] = radial_distribution(frames, *ends, n_blocks=3)
     return found
