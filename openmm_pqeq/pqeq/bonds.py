@@ -1,18 +1,21 @@
 """Charges by bonds: charge flows along bonds of finite softness, from the atoms' reference charges.
 
     q = Q⁰ + B p,    E = E_PQEq(q, s) + ½ Σ_b p_b²/σ_b − F·(Σ_b p_b d_b + Σ_i Q⁰_i r_i − Σ_i Z_i s_i)
+        + Σ_b p_b (χ'_j − χ'_i)(x_b − 1)
     σ_b = σ_i σ_j f(x),    f = exp(−a (x − 1)) (1 − (x/1.6)²)³ for x < 1.6,    x = r/(R_i + R_j)
 
 with d_b = r_j − r_i of the images that the bond joins. A bond fades with two derivatives. E_PQEq has
 linear dipoles −Z s (coulomb/dipoles.py), so that E is a convex quadratic form. No p is ever formed:
 with v = −∂E_PQEq/∂q,
 
-    p_b = σ_b y_b,    y_b = F·d_b + v_j − v_i,    q = Q⁰ + C v + flow of F,    (C v)_i = Σ_j σ_ij (v_i − v_j)
-    E = E_PQEq(q, s) + ½ Σ_b σ_b [(v_j − v_i)² − (F·d_b)²] + Σ_i Z_i s_i·F − Σ_i Q⁰_i r_i·F
+    p_b = σ_b y_b,    y_b = h_b + v_j − v_i,    h_b = F·d_b − (χ'_j − χ'_i)(x_b − 1)
+    q = Q⁰ + C v + flow of h,    (C v)_i = Σ_j σ_ij (v_i − v_j)
+    E = E_PQEq(q, s) + ½ Σ_b σ_b [(v_j − v_i)² − h_b²] + Σ_i Z_i s_i·F − Σ_i Q⁰_i r_i·F
 
 is stationary in v and s. Its derivatives at fixed v and s: the bonds' part is that of −½ Σ_b σ_b y_b²,
-in r and in F; nothing divides by σ_b. Where nothing is bonded an atom keeps Q⁰. σ_i → ∞ is the free
-flow of charge.
+in r and in F; nothing divides by σ_b. Where nothing is bonded an atom keeps Q⁰. σ_i → ∞ with χ' = 0 is
+the free flow of charge. χ' is how much an atom's electronegativity grows along a bond as that gets longer: it
+moves no charge at x = 1 and yet changes what a moving atom carries, up or down.
 
 Atoms of a metal (electrodes, or a metal that floats, groups.py) have no bonds. They share their charge
 at one potential: there C v = w (v − v̄), w = 1/η, v̄ the metal's mean with the weights w, and no energy
@@ -43,7 +46,8 @@ class Bonds(NamedTuple):
     centers, neighbors : (n_bonds,) int64
     vectors : (n_bonds, 3) Å, r_j − r_i of these images
     softness : (n_bonds,) e²/eV, σ_b
-    drop : (n_bonds,) V, F·d_b
+    drop : (n_bonds,) V, h_b
+    lean : (n_bonds,) V, h_b without a field
     reference : (n_atoms,) e, Q⁰
     metal : (n_atoms,) e²/eV, w of the atoms that share their charge at one potential, zero elsewhere
     metal_drop : (n_atoms,) V, F·x of these atoms, zero elsewhere
@@ -56,6 +60,7 @@ class Bonds(NamedTuple):
     vectors: Tensor
     softness: Tensor
     drop: Tensor
+    lean: Tensor
     reference: Tensor
     metal: Tensor
     metal_drop: Tensor
@@ -77,6 +82,7 @@ def make_bonds(
     softness: Tensor,
     radius: Tensor,
     decay: Tensor,
+    slope: Tensor,
     field: Tensor,
     reference: Tensor,
     metal: Tensor,
@@ -87,8 +93,8 @@ def make_bonds(
 ) -> Bonds:
     """The bonds among `pairs`.
 
-    softness (n_atoms,) e/√eV, radius (n_atoms,) Å, decay (n_atoms,) of the atoms; field (3,) V/Å;
-    reference, metal, metal_drop, group and has_metal as in `Bonds`
+    softness (n_atoms,) e/√eV, radius (n_atoms,) Å, decay (n_atoms,), slope (n_atoms,) eV, χ', of the
+    atoms; field (3,) V/Å; reference, metal, metal_drop, group and has_metal as in `Bonds`
     """
     dtype = reference.dtype
     i, j = pairs.centers, pairs.neighbors
@@ -96,15 +102,12 @@ def make_bonds(
     bonded = bonded & (metal[i] == 0.0) & (metal[j] == 0.0)
     rows = torch.nonzero(bonded).squeeze(1)
     i, j = i[rows], j[rows]
-    sigma = bond_softness(
-        pairs.distances[rows].to(dtype),
-        softness[i] * softness[j],
-        radius[i] + radius[j],
-        0.5 * (decay[i] + decay[j]),
-    )
+    distances, radii = pairs.distances[rows].to(dtype), radius[i] + radius[j]
+    sigma = bond_softness(distances, softness[i] * softness[j], radii, 0.5 * (decay[i] + decay[j]))
     vectors = pairs.vectors[rows].to(dtype)
-    drop = vectors @ field
-    return Bonds(i, j, vectors, sigma, drop, reference, metal, metal_drop, group, has_metal)
+    lean = (slope[i] - slope[j]) * (distances / radii - 1.0)
+    drop = vectors @ field + lean
+    return Bonds(i, j, vectors, sigma, drop, lean, reference, metal, metal_drop, group, has_metal)
 
 
 def without_drop(bonds: Bonds) -> Bonds:
@@ -114,7 +117,8 @@ def without_drop(bonds: Bonds) -> Bonds:
         bonds.neighbors,
         bonds.vectors,
         bonds.softness,
-        torch.zeros_like(bonds.drop),
+        bonds.lean,
+        bonds.lean,
         bonds.reference,
         bonds.metal,
         torch.zeros_like(bonds.metal_drop),
@@ -162,7 +166,7 @@ def own_softness(bonds: Bonds) -> Tensor:
 
 
 def charges_at(bonds: Bonds, v: Tensor) -> Tensor:
-    """Q⁰ + C v + what the field moves, (n_atoms,) e; they have the total charge of Q⁰."""
+    """Q⁰ + C v + what the field and lengths of bonds move, (n_atoms,) e; they have the total charge of Q⁰."""
     moved = _onto_centers(bonds, -bonds.softness * bonds.drop)
     return bonds.reference + moved + flow(bonds, v)
 
@@ -173,7 +177,7 @@ def stiff(bonds: Bonds) -> Tensor:
 
 
 def bond_energy(bonds: Bonds, v: Tensor) -> Tensor:
-    """½ Σ_b σ_b [(v_j − v_i)² − (F·d_b)²] + Σ Q⁰ F·x of metal atoms, a scalar in eV; differentiable any
+    """½ Σ_b σ_b [(v_j − v_i)² − h_b²] + Σ Q⁰ F·x of metal atoms, a scalar in eV; differentiable any
     number of times."""
     across = v[bonds.neighbors] - v[bonds.centers]
     along = 0.25 * (bonds.softness * (across**2 - bonds.drop**2)).sum()

@@ -151,6 +151,7 @@ class ChargeEnergy(ParameterTable):
                 self.softness.to(dtype)[kinds],
                 self.bond_radius.to(dtype)[kinds],
                 self.bond_decay.to(dtype)[kinds],
+                self.electronegativity_slope.to(dtype)[kinds],
                 structure.field[0],
                 self.reference_charges(structure),
                 in_metal(structure, groups).to(dtype) / hardness,

@@ -52,6 +52,7 @@ BOND_COLUMNS = {
     "softness": "softness",
     "covalent_radius": "covalent_radius",
     "decay": "decay",
+    "chi_slope": "electronegativity_slope",
 }
 """Of charges by bonds alone."""
 
@@ -61,7 +62,7 @@ POINT_RADIUS = 0.01
 
 class ElementParameters(NamedTuple):
     """One element, or one reference charge of an element, in the units of the tables: eV, eV, e, Å,
-    kcal/mol/Å² (0: no shell); for charges by bonds e/√eV (0: nothing flows), Å and 1."""
+    kcal/mol/Å² (0: no shell); for charges by bonds e/√eV (0: nothing flows), Å, 1 and eV."""
 
     electronegativity: float
     hardness: float
@@ -71,9 +72,16 @@ class ElementParameters(NamedTuple):
     softness: float = 0.0
     covalent_radius: float = 0.0
     decay: float = BOND_DECAY
+    electronegativity_slope: float = 0.0
 
 
-OPTIONAL = ("spring_constant", "softness", "covalent_radius", "decay")
+OPTIONAL = (
+    "spring_constant",
+    "softness",
+    "covalent_radius",
+    "decay",
+    "electronegativity_slope",
+)
 """Of `ElementParameters`; a covalent radius of 0 is the tabulated one."""
 
 Parameters = dict[str, ElementParameters]
@@ -264,15 +272,15 @@ def as_mapping(parameters: Parameters) -> dict[str, dict[str, float]]:
 def parameter_rows(
     parameters: Parameters, polarizable: bool = True, gaussian: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """χ (eV), η (eV), Z (e), R (Å), K (eV/Å²), σ (e/√eV), covalent radius (Å) and a, (119 + n, 8)
-    float64: by atomic number, ones where there are no parameters, then the n elements with a
+    """χ (eV), η (eV), Z (e), R (Å), K (eV/Å²), σ (e/√eV), covalent radius (Å), a and χ' (eV),
+    (119 + n, 9) float64: by atomic number, ones where there are no parameters, then the n elements with a
     reference charge of their own; and `kind_of` (119, 2·9 + 1) int64, the row of each atomic number
     and charge from −9 to 9.
 
     polarizable : False leaves the shells out
     gaussian : False makes the charges points
     """
-    rows = torch.ones(len(SYMBOLS), 8, dtype=torch.float64)
+    rows = torch.ones(len(SYMBOLS), 9, dtype=torch.float64)
     kind_of = torch.arange(len(SYMBOLS)).unsqueeze(1).repeat(1, 2 * LARGEST_CHARGE + 1)
     tabulated = covalent_radii()
     for kind, p in parameters.items():
@@ -282,8 +290,9 @@ def parameter_rows(
         z, k = (p.core_charge, spring) if spring > 0 and polarizable else (0.0, 1.0)
         radius = p.radius if gaussian else POINT_RADIUS
         covalent = p.covalent_radius or float(tabulated[number])
-        values = [p.electronegativity, p.hardness, z, radius, k, p.softness, covalent, p.decay]
-        row = torch.tensor(values, dtype=torch.float64)
+        sites = [p.electronegativity, p.hardness, z, radius, k]
+        bonds = [p.softness, covalent, p.decay, p.electronegativity_slope]
+        row = torch.tensor(sites + bonds, dtype=torch.float64)
         if charge is None:
             rows[number] = row
         else:

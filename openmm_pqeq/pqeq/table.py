@@ -36,6 +36,7 @@ class ParameterTable(nn.Module):
     softness: Tensor
     bond_radius: Tensor
     bond_decay: Tensor
+    electronegativity_slope: Tensor
     kind_of: Tensor
 
     def __init__(self, parameters: Parameters, charge_flow: str, polarizable: bool, gaussian: bool):
@@ -55,6 +56,7 @@ class ParameterTable(nn.Module):
         self.register_buffer("softness", rows[:, 5].contiguous(), persistent=False)
         self.register_buffer("bond_radius", rows[:, 6].contiguous(), persistent=False)
         self.register_buffer("bond_decay", rows[:, 7].contiguous(), persistent=False)
+        self.register_buffer("electronegativity_slope", rows[:, 8].contiguous(), persistent=False)
         self.register_buffer("kind_of", kinds, persistent=False)
 
     def kinds(self, structure: Structure) -> Tensor:

@@ -58,6 +58,7 @@ def random_rows(shape, seed=1) -> Rows:
         radius,
         softness,
         decay,
+        torch.tensor(rng.uniform(-4, 4, shape)),
     )
 
 
@@ -86,7 +87,8 @@ def naive_energy(atoms, bonds, rows, charges, positions, field, p, dipoles) -> t
         f = torch.exp(-a * (x - 1)) * (1 - (x / BOND_RANGE) ** 2) ** 3
         sigma = rows.softness[0, i] * rows.softness[0, j] * f
         q[j], q[i] = q[j] + p[number], q[i] - p[number]
-        energy = energy + 0.5 * p[number] ** 2 / sigma
+        lean = (rows.slope[0, j] - rows.slope[0, i]) * (x - 1)
+        energy = energy + 0.5 * p[number] ** 2 / sigma + lean * p[number]
         moment = moment + p[number] * d
     q = torch.stack(q)
     own = 0.5 * rows.hardness[0] * q**2 + rows.electronegativity[0] * q

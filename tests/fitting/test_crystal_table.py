@@ -29,7 +29,7 @@ def test_types_have_rows_where_there_is_enough_of_them():
 
 def test_every_table_is_convex():
     """Any coordinates: η above a Gaussian's self-energy and K above a dipole's."""
-    u = torch.tensor(np.random.default_rng(0).normal(scale=3.0, size=(200, 6)))
+    u = torch.tensor(np.random.default_rng(0).normal(scale=3.0, size=(200, 7)))
     rows = problems.bond_rows(u)
     assert bool((rows.hardness > gaussian_self_energy(rows.radius) + 0.3 - 1e-9).all())
     assert bool((rows.stiffness >= 1.1 * dipole_self_energy(rows.radius) - 1e-9).all())

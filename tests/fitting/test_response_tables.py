@@ -14,6 +14,7 @@ from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import resolve_parameters
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
 from openmm_pqeq.pqeq.parameters import spring_constant_ev
+from openmm_pqeq.response import response
 from openmm_pqeq.structure import ATOMIC_NUMBERS, structure_of
 
 TABLES = ("pqeq_response.csv", "pqeq_response_free.csv")
@@ -46,12 +47,51 @@ def test_rows_by_bonds_say_how_soft_they_are():
         assert float(row["covalent_radius"]) == pytest.approx(float(covalent_radii()[number]))
         assert 0 < float(row["softness"]) < 10
         assert 0 < float(row["decay"]) < 40
+        assert abs(float(row["chi_slope"])) < 40
 
 
 def test_usual_ions_have_rows_of_their_own():
     rows = table.rows_to_start(str(resources.files("openmm_pqeq.data").joinpath(TABLES[0])))
     for number, charge in ((8, -2), (17, -1), (17, 7), (16, -2), (16, 6), (11, 1), (22, 4)):
         assert Kind(number, charge) in rows
+
+
+def cation_charge(symbols, places, cell, charges) -> float:
+    """A third of the trace of the first atom's Born charge, e, with the set `response`."""
+    potential = build(
+        {"pqeq": {"protocol": "ewald", "parameters": "response", "charge_flow": "bonds"}}
+    )
+    cell = torch.tensor(cell, dtype=torch.float64)
+    structure = structure_of(
+        torch.tensor(places, dtype=torch.float64) @ cell,
+        torch.tensor([ATOMIC_NUMBERS[symbol] for symbol in symbols]),
+        cell,
+        reference_charges=torch.tensor(charges),
+    )
+    return float(response(potential, structure)[1][0].trace()) / 3
+
+
+def test_born_charges_are_above_and_below_oxidation_states():
+    """Ti⁴⁺ of cubic BaTiO3 (PBEsol: 7.7 e) and W⁴⁺ of 2H-WS2 (−0.5 e)."""
+    places = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    titanium = cation_charge(
+        ["Ti", "Ba", "O", "O", "O"], places, 4.0 * np.eye(3), [4.0, 2.0, -2.0, -2.0, -2.0]
+    )
+    assert 6.0 < titanium < 8.0
+    a, b, z = 1 / 3, 2 / 3, 0.6225
+    places = [
+        [a, b, 0.25],
+        [b, a, 0.75],
+        [a, b, z],
+        [b, a, 1 - z],
+        [b, a, z - 0.5],
+        [a, b, 1.5 - z],
+    ]
+    cell = [[3.153, 0, 0], [-1.5765, 2.7306, 0], [0, 0, 12.32]]
+    tungsten = cation_charge(
+        ["W", "W", "S", "S", "S", "S"], places, cell, [4.0, 4.0, -2.0, -2.0, -2.0, -2.0]
+    )
+    assert -1.5 < tungsten < 1.0
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -10,8 +10,8 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq import PQEq
 from openmm_pqeq.pqeq.derivatives.adjoint import (
+    OF_BONDS,
     PARAMETERS,
-    SOFTNESS,
     parameters_as,
     solve_with_gradient,
 )
@@ -160,7 +160,7 @@ def test_what_cannot_be_differentiated_is_refused():
 
 
 @pytest.mark.parametrize("protocol", ["ewald", "direct"])
-@pytest.mark.parametrize("name", [*PARAMETERS, SOFTNESS])
+@pytest.mark.parametrize("name", [*PARAMETERS, *OF_BONDS])
 def test_of_charges_by_bonds_too(name, protocol):
     """A weighted sum of charges and shells, differentiated in one parameter of chlorine, against
     central differences of full solutions."""

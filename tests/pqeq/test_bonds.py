@@ -130,7 +130,9 @@ def test_without_softness_atoms_keep_their_reference_charges():
 
 def test_with_soft_bonds_charge_flows_freely():
     at = crystal(field=(0, 0, 0))
-    soft = potential_of("ewald", scaled(1e4), polarizable=False, tolerance=1e-9)
+    soft = potential_of(
+        "ewald", scaled(1e4, electronegativity_slope=0.0), polarizable=False, tolerance=1e-9
+    )
     free = build(
         {
             "pqeq": {
@@ -142,6 +144,26 @@ def test_with_soft_bonds_charge_flows_freely():
         }
     )
     laws.close(soft(at).charges, free(at).charges, 1e-6, "charges")
+
+
+def test_a_slope_changes_what_a_moving_atom_carries():
+    """χ' at a bond as long as its two radii: charges, polarizability and energy are what they are
+    without it, the Born charge along the bond is linear in it, and falls below the reference charge."""
+    radii = covalent_radii()
+    at = structure(["Na", "Cl"], [[0, 0, 0], [0, 0, float(radii[11] + radii[17])]])
+
+    def found(slope):
+        rows = scaled(1.0, electronegativity_slope=0.0)
+        rows["Cl"]["electronegativity_slope"] = slope
+        potential = potential_of("direct", rows)
+        return potential(at), *response(potential, at)
+
+    (less, alpha, below), (none, flat, between), (_, _, above) = map(found, (-40.0, 0.0, 40.0))
+    laws.close(less.charges, none.charges, 1e-10, "charges")
+    laws.close(less.energy, none.energy, 1e-10, "energy")
+    laws.close(alpha, flat, 1e-8, "polarizability")
+    laws.close(0.5 * (below + above), between, 1e-8, "Born charges")
+    assert float(below[0, 2, 2]) < 1.0 < float(between[0, 2, 2]) < float(above[0, 2, 2])
 
 
 def test_fragments_apart_keep_their_charge_and_energies_add():

@@ -32,7 +32,7 @@ def dense_response(at):
     """Charges, ε∞, and ∂(dipole)/∂(position of the first atom) by central differences."""
 
     def solve(positions, field):
-        chi, eta, radius, sigma, spring = (
+        chi, eta, radius, sigma, spring, slope = (
             tensor([BONDED[element][key] for element in ("Na", "Cl")])
             for key in (
                 "electronegativity",
@@ -40,6 +40,7 @@ def dense_response(at):
                 "radius",
                 "softness",
                 "spring_constant",
+                "electronegativity_slope",
             )
         )
         alpha = 0.462770 / (2 * radius**2)
@@ -63,6 +64,7 @@ def dense_response(at):
         laplacian = torch.zeros(2, 2, dtype=torch.float64)
         drop, g = torch.zeros(2, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
         flow = torch.zeros(2, 3, dtype=torch.float64)
+        moment = torch.zeros(3, dtype=torch.float64)
         shifts = torch.cartesian_prod(*[torch.arange(-4, 5, dtype=torch.float64)] * 3) @ at.cell[0]
         for i in range(2):
             for j in range(2):
@@ -74,7 +76,9 @@ def dense_response(at):
                         s *= (1 - (x / 1.6) ** 2) ** 3
                         laplacian[i, i] += s
                         laplacian[i, j] -= s
-                        drop[i] -= s * float(field @ d)
+                        lean = float(slope[i] - slope[j]) * (x - 1)
+                        drop[i] -= s * (float(field @ d) + lean)
+                        moment += 0.5 * s * lean * d
                         flow[i] -= s * d
                         g += 0.5 * s * torch.outer(d, d)
         a, b, c = matrix[:2, :2], matrix[:2, 2:], matrix[2:, 2:]
@@ -90,7 +94,7 @@ def dense_response(at):
         x = torch.linalg.solve(left, right)
         q, mu = x[:2], x[2:].view(3, 2)
         potential = a @ q + b @ x[2:] + chi
-        polarization = g @ field - flow.t() @ potential + mu.sum(dim=1)
+        polarization = moment + g @ field - flow.t() @ potential + mu.sum(dim=1)
         return q, polarization + reference @ positions
 
     zero, step = tensor([0.0, 0, 0]), 1e-4

@@ -1,6 +1,7 @@
 """Bonds of small crystals, and how softly charge flows along them.
 
-    σ_b = σ_i σ_j f(x),   f = exp(−a(x − 1)) (1 − (x/1.6)²)³,   x = r/(R_i + R_j),   zero beyond x = 1.6
+    E_b = p_b²/2σ_b + p_b (χ'_head − χ'_tail)(x − 1),   σ_b = σ_i σ_j f(x)
+    f = exp(−a(x − 1)) (1 − (x/1.6)²)³,   x = r/(R_i + R_j),   zero beyond x = 1.6
 
 with covalent radii R (Cordero et al., Dalton Trans. 2832 (2008), doi:10.1039/b801115j) and
 a = ½(a_i + a_j). Bonds are between images; one from an atom to its own image moves no charge but
@@ -36,8 +37,9 @@ class Bonds(NamedTuple):
     lengths: Tensor
 
 
-class Softness(NamedTuple):
-    """σ_b, e²/eV, and dσ_b/dr."""
+class OfLength(NamedTuple):
+    """A property of bonds, (b, n_bonds), and its slope in r: σ_b (e²/eV), or h_b (V), the difference of
+    potentials that a bond has by its length."""
 
     value: Tensor
     slope: Tensor
@@ -75,7 +77,7 @@ def _half_list(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     return head[once], tail[once], vector[once], reduced[once]
 
 
-def softness_of(bonds: Bonds, softness: Tensor, decay: Tensor) -> Softness:
+def softness_of(bonds: Bonds, softness: Tensor, decay: Tensor) -> OfLength:
     """σ_b and dσ_b/dr from softness (b, n) e/√eV and decay (b, n)."""
     x = torch.clamp(bonds.reduced, max=BOND_RANGE)
     y = x / BOND_RANGE
@@ -84,4 +86,10 @@ def softness_of(bonds: Bonds, softness: Tensor, decay: Tensor) -> Softness:
     both = torch.exp(2 * (bonds.ends @ torch.log(softness).unsqueeze(2)).squeeze(2))
     value = both * torch.exp(-a * (x - 1)) * inside**3
     slope = -both * torch.exp(-a * (x - 1)) * inside**2 * (a * inside + 6 * y / BOND_RANGE)
-    return Softness(value, slope * bonds.reduced / bonds.lengths)
+    return OfLength(value, slope * bonds.reduced / bonds.lengths)
+
+
+def lean_of(bonds: Bonds, slope: Tensor) -> OfLength:
+    """h_b = −(χ'_head − χ'_tail)(x − 1) and dh_b/dr from χ' (b, n) eV."""
+    apart = -(bonds.incidence @ slope.unsqueeze(2)).squeeze(2)
+    return OfLength(apart * (bonds.reduced - 1), apart * bonds.reduced / bonds.lengths)

@@ -166,7 +166,7 @@ class Problem:
 
 
 def bond_rows(u: Tensor) -> Rows:
-    """Parameters of charges by bonds by atom, (b, n), of coordinates (b, n, 6)."""
+    """Parameters of charges by bonds by atom, (b, n), of coordinates (b, n, 7)."""
     radius = torch.exp(u[..., 3])
     return Rows(
         u[..., 0],
@@ -175,6 +175,7 @@ def bond_rows(u: Tensor) -> Rows:
         radius,
         torch.exp(u[..., 4]),
         torch.exp(u[..., 5]),
+        u[..., 6],
     )
 
 

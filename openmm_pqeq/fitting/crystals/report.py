@@ -31,6 +31,7 @@ from openmm_pqeq.fitting.crystals.table import (
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.pqeq.bonds import BOND_DECAY
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.parameters import BOND_COLUMNS as BOND_CELLS
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters, spring_constant_ev
 from openmm_pqeq.report.parity import Cloud, plot_parity
 from openmm_pqeq.structure import ATOMIC_NUMBERS
@@ -176,7 +177,8 @@ def table_rows(problem: Problem, x: np.ndarray, published: Parameters) -> list[d
         for k, kind in enumerate(problem.kinds):
             r, eta, spring = float(b.radius[k]), float(b.hardness[k]), float(b.stiffness[k])
             base = _row(kind, float(b.electronegativity[k]), eta, 1.0, r, spring)
-            fitted[kind] = base | _bond_cells(kind, float(b.softness[k]), float(b.decay[k]))
+            of_bonds = (b.softness, b.decay, b.slope)
+            fitted[kind] = base | _bond_cells(kind, *(float(values[k]) for values in of_bonds))
     for symbol, p in published.items():
         kind = Kind(ATOMIC_NUMBERS[symbol], None)
         if kind not in fitted:
@@ -201,11 +203,12 @@ def _row(
     return cells | {name: f"{value:.6g}" for name, value in numbers.items()} | {"source": "fitted"}
 
 
-def _bond_cells(kind: Kind, softness: float, decay: float) -> dict[str, Any]:
+def _bond_cells(kind: Kind, softness: float, decay: float, slope: float = 0.0) -> dict[str, Any]:
     numbers = {
         "softness": softness,
         "covalent_radius": float(covalent_radii()[kind.number]),
         "decay": decay,
+        "chi_slope": slope,
     }
     return {name: f"{value:.6g}" for name, value in numbers.items()}
 
@@ -222,7 +225,7 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]], comments: Sequence[s
     """As CSV, with comments in front."""
     bonded = "softness" in rows[0]
     names = ["element", "reference_charge", "pol", "chi", "eta", "Z", "R_core", "R_shell", "K2"]
-    names += ["softness", "covalent_radius", "decay"] if bonded else []
+    names += [*BOND_CELLS] if bonded else []
     with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {line}\n" for line in comments)
         writer = csv.DictWriter(file, [*names, "source"], lineterminator="\n")

@@ -1,13 +1,13 @@
 """Charges by bonds in small crystals: the solution, Born charges and ε∞, a batch at a time.
 
-    q − Q⁰ + L V = D F,   M_μ y = F,   V = χ + (M y)_q,   y = (q, μ)
+    q − Q⁰ + L V = D F + Σ_b σ_b B_b h_b,   M_μ y = F,   V = χ + (M y)_q,   y = (q, μ)
     L = Σ_b σ_b B_b B_bᵀ,   D = Σ_b σ_b B_b d_bᵀ,   G = Σ_b σ_b d_b d_bᵀ
 
 with the diagonals of M: η less a Gaussian's interaction with itself, K less that of a dipole. Both
 are positive, so M is, and there is one solution. With X = ∂/∂F,
 
     α = G − Dᵀ X_V + Σ X_μ,   ε∞ = 1 + 4πk_e α/V
-    Z*_i = −∂(∇_i E_C)/∂F + q_i 1 − Σ_b B_ib σ'_b ΔV_b (d_b − ΔX_V,b) r̂_b
+    Z*_i = −∂(∇_i E_C)/∂F + q_i 1 + Σ_b B_ib (σ_b h'_b + σ'_b (h_b − ΔV_b)) (d_b − ΔX_V,b) r̂_b
 
 Derivatives in the parameters: y solves R(y, θ) = 0, so that y − J⁻¹R(y, θ) with J fixed has its
 value and its first derivative; everything else is explicit, and torch's forward mode does it. No
@@ -20,7 +20,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from openmm_pqeq.fitting.crystals.bonds import Bonds, Softness, softness_of
+from openmm_pqeq.fitting.crystals.bonds import (
+    Bonds,
+    OfLength,
+    lean_of,
+    softness_of,
+)
 from openmm_pqeq.fitting.crystals.waves import (
     SECOND,
     Interaction,
@@ -34,7 +39,7 @@ from openmm_pqeq.units import COULOMB
 
 
 class Rows(NamedTuple):
-    """Parameters by atom, (b, n): χ eV, η eV, K/Z² eV/(e Å)², R Å, σ e/√eV, a."""
+    """Parameters by atom, (b, n): χ eV, η eV, K/Z² eV/(e Å)², R Å, σ e/√eV, a, χ' eV."""
 
     electronegativity: Tensor
     hardness: Tensor
@@ -42,6 +47,7 @@ class Rows(NamedTuple):
     radius: Tensor
     softness: Tensor
     decay: Tensor
+    slope: Tensor
 
 
 class Geometry(NamedTuple):
@@ -86,11 +92,16 @@ def solve(geometry: Geometry, rows: Rows) -> Solved:
     jacobian[:, :n, :n] += torch.eye(n, dtype=matrix.dtype)
     inverse = torch.linalg.inv(jacobian)
     source = matrix.new_zeros(b, 4, n, 4)
-    source[:, 0, :, 0] = geometry.reference - (flow @ rows.electronegativity.unsqueeze(2))[..., 0]
-    source[:, 0, :, 1:] = weighted.transpose(1, 2) @ geometry.bonds.vectors
+    source[:, 0] = weighted.transpose(1, 2) @ _reach(geometry.bonds, rows)
+    source[:, 0, :, 0] += geometry.reference - (flow @ rows.electronegativity.unsqueeze(2))[..., 0]
     source[:, 1:, :, 1:] = torch.eye(3, dtype=matrix.dtype).unsqueeze(1)
     moments = (inverse @ source.reshape(b, 4 * n, 4)).reshape(b, 4, n, 4)
     return Solved(moments, inverse, matrices, rows.radius)
+
+
+def _reach(bonds: Bonds, rows: Rows) -> Tensor:
+    """h_b and its derivative in the field, d_b, (b, n_bonds, 4)."""
+    return torch.cat([lean_of(bonds, rows.slope).value.unsqueeze(2), bonds.vectors], dim=2)
 
 
 def _diagonal(rows: Rows) -> Tensor:
@@ -103,21 +114,22 @@ def _diagonal(rows: Rows) -> Tensor:
 def response(geometry: Geometry, rows: Rows, solved: Solved) -> Response:
     """Born charges and ε∞; differentiable once in the parameters where `solved` is their solution."""
     bonds = geometry.bonds
-    soft = softness_of(bonds, rows.softness, rows.decay)
+    soft, lean = softness_of(bonds, rows.softness, rows.decay), lean_of(bonds, rows.slope)
     growth = growth_of(rows.radius, solved.radius)
     y = solved.moments
     y = y - _step(geometry, rows, solved, soft, growth, y)
     fields = widened(solved.matrices, growth, y)
     potential = _potential(rows, fields, y)
-    along = bonds.incidence @ potential  # ΔV_b and ΔX_V,b
-    dp = bonds.vectors - along[..., 1:]
+    drive = _reach(bonds, rows) - bonds.incidence @ potential  # p_b/σ_b, and in the field
+    dp = drive[..., 1:]
     alpha = torch.einsum("bm,bmx,bmy->bxy", soft.value, bonds.vectors, dp) + y[:, 1:, :, 1:].sum(2)
     epsilon = torch.eye(3, dtype=y.dtype) + _four_pi(geometry) * alpha
     unit = bonds.vectors / bonds.lengths.unsqueeze(2)
-    force = (soft.slope * along[..., 0]).unsqueeze(2) * unit
+    pull = soft.slope * drive[..., 0] + soft.value * lean.slope
+    force = pull.unsqueeze(2) * unit
     by_bonds = torch.einsum("bmi,bma,bmx->biax", bonds.incidence, dp, force)
     own = y[:, 0, :, 0, None, None] * torch.eye(3, dtype=y.dtype)
-    born = own - _displaced(y, fields) - by_bonds
+    born = own - _displaced(y, fields) + by_bonds
     return Response(born, epsilon, y[:, 0, :, 0], y[:, 1:, :, 0].transpose(1, 2))
 
 
@@ -133,14 +145,13 @@ def _potential(rows: Rows, fields: Tensor, y: Tensor) -> Tensor:
 
 
 def _step(
-    geometry: Geometry, rows: Rows, solved: Solved, soft: Softness, growth: Tensor, y: Tensor
+    geometry: Geometry, rows: Rows, solved: Solved, soft: OfLength, growth: Tensor, y: Tensor
 ) -> Tensor:
     """J⁻¹R(y, θ), zero at the solution."""
     bonds = geometry.bonds
     fields = widened(solved.matrices, growth, y)
     potential = _potential(rows, fields, y)
-    reach = torch.nn.functional.pad(bonds.vectors, (1, 0))
-    moved = soft.value.unsqueeze(2) * (reach - bonds.incidence @ potential)
+    moved = soft.value.unsqueeze(2) * (_reach(bonds, rows) - bonds.incidence @ potential)
     reference = torch.nn.functional.pad(geometry.reference.unsqueeze(2), (0, 3))
     charges = y[:, 0] - reference - bonds.incidence.transpose(1, 2) @ moved
     own = (rows.stiffness - dipole_self_energy(rows.radius)).unsqueeze(2).unsqueeze(1)

@@ -6,7 +6,7 @@ for any structure (charges by bonds), or nearly so (free flow):
 
     η = 2k_eγ/√π + 0.3 eV + exp(u_η),    K = Z² [1.1 k_e 4γ³/(3√π) + exp(u_K)],    γ of R = exp(u_R)
 
-and χ, log Z, log σ, log a as they are. By bonds only K/Z² matters, and Z is 1.
+and χ, log Z, log σ, log a, χ' as they are. By bonds only K/Z² matters, and Z is 1.
 Å, eV, e.
 """
 
@@ -64,9 +64,9 @@ class Columns(NamedTuple):
 
 
 BOND_COLUMNS = Columns(
-    ("chi", "eta", "K", "R", "softness", "decay"),
-    (20.0, 4.0, 4.0, 9.0, 4.0, 1.5),
-    (6.0, 1.5, 1.5, 0.35, 1.5, 0.3),
+    ("chi", "eta", "K", "R", "softness", "decay", "slope"),
+    (20.0, 4.0, 4.0, 9.0, 4.0, 1.5, 30.0),
+    (6.0, 1.5, 1.5, 0.35, 1.5, 0.3, 6.0),
 )
 SHELL_COLUMNS = Columns(
     ("chi", "eta", "K", "R", "Z"), (20.0, 4.0, 4.0, 9.0, 0.9), (6.0, 1.5, 1.5, 0.35, 0.5)
@@ -141,6 +141,7 @@ def start_of(
             "Z": np.log(p.core_charge if shell else 1.0),
             "softness": np.log(p.softness or SOFTNESS),
             "decay": np.log(p.decay),
+            "slope": p.electronegativity_slope,
         }
         values.append([own[name] for name in columns.names])
     return np.array(values).ravel()

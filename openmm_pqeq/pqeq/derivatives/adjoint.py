@@ -48,22 +48,22 @@ from openmm_pqeq.structure import Structure
 PARAMETERS = ("electronegativity", "hardness", "core_charge", "radius", "spring_constant")
 """The buffers of PQEq that hold parameters, by atomic number and further rows (parameters.py): eV,
 eV, e, Å, eV/Å²."""
-SOFTNESS = "softness"
-"""One more, e/√eV, of charges by bonds."""
+OF_BONDS = ("softness", "electronegativity_slope")
+"""Two more, e/√eV and eV, of charges by bonds."""
 
 
 @contextmanager
 def parameters_as(pqeq: PQEq, values: Mapping[str, Tensor]) -> Iterator[PQEq]:
     """`pqeq` with other parameters inside the block, and its own again after it.
 
-    values : any of `PARAMETERS`, and the softness, in the shape of the buffer; they may carry
+    values : any of `PARAMETERS` and `OF_BONDS`, in the shape of the buffer; they may carry
         gradients
     """
     before: dict[str, Tensor] = {}
     for name, value in values.items():
-        if name not in (*PARAMETERS, SOFTNESS):
+        if name not in (*PARAMETERS, *OF_BONDS):
             raise ValueError(
-                f"parameters_as: expected names among {', '.join((*PARAMETERS, SOFTNESS))}, got "
+                f"parameters_as: expected names among {', '.join((*PARAMETERS, *OF_BONDS))}, got "
                 f"{name!r}"
             )
         present = getattr(pqeq, name)

@@ -71,6 +71,7 @@ def of_field_alone(
         bonds.vectors,
         bonds.softness,
         bonds.vectors @ direction,
+        torch.zeros_like(bonds.lean),
         torch.zeros_like(bonds.reference),
         bonds.metal,
         within_metal @ direction,
