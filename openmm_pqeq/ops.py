@@ -40,6 +40,7 @@ OPERATORS = (
     "interpolation_coefficient_gradients",
     "interpolation_table_gradients",
     "pair_matrix_product",
+    "short_pieces",
     "splines_interpolate",
     "splines_interpolate_hessian",
     "splines_spread",

@@ -15,6 +15,7 @@ from openmm_pqeq.gnn import equivariant_convolution, radial_nodes, weighted_conv
 from openmm_pqeq.pqeq import constants
 from openmm_pqeq.pqeq.coulomb import kernels, splines
 from openmm_pqeq.pqeq.sweeps import tapered_reference
+from openmm_pqeq.start import short_pieces
 
 pytestmark = pytest.mark.python_route
 
@@ -90,6 +91,7 @@ REFERENCES = [
     splines.interpolate_hessian_reference,
     dispersion_reference,
     finite_gradient_reference,
+    short_pieces.short_pieces_reference,
     tapered_reference.tapered_pairs_reference,
     tapered_reference.tapered_radials_reference,
     tapered_reference.tapered_gradient_reference,

@@ -13,6 +13,7 @@ from openmm_pqeq.d3.model import D3
 from openmm_pqeq.neighbors.half_list import KeptSearch
 from openmm_pqeq.neighbors.pairs import Pairs
 from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.start.short_pieces import ShortPieces
 from openmm_pqeq.structure import Structure
 
 
@@ -43,7 +44,9 @@ class DispersionTerm(nn.Module):
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Contribution:
         """Differentiable as the D3 is; `pairs` are not read."""
-        return of_atoms(self.model(structure, self.search(structure)), structure)
+        with ShortPieces(structure.numbers.size(0)):
+            energies = self.model(structure, self.search(structure))
+        return of_atoms(energies, structure)
 
     def in_precision(self, precision: str) -> Self:
         """Tables in float64 or float32."""

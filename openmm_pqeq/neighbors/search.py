@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from openmm_pqeq.neighbors.extent import drawn_together
 from openmm_pqeq.neighbors.pairs import Pairs, pairs_from_indices, within
 from openmm_pqeq.neighbors.verlet import Kept, still_hold
+from openmm_pqeq.start.short_pieces import ShortPieces
 from openmm_pqeq.structure import Structure
 
 
@@ -56,9 +57,10 @@ class NeighborSearch(nn.Module):
         """Pairs of every structure of the batch; derivatives flow through `vectors` and
         `distances`."""
         if self.skin > 0.0 and structure.cell.size(0) == 1:
-            with torch.no_grad():
-                centers, neighbors, shifts = self.from_kept(structure)
-            return pairs_from_indices(structure, centers, neighbors, shifts)
+            with ShortPieces(structure.numbers.size(0)):
+                with torch.no_grad():
+                    centers, neighbors, shifts = self.from_kept(structure)
+                return pairs_from_indices(structure, centers, neighbors, shifts)
         all_centers: list[Tensor] = []
         all_neighbors: list[Tensor] = []
         all_shifts: list[Tensor] = []

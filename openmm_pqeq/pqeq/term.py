@@ -13,6 +13,7 @@ from openmm_pqeq.pqeq.groups import Groups
 from openmm_pqeq.pqeq.model import PQEq
 from openmm_pqeq.pqeq.parameters import as_mapping, resolve_parameters
 from openmm_pqeq.pqeq.settings import check_settings, check_switch
+from openmm_pqeq.start.short_pieces import ShortPieces
 from openmm_pqeq.structure import Structure
 
 BESIDES = ("energy", "reference_charges")
@@ -53,7 +54,8 @@ class ChargeTerm(nn.Module):
 
     def forward(self, structure: Structure, pairs: Pairs, unstrained: Tensor) -> Contribution:
         """Differentiable as the PQEq is."""
-        solution = self.model(structure, pairs, unstrained)
+        with ShortPieces(structure.numbers.size(0)):
+            solution = self.model(structure, pairs, unstrained)
         return Contribution(
             solution.energy,
             torch.zeros_like(solution.charges),

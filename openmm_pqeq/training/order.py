@@ -1,6 +1,9 @@
 """Which frames come when: it depends on the seed and the epoch alone, so that a resumed training is
-the unbroken one. Each of several processes has its part of every batch; all of them have the whole of
-one that is too small for that, whose mean is the same."""
+the unbroken one. Each of several processes has its part of every batch, as much to do as the others
+have; all of them have the whole of one that is too small for that, whose mean is the same.
+
+Batches are not sorted by size. Frames lie end to end and no place is filled up, so that large and small
+ones in one batch cost nothing."""
 
 from typing import Iterator, Sequence
 
@@ -38,6 +41,7 @@ class MixedBatches(Sampler[list[int]]):
     n_frames, n_others : frames, and those of the second set, which are numbered after them
     batch_size, n_mixed : how many of each a batch has
     group : whose part of it this process has
+    work : pairs of each frame, of both sets; read where there are several processes
     """
 
     def __init__(
@@ -48,8 +52,9 @@ class MixedBatches(Sampler[list[int]]):
         n_mixed: int,
         seed: int,
         group: Group,
+        work: Sequence[int] = (),
     ):
-        self.group = group
+        self.group, self.work = group, work
         self.sampler = EpochOrder(n_frames, seed)  # Lightning looks for it under this name
         self.batch_size, self.n_others, self.n_mixed = batch_size, n_others, n_mixed
 
@@ -67,9 +72,17 @@ class MixedBatches(Sampler[list[int]]):
             yield self._part(batch)
 
     def _part(self, batch: list[int]) -> list[int]:
-        """That of this process."""
+        """That of this process: the largest frame that is left goes to who has least to do."""
         rank, size, _ = self.group
-        return batch[rank::size] if len(batch) >= size else batch
+        if size == 1 or len(batch) < size:
+            return batch
+        parts: list[list[int]] = [[] for _ in range(size)]
+        loads = [0] * size
+        for frame in sorted(batch, key=lambda frame: -self.work[frame]):
+            least = loads.index(min(loads))
+            parts[least].append(frame)
+            loads[least] += 1 + self.work[frame]
+        return parts[rank]
 
     def _other(self, place: int) -> int:
         """The frame of the second set at a place of the endless row of its permutations."""
@@ -89,9 +102,13 @@ def loader_of(
     """Batches of frames laid end to end, each with `n_mixed` of the others; of each the part of a
     process."""
     n_mixed = n_mixed if others else 0
+    both = [*frames, *others]
+    work = [len(samples.centers) for samples in both]
     return DataLoader(
-        [*frames, *others],  # type: ignore[arg-type]
-        batch_sampler=MixedBatches(len(frames), batch_size, len(others), n_mixed, seed, group),
+        both,  # type: ignore[arg-type]
+        batch_sampler=MixedBatches(
+            len(frames), batch_size, len(others), n_mixed, seed, group, work
+        ),
         collate_fn=join,
         num_workers=0,
     )

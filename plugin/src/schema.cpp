@@ -216,4 +216,13 @@ TORCH_LIBRARY(openmm_pqeq, library) {
   library.def(
       "finite_gradient(Tensor(a) positions, Tensor numbers, Tensor indices, str symbols,"
       " str message) -> Tensor(a)");
+
+  // ---- short_pieces/, openmm_pqeq/start/short_pieces.py
+  //
+  // One thread for torch's own operations in the thread that calls, or as many as before. It has an
+  // effect, so that TorchScript leaves it where it is.
+  //
+  //   begin       whether they begin to have one
+  library.def(
+      torch::schema("short_pieces(bool begin) -> ()", c10::AliasAnalysisKind::CONSERVATIVE));
 }

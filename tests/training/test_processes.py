@@ -1,6 +1,7 @@
 """Training in two processes is that in one: losses and weights, to the rounding of float64."""
 
 import csv
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -97,8 +98,27 @@ def test_a_training_goes_on_in_another_number_of_processes(frames, alone, tmp_pa
         assert torch.allclose(weights[name], weight, atol=1e-8), name
 
 
+def of_pairs(*counts):
+    """Frames of so many pairs."""
+    return [SimpleNamespace(centers=range(count)) for count in counts]
+
+
+def test_processes_have_as_much_to_do():
+    """However large the frames are, and none has nothing."""
+    items = of_pairs(*[5, 400, 1350, 2000] * 8)
+    for n_processes in (2, 3):
+        groups = [Group(rank, n_processes, 0) for rank in range(n_processes)]
+        parts = [list(loader_of(items, 16, 1, group=group).batch_sampler) for group in groups]
+        for batch in zip(*parts):
+            loads = [sum(len(items[frame].centers) for frame in part) for part in batch]
+            assert max(loads) - min(loads) <= 1350
+            assert max(loads) < 1.1 * sum(loads) / n_processes
+    empty = [loader_of(of_pairs(0, 0, 0, 0), 4, 1, group=g).batch_sampler for g in groups]
+    assert all(part for sampler in empty for part in sampler)
+
+
 def test_the_parts_of_a_batch_make_the_batch(frames):
-    items = list(range(9))
+    items = of_pairs(*range(9))
 
     def order(group):
         sampler = loader_of(items, 4, 7, group=group).batch_sampler

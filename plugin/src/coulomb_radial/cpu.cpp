@@ -1,10 +1,10 @@
 // coulomb_radial on the CPU: erf and exp by torch's vectorized kernels, everything else in one pass
 // over memory.
 #include "constants.h"
+#include "parallel.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 namespace openmm_pqeq {
@@ -31,7 +31,7 @@ std::tuple<Tensor, Tensor, Tensor> coulomb_radial_cpu(const Tensor& distance_in,
     scalar_t* f = value.data_ptr<scalar_t>();
     scalar_t* f1 = first.data_ptr<scalar_t>();
     scalar_t* f2 = second.data_ptr<scalar_t>();
-    at::parallel_for(0, distance.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(0, distance.numel(), kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const scalar_t inverse = scalar_t(1) / r[i];
         const scalar_t inverse_square = inverse * inverse;

@@ -7,9 +7,9 @@
 #include "instruction_sets.h"
 
 #include "dispersion/arguments.h"
+#include "parallel.h"
 
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -49,7 +49,7 @@ int64_t ranges(int64_t n_pairs) {
 template <typename Work>
 void for_ranges(int64_t n_pairs, const Work& work) {
   const int64_t n = ranges(n_pairs);
-  at::parallel_for(0, n, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, n, 1, [&](int64_t first, int64_t last) {
     for (int64_t range = first; range < last; ++range)
       work(range * n_pairs / n, (range + 1) * n_pairs / n, range);
   });

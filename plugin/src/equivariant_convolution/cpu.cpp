@@ -4,8 +4,8 @@
 #include "instruction_sets.h"
 
 #include "equivariant_convolution/on_device.h"
+#include "parallel.h"
 
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 namespace openmm_pqeq {
@@ -31,8 +31,8 @@ Kernels<T> kernels() {
 
 template <typename T, typename Kernel>
 void over_atoms(Kernel kernel, const Convolution<T>& work, const Plan& plan) {
-  at::parallel_for(0, plan.n_atoms, kGrain,
-                   [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
+  parallel_for(0, plan.n_atoms, kGrain,
+               [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
 }
 
 struct Cpu {

@@ -6,8 +6,8 @@
 // atom with its own images those whose shift comes after zero in the dictionary. Threads take
 // ranges of first atoms; the list is the same for any number of them.
 #include "half_list/arguments.h"
+#include "parallel.h"
 
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -251,7 +251,7 @@ std::tuple<Tensor, Tensor, Tensor> half_list_cpu(const Tensor& positions_in, con
     return static_cast<int64_t>(
         std::round(n_atoms * (1.0 - std::sqrt(1.0 - static_cast<double>(range) / kRanges))));
   };
-  at::parallel_for(0, kRanges, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, kRanges, 1, [&](int64_t first, int64_t last) {
     for (int64_t range = first; range < last; ++range)
       search(bins, at, start(range), start(range + 1), cutoff, found[range]);
   });

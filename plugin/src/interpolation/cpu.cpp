@@ -4,9 +4,9 @@
 #include "interpolation/cpu_kernel.h"
 
 #include "interpolation/arguments.h"
+#include "parallel.h"
 
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 namespace openmm_pqeq {
@@ -41,7 +41,7 @@ Kernels<T> kernels() {
 
 template <typename T>
 void over(int64_t n, int64_t grain, Kernel<T> kernel, const Interpolation<T>& work) {
-  at::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
+  parallel_for(0, n, grain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
 }
 
 template <typename T>

@@ -7,10 +7,10 @@
 #include "instruction_sets.h"
 #include "splines/cpu_kernel.h"
 
+#include "parallel.h"
 #include "splines/formulae.h"
 #include "splines/on_device.h"
 
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <vector>
@@ -73,22 +73,22 @@ struct CpuSplines {
   template <typename T>
   void spread(const Spread<T>& work, int64_t n, int64_t n_planes) const {
     const auto kernels = spline_kernels<T>();
-    at::parallel_for(0, n, kGrain,
-                     [&](int64_t begin, int64_t end) { kernels.weigh(work, begin, end); });
-    at::parallel_for(0, n_planes, 1,
-                     [&](int64_t begin, int64_t end) { kernels.spread(work, begin, end); });
+    parallel_for(0, n, kGrain,
+                 [&](int64_t begin, int64_t end) { kernels.weigh(work, begin, end); });
+    parallel_for(0, n_planes, 1,
+                 [&](int64_t begin, int64_t end) { kernels.spread(work, begin, end); });
   }
 
   template <typename T>
   void interpolate(const Interpolation<T>& work, int64_t n) const {
     const auto kernel = spline_kernels<T>().interpolate;
-    at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
+    parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
   }
 
   template <typename T>
   void interpolate_hessian(const Interpolation<T>& work, int64_t n) const {
     const auto kernel = spline_kernels<T>().interpolate_hessian;
-    at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
+    parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) { kernel(work, begin, end); });
   }
 };
 

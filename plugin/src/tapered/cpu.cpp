@@ -1,15 +1,15 @@
 // The tapered pair sum on the CPU: erf and exp by torch's vectorized kernels, loops over pairs in
 // cpu_kernel.cpp.
 //
-// Every thread has sums of its own, which are added up in the order of the threads: results depend
-// on the number of threads to rounding, and on nothing else.
+// There are as many parts of the pairs as threads, with sums of their own which are added up in the
+// order of the parts: results depend on the number of threads to rounding, and on nothing else.
 #include "instruction_sets.h"
 #include "tapered/cpu_kernel.h"
 
+#include "parallel.h"
 #include "tapered/formulae.h"
 #include "tapered/on_device.h"
 
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -46,11 +46,12 @@ struct TaperedKernels {
 // Sums of `size` numbers over tasks(begin, end, sums), in float64.
 template <typename Task>
 Tensor summed(int64_t n_pairs, int64_t size, Task task) {
-  const int64_t most = n_pairs <= kGrain ? 1 : at::get_num_threads();
+  const int64_t most = n_pairs <= kGrain ? 1 : crew_threads();
   const Tensor sums = at::zeros({most, size}, at::kDouble);
   double* const all = sums.data_ptr<double>();
-  at::parallel_for(0, n_pairs, kGrain, [&](int64_t begin, int64_t end) {
-    task(begin, end, all + (most == 1 ? 0 : at::get_thread_num()) * size);
+  parallel_for(0, most, 1, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part)
+      task(part * n_pairs / most, (part + 1) * n_pairs / most, all + part * size);
   });
   return most == 1 ? sums[0] : sums.sum(0);
 }
@@ -76,10 +77,10 @@ struct CpuTapered {
     int32_t *const i = centers.data_ptr<int32_t>(), *const j = neighbors.data_ptr<int32_t>();
     int8_t* const shift = shifts.data_ptr<int8_t>();
     T* const out = vectors.data_ptr<T>();
-    const int64_t most = n_pairs <= kGrain ? 1 : at::get_num_threads(),
+    const int64_t most = n_pairs <= kGrain ? 1 : crew_threads(),
                   share = (n_pairs + most - 1) / most;
     std::vector<std::pair<int64_t, int64_t>> found(most);
-    at::parallel_for(0, most, 1, [&](int64_t first, int64_t last) {
+    parallel_for(0, most, 1, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
         const int64_t begin = std::min(task * share, n_pairs),
                       end = std::min(begin + share, n_pairs);
@@ -119,7 +120,7 @@ struct CpuTapered {
     const auto kernels = TaperedKernels<T>::best();
     std::vector<Separation> wanted{Separation::d};
     if (moved) wanted = {Separation::u, Separation::v, Separation::w};
-    at::parallel_for(0, n_pairs, kGrain, [&](int64_t begin, int64_t end) {
+    parallel_for(0, n_pairs, kGrain, [&](int64_t begin, int64_t end) {
       const at::NoGradGuard no_grad;
       const Tensor scaled = at::ones({kBlock}, c10::CppTypeToScalarType<T>::value);
       Tensor erf = at::empty_like(scaled), exp = at::zeros_like(scaled);

@@ -3,10 +3,10 @@
 #include "instruction_sets.h"
 #include "weighted_convolution/cpu_kernel.h"
 
+#include "parallel.h"
 #include "weighted_convolution/arguments.h"
 
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 namespace openmm_pqeq {
@@ -112,7 +112,7 @@ void run_in_parts(Convolution<T>& work, const Tensors& gradients, const Gradient
   for (size_t k = 0; k < gradients.size(); ++k) {
     work.gradients[k] = gradients[k].const_data_ptr<T>();
   }
-  at::parallel_for(0, kParts, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, kParts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) run_part(work, to, part, n_atoms);
   });
 }
@@ -124,8 +124,8 @@ Tensors forward_on_cpu(const Arguments& arguments) {
   AT_DISPATCH_FLOATING_TYPES(given.weights.scalar_type(), "weighted_convolution", [&] {
     auto work = work_of<scalar_t>(given, paths);
     write_outputs(work, outputs);
-    at::parallel_for(0, given.n_atoms(), kGrain,
-                     [&](int64_t begin, int64_t end) { kernel<scalar_t>()(work, begin, end); });
+    parallel_for(0, given.n_atoms(), kGrain,
+                 [&](int64_t begin, int64_t end) { kernel<scalar_t>()(work, begin, end); });
   });
   return outputs;
 }
