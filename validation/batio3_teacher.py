@@ -1,4 +1,4 @@
-"""Structures on which the second teacher of `batio3_bonds` learns and is chosen, of what the first one had.
+"""Structures on which the second teacher of `batio3_bonds` learns and is watched, of what the first one had.
 
     python validation/batio3_teacher.py --frames before/batio3_train.extxyz --labels batio3_labels/training.traj [--output FOLDER]
 
