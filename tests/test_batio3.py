@@ -43,7 +43,7 @@ def test_the_cells_at_rest(phases):
     """Those of the teacher, SevenNet-l3i5 after it had learnt the frames of DFT; Å and degrees."""
     cells = {name: atoms.cell.cellpar() for name, atoms in phases.items()}
     assert cells["cubic"][:3] == pytest.approx([4.024] * 3, abs=0.004)
-    assert cells["tetragonal"][:3] == pytest.approx([3.989, 3.989, 4.197], abs=0.008)
+    assert cells["tetragonal"][:3] == pytest.approx([3.986, 3.986, 4.212], abs=0.008)
     assert cells["rhombohedral"] == pytest.approx([4.063] * 3 + [89.68] * 3, abs=0.02)
 
 

@@ -13,7 +13,7 @@ The tetragonal stress stays, so the scale of pressure is that set's; the cubic o
 What the phases have between each other is then the network's, what frames of one set have between them is DFT's.
 batio3_fit.extxyz has three tetragonal frames with Born charges and ε∞, for validation/batio3_fit.toml.
 batio3_C.xyz, _T, _O and _R are the phases as the network relaxes them: validation/batio3_labels.toml begins
-with them.
+with them; batio3_T_pbe.xyz is the tetragonal one in the cell of DFT's frames: validation/batio3_hot.toml.
 Kept away are the 12 tetragonal frames that are held out of `batio3` too, and every tenth cubic one.
 """
 
@@ -37,6 +37,8 @@ UNIT = 5
 """Atoms of BaTiO3."""
 VOLUME = 67.7
 """Å³ a formula unit at which the scale of energy is the network's: that of the tetragonal frames."""
+REPEATS = 3
+"""Of the unit along each edge of DFT's tetragonal cell."""
 COMPARED = 6
 """Frames of each set that are compared with the network."""
 PHASES = {"C": (0, 0, 0), "T": (0, 0, 1), "O": (0, 1, 1), "R": (1, 1, 1)}
@@ -140,6 +142,9 @@ def main() -> None:
     cells = {name: relaxed(phase(along), network) for name, along in PHASES.items()}
     for name, atoms in cells.items():
         write(given.output / f"batio3_{name}.xyz", atoms, format="extxyz")
+    long = cells["T"].copy()
+    long.set_cell(tetragonal[0].cell.array / REPEATS, scale_atoms=True)
+    write(given.output / "batio3_T_pbe.xyz", long, format="extxyz")
 
 
 if __name__ == "__main__":
