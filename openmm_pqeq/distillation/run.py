@@ -243,7 +243,7 @@ def _trained(
 
 def about_teacher(teacher: Teacher) -> dict[str, Any]:
     """What the card says of the teacher; its licence where it is known, as it may bind the student."""
-    facts = {"name": teacher.name, "sha256": teacher.identity, "licence": teacher.licence}
+    facts = {"name": teacher.name, "sha256": teacher.checksum, "licence": teacher.licence}
     return {"teacher": {name: value for name, value in facts.items() if value}}
 
 
