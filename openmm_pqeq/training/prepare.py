@@ -82,6 +82,7 @@ def prepare(
         f"{len(split.train)} frames for training, {len(split.validation)} for validation, "
         f"{len(split.held_out)} held out"
     )
+    data.check_stress([frames[i] for i in split.train], config.training, say)
     used = sorted(index for part in split for index in part)
     start = None if config.start is None else model_to_start(config.start)
     known = (

@@ -59,3 +59,18 @@ def test_elements_are_refused_before_anything_is_computed(frames, monkeypatch):
     content["potential"]["gnn"] = dict(GNN) | {"hidden_irreps": "8x0q"}
     with pytest.raises(ValueError, match="hidden_irreps"):
         prepare(config_of(content), silent)
+
+
+def test_a_training_on_stress_that_no_frame_has_is_refused(frames, tmp_path):
+    images = ase.io.read(frames, ":")
+    for image in images:
+        image.calc.results.pop("stress")
+    ase.io.write(tmp_path / "bare.traj", images)
+    content = table(tmp_path / "bare.traj", energy_weight=0.0, force_weight=0.0)
+    with pytest.raises(ValueError, match=r"training\.stress_weight: expected stress in some frame"):
+        train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+    said = []
+    prepare(config_of(table(tmp_path / "bare.traj")), said.append)
+    assert "no frame for training has stress: its weight in the loss does nothing" in said
+    prepare(config_of(table(frames, energy_weight=0.0, force_weight=0.0)), silent)
