@@ -16,7 +16,7 @@ import ase.io
 import torch
 from ase.data import chemical_symbols
 
-from openmm_pqeq.checkpoint import card, load, save
+from openmm_pqeq.checkpoint import card, load, refuse_unknown, save
 from openmm_pqeq.distillation.config import (
     Distillation,
     described,
@@ -116,11 +116,14 @@ def distilled(
 ) -> Result:
     """Distil from settings that have been read."""
     with owned(folder, KIND, overwrite, resume):
-        teacher = teacher_of(settings.teacher)
+        parts = (settings.structures, settings.held_out)
+        models = (*(part.driver for part in parts), settings.student.start)
+        refuse_unknown(*(name for name in models if name != NONE))
         tasks = [
             tasks_of(settings.structures, "training", settings.folder),
             tasks_of(settings.held_out, "held out", settings.folder),
         ]
+        teacher = teacher_of(settings.teacher)  # which may have to be fetched
         _refuse(settings, tasks, teacher)
         if resume:
             labels = Labels(folder / LABELS, teacher)

@@ -70,14 +70,7 @@ def prepare(
     config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None
 ) -> Prepared:
     """Frames, labels and network; the long-range labels are kept in the file `keep_labels`."""
-    frames = read_frames(config.data.files, config.data, config.folder)
-    others = (
-        read_frames(config.data.held_out.files, config.data, config.folder)
-        if config.data.held_out.files
-        else []
-    )
-    split = data.split_frames(len(frames) + len(others), config.data, len(others))
-    frames += others
+    frames, split = frames_of(config)
     say(
         f"{len(split.train)} frames for training, {len(split.validation)} for validation, "
         f"{len(split.held_out)} held out"
@@ -129,6 +122,18 @@ def prepare(
     if start is None:
         return _fresh(config, in_use, split, say)
     return _continued(config, start, in_use, split, say)
+
+
+def frames_of(config: Config) -> tuple[list[Frame], Split]:
+    """All frames of the data, and what they are for."""
+    frames = read_frames(config.data.files, config.data, config.folder)
+    others = (
+        read_frames(config.data.held_out.files, config.data, config.folder)
+        if config.data.held_out.files
+        else []
+    )
+    split = data.split_frames(len(frames) + len(others), config.data, len(others))
+    return frames + others, split
 
 
 def _check_elements(
