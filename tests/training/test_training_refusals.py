@@ -74,3 +74,13 @@ def test_a_training_on_stress_that_no_frame_has_is_refused(frames, tmp_path):
     prepare(config_of(table(tmp_path / "bare.traj")), said.append)
     assert "no frame for training has stress: its weight in the loss does nothing" in said
     prepare(config_of(table(frames, energy_weight=0.0, force_weight=0.0)), silent)
+
+
+def test_a_frame_with_two_atoms_in_one_place_is_named(frames, tmp_path):
+    images = ase.io.read(frames, ":")
+    labels = images[3].calc.results
+    images[3].positions[1] = images[3].positions[0]
+    images[3].calc = SinglePointCalculator(images[3], **labels)
+    ase.io.write(tmp_path / "twice.traj", images)
+    with pytest.raises(ValueError, match=r"twice\.traj frame 3: positions: atoms 0 and 1"):
+        prepare(config_of(table(tmp_path / "twice.traj")), silent)
