@@ -132,9 +132,9 @@ JOBS = {
     "NVT, Nosé-Hoover": dynamics("--thermostat nose-hoover"),
     "NVT, PythonForce, Reference": dynamics("--backend python --platform Reference"),
     "NVT, equilibrated": dynamics("--equilibrate 4fs --minimize"),
-    "NVT, charges solved": dynamics(model="solved.pt"),
+    "NVT, charges solved": dynamics("--tolerance 1e-10", model="solved.pt"),
     "NVE, by bonds, field": dynamics(
-        "--ensemble NVE --field 0 0 0.02*sin(2*pi*t/0.01)", model="bonds.pt"
+        "--ensemble NVE --field 0 0 0.02*sin(2*pi*t/0.01) --tolerance 1e-10", model="bonds.pt"
     ),
     "NPT isotropic, DCD": dynamics(NPT, kind="NPT"),
     "NPT anisotropic, XTC": dynamics(

@@ -20,7 +20,7 @@ campaign    all its runs (where Dask is installed); what is killed is the campai
 
 A difference is the largest of any number, relative to 1 + its size; charges that are solved to a
 tolerance (protocol ewald) start from nothing after a resume, and differ by as much as that
-tolerance allows. Everything is made here: no data are needed (--data none).
+tolerance allows, which is 1e-10 eV/e here. Everything is made here: no data are needed (--data none).
 """
 
 import argparse

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,10 +96,16 @@ class FrameFile:
             self._reserved = needed + self._room
 
     def close(self) -> None:
-        """Close the file."""
-        if getattr(self, "_file", None) is not None:
-            self._file.close()  # type: ignore[union-attr]
+        """Close the file, and give back the room that it did not need."""
+        file = getattr(self, "_file", None)
+        if file is not None:
             self._file = None
+            file.flush()
+            end = file.id.get_filesize()
+            file.close()
+            with suppress(OSError):
+                if end < self.path.stat().st_size <= self._reserved:
+                    os.truncate(self.path, end)
         if hasattr(self, "path"):
             release(self.path, self)
 
