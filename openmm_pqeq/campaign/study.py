@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 from openmm_pqeq import checkpoint
 from openmm_pqeq.campaign.settings import Shown, StudySettings
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.facts import WITHOUT_CARD
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.settings import configured, read_toml
 from openmm_pqeq.md.columns import COLUMNS as COLUMNS_OF_RUNS
@@ -47,6 +48,7 @@ from openmm_pqeq.md.config import (
     run_config,
     with_models,
 )
+from openmm_pqeq.md.output import refuse_twins
 from openmm_pqeq.md.resume import RESUME_MAY_CHANGE
 from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.model_file import fingerprint
@@ -244,6 +246,7 @@ def _planned(
         config = dataclasses.replace(config, **models)
         of = {"structure": contents("structure", structure)}
         of |= {name: contents("model", model) for name, model in models_of(config).items()}
+        refuse_twins(config, {name + WITHOUT_CARD: both[0] for name, both in of.items()})
     except (ValueError, FileNotFoundError) as error:
         raise _in_run(readable, error) from None
     keys = [_key(config, {name: both[way] for name, both in of.items()}) for way in (0, 1)]

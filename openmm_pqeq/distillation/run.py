@@ -238,7 +238,11 @@ def _trained(
     same = known and _same(config, folder / STUDENT)
     if known and not same:
         say("the training that was there had other data or settings; it is replaced")
-    result = fit(config, folder / STUDENT, overwrite=not same, resume=same, say=say)
+    try:
+        result = fit(config, folder / STUDENT, overwrite=not same, resume=same, say=say)
+    except RunFailure as error:  # which would begin anew, without the labels
+        what = str(error).partition("\n")[0]
+        raise RunFailure(f"{what}\nIt goes on from {folder / LABELS} with: {AGAIN}") from error
     with whole(folder / "model.pt") as path:
         shutil.copyfile(result.model, path)
     return folder / "model.pt"

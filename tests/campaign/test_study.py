@@ -139,6 +139,7 @@ time = "2 fs"
         ("[vary]\nthreads = [1, 2]", "a run is no other one by steps, time"),
         ('[where]\nscheduler = "node1"', "where.scheduler: expected an address such as"),
         ('[where]\nscheduler = "MgO.cif"', "where.scheduler: expected an address such as"),
+        ('[vary]\ncommittee = [["model.pt"]]', "got the same weights for model and committee"),
         ('[where]\nmemory = "much"', "where.memory: expected a size such as 8GB"),
         ('[where]\nwalltime = "long"', "where.walltime: expected seconds"),
     ],
