@@ -18,6 +18,7 @@ from ase.data import chemical_symbols
 from rich.progress import track
 from torch import Tensor
 
+from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.training.config import share
@@ -244,6 +245,10 @@ def sample_of(
     off the energy in float64."""
     structure, labels = frame.structure, frame.labels
     pairs = search(structure)
+    try:
+        check_distances(pairs, structure.numbers)
+    except ValueError as error:
+        raise ValueError(f"{frame.name}: {error}") from None
     volume = (
         torch.linalg.det(structure.cell).abs()
         if bool(structure.pbc.all())
