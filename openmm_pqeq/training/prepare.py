@@ -7,6 +7,7 @@ least squares of what the model leaves over: a foundation model and new data hav
 of reference, and no network should spend itself on learning those.
 """
 
+import io
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -86,6 +87,8 @@ def prepare(
     _check_elements(
         config, known["gnn"], [frames[i] for i in split.train], [frames[i] for i in used]
     )
+    if config.data.reference_charges and known.get("pqeq", {}).get("charge_flow") != "bonds":
+        say("data.reference_charges: nothing here has charges by bonds, and they are not used")
     subtracted = {name: values for name, values in known.items() if name != "gnn"}
     if config.start is not None and config.start.train_pqeq:
         subtracted.pop("pqeq")
@@ -327,8 +330,10 @@ def _long_range_labels(
                 return [Labels(*values) for values in kept["labels"]]
     labels = data.long_range_part(frames, potential)
     if path is not None:
+        written = io.BytesIO()
+        torch.save({"fingerprint": same, "labels": [tuple(one) for one in labels]}, written)
         with whole(path) as part:
-            torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, part)
+            part.write_bytes(written.getbuffer())
     return labels
 
 

@@ -76,6 +76,13 @@ def test_a_training_on_stress_that_no_frame_has_is_refused(frames, tmp_path):
     prepare(config_of(table(frames, energy_weight=0.0, force_weight=0.0)), silent)
 
 
+def test_reference_charges_that_nothing_has_a_use_for_are_said(frames):
+    content, said = table(frames), []
+    content["data"]["reference_charges"] = {"Mg": 2.0}
+    prepare(config_of(content), said.append)
+    assert any("nothing here has charges by bonds" in line for line in said)
+
+
 def test_a_frame_with_two_atoms_in_one_place_is_named(frames, tmp_path):
     images = ase.io.read(frames, ":")
     labels = images[3].calc.results
