@@ -24,8 +24,8 @@ def left_by(job: Job, folder: Path) -> dict[str, np.ndarray]:
             for name, value in left_by(job._replace(kind="run"), run).items()
         }
     if job.kind == "distillation":
-        rows = ase.db.connect(folder / "labels.db").select(sort="request")
-        labels = {row.request: np.array([row.energy, *row.forces.ravel()]) for row in rows}
+        rows = enumerate(ase.db.connect(folder / "labels.db").select(sort="id"))
+        labels = {f"{k} {row.made}": np.array([row.energy, *row.forces.ravel()]) for k, row in rows}
         return labels | left_by(job._replace(kind="training"), folder / "student")
     if job.kind == "training":
         potential = pq.load(folder / "model.pt")
