@@ -76,8 +76,8 @@ def known_of(
         molecules,
         elements=atoms.get_chemical_symbols(),
         charges_wanted=charges_wanted,
-        like_bonds=lambda: like_bonds(
-            bonded.numbers, bonded.positions, bonded.cell.array, bonded.pbc
+        like_bonds=lambda periodic: like_bonds(
+            bonded.numbers, bonded.positions, bonded.cell.array, periodic
         ),
     )
 

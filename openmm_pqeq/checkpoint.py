@@ -16,6 +16,7 @@ from openmm_pqeq.jobs import values
 from openmm_pqeq.jobs.values import shown
 from openmm_pqeq.limits import limits_of
 from openmm_pqeq.potential import Potential, build
+from openmm_pqeq.pqeq import PROTOCOLS
 
 PUBLISHED = {
     "sevennet-0": "openmm_pqeq.published.sevennet.models",
@@ -69,6 +70,8 @@ def load(name: str | os.PathLike[str], protocol: str | None = None) -> Potential
     Raises FileNotFoundError where there is no such model, ValueError where the file is not one,
     ConnectionError where a published one cannot be fetched.
     """
+    if protocol is not None:
+        values.one_of("protocol", protocol, PROTOCOLS)
     content = _read(name)
     potential = _built(content["config"], name)
     if potential.gnn is not None:
@@ -139,12 +142,25 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     if name in PUBLISHED:
         fetched: Path = maker(name).model_file(name)
         return fetched
+    return _file_here(name)
+
+
+def refuse_unknown(*names: str | os.PathLike[str] | None) -> None:
+    """FileNotFoundError for what is neither the name of a model nor the path of a file; nothing is
+    fetched, so that it comes before what is."""
+    for name in names:
+        if name is not None and str(name) not in PUBLISHED:
+            _file_here(str(values.path("model", name)))
+
+
+def _file_here(name: str) -> Path:
+    """The file of a model that ships, or is a file."""
     if name in REPLACED:
         warnings.warn(
             f"model {name!r} is another name of {REPLACED[name]!r} now, which is better in what it "
             f"was made for; write {REPLACED[name]!r}",
             FutureWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         name = REPLACED[name]
     with resources.as_file(resources.files("openmm_pqeq.models")) as folder:

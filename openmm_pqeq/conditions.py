@@ -123,7 +123,7 @@ def settled(wanted: Wanted, potential: Potential, known: Known) -> Conditions:
     groups = groups_wanted(wanted, known, charge)
     reference: tuple[float, ...] | None = None
     if coupling == BONDS:
-        reference = _reference_charges(wanted, potential, known, groups, charge)
+        reference = _reference_charges(wanted, potential, known, groups, charge, periodic)
         if groups is not None:
             _refuse_along_periods(
                 "electrodes share their charge through the source that holds their voltages, and "
@@ -172,7 +172,12 @@ def _refuse_with_bonds(wanted: Wanted) -> None:
 
 
 def _reference_charges(
-    wanted: Wanted, potential: Potential, known: Known, groups: Groups | None, total_charge: float
+    wanted: Wanted,
+    potential: Potential,
+    known: Known,
+    groups: Groups | None,
+    total_charge: float,
+    periodic: Directions,
 ) -> tuple[float, ...] | None:
     """Of every atom, zero in metals, whose charges are those of their groups; electrodes take what is
     left of the total charge."""
@@ -186,7 +191,8 @@ def _reference_charges(
         given = [charge for atom, charge in enumerate(given) if atom not in held]
     elements = [known.elements[atom] for atom in rest]
     residues = [known.residues[atom] for atom in rest] if known.residues else []
-    bonds = None if known.like_bonds is None else partial(_of, known.like_bonds, rest)
+    counted = known.like_bonds
+    bonds = None if counted is None else partial(_of, partial(counted, periodic), rest)
     at_rest = isinstance(potential.pqeq, FieldEnergy) and not (
         any(wanted.field or ()) or wanted.electrodes
     )

@@ -96,7 +96,10 @@ def compared(
     compiled = potential.compile_for_inference()
     for frame in frames:
         crystal = bool(frame.structure.pbc.all())
-        found = compiled.evaluate(frame.structure._replace(only_energy=True), stress=crystal)
+        try:
+            found = compiled.evaluate(frame.structure._replace(only_energy=True), stress=crystal)
+        except (ValueError, RuntimeError) as error:
+            raise type(error)(f"{frame.name}: {error}") from error
         stress = np.full((3, 3), np.nan) if found.stress is None else _array(found.stress[0])
         if found.forces is None:
             raise RuntimeError(f"{frame.name}: the model gave no forces")

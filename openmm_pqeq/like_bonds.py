@@ -8,6 +8,7 @@ in three thousand crystals) is a gap. Å.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,29 @@ PEROXIDE = 0.73
 """Å, half of the bond in H2O2 and in the peroxides of metals (1.45 to 1.50 Å)."""
 
 
+class LikeBonds(NamedTuple):
+    """Bonds between atoms of one element, each in both directions.
+
+    n_atoms : of the structure
+    atoms : (n_bonds,) one of the two
+    shifts : (n_bonds, 3) cells between them
+    orders : (n_bonds,)
+    """
+
+    n_atoms: int
+    atoms: np.ndarray
+    shifts: np.ndarray
+    orders: np.ndarray
+
+    def counted(self, periodic: Sequence[bool]) -> list[float]:
+        """For each atom the orders of its bonds, added up, without those across faces that are not
+        `periodic`."""
+        there = ~self.shifts[:, ~np.asarray(periodic, dtype=bool)].any(axis=1)
+        found = np.zeros(self.n_atoms)
+        np.add.at(found, self.atoms[there], self.orders[there])
+        return found.tolist()
+
+
 def like_bonds(
     numbers: Sequence[int] | np.ndarray,
     positions: np.ndarray,
@@ -34,24 +58,34 @@ def like_bonds(
     numbers : (n_atoms,) atomic numbers; positions : (n_atoms, 3) Å
     cell : (3, 3) Å, rows, or None; pbc : which rows are periodic
     """
+    return find_like_bonds(numbers, positions, cell, pbc).counted([True] * 3)
+
+
+def find_like_bonds(
+    numbers: Sequence[int] | np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray | None,
+    pbc: Sequence[bool] | np.ndarray,
+) -> LikeBonds:
+    """The bonds that `like_bonds` counts."""
     numbers = np.asarray(numbers)
     radii = covalent_radii().numpy().copy()
     radii[ATOMIC_NUMBERS["O"]] = PEROXIDE
     chosen = np.flatnonzero(np.isin(numbers, [ATOMIC_NUMBERS[element] for element in OCTET]))
-    found = np.zeros(len(numbers))
-    if len(chosen):
-        kinds = numbers[chosen]
-        periodic = cell is not None and bool(np.any(pbc))
-        here = structure_of(
-            torch.tensor(np.asarray(positions, dtype=float)[chosen]),
-            torch.tensor(kinds),
-            torch.tensor(np.asarray(cell, dtype=float)) if periodic else None,
-            torch.tensor(np.asarray(pbc, dtype=bool)) if periodic else None,
-        )
-        pairs = NeighborSearch(2 * LONGEST * float(radii[kinds].max()))(here)
-        i, j = pairs.centers.numpy(), pairs.neighbors.numpy()
-        x = pairs.distances.numpy() / (radii[kinds[i]] + radii[kinds[j]])
-        bonded = (kinds[i] == kinds[j]) & (x < LONGEST)
-        double = (kinds[i] == ATOMIC_NUMBERS["N"]) & (x < LONGEST_DOUBLE)
-        np.add.at(found, chosen[i[bonded]], np.where(double, 2.0, 1.0)[bonded])
-    return found.tolist()
+    if not len(chosen):
+        return LikeBonds(len(numbers), chosen, np.zeros((0, 3)), np.zeros(0))
+    kinds = numbers[chosen]
+    periodic = cell is not None and bool(np.any(pbc))
+    here = structure_of(
+        torch.tensor(np.asarray(positions, dtype=float)[chosen]),
+        torch.tensor(kinds),
+        torch.tensor(np.asarray(cell, dtype=float)) if periodic else None,
+        torch.tensor(np.asarray(pbc, dtype=bool)) if periodic else None,
+    )
+    pairs = NeighborSearch(2 * LONGEST * float(radii[kinds].max()))(here)
+    i, j = pairs.centers.numpy(), pairs.neighbors.numpy()
+    x = pairs.distances.numpy() / (radii[kinds[i]] + radii[kinds[j]])
+    bonded = (kinds[i] == kinds[j]) & (x < LONGEST)
+    double = (kinds[i] == ATOMIC_NUMBERS["N"]) & (x < LONGEST_DOUBLE)
+    orders = np.where(double, 2.0, 1.0)[bonded]
+    return LikeBonds(len(numbers), chosen[i[bonded]], pairs.shifts.numpy()[bonded], orders)

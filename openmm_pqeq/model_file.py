@@ -9,6 +9,7 @@ refused. torch itself looks at no checksum: a disk that changes a number changes
 
 import datetime
 import hashlib
+import io
 import math
 import pickle
 import re
@@ -41,8 +42,10 @@ def write(path: Path, config: Any, weights: Mapping[str, Tensor], card: Mapping[
     content["weights"] = dict(weights)
     _refuse_infinite(content, "potential")
     content |= {"format": FORMAT, "checksums": checksums(content)}
+    written = io.BytesIO()  # torch says of a full disk that a writer of its own failed
+    torch.save(content, written)
     with whole(path) as part:
-        torch.save(content, part)
+        part.write_bytes(written.getbuffer())
 
 
 def as_data(name: str, value: Any) -> Any:

@@ -64,7 +64,7 @@ class Known(NamedTuple):
     elements : symbols of the atoms
     residues : name and number of each atom's residue; none where there are no residues
     like_bonds : for each atom the orders of its bonds to its own element, added up, where somebody asks
-        (like_bonds.py); None where no positions are known
+        and says which directions are periodic (like_bonds.py); None where no positions are known
     charges_wanted : whether charges are solved for even where the energy needs none
     """
 
@@ -76,7 +76,7 @@ class Known(NamedTuple):
     elements: Sequence[str] = ()
     residues: Sequence[tuple[str, int]] = ()
     charges_wanted: bool = False
-    like_bonds: Callable[[], Sequence[float]] | None = None
+    like_bonds: Callable[[Directions], Sequence[float]] | None = None
 
 
 def plain(value: Any) -> Any:

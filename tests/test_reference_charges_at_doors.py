@@ -197,3 +197,21 @@ def test_a_topology_with_more_atoms_than_its_file_has_the_charges_of_its_composi
 
     assert charges([0, 1, 2, 3]) == (1, 1, -1, -1)
     assert charges(None) == pytest.approx((1, 1, -2 / 3, -2 / 3, -2 / 3))
+
+
+@pytest.mark.parametrize("said", ["argument", "topology"])
+def test_bonds_across_faces_that_are_not_periodic_do_not_count(tmp_path, said):
+    """S–S 2 Å across the upper face: a disulfide and a sulfide in a crystal, three sulfurs in a film."""
+    places = [[4, 4, 4], [0, 4, 4], [4, 0, 4], [4, 0, 0.5], [0, 0, 1], [0, 0, 7], [4, 4, 0.5]]
+    film = Atoms("Na4S3", places, cell=[8, 8, 8], pbc=True)
+    ase.io.write(tmp_path / "film.extxyz", film)
+    topology, _ = read_structure(tmp_path / "film.extxyz")
+    by_bonds = {"protocol": "ewald", "charge_flow": "bonds", "parameters": "response"}
+    potential = pq.build({"pqeq": by_bonds, "zbl": {}})
+    whole = settled(Wanted(), potential, known_of(topology, None))
+    assert whole.reference_charges[4:] == pytest.approx([-1, -1, -2])
+    wanted = Wanted(periodic=(True, True, False))
+    if said == "topology":
+        topology.pq_pbc, wanted = (True, True, False), Wanted()
+    cut = settled(wanted, potential, known_of(topology, None))
+    assert cut.reference_charges[4:] == pytest.approx([-4 / 3] * 3)

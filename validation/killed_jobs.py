@@ -1,13 +1,14 @@
 """The jobs that kills.py kills, and what they read."""
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import ase.io
 import numpy as np
 import torch
-from ase.build import bulk
+from ase.build import bulk, molecule
 
 import openmm_pqeq as pq
 from openmm_pqeq.response import response
@@ -40,11 +41,54 @@ seed = 3
 """
 
 
+DISTILLATION = """
+[teacher]
+model = "teacher.pt"
+[structures]
+files = ["MgO.extxyz"]
+atoms = 8
+rattled = [0.02, 0.05]
+temperatures = [300, 600]
+frames = 4
+interval = 5
+[held_out]
+rattled = [0.03]
+temperatures = [450]
+[student]
+channels = 4
+layers = 1
+cutoff = 3.0
+basis = 4
+[training]
+epochs = 6
+threads = 1
+"""
+STUDY = f"""
+output = "out"
+[run]
+structure = "MgO.extxyz"
+timestep = 0.2
+table_interval = 1
+trajectory_interval = 2
+charges_interval = 3
+restart_interval = 7
+threads = 1
+steps = {STEPS}
+precision = "double"
+model = "bare.pt"
+seed = 5
+[vary]
+temperature = [300, 600]
+[where]
+workers = 2
+"""
+
+
 class Job(NamedTuple):
     """A job of the command line.
 
     command : without its output
-    kind : of the comparison: "run", "NPT", "training" or "fit"
+    kind : of the comparison: "run", "NPT", "training", "fit", "distillation" or "campaign"
     output : the folder or file that it writes
     folder : where it keeps what it goes on from
     """
@@ -57,6 +101,20 @@ class Job(NamedTuple):
     @property
     def arguments(self) -> list[str]:
         return self.command.split()
+
+    @property
+    def begin(self) -> list[str]:
+        return (
+            self.arguments
+            if self.kind == "campaign"
+            else [*self.arguments, "--output", self.output]
+        )
+
+    @property
+    def resume(self) -> list[str]:
+        if self.kind == "campaign":
+            return self.begin
+        return [*(["run", self.folder] if self.arguments[0] == "run" else self.begin), "--resume"]
 
 
 def dynamics(more: str = "", model: str = "bare.pt", kind: str = "run") -> Job:
@@ -74,9 +132,9 @@ JOBS = {
     "NVT, Nosé-Hoover": dynamics("--thermostat nose-hoover"),
     "NVT, PythonForce, Reference": dynamics("--backend python --platform Reference"),
     "NVT, equilibrated": dynamics("--equilibrate 4fs --minimize"),
-    "NVT, charges solved": dynamics(model="solved.pt"),
+    "NVT, charges solved": dynamics("--tolerance 1e-10", model="solved.pt"),
     "NVE, by bonds, field": dynamics(
-        "--ensemble NVE --field 0 0 0.02*sin(2*pi*t/0.01)", model="bonds.pt"
+        "--ensemble NVE --field 0 0 0.02*sin(2*pi*t/0.01) --tolerance 1e-10", model="bonds.pt"
     ),
     "NPT isotropic, DCD": dynamics(NPT, kind="NPT"),
     "NPT anisotropic, XTC": dynamics(
@@ -92,8 +150,16 @@ JOBS = {
         "out.pt",
     ),
     "fit-pqeq": Job("fit-pqeq response.extxyz --held-out 1 --iterations 12", "fit"),
+    "fit-pqeq, molecules": Job(
+        "fit-pqeq molecules.extxyz --target polarizability --target dipole=dipole:eA --cluster "
+        "--held-out 1 --iterations 12",
+        "fit",
+    ),
     "fit-pqeq, crystals": Job("fit-pqeq crystals.toml", "fit"),
+    "distill": Job("distill distill.toml", "distillation"),
 }
+if find_spec("distributed"):  # the extra `campaign`
+    JOBS["campaign"] = Job("campaign study.toml", "campaign")
 
 
 def prepare(data: str) -> None:
@@ -125,6 +191,9 @@ def prepare(data: str) -> None:
     else:
         shutil.copyfile(data, "frames.extxyz")
     label_responses(frames[:4])
+    label_molecules()
+    Path("distill.toml").write_text(DISTILLATION, encoding="utf-8")
+    Path("study.toml").write_text(STUDY, encoding="utf-8")
 
 
 def label_responses(frames: list[ase.Atoms]) -> None:
@@ -147,6 +216,23 @@ def label_responses(frames: list[ase.Atoms]) -> None:
         cell.info["dielectric"] = 3.0 * unit
         crystals.append(cell)
     ase.io.write("dielectric.extxyz", crystals)
+
+
+def label_molecules() -> None:
+    """Water, bent and stretched, with dipoles and polarizabilities of parameters that a fit does not
+    start from."""
+    published = pq.build({"pqeq": {"protocol": "direct", "parameters": "response-free"}})
+    labelled = []
+    for seed in range(4):
+        water = molecule("H2O")
+        water.rattle(0.03, seed=seed)
+        places, numbers = torch.as_tensor(water.positions), torch.as_tensor(water.numbers)
+        alone = structure_of(places, numbers)
+        bare = ase.Atoms(water.numbers, water.positions)
+        bare.info["polarizability"] = response(published, alone)[0].numpy()
+        bare.info["dipole"] = published.evaluate(alone).dipole[0].detach().numpy()
+        labelled.append(bare)
+    ase.io.write("molecules.extxyz", labelled)
 
 
 def clear(job: Job) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,13 @@ import torch
 from openmm_pqeq.cli import main as command_line
 
 torch.set_num_threads(1)  # threads of OpenMP do not survive a fork, and what waits for them hangs
-for module in ("fitting.crystals.run", "fitting.run", "md.run", "training.finetuning"):
+for module in (
+    "distillation.run",
+    "fitting.crystals.run",
+    "fitting.run",
+    "md.run",
+    "training.finetuning",
+):
     import_module(f"openmm_pqeq.{module}")  # all of them once, before any process is forked
 
 
@@ -52,9 +59,15 @@ def ended(pid: int, seconds: float | None = None) -> int | None:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds that a process which nobody has waited for yet has had of a processor (Linux)."""
+    """Seconds that a process which nobody has waited for yet, and all below it, have had of a
+    processor (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            with suppress(OSError):  # it has ended
+                seconds += processor_time(int(child))
+    return seconds
 
 
 def do(arguments: list[str], log: Path, seconds: float | None = None) -> int | None:

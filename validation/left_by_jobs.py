@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import ase.db
 import h5py
 import mdtraj
 import numpy as np
@@ -16,6 +17,16 @@ import openmm_pqeq as pq
 
 def left_by(job: Job, folder: Path) -> dict[str, np.ndarray]:
     """All numbers that a job has left."""
+    if job.kind == "campaign":
+        return {
+            f"{run.name} {name}": value
+            for run in sorted((folder / "runs").iterdir())
+            for name, value in left_by(job._replace(kind="run"), run).items()
+        }
+    if job.kind == "distillation":
+        rows = enumerate(ase.db.connect(folder / "labels.db").select(sort="id"))
+        labels = {f"{k} {row.made}": np.array([row.energy, *row.forces.ravel()]) for k, row in rows}
+        return labels | left_by(job._replace(kind="training"), folder / "student")
     if job.kind == "training":
         potential = pq.load(folder / "model.pt")
         found = {name: value.numpy() for name, value in potential.state_dict().items()}

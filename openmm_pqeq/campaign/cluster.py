@@ -22,7 +22,12 @@ BEFORE_THE_END = 300.0
 that."""
 PATIENCE = "30s"
 """For a scheduler at an address."""
-LOST = "distributed.deploy.lost-worker-timeout"
+DASK = {
+    "distributed.scheduler.allowed-failures": MOST_FAILURES,
+    "distributed.worker.multiprocessing-method": "spawn",
+}
+"""Dask's settings, whatever the user's are: a worker forked from here would wait for ever for threads
+of OpenMP, which do not survive a fork."""
 
 
 class Workers(NamedTuple):
@@ -52,7 +57,7 @@ def workers_of(where: Where, n_runs: int) -> Iterator[Workers]:
     import dask
     from distributed import Client
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": MOST_FAILURES}):
+    with dask.config.set(DASK):
         if where.scheduler is not None:
             with Client(timeout=PATIENCE, **_address(where.scheduler)) as client:
                 yield Workers(client, client.dashboard_link, 0, 0, (), lambda: None)

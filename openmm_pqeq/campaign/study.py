@@ -15,9 +15,10 @@
     [where]
     workers = 4
 
-A run is known by a key of all its settings and of what its structure and model contain. So an edited
-study has other runs, and those of before stay as they are; only what a resumed run may change, such
-as its length, makes no other run of it.
+A run is known by a key of all its settings, of its structure's file and of what makes the energy of
+its model. So an edited study has other runs, and those of before stay as they are; only what a resumed
+run may change, such as its length, and the card of a model make no other run of it. Keys of earlier
+versions counted the card in; runs that are there by such a one keep it.
 """
 
 import dataclasses
@@ -34,6 +35,7 @@ from typing import Any, NamedTuple
 from openmm_pqeq import checkpoint
 from openmm_pqeq.campaign.settings import Shown, StudySettings
 from openmm_pqeq.jobs import values
+from openmm_pqeq.jobs.facts import WITHOUT_CARD
 from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.jobs.settings import configured, read_toml
 from openmm_pqeq.md.columns import COLUMNS as COLUMNS_OF_RUNS
@@ -46,8 +48,10 @@ from openmm_pqeq.md.config import (
     run_config,
     with_models,
 )
+from openmm_pqeq.md.output import refuse_twins
 from openmm_pqeq.md.resume import RESUME_MAY_CHANGE
 from openmm_pqeq.md.settings import RunConfig
+from openmm_pqeq.model_file import fingerprint
 
 LONGEST_NAME = 90
 """Characters of a run's name before its key."""
@@ -120,11 +124,11 @@ def read_study(file: Path) -> Study:
     if n_runs > MOST_RUNS:
         raise ValueError(f"vary: expected at most {MOST_RUNS} runs, got {n_runs}")
     runs: dict[str, PlannedRun] = {}
-    contents, there = cache(_content), _there(folder / RUNS)
+    contents, there = cache(_contents), _there(folder / RUNS)
     for combination in itertools.product(*axes.values()):
         labels = dict(zip(axes, (choice.label for choice in combination)))
         given = _combined(settings.run, axes, combination)
-        planned = _planned(given, labels, here, contents)
+        planned = _planned(given, labels, here, contents, there)
         name = there.get(planned.key, planned.name)
         config = dataclasses.replace(planned.config, output=str(folder / RUNS / name))
         planned = planned._replace(name=name, config=config)
@@ -223,7 +227,8 @@ def _planned(
     settings: dict[str, Any],
     labels: dict[str, str],
     here: Path,
-    contents: Callable[[str, Path | str], str],
+    contents: Callable[[str, Path | str], tuple[str, str]],
+    there: Mapping[str, str],
 ) -> PlannedRun:
     """A run, checked, but for its folder; `here` is where relative paths count from."""
     if "output" in settings:
@@ -241,9 +246,11 @@ def _planned(
         config = dataclasses.replace(config, **models)
         of = {"structure": contents("structure", structure)}
         of |= {name: contents("model", model) for name, model in models_of(config).items()}
+        refuse_twins(config, {name + WITHOUT_CARD: both[0] for name, both in of.items()})
     except (ValueError, FileNotFoundError) as error:
         raise _in_run(readable, error) from None
-    key = _key(config, of)
+    keys = [_key(config, {name: both[way] for name, both in of.items()}) for way in (0, 1)]
+    key = keys[1] if keys[1] in there and keys[0] not in there else keys[0]
     name = f"{readable[:LONGEST_NAME]}_{key}"
     config = dataclasses.replace(
         config,
@@ -259,12 +266,15 @@ def _in_run(name: str, error: Exception) -> Exception:
     return kind(f"run {name}: {error}")
 
 
-def _content(kind: str, of: Path | str) -> str:
-    """The checksum of a structure's or model's file; the name of a model that is published and
+def _contents(kind: str, of: Path | str) -> tuple[str, str]:
+    """What a structure's or model's file contains, and what keys of earlier versions have in place of
+    it: checksums, of a model without its card and with it. A model that is published has its name, and
     stays what it is."""
     if kind == "model" and of in checkpoint.PUBLISHED:
-        return str(of)
-    return sha256(checkpoint.file_of(of) if kind == "model" else Path(of))
+        return str(of), str(of)
+    path = checkpoint.file_of(of) if kind == "model" else Path(of)
+    whole = sha256(path)
+    return (fingerprint(path) if kind == "model" else whole), whole
 
 
 def _key(config: RunConfig, contents: Mapping[str, str]) -> str:

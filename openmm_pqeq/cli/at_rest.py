@@ -54,7 +54,7 @@ def atoms_at_rest(structure: str, settings: AtRest, index: int = -1) -> tuple[An
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.topology.file import read_file
 
-    potential = checkpoint.load(settings.model, protocol=settings.protocol)
+    checkpoint.refuse_unknown(settings.model)
     atoms, facts = read_file(structure, index, settings.supercell)
     groups = groupings.meaning(
         settings.fragments,
@@ -63,7 +63,7 @@ def atoms_at_rest(structure: str, settings: AtRest, index: int = -1) -> tuple[An
         settings.reference_charges,
     )
     atoms.calc = PQEqCalculator(
-        potential,
+        checkpoint.load(settings.model, protocol=settings.protocol),
         total_charge=settings.total_charge,
         field=settings.field,
         coupling=settings.coupling,

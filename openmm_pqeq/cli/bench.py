@@ -104,9 +104,11 @@ def configuration(options: argparse.Namespace, folder: Path) -> RunConfig:
         places = [place for some in PLACES.values() for place in some]
         path = folder / "BaTiO3.extxyz"
         Atoms(symbols, cell=CELL, scaled_positions=places, pbc=True).write(path)
-        usual = {"supercell": (6, 6, 6), "protocol": _protocol(described["model"])}
-        described = usual | described | {"structure": str(path)}
-    return run_config(described | {"ensemble": "NVE"})
+        described = {"supercell": (6, 6, 6)} | described | {"structure": str(path)}
+    config = run_config(described | {"ensemble": "NVE"})
+    if options.structure is None and config.protocol is None:
+        config = dataclasses.replace(config, protocol=_protocol(config.model))
+    return config
 
 
 def _protocol(model: str) -> str | None:

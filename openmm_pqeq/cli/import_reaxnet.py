@@ -43,7 +43,7 @@ def add_choices(parser: argparse._ActionsContainer) -> None:
     """Choices that a published model leaves open."""
     parser.add_argument(
         "--edge-sign",
-        metavar="{training,notebook}",
+        choices=("training", "notebook"),
         default="training",
         help="direction of the edges: as in the authors' training (default), or as in their "
         "molecular dynamics notebook",

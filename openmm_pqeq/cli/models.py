@@ -97,6 +97,7 @@ def _download(options: argparse.Namespace) -> int:
             + f"; there is {known}"
         )
     output = values.path("output", options.output or f"{options.published}.pt")
+    base_url = download.checked_url(options.base_url or download.API)
     console = Console(highlight=False, markup=False)
     cache = download.cache_folder(options.published, options.cache)
     with (
@@ -107,7 +108,7 @@ def _download(options: argparse.Namespace) -> int:
         files = download.download(
             options.published,
             options.cache,
-            options.base_url or download.API,
+            base_url,
             options.select,
             say=lambda line: console.print(line, soft_wrap=True),
             progress=_Bar(console),

@@ -124,12 +124,8 @@ def _next(
 ) -> Made | LeftOut:
     """Frame `index` of dynamics."""
     begun = time.monotonic()
-    about: tuple[object, ...]
-    about = (heating.phase, heating.temperature, heating.interval, heating.timestep, heating.seed)
-    if task.driver is not None:
-        about += (task.driver.identity,)
     mover = task.driver or labels.teacher
-    request = hashed(f"dynamics {described(before)} {about} {index}")
+    request = _request_of(heating, before, index, labels, task.driver)
     made = Made(before, heating.phase, heating.how, heating.part)
     if labels.known(request) is None:
         try:
@@ -138,6 +134,23 @@ def _next(
         except CalculatorError as error:
             return LeftOut(_failed(error))
     return _answered(made, request, labels, task.settings, begun)
+
+
+def _request_of(
+    heating: Heating, before: ase.Atoms, index: int, labels: Labels, driver: Teacher | None
+) -> str:
+    """What is asked for with frame `index`; by the checksum of the driver's file where an earlier
+    version has asked so."""
+    about: tuple[object, ...]
+    about = (heating.phase, heating.temperature, heating.interval, heating.timestep, heating.seed)
+
+    def asked_by(*mover: str) -> str:
+        return hashed(f"dynamics {described(before)} {(*about, *mover)} {index}")
+
+    if driver is None:
+        return asked_by()
+    earlier = asked_by(driver.checksum)
+    return earlier if labels.known(earlier) is not None else asked_by(driver.identity)
 
 
 def _answered(

@@ -2,7 +2,8 @@
 
 A row is found again by the request that it answers: a structure, or dynamics from a structure for
 some steps. So nothing is labelled twice, whatever was stopped where, and whatever is added to the
-settings later. All rows of a database are of one teacher, whose identity each of them holds.
+settings later. All rows of a database are of one teacher, whose identity each of them holds, or, of
+an earlier version, the checksum of its file.
 """
 
 import hashlib
@@ -49,7 +50,8 @@ class Labels:
                 f"{path}: not the labels of a distillation, or damaged ({error}); bring the file back, "
                 "or begin anew with --overwrite"
             ) from error
-        if others := [row for row in rows if row.teacher != hashed(teacher.identity)]:
+        known = {hashed(teacher.identity), hashed(teacher.checksum)}
+        if others := [row for row in rows if row.teacher not in known]:
             raise ValueError(
                 f"teacher: the labels in {path} are those of another one, {_name(others[0])}; "
                 f"choose another output folder for {teacher.name}"

@@ -16,7 +16,7 @@ import ase.io
 import torch
 from ase.data import chemical_symbols
 
-from openmm_pqeq.checkpoint import card, load, save
+from openmm_pqeq.checkpoint import card, load, refuse_unknown, save
 from openmm_pqeq.distillation.config import (
     Distillation,
     described,
@@ -116,11 +116,14 @@ def distilled(
 ) -> Result:
     """Distil from settings that have been read."""
     with owned(folder, KIND, overwrite, resume):
-        teacher = teacher_of(settings.teacher)
+        parts = (settings.structures, settings.held_out)
+        models = (*(part.driver for part in parts), settings.student.start)
+        refuse_unknown(*(name for name in models if name != NONE))
         tasks = [
             tasks_of(settings.structures, "training", settings.folder),
             tasks_of(settings.held_out, "held out", settings.folder),
         ]
+        teacher = teacher_of(settings.teacher)  # which may have to be fetched
         _refuse(settings, tasks, teacher)
         if resume:
             labels = Labels(folder / LABELS, teacher)
@@ -235,7 +238,11 @@ def _trained(
     same = known and _same(config, folder / STUDENT)
     if known and not same:
         say("the training that was there had other data or settings; it is replaced")
-    result = fit(config, folder / STUDENT, overwrite=not same, resume=same, say=say)
+    try:
+        result = fit(config, folder / STUDENT, overwrite=not same, resume=same, say=say)
+    except RunFailure as error:  # which would begin anew, without the labels
+        what = str(error).partition("\n")[0]
+        raise RunFailure(f"{what}\nIt goes on from {folder / LABELS} with: {AGAIN}") from error
     with whole(folder / "model.pt") as path:
         shutil.copyfile(result.model, path)
     return folder / "model.pt"
@@ -243,7 +250,7 @@ def _trained(
 
 def about_teacher(teacher: Teacher) -> dict[str, Any]:
     """What the card says of the teacher; its licence where it is known, as it may bind the student."""
-    facts = {"name": teacher.name, "sha256": teacher.identity, "licence": teacher.licence}
+    facts = {"name": teacher.name, "sha256": teacher.checksum, "licence": teacher.licence}
     return {"teacher": {name: value for name, value in facts.items() if value}}
 
 

@@ -17,6 +17,7 @@ from ase.data import atomic_numbers
 
 from openmm_pqeq.distillation.settings import StructureSettings
 from openmm_pqeq.topology.facts import charge_in
+from openmm_pqeq.topology.file import check
 from openmm_pqeq.training.crystals import varied_crystals
 from openmm_pqeq.training.formats import read_images
 from openmm_pqeq.training.replay import SIZES, moved
@@ -61,6 +62,11 @@ def read_phases(settings: StructureSettings, folder: Path) -> dict[str, list[ase
                 f"structures.files: {file} has sites that several species share; order them first, "
                 "with openmm-pqeq build order"
             )
+        for number, image in enumerate(images):
+            try:
+                check(image)
+            except ValueError as error:
+                raise ValueError(f"structures.files: {file} structure {number}: {error}") from None
         phases[path.stem] = [_repeated(image, settings.atoms) for image in images]
     return phases
 

@@ -1,6 +1,7 @@
 """The teacher: a model of this package, or any ASE calculator, and what tells it from others.
 
-identity = SHA-256 of the model's file, or of the callable's name, its module's file and its arguments
+identity = that of the model's weights and config, whatever its card says;
+           or SHA-256 of the callable's name, its module's file and its arguments
 """
 
 import hashlib
@@ -24,16 +25,19 @@ from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.checkpoint import card, file_of
 from openmm_pqeq.distillation.settings import NONE, TeacherSettings
 from openmm_pqeq.jobs.files import sha256
+from openmm_pqeq.model_file import fingerprint
 
 
 class Teacher(NamedTuple):
     """calculator : of ASE; name : for people; identity : a hash that another teacher does not have;
+    checksum : SHA-256 of a model's whole file, by which earlier versions knew it, else the identity;
     licence : of a model, as its card says it; elements : that a model knows, none where nobody can
     tell"""
 
     calculator: BaseCalculator
     name: str
     identity: str
+    checksum: str
     licence: str = ""
     elements: tuple[str, ...] = ()
 
@@ -85,11 +89,12 @@ def teacher_of(settings: TeacherSettings) -> Teacher:
     if settings.model != NONE:
         if settings.options:
             raise ValueError("teacher.options: expected none beside teacher.model")
-        identity = sha256(file_of(settings.model))
+        file = file_of(settings.model)
         calculator = PQEqCalculator(settings.model, dtype="float32")
         licence = str(card(settings.model).get("licence", ""))
         elements = tuple(calculator.potential.species)
-        return Teacher(calculator, Path(settings.model).name, identity, licence, elements)
+        name = Path(settings.model).name
+        return Teacher(calculator, name, fingerprint(file), sha256(file), licence, elements)
     made, origin = _callable(settings.calculator)
     try:
         calculator = made(**settings.options)
@@ -105,9 +110,8 @@ def teacher_of(settings: TeacherSettings) -> Teacher:
             f"which makes {type(calculator).__name__}"
         )
     about = json.dumps([settings.calculator, origin, settings.options], sort_keys=True, default=str)
-    return Teacher(
-        calculator, settings.calculator, hashlib.sha256(about.encode("utf-8")).hexdigest()
-    )
+    identity = hashlib.sha256(about.encode("utf-8")).hexdigest()
+    return Teacher(calculator, settings.calculator, identity, identity)
 
 
 def _callable(name: str) -> tuple[Callable[..., Any], str]:

@@ -16,7 +16,7 @@ from openmm_pqeq.force.groups import molecules_among
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.topology.facts import facts_of
 from openmm_pqeq.units import KJ_PER_MOL_NM_PER_EV_PER_ANGSTROM
-from openmm_pqeq.wanted import Known
+from openmm_pqeq.wanted import Directions, Known
 
 _FIELD = unit.volt / unit.angstrom
 _MOLAR_FIELD = unit.kilojoule_per_mole / unit.nanometer / unit.elementary_charge
@@ -64,9 +64,14 @@ def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
     particles = list(topology.atoms())
     atoms_here = [particles[index] for index in chosen]
     facts = facts_of(topology)
-    counted = facts.like_bonds
-    # an atom that was added to the topology has none, and no place in the file
-    bonds = [counted[index] for index in chosen] if max(chosen, default=0) < len(counted) else None
+    bonds = facts.like_bonds
+    if bonds is not None and max(chosen, default=0) >= bonds.n_atoms:
+        bonds = None  # an atom that was added to the topology has no place in the file
+
+    def counted(periodic: Directions) -> list[float]:
+        of_all = [] if bonds is None else bonds.counted(periodic)
+        return [of_all[index] for index in chosen]
+
     return Known(
         len(chosen),
         cell,
@@ -75,7 +80,7 @@ def known_of(topology: app.Topology, indices: list[int] | None) -> Known:
         lambda atoms: molecules_among(topology, chosen, atoms),
         elements=[atom.element.symbol for atom in atoms_here],
         residues=[(atom.residue.name, atom.residue.index) for atom in atoms_here],
-        like_bonds=None if bonds is None else lambda: bonds,
+        like_bonds=None if bonds is None else counted,
     )
 
 

@@ -72,9 +72,12 @@ def _held(place: _Place, job: str) -> Iterator[None]:
                 f"{place.path}: taking over the lock of {_named(owner)}, which is no longer running",
                 stacklevel=1,
             )
-        os.ftruncate(file, 0)
-        os.lseek(file, 0, os.SEEK_SET)
-        os.write(file, _owner_text(job))
+        try:
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, _owner_text(job))
+        except OSError as error:
+            raise _unwritten(place, error) from None
         yield
     finally:
         if sys.platform == "win32":  # where an open file cannot be removed
@@ -117,8 +120,13 @@ def _opened(place: _Place) -> int:
     try:
         return os.open(place.lock, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        reason = f"{place.argument}: {place.path} cannot be written ({error.strerror})"
-        raise OSError(error.errno, f"{reason}; choose another {place.kind}") from None
+        raise _unwritten(place, error) from None
+
+
+def _unwritten(place: _Place, error: OSError) -> OSError:
+    """What the system says of a lock, with what was to be written."""
+    reason = f"{place.argument}: {place.path} cannot be written ({error.strerror})"
+    return OSError(error.errno, f"{reason}; choose another {place.kind}")
 
 
 def _refuse_living(file: int, owner: dict[str, Any], place: _Place) -> None:

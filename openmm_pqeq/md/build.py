@@ -19,6 +19,7 @@ from openmm_pqeq.force.python_force import last_line
 from openmm_pqeq.force.time_steps import inner_potential, time_steps
 from openmm_pqeq.jobs import values
 from openmm_pqeq.md import groupings
+from openmm_pqeq.md.config import models_of
 from openmm_pqeq.md.schedule import component
 from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.md.velocities import require_velocities
@@ -46,14 +47,11 @@ class Parts(NamedTuple):
 
 
 def read_parts(config: RunConfig) -> Parts:
-    """Load the model and read the structure."""
+    """Read the structure and load the model; what is fetched comes last."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    potential = checkpoint.load(config.model, protocol=config.protocol)
-    if config.inner_model is not None:
-        inner_potential(
-            config.inner_model
-        )  # what is wrong with it is said before all that takes long
+    _platform(config)
+    checkpoint.refuse_unknown(*models_of(config).values())
     molecules = config.coupling == "fragment" and config.fragments is None
     topology, positions = read_structure(
         config.structure, bonds=config.bonds or molecules, supercell=config.supercell
@@ -63,6 +61,11 @@ def read_parts(config: RunConfig) -> Parts:
             f"ensemble: NPT needs a periodic cell, and {config.structure} has none; use NVT or NVE"
         )
     require_velocities(config, topology)
+    potential = checkpoint.load(config.model, protocol=config.protocol)
+    if config.inner_model is not None:
+        inner_potential(
+            config.inner_model
+        )  # what is wrong with it is said before all that takes long
     _warn_of_dynamics(config, potential)
     return Parts(potential, topology, positions)
 

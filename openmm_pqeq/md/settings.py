@@ -8,7 +8,7 @@ from openmm_pqeq.jobs.settings import setting as _setting
 from openmm_pqeq.md import groupings
 from openmm_pqeq.md.schedule import component
 from openmm_pqeq.potential import PRECISIONS
-from openmm_pqeq.pqeq import COUPLINGS
+from openmm_pqeq.pqeq import COUPLINGS, PROTOCOLS
 from openmm_pqeq.versions import BACKENDS
 from openmm_pqeq.wanted import LARGEST_CHARGE, STRONGEST_FIELD
 
@@ -79,7 +79,11 @@ class RunConfig:
         "MODEL",
     )
     protocol: str | None = _setting(
-        "potential", values.text, None, "protocol of the charges (default: the model's)", "NAME"
+        "potential",
+        values.choice(*PROTOCOLS),
+        None,
+        "protocol of the charges (default: the model's)",
+        "NAME",
     )
     coupling: str | None = _setting(
         "potential",

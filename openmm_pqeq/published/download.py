@@ -133,7 +133,7 @@ def download(
 def list_files(model: str, base_url: str = API) -> list[Remote]:
     """The files in the article of a model."""
     url = f"{base_url.rstrip('/')}/articles/{ARTICLES[model].number}/files?page_size=1000"
-    with urllib.request.urlopen(_checked_url(url), timeout=TIMEOUT) as answer:
+    with urllib.request.urlopen(checked_url(url), timeout=TIMEOUT) as answer:
         try:
             rows = json.load(answer)
             found = [
@@ -256,7 +256,7 @@ def fetch(remote: Remote, folder: Path, say: Callable[[str], None], progress: An
     try:
         with whole(folder / remote.name) as part:
             pooch.retrieve(
-                _checked_url(remote.url),
+                checked_url(remote.url),
                 known_hash=f"md5:{remote.md5}" if remote.md5 else None,
                 fname=part.name,
                 path=folder,
@@ -308,7 +308,8 @@ def _members(names: list[str], archive: Path, select: str) -> tuple[str, str, st
     return chosen
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """An address, if it is one of the web; ValueError otherwise."""
     scheme = ""
     with suppress(ValueError):  # of an address that is none
         scheme = urllib.parse.urlsplit(url).scheme

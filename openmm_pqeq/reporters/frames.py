@@ -2,16 +2,18 @@
 
 A frame is written and flushed before its step is: as many frames are whole as there are steps,
 whenever the process is killed, even where some dataset is longer by one. A file that is continued
-is first cut back to them.
+is first cut back to them. Room for a frame is taken before it is written, as a file in which HDF5
+could not write what it wanted to is lost.
 
 Files keep no lock of HDF5, so that others may read them while they grow, and nobody who reads one
 stops a run from going on. One writer a file is what writers.py and a run's folder see to.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +23,14 @@ from numpy.typing import NDArray
 
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.reporters.table import path_of
-from openmm_pqeq.reporters.writers import claim, release, require_there
+from openmm_pqeq.reporters.writers import claim, release, require_there, reserve
 
 if sys.platform != "win32":
     import fcntl
+
+
+ROOM = 65536
+"""Bytes for what HDF5 writes beside data with a frame."""
 
 
 class Quantity(NamedTuple):
@@ -47,6 +53,7 @@ class FrameFile:
     def __init__(self, file: str | os.PathLike[str], append: bool = False):
         self.path = path_of(file, append)
         self._file: h5py.File | None = None
+        self._reserved, self._room = 0, ROOM
         if not append:
             with hdf5(self.path, "w"):
                 pass  # an empty file
@@ -68,19 +75,37 @@ class FrameFile:
         if self._file is None:
             raise ValueError(f"file: {self.path} has not been opened")
         require_there(self.path)
+        self._reserve(self._file)
         index = len(self._file["step"])
-        for names in (set(frame) - {"step"}, {"step"}):
-            for name in names:
-                dataset = self._file[name]
-                dataset.resize(index + 1, axis=0)
-                dataset[index] = frame[name]
-            self._file.flush()
+        try:
+            for names in (set(frame) - {"step"}, {"step"}):
+                for name in names:
+                    dataset = self._file[name]
+                    dataset.resize(index + 1, axis=0)
+                    dataset[index] = frame[name]
+                self._file.flush()
+        except (OSError, RuntimeError) as error:
+            raise _of_file(self.path, error) from error
+
+    def _reserve(self, file: h5py.File) -> None:
+        """Take room for what the next frame may write: a chunk of every dataset, and what HDF5 has
+        beside them."""
+        needed = file.id.get_filesize() + self._room
+        if needed > self._reserved:
+            reserve(file.id.get_vfd_handle(), self._reserved, needed + self._room, self.path)
+            self._reserved = needed + self._room
 
     def close(self) -> None:
-        """Close the file."""
-        if getattr(self, "_file", None) is not None:
-            self._file.close()  # type: ignore[union-attr]
+        """Close the file, and give back the room that it did not need."""
+        file = getattr(self, "_file", None)
+        if file is not None:
             self._file = None
+            file.flush()
+            end = file.id.get_filesize()
+            file.close()
+            with suppress(OSError):
+                if end < self.path.stat().st_size <= self._reserved:
+                    os.truncate(self.path, end)
         if hasattr(self, "path"):
             release(self.path, self)
 
@@ -93,6 +118,12 @@ class FrameFile:
             file = opened(self.path, "a")
         except ValueError as error:
             raise ValueError(f"{error}, or use another file or append=False") from None
+        self._room = ROOM + sum(_bytes_of_chunk(one) for one in quantities.values())
+        try:
+            self._reserve(file)
+        except OSError:
+            file.close()
+            raise
         if "step" not in file:
             for name, quantity in quantities.items():
                 _create(file, name, quantity)
@@ -133,6 +164,8 @@ def cut_back_frames(path: Path, n_frames: int | None = None) -> int:
             return kept
         if len(set(growing.values())) > 1:
             with whole(path) as part, h5py.File(part, "w") as new:
+                size = ROOM + path.stat().st_size
+                reserve(new.id.get_vfd_handle(), 0, size, path)
                 for name, dataset in file.items():
                     _copy(dataset, new, name, kept if name in growing else None)
             return kept
@@ -177,6 +210,8 @@ def opened(path: Path, mode: str) -> h5py.File:
 
 def _of_file(path: Path, error: Exception) -> Exception:
     """What an exception of h5py is about: the disk, who has the file, or the file."""
+    if number := re.search(r"errno = (\d+)", str(error)):
+        return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
     if isinstance(error, OSError) and error.errno is not None:
         return error
     if "already open" in str(error):
@@ -188,12 +223,19 @@ def _of_file(path: Path, error: Exception) -> Exception:
 
 def _create(file: h5py.File, name: str, quantity: Quantity) -> h5py.Dataset:
     shape, dtype, unit = quantity
-    frames = max(1, 65536 // (8 * max(1, int(np.prod(shape)))))
-    dataset = file.create_dataset(
-        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(min(frames, 1024), *shape)
-    )
+    chunks = (_frames_of_chunk(quantity), *shape)
+    dataset = file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=chunks)
     dataset.attrs["units"] = unit
     return dataset
+
+
+def _frames_of_chunk(quantity: Quantity) -> int:
+    return min(max(1, 65536 // (8 * max(1, int(np.prod(quantity.shape))))), 1024)
+
+
+def _bytes_of_chunk(quantity: Quantity) -> int:
+    frames, items = _frames_of_chunk(quantity), int(np.prod(quantity.shape))
+    return frames * items * np.dtype(quantity.dtype).itemsize
 
 
 def _copy(old: h5py.Dataset, file: h5py.File, name: str, n_frames: int | None) -> None:

@@ -43,6 +43,16 @@ def release(path: Path, writer: object) -> None:
         del _writers[os.path.realpath(path)]
 
 
+def reserve(descriptor: int, start: int, end: int, path: Path) -> None:
+    """Take room on the disk for the bytes from `start` to `end` of an open file, where the system can;
+    OSError where there is none. The file is longer then, by zeros."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, start, end - start)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 class GrowingFile:
     """A file without a buffer of its own, so that what is written is there when the process is killed.
 

@@ -16,7 +16,7 @@ from ase.data import atomic_masses
 from ase.units import fs
 
 from openmm_pqeq.jobs.values import is_finite
-from openmm_pqeq.like_bonds import like_bonds
+from openmm_pqeq.like_bonds import LikeBonds
 
 CHARGE_KEYS = ("charge", "total_charge")
 """Names under which files and ASE's `atoms.info` give the total charge."""
@@ -33,7 +33,7 @@ class StructureFacts(NamedTuple):
     fixed : atoms that the file holds in place, ascending
     masses : amu by atom, where the file's isotopes differ from the element's standard mass
     velocities : (n_atoms, 3) nm/ps, or None where the file has none
-    like_bonds : for each atom the orders of its bonds to its own element, added up (like_bonds.py)
+    like_bonds : bonds of atoms to their own element (like_bonds.py), of a topology; None: not known
     notes : a sentence for each thing that was taken from the file, or left out of it
     """
 
@@ -42,7 +42,7 @@ class StructureFacts(NamedTuple):
     masses: Mapping[int, float] = {}
     velocities: np.ndarray | None = None
     notes: tuple[str, ...] = ()
-    like_bonds: tuple[float, ...] = ()
+    like_bonds: LikeBonds | None = None
 
     def arranged(self, order: np.ndarray, rotation: np.ndarray) -> "StructureFacts":
         """Facts of the atoms in another order (the old index of each) and orientation,
@@ -53,7 +53,6 @@ class StructureFacts(NamedTuple):
             fixed=tuple(sorted(place[atom] for atom in self.fixed)),
             masses={place[atom]: mass for atom, mass in self.masses.items()},
             velocities=turned,
-            like_bonds=tuple(self.like_bonds[int(old)] for old in order) if self.like_bonds else (),
         )
 
 
@@ -89,7 +88,6 @@ def facts_in(atoms: ase.Atoms) -> StructureFacts:
         masses,
         velocities * fs * 100.0 if velocities.any() else None,  # Å/fs are 100 nm/ps
         tuple(notes),
-        tuple(like_bonds(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)),
     )
 
 

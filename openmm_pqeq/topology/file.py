@@ -52,7 +52,7 @@ def read_file(
     name = str(values.path("path", path))
     atoms, notes = _read(name, index)
     with _named(name):
-        _check(atoms)
+        check(atoms)
         atoms = _repeated(atoms, supercell)
         facts = facts_in(atoms)
     return atoms, facts._replace(notes=(*notes, *facts.notes))
@@ -160,7 +160,8 @@ def _set_isotopes(atoms: ase.Atoms, masses: Masses) -> None:
         atoms.set_masses(given)
 
 
-def _check(atoms: ase.Atoms) -> None:
+def check(atoms: ase.Atoms) -> None:
+    """ValueError for what no potential can mean anything for."""
     if len(atoms) == 0:
         raise ValueError("expected a structure with atoms, got none")
     unknown = np.flatnonzero(atoms.numbers == 0)
@@ -178,6 +179,7 @@ def _check(atoms: ase.Atoms) -> None:
         )
     sites.refuse_singular(atoms)
     sites.refuse_no_volume(atoms)
+    sites.refuse_coincident(atoms)
 
 
 def _repeated(atoms: ase.Atoms, supercell: Sequence[int]) -> ase.Atoms:

@@ -23,8 +23,8 @@ _NUMBER = re.compile(r"\s*[-+]?\.?\d")
 def plain(text: str) -> tuple[str, list[Masses]]:
     """Text of a POSCAR as ASE understands it, with H for D and T, and the masses of its atoms.
 
-    Raises ValueError for another number of symbols than of counts, for more positions than they say,
-    and for velocities that have no unit.
+    Raises ValueError for another number of symbols than of counts, for more or fewer positions than
+    they say, and for velocities that have no unit.
     """
     lines = text.split("\n")
     symbols = "".join(lines[SYMBOLS : SYMBOLS + 1]).split()
@@ -41,6 +41,11 @@ def plain(text: str) -> tuple[str, list[Masses]]:
     n_atoms = sum(map(int, counts))
     selective = "".join(lines[at + 1 : at + 2])[:1] in ("s", "S")
     first = at + 2 + selective
+    if n_atoms > len(lines) - first:  # before there is a list of so many
+        raise ValueError(
+            f"expected {n_atoms} positions, as the numbers of atoms say, got {max(0, len(lines) - first)} "
+            "lines for them"
+        )
     if selective:
         lines[first : first + n_atoms] = map(_with_flags, lines[first : first + n_atoms])
     _check_rest(lines[first + n_atoms :], n_atoms)

@@ -14,6 +14,7 @@ import numpy as np
 from openmm import Vec3, app, unit
 
 from openmm_pqeq.jobs import values
+from openmm_pqeq.like_bonds import find_like_bonds
 from openmm_pqeq.topology.box import reduced_box
 from openmm_pqeq.topology.facts import held_otherwise
 from openmm_pqeq.topology.file import read_file
@@ -96,8 +97,10 @@ def read_structure(
     topology.pq_rotation = rotation
     topology.pq_pbc = tuple(pbc.tolist())
     topology.pq_order = order
-    topology.pq_facts = facts.arranged(order, rotation)
-    return topology, unit.Quantity(positions[order] / ANGSTROM_PER_NM, unit.nanometer)
+    places, anywhere = positions[order], [bool(pbc.any())] * 3  # who asks says what is periodic
+    bonds_to_like = find_like_bonds(atoms.numbers[order], places, box, anywhere)
+    topology.pq_facts = facts.arranged(order, rotation)._replace(like_bonds=bonds_to_like)
+    return topology, unit.Quantity(places / ANGSTROM_PER_NM, unit.nanometer)
 
 
 def _completed(atoms: ase.Atoms) -> np.ndarray:

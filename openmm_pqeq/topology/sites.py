@@ -10,11 +10,19 @@ from typing import Any
 
 import ase
 import numpy as np
+import torch
 from ase.io.cif import parse_cif
+
+from openmm_pqeq.neighbors.pairs import check_distances
+from openmm_pqeq.neighbors.search import NeighborSearch
+from openmm_pqeq.structure import structure_of
 
 LEAST_VOLUME = 1.5
 """Å³ for an atom of a crystal. Diamond has 5.7; hydrogen, the densest, has this at 2.7 million bar by
 the equation of state of P. Loubeyre et al., Nature 383, 702 (1996), doi:10.1038/383702a0."""
+
+SEARCHED = 2.5
+"""Å within which atoms at one place are looked for: coarse, for a grid of few cells."""
 
 REMEDY = (
     "Choose one ordered arrangement, in a supercell if need be, and write that to a file: "
@@ -105,3 +113,16 @@ def refuse_no_volume(atoms: ase.Atoms) -> None:
             "lengths in Å? Are sites listed more than once? A structure without a cell must not "
             "give one"
         )
+
+
+def refuse_coincident(atoms: ase.Atoms) -> None:
+    """ValueError for two atoms, or images, at one place, which no potential takes: before it is
+    compiled."""
+    periodic = bool(atoms.pbc.any())
+    structure = structure_of(
+        torch.tensor(atoms.positions),
+        torch.tensor(atoms.numbers),
+        torch.tensor(atoms.cell.array) if periodic else None,
+        torch.tensor(atoms.pbc) if periodic else None,
+    )
+    check_distances(NeighborSearch(SEARCHED)(structure), structure.numbers)

@@ -7,6 +7,7 @@ least squares of what the model leaves over: a foundation model and new data hav
 of reference, and no network should spend itself on learning those.
 """
 
+import io
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -70,18 +71,12 @@ def prepare(
     config: Config, say: Callable[[str], None] = print, keep_labels: Path | None = None
 ) -> Prepared:
     """Frames, labels and network; the long-range labels are kept in the file `keep_labels`."""
-    frames = read_frames(config.data.files, config.data, config.folder)
-    others = (
-        read_frames(config.data.held_out.files, config.data, config.folder)
-        if config.data.held_out.files
-        else []
-    )
-    split = data.split_frames(len(frames) + len(others), config.data, len(others))
-    frames += others
+    frames, split = frames_of(config)
     say(
         f"{len(split.train)} frames for training, {len(split.validation)} for validation, "
         f"{len(split.held_out)} held out"
     )
+    data.check_stress([frames[i] for i in split.train], config.training, say)
     used = sorted(index for part in split for index in part)
     start = None if config.start is None else model_to_start(config.start)
     known = (
@@ -92,6 +87,8 @@ def prepare(
     _check_elements(
         config, known["gnn"], [frames[i] for i in split.train], [frames[i] for i in used]
     )
+    if config.data.reference_charges and known.get("pqeq", {}).get("charge_flow") != "bonds":
+        say("data.reference_charges: nothing here has charges by bonds, and they are not used")
     subtracted = {name: values for name, values in known.items() if name != "gnn"}
     if config.start is not None and config.start.train_pqeq:
         subtracted.pop("pqeq")
@@ -128,6 +125,18 @@ def prepare(
     if start is None:
         return _fresh(config, in_use, split, say)
     return _continued(config, start, in_use, split, say)
+
+
+def frames_of(config: Config) -> tuple[list[Frame], Split]:
+    """All frames of the data, and what they are for."""
+    frames = read_frames(config.data.files, config.data, config.folder)
+    others = (
+        read_frames(config.data.held_out.files, config.data, config.folder)
+        if config.data.held_out.files
+        else []
+    )
+    split = data.split_frames(len(frames) + len(others), config.data, len(others))
+    return frames + others, split
 
 
 def _check_elements(
@@ -321,8 +330,10 @@ def _long_range_labels(
                 return [Labels(*values) for values in kept["labels"]]
     labels = data.long_range_part(frames, potential)
     if path is not None:
+        written = io.BytesIO()
+        torch.save({"fingerprint": same, "labels": [tuple(one) for one in labels]}, written)
         with whole(path) as part:
-            torch.save({"fingerprint": same, "labels": [tuple(values) for values in labels]}, part)
+            part.write_bytes(written.getbuffer())
     return labels
 
 

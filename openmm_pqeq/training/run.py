@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 import torch
 from torch import nn
 
+from openmm_pqeq.checkpoint import PUBLISHED, at_hand, refuse_unknown
 from openmm_pqeq.jobs.facts import add_resumption, facts_of
 from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.jobs.folder import begin, clear, owned
@@ -35,7 +36,7 @@ from openmm_pqeq.training.folder import (
 from openmm_pqeq.training.loop import loop
 from openmm_pqeq.training.loss import Errors
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
-from openmm_pqeq.training.prepare import Prepared, fit_shifts, prepare
+from openmm_pqeq.training.prepare import Prepared, fit_shifts, frames_of, prepare
 from openmm_pqeq.training.processes import (
     ALONE,
     Work,
@@ -116,7 +117,11 @@ def _prepared(
     config: Config, folder: Path, overwrite: bool, resume: bool, say: Callable[[str], None]
 ) -> Prepared:
     """Everything before the first step; a training that was there is only replaced when all that
-    can be refused has been looked at."""
+    can be refused has been looked at, and so has the data before a model is fetched."""
+    if config.start is not None:
+        refuse_unknown(config.start.model)
+        if config.start.model in PUBLISHED and not at_hand(config.start.model):
+            frames_of(config)
     facts = facts_of(described(config), config.training.seed, checksums(config))
     if resume:
         refuse_others(folder, facts)

@@ -10,7 +10,7 @@ compositions do not determine it, as with a single composition. Units: eV, eV/Å
 
 import hashlib
 import json
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 import torch
@@ -18,11 +18,12 @@ from ase.data import chemical_symbols
 from rich.progress import track
 from torch import Tensor
 
+from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.training.config import share
 from openmm_pqeq.training.frames import Frame, Labels
-from openmm_pqeq.training.settings import DataSettings
+from openmm_pqeq.training.settings import DataSettings, TrainingSettings
 
 
 class Split(NamedTuple):
@@ -99,6 +100,24 @@ def split_frames(n_frames: int, settings: DataSettings, n_held_out_files: int = 
     return Split(
         sorted(train), sorted(order[n : n + v]), sorted(order[:n]) + list(range(inside, n_frames))
     )
+
+
+def check_stress(
+    training: Sequence[Frame], settings: TrainingSettings, say: Callable[[str], None]
+) -> None:
+    """A line where the loss has stress and no frame for training does; ValueError where it has nothing
+    else, as nothing would be learnt."""
+    if not settings.stress_weight or any(
+        bool(torch.isfinite(frame.labels.stress).all()) for frame in training
+    ):
+        return
+    if not (settings.energy_weight or settings.force_weight):
+        raise ValueError(
+            "training.stress_weight: expected stress in some frame for training, as it alone has a "
+            "weight, got none in frames that are periodic in all directions; name it with "
+            "data.stress_key, or give energies or forces a weight"
+        )
+    say("no frame for training has stress: its weight in the loss does nothing")
 
 
 def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Labels]:
@@ -226,6 +245,10 @@ def sample_of(
     off the energy in float64."""
     structure, labels = frame.structure, frame.labels
     pairs = search(structure)
+    try:
+        check_distances(pairs, structure.numbers)
+    except ValueError as error:
+        raise ValueError(f"{frame.name}: {error}") from None
     volume = (
         torch.linalg.det(structure.cell).abs()
         if bool(structure.pbc.all())

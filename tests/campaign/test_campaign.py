@@ -13,9 +13,10 @@ from campaign_studies import STEPS, write_study
 distributed = pytest.importorskip("distributed", reason="campaigns need the extra `campaign`")
 jobqueue = pytest.importorskip("dask_jobqueue", reason="campaigns need the extra `campaign`")
 parquet = pytest.importorskip("pyarrow.parquet", reason="campaigns need the extra `campaign`")
+import dask  # noqa: E402
 import psutil  # noqa: E402  # with distributed
 
-from openmm_pqeq.campaign.cluster import queue_cluster  # noqa: E402
+from openmm_pqeq.campaign.cluster import queue_cluster, workers_of  # noqa: E402
 from openmm_pqeq.campaign.settings import Where  # noqa: E402
 from openmm_pqeq.campaign.study import read_study  # noqa: E402
 from openmm_pqeq.cli import main  # noqa: E402
@@ -189,6 +190,17 @@ def test_the_jobs_of_slurm_and_pbs(tmp_path, monkeypatch):
     for line in ("#PBS -q gpu", "#PBS -A mine", "#PBS -l walltime=02:00:00", "#PBS -l place=excl"):
         assert line in script.splitlines()
     assert "ncpus=4" in script
+
+
+def test_workers_are_not_forked_whatever_dask_is_told():
+    """What is forked from a process whose torch has used threads waits for these for ever."""
+    method = "distributed.worker.multiprocessing-method"
+    with dask.config.set({method: "fork"}):
+        with workers_of(Where(workers=1), 1) as workers:
+            said = workers.client.submit(os.environ.get, "PATH").result(timeout=PATIENCE)
+            assert dask.config.get(method) == "spawn"
+        assert said == os.environ["PATH"]
+        assert dask.config.get(method) == "fork"
 
 
 def test_a_scheduler_at_an_address(tmp_path):

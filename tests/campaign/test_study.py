@@ -5,8 +5,10 @@ import re
 import pytest
 from campaign_studies import STEPS, write_study
 
+from openmm_pqeq.campaign import study
 from openmm_pqeq.campaign.study import read_study
-from openmm_pqeq.checkpoint import save
+from openmm_pqeq.checkpoint import load, save
+from openmm_pqeq.jobs.files import sha256
 from openmm_pqeq.potential import build
 
 VARY = """
@@ -57,6 +59,27 @@ def test_a_run_that_is_there_keeps_its_name(tmp_path):
     assert study.runs[0].name == first.name
     assert study.runs[0].folder == first.folder
     assert study.runs[2].name == second.name.replace("200K", "200K_NVT")
+
+
+def test_another_card_makes_no_other_run(tmp_path):
+    file, model = write_study(tmp_path, VARY), tmp_path / "model.pt"
+    before = names(file)
+    save(load(model), model, {"description": "the same, described better"})
+    assert names(file) == before
+
+
+def test_a_run_that_is_there_by_the_key_of_an_earlier_version_goes_on(tmp_path, monkeypatch):
+    """Its key counted the model's card in, and its seed is made of its key."""
+    file = write_study(tmp_path, "[vary]\ntemperature = [100, 200]\n")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(study, "fingerprint", sha256)
+        before = read_study(file).runs
+    assert [run.name for run in before] != names(file)
+    before[0].folder.mkdir(parents=True)
+    first, second = read_study(file).runs
+    assert first == before[0]
+    assert first.config.seed == before[0].config.seed
+    assert second.key != before[1].key
 
 
 def test_the_names_stay_where_the_folder_moves(tmp_path):
@@ -116,6 +139,7 @@ time = "2 fs"
         ("[vary]\nthreads = [1, 2]", "a run is no other one by steps, time"),
         ('[where]\nscheduler = "node1"', "where.scheduler: expected an address such as"),
         ('[where]\nscheduler = "MgO.cif"', "where.scheduler: expected an address such as"),
+        ('[vary]\ncommittee = [["model.pt"]]', "got the same weights for model and committee"),
         ('[where]\nmemory = "much"', "where.memory: expected a size such as 8GB"),
         ('[where]\nwalltime = "long"', "where.walltime: expected seconds"),
     ],

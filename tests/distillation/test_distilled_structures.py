@@ -77,3 +77,12 @@ def test_total_charges_come_with_the_structures(tmp_path, key):
     assert (len(read), read.info) == (8, {"charge": 4.0})
     for made in varied("NaCl", [read], settings, "training"):
         assert made.atoms.info["charge"] == 4.0
+
+
+def test_atoms_in_one_place_are_refused_before_any_label(tmp_path):
+    content = table(tmp_path)
+    twice = ase.io.read(tmp_path / "Cu.xyz")
+    twice.positions[1] = twice.positions[0]
+    ase.io.write(tmp_path / "Cu.xyz", twice, format="extxyz")
+    with pytest.raises(ValueError, match=r"Cu\.xyz structure 0: positions: atoms 0 and 1"):
+        do(content, tmp_path)

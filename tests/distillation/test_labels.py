@@ -9,11 +9,13 @@ from counting_teacher import Counting
 from distillations import COUNTING, N_HELD_OUT, N_TRAINING, do, positions, rows, table
 
 import openmm_pqeq as pq
+from openmm_pqeq.distillation import teacher
 from openmm_pqeq.distillation.labels import Labels
 from openmm_pqeq.distillation.settings import TeacherSettings
 from openmm_pqeq.distillation.structures import Made
 from openmm_pqeq.distillation.teacher import teacher_of
 from openmm_pqeq.jobs.failure import RunFailure
+from openmm_pqeq.jobs.files import sha256
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
@@ -111,6 +113,38 @@ def test_another_teacher_is_refused(tmp_path):
     content["teacher"]["options"] = {"asap_cutoff": True}
     with pytest.raises(ValueError, match="another one, counting_teacher:Counting; choose another"):
         do(content, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("role", ["teacher", "driver"])
+def test_another_card_of_a_model_is_no_other_model(role, tmp_path):
+    gnn = {"species": ["Cu"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 3.5, "seed": 1}
+    model = tmp_path / "model.pt"
+    pq.save(pq.build({"gnn": gnn}), model, {"licence": "unknown"})
+    content = table(tmp_path, driver=str(model) if role == "driver" else "none")
+    if role == "teacher":
+        content["teacher"] = {"model": str(model)}
+    do(content, tmp_path)
+    labelled = len(rows(tmp_path / "out" / "labels.db"))
+    pq.save(pq.load(model), model, {"licence": "MIT"})
+    do(content, tmp_path, resume=True)
+    assert len(rows(tmp_path / "out" / "labels.db")) == labelled
+
+
+@pytest.mark.parametrize("role", ["teacher", "driver"])
+def test_labels_of_an_earlier_version_are_gone_on_with(role, tmp_path, monkeypatch):
+    """It knew a model by its whole file."""
+    gnn = {"species": ["Cu"], "hidden_irreps": "4x0e + 2x1o", "layers": 1, "r_max": 3.5, "seed": 1}
+    model = tmp_path / "model.pt"
+    pq.save(pq.build({"gnn": gnn}), model)
+    content = table(tmp_path, driver=str(model) if role == "driver" else "none")
+    if role == "teacher":
+        content["teacher"] = {"model": str(model)}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(teacher, "fingerprint", sha256)
+        do(content, tmp_path)
+    labelled = len(rows(tmp_path / "out" / "labels.db"))
+    do(content, tmp_path, resume=True)
+    assert len(rows(tmp_path / "out" / "labels.db")) == labelled
 
 
 def test_what_the_teacher_cannot_do_is_left_out(tmp_path):

@@ -31,7 +31,9 @@ from openmm_pqeq.distillation.teacher import teacher_of
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
+from openmm_pqeq.distillation import run
 from openmm_pqeq.distillation.run import about_teacher
+from openmm_pqeq.jobs.failure import RunFailure
 
 
 def test_a_student_and_its_report_from_the_command_line(tmp_path, capsys, monkeypatch):
@@ -152,6 +154,21 @@ def test_dispersion_of_the_labels_is_a_term(tmp_path):
     assert float(kept["labels"][0][0]) == pytest.approx(
         terms.results["energy_terms"]["d3"], abs=1e-6
     )
+
+
+def test_a_training_that_fails_goes_on_with_the_labels(tmp_path, monkeypatch):
+    """A training alone would be begun anew, which here throws the labels away."""
+
+    def full(*_, **__):
+        raise RunFailure(
+            "the training failed after epoch 1: No space left\nstart anew: --overwrite"
+        )
+
+    with monkeypatch.context() as on_a_full_disk:
+        on_a_full_disk.setattr(run, "fit", full)
+        with pytest.raises(RunFailure, match=r"(?s)epoch 1: No space left\n.*labels.db.*--resume"):
+            do(table(tmp_path), tmp_path, labels_only=False)
+    do(table(tmp_path), tmp_path, labels_only=False, resume=True)
 
 
 def test_parts_that_the_student_does_not_have_are_named_before_the_labels(tmp_path):

@@ -49,6 +49,34 @@ def test_a_model_that_the_disk_has_no_room_for_leaves_the_old_one(tmp_path, monk
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"model.pt": before}
 
 
+def test_a_disk_that_is_full_as_weights_are_written_is_named(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of files are those of Unix")
+    path, before = tmp_path / "model.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*model\.pt'"):
+            checkpoint.save(build({"zbl": {}}), path, {"title": 2000 * "long"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_any_room_is_said_with_the_output(tmp_path):
+    """As early as the lock of the folder is written."""
+    resource = pytest.importorskip("resource", reason="limits of files are those of Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with (
+            pytest.raises(OSError, match=r"output: .*out cannot be written \(File too large\)"),
+            owned(tmp_path / "out", Kind("run", ("a",))),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_processes_write_a_file_under_two_names(tmp_path, monkeypatch):
     """The later one wins, whole, and neither writes into what the other has put in place."""
     path = tmp_path / "result.json"

@@ -1,6 +1,7 @@
 """Sites and cells: alternate locations, occupancies, two elements on a site, cells that are none."""
 
 import pytest
+from ase import Atoms
 from structure_files import CELL, CIF, ION, ONE, TWO, WATER_PDB, facts, written
 
 from openmm_pqeq.topology.facts import facts_of
@@ -105,3 +106,12 @@ def test_a_volume_that_no_matter_has_is_refused(tmp_path):
         read_structure(path)
     slab = path.read_text().replace("T T T", "T T F")
     assert read_structure(written(tmp_path, "slab.extxyz", slab))[0].getNumAtoms() == 3
+
+
+@pytest.mark.parametrize("pbc", [True, False])
+def test_two_atoms_in_one_place_are_refused(tmp_path, pbc):
+    """The upper one is the lower one's image in a crystal."""
+    places = [[0, 0, 0], [2, 2, 2], [0.01, 0, 5.0 if pbc else 0]]
+    Atoms("NaClNa", places, cell=[5, 5, 5], pbc=pbc).write(tmp_path / "twice.extxyz")
+    with pytest.raises(ValueError, match=r"twice\.extxyz: positions: atoms 0 and 2 .* Å apart"):
+        read_structure(tmp_path / "twice.extxyz")

@@ -35,6 +35,7 @@ def test_scaling_factors_of_poscar(tmp_path, scale, edges, cartesian):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"counts": "400000000000 1"}, "expected 400000000001 positions, .* got 3 lines for them"),
         ({"counts": "2"}, "expected as many numbers of atoms as elements, got 2 for Mg O"),
         ({"counts": "1 1 1"}, "as many numbers of atoms as elements, got 1 1 1 for Mg O"),
         ({"positions": "0 0 0\n"}, "ASE cannot read structure"),

@@ -59,3 +59,35 @@ def test_elements_are_refused_before_anything_is_computed(frames, monkeypatch):
     content["potential"]["gnn"] = dict(GNN) | {"hidden_irreps": "8x0q"}
     with pytest.raises(ValueError, match="hidden_irreps"):
         prepare(config_of(content), silent)
+
+
+def test_a_training_on_stress_that_no_frame_has_is_refused(frames, tmp_path):
+    images = ase.io.read(frames, ":")
+    for image in images:
+        image.calc.results.pop("stress")
+    ase.io.write(tmp_path / "bare.traj", images)
+    content = table(tmp_path / "bare.traj", energy_weight=0.0, force_weight=0.0)
+    with pytest.raises(ValueError, match=r"training\.stress_weight: expected stress in some frame"):
+        train(write(tmp_path / "a.toml", content), tmp_path / "out", say=silent)
+    assert not (tmp_path / "out").exists()
+    said = []
+    prepare(config_of(table(tmp_path / "bare.traj")), said.append)
+    assert "no frame for training has stress: its weight in the loss does nothing" in said
+    prepare(config_of(table(frames, energy_weight=0.0, force_weight=0.0)), silent)
+
+
+def test_reference_charges_that_nothing_has_a_use_for_are_said(frames):
+    content, said = table(frames), []
+    content["data"]["reference_charges"] = {"Mg": 2.0}
+    prepare(config_of(content), said.append)
+    assert any("nothing here has charges by bonds" in line for line in said)
+
+
+def test_a_frame_with_two_atoms_in_one_place_is_named(frames, tmp_path):
+    images = ase.io.read(frames, ":")
+    labels = images[3].calc.results
+    images[3].positions[1] = images[3].positions[0]
+    images[3].calc = SinglePointCalculator(images[3], **labels)
+    ase.io.write(tmp_path / "twice.traj", images)
+    with pytest.raises(ValueError, match=r"twice\.traj frame 3: positions: atoms 0 and 1"):
+        prepare(config_of(table(tmp_path / "twice.traj")), silent)

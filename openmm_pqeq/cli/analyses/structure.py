@@ -46,7 +46,7 @@ def crystal_of(options: argparse.Namespace, repeats: Any = None) -> Any:
 
     supercell = values.cells("supercell", options.supercell) if repeats is None else repeats
     tolerance = values.within(values.positive, 1e-14, 1.0)("tolerance", options.tolerance)
-    potential = checkpoint.load(options.model, protocol=options.protocol)
+    checkpoint.refuse_unknown(options.model)
     atoms, facts = read_file(options.structure, -1, supercell)
     for note in facts.notes:
         print(f"from the structure file: {note}")
@@ -55,6 +55,7 @@ def crystal_of(options: argparse.Namespace, repeats: Any = None) -> Any:
             f"structure: {options.structure} is periodic along {atoms.pbc.tolist()}; expected a "
             "crystal"
         )
+    potential = checkpoint.load(options.model, protocol=options.protocol)
     atoms.calc = PQEqCalculator(potential, tolerance=tolerance)
     return atoms
 

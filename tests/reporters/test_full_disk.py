@@ -1,0 +1,58 @@
+"""A disk that is full while HDF5 files grow: what is in them stays, and they go on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from openmm_pqeq.reporters.frames import FrameFile, Quantity
+
+pytest.importorskip("resource", reason="limits of files are those of Unix")
+
+N_ATOMS, N_FRAMES = 40, 400
+QUANTITIES = {"step": Quantity((), "i8", "1"), "charges": Quantity((N_ATOMS,), "f8", "e")}
+FIXED = {"numbers": np.arange(N_ATOMS)}
+FILLED = """
+import resource, sys
+import numpy as np
+from test_full_disk import FIXED, N_ATOMS, N_FRAMES, QUANTITIES
+from openmm_pqeq.reporters.frames import FrameFile
+
+file = FrameFile(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    file.open(QUANTITIES, FIXED)
+    for step in range(N_FRAMES):
+        file.write({"step": step, "charges": np.full(N_ATOMS, step)})
+except OSError as error:
+    print(step if file._file else -1, error)
+file.close()
+"""
+
+
+@pytest.mark.parametrize("size", [2_000, 300_000])
+def test_a_file_stays_whole_on_a_full_disk(tmp_path, size):
+    path, here = tmp_path / "charges.h5", Path(__file__).parent
+    command = [sys.executable, "-c", FILLED, str(path), str(size)]
+    places = os.pathsep.join(map(str, (here, here.parents[1])))
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": places}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "File too large" in done.stdout
+    assert "charges.h5" in done.stdout
+    kept = max(0, int(done.stdout.split()[0]))
+    assert (kept > 0) == (size > 2_000)
+    file = FrameFile(path, append=True)
+    file.open(QUANTITIES, FIXED)
+    for step in range(kept, N_FRAMES):
+        file.write({"step": step, "charges": np.full(N_ATOMS, step)})
+    file.close()
+    assert path.stat().st_size < 290_000  # without the room that was taken
+    with h5py.File(path) as whole:
+        assert np.array_equal(whole["step"], np.arange(N_FRAMES))
+        assert np.array_equal(whole["charges"][:, 3], np.arange(N_FRAMES))
