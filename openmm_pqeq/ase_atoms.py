@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.geometry import find_mic
 
 from openmm_pqeq.conditions import Conditions
-from openmm_pqeq.like_bonds import like_bonds
+from openmm_pqeq.reference_charges.like_bonds import like_bonds
 from openmm_pqeq.structure import FARTHEST, Structure, structure_of
 from openmm_pqeq.topology.molecules import find_molecules
 from openmm_pqeq.topology.sites import refuse_singular

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from openmm_pqeq.charge_groups import groups_wanted
-from openmm_pqeq.formal_charges import reference_charges_of
 from openmm_pqeq.jobs.values import one_of
 from openmm_pqeq.potential import Potential
 from openmm_pqeq.pqeq import (
@@ -29,6 +28,7 @@ from openmm_pqeq.pqeq import (
     along_periodic,
     has_meaning_along_periods,
 )
+from openmm_pqeq.reference_charges.given import reference_charges_of
 from openmm_pqeq.slabs import warn_of_free_flow
 from openmm_pqeq.wanted import (
     Directions,

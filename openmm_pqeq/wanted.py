@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     electrodes : (atoms, voltage in V) of each
     periodic : three booleans; None: as the structure has them
     reference_charges : e, of charges by bonds: by element or residue, one for each atom, or
-        "oxidation" (formal_charges.py); None: the potential's own, or else oxidation states, where
+        "oxidation" (reference_charges/given.py); None: the potential's own, or else oxidation states, where
         charges are solved for
     """
 
@@ -64,7 +64,7 @@ class Known(NamedTuple):
     elements : symbols of the atoms
     residues : name and number of each atom's residue; none where there are no residues
     like_bonds : for each atom the orders of its bonds to its own element, added up, where somebody asks
-        and says which directions are periodic (like_bonds.py); None where no positions are known
+        and says which directions are periodic (reference_charges/like_bonds.py); None where no positions are known
     charges_wanted : whether charges are solved for even where the energy needs none
     """
 

@@ -7,8 +7,8 @@ import ase.spacegroup
 import numpy as np
 import pytest
 
-from openmm_pqeq.like_bonds import like_bonds
-from openmm_pqeq.reference_charges import STATES, choices, oxidation_states
+from openmm_pqeq.reference_charges.like_bonds import like_bonds
+from openmm_pqeq.reference_charges.oxidation import STATES, choices, oxidation_states
 
 KNOWN = {
     "BaTiO3": {"Ba": 2, "Ti": 4, "O": -2},

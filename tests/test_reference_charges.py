@@ -11,9 +11,9 @@ from through_openmm import BOX, SALT, salt_positions, topology_of
 
 from openmm_pqeq.calculator import PQEqCalculator
 from openmm_pqeq.force.create import create_energy
-from openmm_pqeq.formal_charges import reference_charges_of
 from openmm_pqeq.potential import build
-from openmm_pqeq.reference_charges import oxidation_states
+from openmm_pqeq.reference_charges.given import reference_charges_of
+from openmm_pqeq.reference_charges.oxidation import oxidation_states
 
 
 def atoms_of(formula):

@@ -16,7 +16,7 @@ from ase.data import atomic_masses
 from ase.units import fs
 
 from openmm_pqeq.jobs.values import is_finite
-from openmm_pqeq.like_bonds import LikeBonds
+from openmm_pqeq.reference_charges.like_bonds import LikeBonds
 
 CHARGE_KEYS = ("charge", "total_charge")
 """Names under which files and ASE's `atoms.info` give the total charge."""
@@ -33,7 +33,7 @@ class StructureFacts(NamedTuple):
     fixed : atoms that the file holds in place, ascending
     masses : amu by atom, where the file's isotopes differ from the element's standard mass
     velocities : (n_atoms, 3) nm/ps, or None where the file has none
-    like_bonds : bonds of atoms to their own element (like_bonds.py), of a topology; None: not known
+    like_bonds : bonds of atoms to their own element (reference_charges/like_bonds.py), of a topology; None: not known
     notes : a sentence for each thing that was taken from the file, or left out of it
     """
 

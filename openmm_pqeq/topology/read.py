@@ -14,7 +14,7 @@ import numpy as np
 from openmm import Vec3, app, unit
 
 from openmm_pqeq.jobs import values
-from openmm_pqeq.like_bonds import find_like_bonds
+from openmm_pqeq.reference_charges.like_bonds import find_like_bonds
 from openmm_pqeq.topology.box import reduced_box
 from openmm_pqeq.topology.facts import held_otherwise
 from openmm_pqeq.topology.file import read_file

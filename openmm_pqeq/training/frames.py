@@ -14,8 +14,8 @@ import torch
 from ase.stress import voigt_6_to_full_3x3_stress
 from torch import Tensor
 
-from openmm_pqeq.formal_charges import reference_charges_of
-from openmm_pqeq.like_bonds import like_bonds
+from openmm_pqeq.reference_charges.given import reference_charges_of
+from openmm_pqeq.reference_charges.like_bonds import like_bonds
 from openmm_pqeq.structure import SYMBOLS, Structure, structure_of
 from openmm_pqeq.training.formats import read_images
 from openmm_pqeq.training.settings import AUTO, NONE, DataSettings
@@ -152,7 +152,7 @@ def with_reference_charges(
 
 
 def _like_bonds(structure: Structure) -> list[float]:
-    """Of a frame's atoms, see like_bonds.py."""
+    """Of a frame's atoms, see reference_charges/like_bonds.py."""
     cell, pbc = structure.cell[0].numpy(), structure.pbc[0].numpy()
     return like_bonds(structure.numbers.numpy(), structure.positions.numpy(), cell, pbc)
 

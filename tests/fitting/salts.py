@@ -8,7 +8,7 @@ from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.fitting.crystals.problem import Problem
 from openmm_pqeq.fitting.crystals.table import BOND_COLUMNS
 from openmm_pqeq.pqeq import resolve_parameters
-from openmm_pqeq.reference_charges import oxidation_states
+from openmm_pqeq.reference_charges.oxidation import oxidation_states
 
 PUBLISHED = resolve_parameters("reaxnet")
 START = table.rows_to_start("reaxnet")

@@ -36,9 +36,9 @@ from openmm_pqeq.jobs.files import write_text
 from openmm_pqeq.jobs.folder import owned
 from openmm_pqeq.jobs.progress import Watch, unwatched
 from openmm_pqeq.jobs.times import now
-from openmm_pqeq.like_bonds import like_bonds
 from openmm_pqeq.pqeq.parameters import ElementParameters, Parameters, resolve_parameters
-from openmm_pqeq.reference_charges import oxidation_states
+from openmm_pqeq.reference_charges.like_bonds import like_bonds
+from openmm_pqeq.reference_charges.oxidation import oxidation_states
 
 PUBLISHED = "reaxnet"
 """The set whose rows stand for elements without data."""

@@ -15,7 +15,7 @@ import torch
 
 from openmm_pqeq.covalent_radii import covalent_radii
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.reference_charges import OCTET
+from openmm_pqeq.reference_charges.oxidation import OCTET
 from openmm_pqeq.structure import ATOMIC_NUMBERS, structure_of
 
 LONGEST, LONGEST_DOUBLE = 1.1, 0.9

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from openmm_pqeq.jobs.values import is_finite
-from openmm_pqeq.reference_charges import oxidation_states
+from openmm_pqeq.reference_charges.oxidation import oxidation_states
 
 OXIDATION = "oxidation"
 SAME_CHARGE = 1e-6
