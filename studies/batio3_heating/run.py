@@ -54,7 +54,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "short": Size(1, (50, 400), 0.2),
-    "here": Size(2, (50, 100, 150, 200, 300, 400), 2.0),
+    "here": Size(2, (50, 100, 150, 200, 300, 400), 3.0),
     "full": Size(10, tuple(range(25, 525, 25)), 100.0),
 }
 
