@@ -86,22 +86,26 @@ def interval_of(run: Run) -> float:
 
 
 def displacements(run: Run) -> dict[str, Array]:
-    """Mean square displacement, Å², by lag, of oxygens, Na and Cl."""
+    """Mean square displacement, Å², by lag, of oxygens, Na and Cl, those that are there."""
     path = path_of(run)
     return {
         symbol: mean_square_displacement(path[:, run.symbols == symbol]).sum(axis=1)
-        for symbol in ("O", *IONS)
+        for symbol in _moving(run)
     }
 
 
 def diffusions(run: Run, window: Window) -> dict[str, Diffusion]:
-    """Of water (its oxygens), Na and Cl. Errors are those by blocks, where these are long enough:
+    """Of water (its oxygens), Na and Cl, those that are there. Errors are those by blocks, where these are long enough:
     the other ones, by hops, are for solids."""
     path, found = path_of(run), {}
-    for symbol in ("O", *IONS):
+    for symbol in _moving(run):
         one = diffusion(path[:, run.symbols == symbol], interval_of(run), window)
         found[symbol] = one if np.isnan(one.error) else one._replace(hops_error=np.nan)
     return found
+
+
+def _moving(run: Run) -> list[str]:
+    return [symbol for symbol in ("O", *IONS) if symbol in run.symbols]
 
 
 def error_of(found: Diffusion) -> float:

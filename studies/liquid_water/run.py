@@ -27,7 +27,7 @@ from ase.units import Debye
 from dynamics import Run, dynamics
 
 from openmm_pqeq.analysis.blocks import average
-from openmm_pqeq.analysis.diffusion import Window, diffusion
+from openmm_pqeq.analysis.diffusion import Window
 from openmm_pqeq.builders.solution import Component, solution
 from openmm_pqeq.units import COULOMB
 
@@ -103,11 +103,7 @@ def row_of(study: studies.Study, size: Size, field: float, run: Run) -> tuple[li
         epsilon = liquid.static(run, moments, liquid.fast(run, MODEL).mean, TEMPERATURE)
     late = run.table["temperature_K"][run.table["time_ps"] > size.left_out]
     peak, height, _, _ = liquid.first_of(liquid.shells_of(run.frames, run.symbols)["O–O"])
-    motion = diffusion(
-        liquid.path_of(run)[:, run.symbols == "O"],
-        liquid.interval_of(run),
-        Window(*size.window, np.nan),
-    )
+    motion = liquid.diffusions(run, Window(*size.window, np.nan))["O"]
     polarization = (MICROCOULOMB * along).tolist()
     row = [
         field,
