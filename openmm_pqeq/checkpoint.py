@@ -145,12 +145,16 @@ def file_of(name: str | os.PathLike[str]) -> Path:
     return _file_here(name)
 
 
-def refuse_unknown(*names: str | os.PathLike[str] | None) -> None:
-    """FileNotFoundError for what is neither the name of a model nor the path of a file; nothing is
-    fetched, so that it comes before what is."""
-    for name in names:
-        if name is not None and str(name) not in PUBLISHED:
-            _file_here(str(values.path("model", name)))
+def refuse_unknown(models: Mapping[str, str | os.PathLike[str]]) -> None:
+    """FileNotFoundError for what is neither the name of a model nor the path of a file, by the setting
+    that names it; nothing is fetched, so that it comes before what is."""
+    for setting, name in models.items():
+        if str(name) in PUBLISHED:
+            continue
+        try:
+            _file_here(str(values.path(setting, name)))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{setting}: {error}") from None
 
 
 def _file_here(name: str) -> Path:

@@ -54,7 +54,7 @@ def atoms_at_rest(structure: str, settings: AtRest, index: int = -1) -> tuple[An
     from openmm_pqeq.calculator import PQEqCalculator
     from openmm_pqeq.topology.file import read_file
 
-    checkpoint.refuse_unknown(settings.model)
+    checkpoint.refuse_unknown({"model": settings.model})
     atoms, facts = read_file(structure, index, settings.supercell)
     groups = groupings.meaning(
         settings.fragments,

@@ -82,7 +82,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from openmm_pqeq import checkpoint, evaluation
     from openmm_pqeq.conditions import by_bonds
 
-    checkpoint.refuse_unknown(*options.model)
+    checkpoint.refuse_unknown({f"model[{i}]": name for i, name in enumerate(options.model)})
     frames, charges = (
         _frames(options),
         values.numbers("reference_charges", options.reference_charges),

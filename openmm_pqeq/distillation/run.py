@@ -116,9 +116,12 @@ def distilled(
 ) -> Result:
     """Distil from settings that have been read."""
     with owned(folder, KIND, overwrite, resume):
-        parts = (settings.structures, settings.held_out)
-        models = (*(part.driver for part in parts), settings.student.start)
-        refuse_unknown(*(name for name in models if name != NONE))
+        models = {
+            "structures.driver": settings.structures.driver,
+            "held_out.driver": settings.held_out.driver,
+            "student.start": settings.student.start,
+        }
+        refuse_unknown({name: model for name, model in models.items() if model != NONE})
         tasks = [
             tasks_of(settings.structures, "training", settings.folder),
             tasks_of(settings.held_out, "held out", settings.folder),

@@ -51,7 +51,7 @@ def read_parts(config: RunConfig) -> Parts:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     _platform(config)
-    checkpoint.refuse_unknown(*models_of(config).values())
+    checkpoint.refuse_unknown(models_of(config))
     molecules = config.coupling == "fragment" and config.fragments is None
     topology, positions = read_structure(
         config.structure, bonds=config.bonds or molecules, supercell=config.supercell

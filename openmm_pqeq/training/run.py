@@ -119,7 +119,7 @@ def _prepared(
     """Everything before the first step; a training that was there is only replaced when all that
     can be refused has been looked at, and so has the data before a model is fetched."""
     if config.start is not None:
-        refuse_unknown(config.start.model)
+        refuse_unknown({"start.model": config.start.model})
         if config.start.model in PUBLISHED and not at_hand(config.start.model):
             frames_of(config)
     facts = facts_of(described(config), config.training.seed, checksums(config))

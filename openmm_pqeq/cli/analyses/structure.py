@@ -46,7 +46,7 @@ def crystal_of(options: argparse.Namespace, repeats: Any = None) -> Any:
 
     supercell = values.cells("supercell", options.supercell) if repeats is None else repeats
     tolerance = values.within(values.positive, 1e-14, 1.0)("tolerance", options.tolerance)
-    checkpoint.refuse_unknown(options.model)
+    checkpoint.refuse_unknown({"model": options.model})
     atoms, facts = read_file(options.structure, -1, supercell)
     for note in facts.notes:
         print(f"from the structure file: {note}")
