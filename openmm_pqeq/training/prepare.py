@@ -1,5 +1,5 @@
-"""Everything before the first step: frames, their labels without the long-range part, and the
-network to train.
+"""Everything before the first step: frames, their labels without the long-range part
+(long_range.py), and the network to train.
 
 A network with fresh weights gets element shifts from least squares of the labels' energies on the
 compositions. One that goes on from a model keeps the model's scale, and its shifts are corrected by
@@ -7,8 +7,6 @@ least squares of what the model leaves over: a foundation model and new data hav
 of reference, and no network should spend itself on learning those.
 """
 
-import io
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -18,16 +16,16 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 
 from openmm_pqeq.checkpoint import load
-from openmm_pqeq.conditions import by_bonds, needs_reference_charges, own_reference_charges
+from openmm_pqeq.conditions import by_bonds, own_reference_charges
 from openmm_pqeq.gnn import NequIP
-from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.pqeq import FieldEnergy
 from openmm_pqeq.training import parts
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import Config
-from openmm_pqeq.training.frames import Frame, Labels, read_frames, with_reference_charges
+from openmm_pqeq.training.frames import Frame, read_frames
+from openmm_pqeq.training.long_range import with_charges, without_long_range
 from openmm_pqeq.training.loss import predict_all
 from openmm_pqeq.training.low_rank import update_by_low_rank
 from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
@@ -89,39 +87,10 @@ def prepare(
     )
     if config.data.reference_charges and known.get("pqeq", {}).get("charge_flow") != "bonds":
         say("data.reference_charges: nothing here has charges by bonds, and they are not used")
-    subtracted = {name: values for name, values in known.items() if name != "gnn"}
-    if config.start is not None and config.start.train_pqeq:
-        subtracted.pop("pqeq")
-    if subtracted.get("pqeq", {}).get("energy") == "field":
-        subtracted.pop("pqeq")  # zero: labels are those without a field
-    if (
-        start is not None
-        and config.start is not None
-        and config.start.train_pqeq
-        and by_bonds(start)
-    ):
-        charged = with_reference_charges(
-            [frames[i] for i in used],
-            config.data.reference_charges,
-            own_reference_charges(start),
-        )
-        for index, frame in zip(used, charged):
-            frames[index] = frame
-    if subtracted:
-        long_range = build(subtracted)
-        data.check_species(
-            [frames[i] for i in used], long_range.species, f"the terms {', '.join(subtracted)}"
-        )
-        if config.data.labels == "reference":
-            wanted = [frames[i] for i in used]
-            if needs_reference_charges(long_range):
-                own = own_reference_charges(long_range)
-                wanted = with_reference_charges(wanted, config.data.reference_charges, own)
-            for index, frame in zip(
-                used, data.subtract(wanted, _long_range_labels(wanted, long_range, keep_labels))
-            ):
-                frames[index] = frame
     in_use = {index: frames[index] for index in used}
+    if start is not None and config.start and config.start.train_pqeq and by_bonds(start):
+        in_use = with_charges(in_use, config, own_reference_charges(start))
+    in_use = without_long_range(in_use, config, known, keep_labels)
     if start is None:
         return _fresh(config, in_use, split, say)
     return _continued(config, start, in_use, split, say)
@@ -315,26 +284,6 @@ def network_of(potential: Potential) -> NequIP:
     if potential.gnn is None:
         raise ValueError("potential.gnn: expected a network, got none")
     return potential.gnn
-
-
-def _long_range_labels(
-    frames: list[Frame], potential: Potential, path: Path | None
-) -> list[Labels]:
-    """From the file `path` where it holds those of the same structures and parameters, or else
-    computed and kept there."""
-    same = data.fingerprint(frames, potential.config)
-    if path is not None and path.is_file():
-        with suppress(Exception):  # torch raises anything at all on damaged bytes
-            kept = torch.load(path, weights_only=True)
-            if kept["fingerprint"] == same:
-                return [Labels(*values) for values in kept["labels"]]
-    labels = data.long_range_part(frames, potential)
-    if path is not None:
-        written = io.BytesIO()
-        torch.save({"fingerprint": same, "labels": [tuple(one) for one in labels]}, written)
-        with whole(path) as part:
-            part.write_bytes(written.getbuffer())
-    return labels
 
 
 def _shortly(names: list[str]) -> str:

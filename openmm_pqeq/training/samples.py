@@ -1,28 +1,22 @@
-"""Labels: from the reference of each frame to what the network has to learn.
+"""Samples: frames with their pairs, and what of a label is left to learn.
 
-    label = reference − Σ terms but the network, such as PQEq and D3        (energy, forces, stress)
-
-and the network's energy is Σ_i (shift of the element) + the part that is trained, the shifts being
-the least-squares solution of E_label = Σ_elements (count · shift); of minimum norm where the
-compositions do not determine it, as with a single composition. Units: eV, eV/Å, eV/Å³. Stress is σ
-= (1/V) ∂E/∂ε, ASE sign.
+The network's energy is Σ_i (shift of the element) + the part that is trained, the shifts being the
+least-squares solution of E_label = Σ_elements (count · shift); of minimum norm where the compositions
+do not determine it, as with a single composition. Units: eV, eV/Å, eV/Å³. Stress is σ = (1/V) ∂E/∂ε,
+ASE sign.
 """
 
-import hashlib
-import json
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
-from rich.progress import track
 from torch import Tensor
 
 from openmm_pqeq.neighbors.pairs import check_distances
 from openmm_pqeq.neighbors.search import NeighborSearch
-from openmm_pqeq.potential import Potential
 from openmm_pqeq.training.config import share
-from openmm_pqeq.training.frames import Frame, Labels
+from openmm_pqeq.training.frames import Frame
 from openmm_pqeq.training.settings import DataSettings, TrainingSettings
 
 
@@ -118,55 +112,6 @@ def check_stress(
             "data.stress_key, or give energies or forces a weight"
         )
     say("no frame for training has stress: its weight in the loss does nothing")
-
-
-def long_range_part(frames: Sequence[Frame], potential: Potential) -> list[Labels]:
-    """Energy, forces and stress of `potential` (every term but the network) for every frame, with
-    a progress bar."""
-    parts = []
-    for frame in track(frames, description="long-range part"):
-        structure = frame.structure._replace(only_energy=True)
-        try:
-            known = potential.evaluate(
-                structure, forces=True, stress=bool(torch.isfinite(frame.labels.stress).all())
-            )
-        except RuntimeError as error:
-            raise ValueError(f"{frame.name}: {error}") from error
-        stress = (
-            torch.full((3, 3), torch.nan, dtype=torch.float64)
-            if known.stress is None
-            else known.stress[0]
-        )
-        if known.forces is None or not (
-            torch.isfinite(known.energy).all() and torch.isfinite(known.forces).all()
-        ):
-            raise ValueError(
-                f"{frame.name}: {', '.join(known.terms)}: expected finite numbers, got "
-                f"{known.energy.tolist()} eV; remove the frame"
-            )
-        parts.append(Labels(known.energy[0], known.forces, stress))
-    return parts
-
-
-def subtract(frames: Sequence[Frame], parts: Sequence[Labels]) -> list[Frame]:
-    """The frames with labels = reference − part."""
-    return [
-        frame._replace(
-            labels=Labels(*(reference - known for reference, known in zip(frame.labels, part)))
-        )
-        for frame, part in zip(frames, parts)
-    ]
-
-
-def fingerprint(frames: Sequence[Frame], config: Any) -> str:
-    """A hash of all structures and of the config of the long-range part: says whether kept labels
-    may be used again."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for frame in frames:
-        for values in frame.structure:
-            if isinstance(values, Tensor):
-                digest.update(values.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def species_of(frames: Sequence[Frame]) -> list[str]:

@@ -20,7 +20,7 @@ from openmm_pqeq.gnn import network as network_module
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from openmm_pqeq.training import report, train
+from openmm_pqeq.training import long_range, report, train
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.frames import Frame, read_frames
@@ -90,7 +90,9 @@ def _held_out_frames(file: Path, with_long_range: bool = False) -> list[Frame]:
     config = config_of(table(file, long_range=True))
     every = read_frames(config.data.files, config.data)
     if not with_long_range:
-        every = data.subtract(every, data.long_range_part(every, reference().select("pqeq")))
+        every = long_range.subtract(
+            every, long_range.long_range_part(every, reference().select("pqeq"))
+        )
     return [every[i] for i in data.split_frames(len(every), config.data).held_out]
 
 

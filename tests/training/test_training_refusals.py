@@ -10,8 +10,7 @@ from known_network import GNN, silent, table, write
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from openmm_pqeq.training import samples as data
-from openmm_pqeq.training import train
+from openmm_pqeq.training import long_range, train
 from openmm_pqeq.training.config import config_of
 from openmm_pqeq.training.prepare import prepare
 
@@ -53,7 +52,7 @@ def test_elements_that_are_refused(frames):
 def test_elements_are_refused_before_anything_is_computed(frames, monkeypatch):
     content = table(frames, long_range=True)
     content["potential"]["gnn"]["species"] = ["O", "Mg"]
-    monkeypatch.setattr(data, "long_range_part", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(long_range, "long_range_part", lambda *_: pytest.fail("computed"))
     with pytest.raises(ValueError, match=r"Na is not in the network"):
         prepare(config_of(content), silent)
     content["potential"]["gnn"] = dict(GNN) | {"hidden_irreps": "8x0q"}
