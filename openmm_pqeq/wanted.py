@@ -64,7 +64,8 @@ class Known(NamedTuple):
     elements : symbols of the atoms
     residues : name and number of each atom's residue; none where there are no residues
     like_bonds : for each atom the orders of its bonds to its own element, added up, where somebody asks
-        and says which directions are periodic (reference_charges/like_bonds.py); None where no positions are known
+        and says which directions are periodic (reference_charges/like_bonds.py); None where no
+        positions are known
     charges_wanted : whether charges are solved for even where the energy needs none
     """
 

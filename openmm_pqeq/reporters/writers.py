@@ -1,6 +1,7 @@
 """Files that grow, and one writer of each: two reporters of one file, such as a notebook's cell that
 was run twice makes them, would write over each other's frames."""
 
+import errno
 import gc
 import os
 import weakref
@@ -9,6 +10,8 @@ from pathlib import Path
 
 _writers: "weakref.WeakValueDictionary[str, object]" = weakref.WeakValueDictionary()
 """By real path, as long as they live and are not closed."""
+CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What file systems and C libraries answer that take no room in advance."""
 
 
 def refuse_second(path: Path) -> None:
@@ -46,10 +49,12 @@ def release(path: Path, writer: object) -> None:
 def reserve(descriptor: int, start: int, end: int, path: Path) -> None:
     """Take room on the disk for the bytes from `start` to `end` of an open file, where the system can;
     OSError where there is none. The file is longer then, by zeros."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(descriptor, start, end - start)
-        except OSError as error:
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, start, end - start)
+    except OSError as error:
+        if error.errno not in CANNOT_RESERVE:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
 

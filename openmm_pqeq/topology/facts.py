@@ -33,7 +33,8 @@ class StructureFacts(NamedTuple):
     fixed : atoms that the file holds in place, ascending
     masses : amu by atom, where the file's isotopes differ from the element's standard mass
     velocities : (n_atoms, 3) nm/ps, or None where the file has none
-    like_bonds : bonds of atoms to their own element (reference_charges/like_bonds.py), of a topology; None: not known
+    like_bonds : bonds of atoms to their own element (reference_charges/like_bonds.py), of a topology;
+        None: not known
     notes : a sentence for each thing that was taken from the file, or left out of it
     """
 

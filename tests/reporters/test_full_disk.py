@@ -1,5 +1,6 @@
 """A disk that is full while HDF5 files grow: what is in them stays, and they go on."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -56,3 +57,16 @@ def test_a_file_stays_whole_on_a_full_disk(tmp_path, size):
     with h5py.File(path) as whole:
         assert np.array_equal(whole["step"], np.arange(N_FRAMES))
         assert np.array_equal(whole["charges"][:, 3], np.arange(N_FRAMES))
+
+
+def test_a_file_system_that_takes_no_room_in_advance_is_no_full_disk(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    file = FrameFile(tmp_path / "charges.h5")
+    file.open(QUANTITIES, FIXED)
+    file.write({"step": 0, "charges": np.zeros(N_ATOMS)})
+    file.close()
+    with h5py.File(tmp_path / "charges.h5") as whole:
+        assert len(whole["step"]) == 1
