@@ -9,15 +9,17 @@ Errors: blocks of a run; of several runs, the root of their squares over their n
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import ase
 import h5py
 import mdtraj
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 from ase.units import Debye, GPa, kB
-from dynamics import Run
+from dynamics import Run, dynamics
 from numpy.typing import NDArray
+from study import Study
 
 import openmm_pqeq as pq
 from openmm_pqeq.analysis import conductivity as conduction
@@ -29,6 +31,8 @@ from openmm_pqeq.analysis.radial import Radial, first_shell, radial_distribution
 
 Array = NDArray[np.float64]
 
+MODEL, TEMPERATURE = "brine", 300  # K
+TIMESTEP, EVERY = 0.5, 40  # fs; steps between frames
 PAIRS = (("O", "O"), ("Na", "O"), ("Cl", "O"))
 IONS = {"Na": 1.0, "Cl": -1.0}
 LOOKED, STRESSES = 4, 200
@@ -40,6 +44,33 @@ class Value(NamedTuple):
 
     mean: float
     error: float
+
+
+def steps_of(picoseconds: float) -> int:
+    return round(1e3 * picoseconds / TIMESTEP)
+
+
+def followed(
+    study: Study,
+    name: str,
+    box: ase.Atoms,
+    picoseconds: float,
+    field: tuple[float, float, float] | None = None,
+) -> Run:
+    """NVT of a box, minimised first, or what is left of it; field in V/Å."""
+    settings: dict[str, Any] = {
+        "model": MODEL,
+        "temperature": TEMPERATURE,
+        "timestep": TIMESTEP,
+        "friction": 1.0,
+        "minimize": True,
+        "steps": steps_of(picoseconds),
+        "table_interval": EVERY,
+        "trajectory_interval": EVERY,
+        "charges_interval": EVERY,
+        "restart_interval": 100,
+    }
+    return dynamics(study, name, box, settings if field is None else {**settings, "field": field})
 
 
 def together(values: Sequence[Value]) -> Value:

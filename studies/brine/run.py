@@ -26,14 +26,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import beside
 import liquid
 import study as studies
-from dynamics import Run, dynamics
-from liquid import Value
+from dynamics import Run
+from liquid import MODEL, TEMPERATURE, Value
 
 from openmm_pqeq.analysis.diffusion import Window
 from openmm_pqeq.builders.solution import Component, solution
 
-MODEL, TEMPERATURE = "brine", 300  # K
-TIMESTEP, EVERY = 0.5, 40  # fs; steps between frames
 EXPERIMENT = {
     "O–O": "2.80 Å (pure water, X-rays: Skinner et al., J. Chem. Phys. 138, 074506 (2013))",
     "Na–O": "2.38 Å, 5.5 oxygens (Galib et al., J. Chem. Phys. 146, 084504 (2017))",
@@ -70,12 +68,8 @@ SIZES = {
 
 
 def cost(size: Size) -> studies.Cost:
-    n_steps = len(size.seeds) * _steps(size.length)
+    n_steps = len(size.seeds) * liquid.steps_of(size.length)
     return studies.Cost(2 * size.n_pairs + 3 * size.n_waters, n_steps, 140)
-
-
-def _steps(picoseconds: float) -> int:
-    return round(1e3 * picoseconds / TIMESTEP)
 
 
 def filled(size: Size, seed: int) -> ase.Atoms:
@@ -84,23 +78,6 @@ def filled(size: Size, seed: int) -> ase.Atoms:
         *(Component(ase.Atoms(symbol), size.n_pairs) for symbol in liquid.IONS),
     ]
     return solution(components, [size.edge] * 3, seed=seed)
-
-
-def followed(study: studies.Study, size: Size, seed: int) -> Run:
-    """The run of a box, or what is left of it."""
-    settings: dict[str, Any] = {
-        "model": MODEL,
-        "temperature": TEMPERATURE,
-        "timestep": TIMESTEP,
-        "friction": 1.0,
-        "minimize": True,
-        "steps": _steps(size.length),
-        "table_interval": EVERY,
-        "trajectory_interval": EVERY,
-        "charges_interval": EVERY,
-        "restart_interval": 100,
-    }
-    return dynamics(study, f"box{seed}", filled(size, seed), settings)
 
 
 def shells(runs: Sequence[Run], labelled: dict[str, Any], add) -> dict[str, liquid.Radial]:
@@ -153,7 +130,10 @@ def response(study: studies.Study, runs: dict[str, Run], add) -> None:
 
 def main() -> None:
     study, size = studies.begin(__file__, __doc__, SIZES, cost)
-    whole = {f"box{seed}": followed(study, size, seed) for seed in size.seeds}
+    whole = {
+        f"box{seed}": liquid.followed(study, f"box{seed}", filled(size, seed), size.length)
+        for seed in size.seeds
+    }
     first = next(iter(whole.values()))
     same = {name: liquid.later(run, size.left_out) for name, run in whole.items()}
     rows: list[list[Any]] = []

@@ -24,19 +24,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import liquid
 import study as studies
 from ase.units import Debye
-from dynamics import Run, dynamics
+from dynamics import Run
+from liquid import MODEL, TEMPERATURE
 
 from openmm_pqeq.analysis.blocks import average
 from openmm_pqeq.analysis.diffusion import Window
 from openmm_pqeq.builders.solution import Component, solution
 from openmm_pqeq.units import COULOMB
+from openmm_pqeq.units import E_PER_SQUARE_ANGSTROM_IN_MICROCOULOMB_PER_SQUARE_CM as MICROCOULOMB
 
-MODEL, TEMPERATURE = "brine", 300  # K
-TIMESTEP, EVERY = 0.5, 40  # fs; steps between frames
 EXPERIMENT = 77.7
 """ε of water at 300 K: Fernández et al., J. Phys. Chem. Ref. Data 26, 1125 (1997), doi:10.1063/1.555997."""
-MICROCOULOMB = 1602.18
-"""µC/cm² in 1 e/Å²."""
 
 
 class Size(NamedTuple):
@@ -59,31 +57,19 @@ SIZES = {
 
 
 def cost(size: Size) -> studies.Cost:
-    return studies.Cost(3 * size.n_waters, len(size.fields) * _steps(size), 140)
-
-
-def _steps(size: Size) -> int:
-    return round(1e3 * (size.left_out + size.length) / TIMESTEP)
+    return studies.Cost(3 * size.n_waters, len(size.fields) * liquid.steps_of(_length(size)), 140)
 
 
 def followed(study: studies.Study, size: Size, field: float) -> Run:
     """The run in a field, without its beginning."""
     water = [Component(ase.build.molecule("H2O"), size.n_waters)]
-    settings: dict[str, Any] = {
-        "model": MODEL,
-        "temperature": TEMPERATURE,
-        "timestep": TIMESTEP,
-        "friction": 1.0,
-        "minimize": True,
-        "field": (0.0, 0.0, field),
-        "steps": _steps(size),
-        "table_interval": EVERY,
-        "trajectory_interval": EVERY,
-        "charges_interval": EVERY,
-        "restart_interval": 100,
-    }
     box = solution(water, [size.edge] * 3, seed=study.seed)
-    return liquid.later(dynamics(study, _name(field), box, settings), size.left_out)
+    run = liquid.followed(study, _name(field), box, _length(size), field=(0.0, 0.0, field))
+    return liquid.later(run, size.left_out)
+
+
+def _length(size: Size) -> float:
+    return size.left_out + size.length
 
 
 def _name(field: float) -> str:
