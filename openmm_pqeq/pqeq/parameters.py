@@ -9,9 +9,9 @@ core and shell never divide by K.
 Sets that ship (data/pqeq_parameters.csv): `pqeq0` (103 elements), `pqeq1` (H C N O F Si P S Cl),
 `pqeq3` [Naserifar et al., J. Chem. Phys. 146, 124117 (2017), doi:10.1063/1.4978891] and `reaxnet`
 [Gao et al., Nat. Commun. 16, 10484 (2025)], the default. Fitted to the response of some thousand
-crystals (docs/response.md): `response`, for charges by bonds, and `response-free`, for charges that
-flow freely. `molecules` (H C N O S Cl, reference charges 0) is for charges by bonds as well. Fitted
-to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (α-quartz).
+crystals (docs/response-parameters.md): `response`, for charges by bonds, and `response-free`, for
+charges that flow freely. `molecules` (H C N O S Cl, reference charges 0) is for charges by bonds as
+well. Fitted to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (α-quartz).
 """
 
 import csv
