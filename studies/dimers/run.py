@@ -6,11 +6,13 @@ has the charge?
 network       `universal`, SevenNet-0 without a field: a cutoff of 5 Å and no long range
 free flow     PQEq as published: one chemical potential for both atoms, however far apart
 by bonds      PQEq with charges that flow along bonds from oxidation states
+together      `brine`: a network that learned what charges by bonds and D3 leave over, with them (Na–Cl)
 PBE           PySCF. Its own error is to leave fractions of an electron on atoms far apart
 ions, atoms   without that error: −k_e/r + IP − EA of separate PBE calculations, and zero
 
-Energies count from separate neutral atoms; those of the two PQEq models are the long-range term
-alone, moved so that they meet the ions at 12 Å.
+Energies count from separate neutral atoms. Those of the two PQEq models are the long-range term
+alone; they and those of `brine`, which knows no neutral atoms, are moved so that they meet the ions
+at 12 Å.
 """
 
 import sys
@@ -28,6 +30,8 @@ import openmm_pqeq as pq
 from openmm_pqeq.units import COULOMB
 
 PAIRS = {"NaCl": {"Na": 1, "Cl": -1}, "Na2": {"Na": 0}}
+IN_BRINE = ("NaCl",)
+"""What has the charges that `brine` was trained with."""
 TITLES = {"NaCl": "Na–Cl", "Na2": "Na–Na"}
 NEAREST, FARTHEST, CUTOFF = 1.8, 12.0, 5.0  # Å
 PBE_DISTANCES = {
@@ -73,10 +77,11 @@ def models(pair: str) -> dict[str, pq.PQEqCalculator]:
     pqeq = {"protocol": "direct", "tolerance": 1e-9}
     free = pq.build({"pqeq": {**pqeq, "parameters": "reaxnet"}})
     bonds = pq.build({"pqeq": {**pqeq, "parameters": "response", "charge_flow": "bonds"}})
-    return {
+    found = {
         "free flow": pq.PQEqCalculator(free),
         "by bonds": pq.PQEqCalculator(bonds, reference_charges=PAIRS[pair]),
     }
+    return found | ({"brine": pq.PQEqCalculator("brine")} if pair in IN_BRINE else {})
 
 
 def network(pair: str, distances):
@@ -163,14 +168,13 @@ def main() -> None:
         for name, colour, dash in (
             ("by bonds", studies.BLUE, "-"),
             ("free flow", studies.ORANGE, "--"),
+            ("brine", studies.PURPLE, "-"),
         ):
-            energy.plot(
-                distances,
-                curves[name][0] - curves[name][0][-1] + end,
-                dash,
-                color=colour,
-                label=name,
-            )
+            if name not in curves:
+                continue
+            from_ions = curves[name][0] - curves[name][0][-1] + end
+            label = f"{name}: network, charges by bonds, D3" if name == "brine" else name
+            energy.plot(distances, from_ions, dash, color=colour, label=label)
             charge.plot(distances, curves[name][1], dash, color=colour, label=name)
         if alone is not None:
             energy.plot(distances, alone, "-.", color=studies.GREEN, label="network, cut at 5 Å")
@@ -185,7 +189,7 @@ def main() -> None:
                 far,
                 ionic(study, far),
                 ":",
-                color=studies.PURPLE,
+                color=studies.BLACK,
                 lw=2,
                 label="ions: −k_e/r + IP − EA",
             )
@@ -205,12 +209,13 @@ def main() -> None:
             near = pbe.get(f"{distance:.2f}", [None, None, None])
             rows.append([
                 TITLES[pair], round(float(distance), 2), None if alone is None else float(alone[k]),
-                *[float(curves[name][0][k] - curves[name][0][-1]) for name in ("by bonds", "free flow")],
+                *[float(curves[name][0][k] - curves[name][0][-1]) if name in curves else None
+                  for name in ("by bonds", "free flow", "brine")],
                 near[0], *[float(curves[name][1][k]) for name in ("by bonds", "free flow")], near[1],
             ])  # fmt: skip
     study.table(
         ["pair", "r, Å", "network, eV", "by bonds − its value at 12 Å, eV", "free flow − the same, eV",
-         "PBE, eV", "q by bonds, e", "q free flow, e", "q PBE, e"],
+         "brine − the same, eV", "PBE, eV", "q by bonds, e", "q free flow, e", "q PBE, e"],
         rows,
     )  # fmt: skip
     study.picture(
