@@ -2,6 +2,8 @@
 where torch finds no CUDA device; `--gpu-on-cpu` tries their code on the CPU. Those marked `long` run
 with `--long`."""
 
+import os
+
 import pytest
 import torch
 from emulated_cuda import emulated
@@ -55,9 +57,13 @@ def kernels(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def start_cache(tmp_path_factory):
-    """What is kept from process to process is that of the tests, and goes with them."""
+    """What is kept from process to process is that of the tests, all workers of xdist share it, and
+    it goes with them."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENMM_PQEQ_START_CACHE", str(tmp_path_factory.mktemp("start-cache")))
+        patch.setenv("OPENMM_PQEQ_START_CACHE", str(folder / "start-cache"))
         yield
 
 

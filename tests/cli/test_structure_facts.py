@@ -18,8 +18,6 @@ from openmm_pqeq.checkpoint import save
 from openmm_pqeq.cli import main
 from openmm_pqeq.potential import build
 
-pytestmark = pytest.mark.python_route
-
 
 @pytest.fixture
 def crystal(tmp_path, monkeypatch):

@@ -18,8 +18,6 @@ from openmm_pqeq.cli import main
 from openmm_pqeq.jobs.lock import locked, locked_file
 from openmm_pqeq.md.plot import read_table
 
-pytestmark = pytest.mark.python_route
-
 
 @pytest.mark.parametrize(
     "command", ["run", "relax", "train", "finetune", "fit-pqeq", "distill", "campaign", "bench"]

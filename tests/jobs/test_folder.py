@@ -17,8 +17,6 @@ from openmm_pqeq.jobs.files import sha256, whole, write_text
 from openmm_pqeq.jobs.folder import Kind, begin, check_file, check_file_in_folder, owned
 from openmm_pqeq.jobs.lock import LOCK, locked, locked_file
 
-pytestmark = pytest.mark.python_route
-
 PACKAGE = str(Path(openmm_pqeq.__file__).parent)
 KIND = Kind("walk", ("route.csv", "map.png"), resumes_from="route.csv", marks=("walk.toml",))
 

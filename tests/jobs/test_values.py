@@ -23,8 +23,6 @@ from openmm_pqeq.jobs.settings import (
 from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.training.settings import DataSettings, StartSettings, TrainingSettings
 
-pytestmark = pytest.mark.python_route
-
 TABLES = (RunConfig, RunSettings, DataSettings, StartSettings, TrainingSettings)
 ODD = (
     *(math.nan, math.inf, -math.inf, 1e300, -1e300, 10**400, -1, 0, 1e-320, True, None),

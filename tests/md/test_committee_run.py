@@ -15,8 +15,6 @@ from openmm_pqeq.md.resume import resumed_config
 from openmm_pqeq.md.run import run
 from openmm_pqeq.potential import build
 
-pytestmark = pytest.mark.python_route
-
 SPREAD = "force_spread_max_eV_per_A"
 BROKEN = 6
 

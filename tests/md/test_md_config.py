@@ -10,8 +10,6 @@ from openmm_pqeq.md.plot import read_table
 from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.pqeq.parameters import resolve_parameters
 
-pytestmark = pytest.mark.python_route
-
 GOOD = {"structure": "a.cif", "model": "m", "output": "o", "time": "1ps"}
 
 

@@ -10,8 +10,6 @@ from openmm import app, unit
 
 from openmm_pqeq.md.truncate import DCD, XTC, Charges, Rows, check
 
-pytestmark = pytest.mark.python_route
-
 
 def trajectory(path, n_atoms, box, n_frames=5, kind=app.DCDFile):
     """Write a trajectory with OpenMM; returns its positions (nm)."""

@@ -8,8 +8,6 @@ from openmm import app, unit
 
 from openmm_pqeq.md.schedule import FieldSchedule, expression
 
-pytestmark = pytest.mark.python_route
-
 
 @pytest.mark.parametrize(
     ("text", "t", "value"),

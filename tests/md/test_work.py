@@ -74,7 +74,6 @@ def test_what_is_conserved_in_a_crystal(folder, field):
     assert total > 1e-2
 
 
-@pytest.mark.python_route
 def test_what_is_conserved_with_multiple_time_steps(folder):
     save(build({"zbl": {}}), folder / "inner.pt")
     steps = {"inner_model": str(folder / "inner.pt"), "inner_steps": 2, "timestep": 0.5}
@@ -94,7 +93,6 @@ def test_torchforce_has_the_same_table(folder):
     assert largest_difference(*rows) < 1e-6
 
 
-@pytest.mark.python_route
 def test_what_is_conserved_in_a_slab(folder):
     """Across it the field's energy is in the total energy, along it the work is in none."""
     slab = {"structure": str(folder / "slab.extxyz"), "steps": 40}
@@ -107,7 +105,6 @@ def test_what_is_conserved_in_a_slab(folder):
     assert np.ptp(of_field["along"]["work_eV"]) > 1e-4  # how far depends on OpenMM's velocities
 
 
-@pytest.mark.python_route
 def test_a_resumed_run_has_the_work_of_the_unbroken_one(folder):
     config = description(folder, "whole", field=FIELDS["on and off"])
 
@@ -122,7 +119,6 @@ def test_a_resumed_run_has_the_work_of_the_unbroken_one(folder):
     assert largest_difference(one, two) < 1e-8
 
 
-@pytest.mark.python_route
 def test_charges_that_flow_freely_have_no_such_columns(folder):
     save(build({"pqeq": {"protocol": "reaxnet", "cutoff": 4.0}, "zbl": {}}), folder / "free.pt")
     config = description(folder, "free", model=str(folder / "free.pt"), steps=2)
@@ -141,7 +137,6 @@ def simulation_of(folder, field, integrator):
     return simulation, positions.value_in_unit(unit.angstrom)
 
 
-@pytest.mark.python_route
 def test_images_change_neither_work_nor_polarization(folder, tmp_path):
     """An ion is carried along the cell in steps and wrapped on the way; then the field changes."""
     field = np.array([0.0, 0.0, 0.05])
@@ -171,7 +166,6 @@ def test_images_change_neither_work_nor_polarization(folder, tmp_path):
     assert "conserved_eV" not in rows  # this integrator may do anything
 
 
-@pytest.mark.python_route
 def test_an_energy_reporter_goes_on_from_its_last_row(folder, tmp_path):
     file = tmp_path / "energies.csv"
     simulation, _ = simulation_of(folder, (0, 0.05, 0), openmm.VerletIntegrator(0.00025))

@@ -18,8 +18,6 @@ from openmm_pqeq.published.download import ARTICLES, choose, download, list_file
 from openmm_pqeq.published.reaxnet.layout import expected_shapes
 from openmm_pqeq.published.reaxnet.settings import read_settings
 
-pytestmark = pytest.mark.python_route
-
 
 class Server:
     """`files` (name → bytes) as the article's; `asked` has the paths of all requests."""

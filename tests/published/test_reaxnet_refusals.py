@@ -10,8 +10,6 @@ from published import (
 
 import openmm_pqeq as pq
 
-pytestmark = pytest.mark.python_route
-
 
 def assert_refused(published, tmp_path, match, *, arrays=None, config=None, mapping=None):
     """The import ends with a message, and writes nothing."""

@@ -18,8 +18,6 @@ from openmm_pqeq.md.config import read_toml
 from openmm_pqeq.md.settings import RunConfig
 from openmm_pqeq.topology.file import read_atoms
 
-pytestmark = pytest.mark.python_route
-
 TRAIN = ["train", "data.toml", "-o", "new"]
 TYPED = {"inf": "inf", "nan": "nan", "list": "[1, 2]", "table": "{ a = 1 }", "date": "1979-05-27"}
 TYPED |= {"long": "9" * 300, "nested": "[[1], [2]]", "control": '"\\u0000"', "minus": "-1.5"}

@@ -5,8 +5,6 @@ import pytest
 
 from openmm_pqeq.cli import main
 
-pytestmark = pytest.mark.python_route
-
 RUN = [
     "run",
     "MgO.extxyz",
