@@ -16,6 +16,8 @@ from mkdocs.structure.pages import Page
 
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 COPIES = "repository"
+NOT_FOUND_BY_SEARCH = "---\nsearch: { exclude: true }\n---\n"
+"""Of code: a search should find the page that explains."""
 LANGUAGES = {".py": "python", ".toml": "toml", ".csv": "text", ".json": "json"}
 
 
@@ -70,4 +72,4 @@ def _copy(path: Path, uri: str, root: Path, config: MkDocsConfig) -> File:
     text = path.read_text(encoding="utf-8")
     name = path.relative_to(root).as_posix()
     content = f"# `{name}`\n\n````{LANGUAGES[path.suffix]}\n{text}\n````\n"
-    return File.generated(config, uri, content=content)
+    return File.generated(config, uri, content=NOT_FOUND_BY_SEARCH + content)

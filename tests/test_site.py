@@ -1,5 +1,6 @@
 """The site of the documentation: it builds strictly, and nothing in it comes from a network."""
 
+import json
 import re
 from pathlib import Path
 
@@ -56,3 +57,15 @@ def test_equations_are_marked_and_their_fonts_ship(site):
     fonts = re.findall(r"url\((fonts/[^)]+)\)", style)
     assert len(fonts) == 20
     assert all((site / "assets" / "katex" / font).is_file() for font in fonts)
+
+
+def test_pages_opened_from_the_disk_can_be_searched(site):
+    """The index is a script, which needs no server, and there is what stands in for a worker. Pages
+    are found, code that they link to is not."""
+    index = (site / "search" / "search_index.js").read_text(encoding="utf-8")
+    found = json.loads(index.removeprefix("var __index = "))["docs"]
+    places = {entry["location"].partition("#")[0] for entry in found}
+    assert {"physics.html", "tutorials/crystal.html", "repository/studies/index.html"} <= places
+    assert not [place for place in places if ".py." in place]
+    home = (site / "index.html").read_text(encoding="utf-8")
+    assert '<script src="assets/iframe-worker/shim.js"></script>' in home
