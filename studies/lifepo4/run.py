@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "short": Size((1, 1, 1), (300,), 20),
-    "here": Size((1, 2, 2), (300, 600), 500),
+    "here": Size((1, 2, 2), (300, 600), 10_000),
     "full": Size((2, 3, 4), (300, 600), 10_000),
 }
 
@@ -77,7 +77,7 @@ def main() -> None:
             "model": "electrolytes",
             "ensemble": "NPT",
             "barostat": "anisotropic",
-            "barostat_interval": 5,
+            "barostat_interval": 10,
             "temperature": temperature,
             "timestep": TIMESTEP,
             "friction": 5.0,
