@@ -22,7 +22,8 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq.bonds import BOND_RANGE, bond_softness
 from openmm_pqeq.pqeq.coupling import ionic_energy_of_free_directions
-from openmm_pqeq.pqeq.parameters import resolve_parameters, split_kind
+from openmm_pqeq.pqeq.kinds import split_kind
+from openmm_pqeq.pqeq.parameters import resolve_parameters
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import collate
 
