@@ -61,6 +61,8 @@ NOT_READ = ("R_shell", "K4", "source")
 """Columns that published and fitted tables have besides."""
 KNOWN_COLUMNS = ("set", "element", "reference_charge", "pol", *COLUMNS, *BOND_COLUMNS, *NOT_READ)
 
+STEEPEST = 1000.0
+"""eV, of the slope of an electronegativity along bonds: fitted ones are below 40."""
 POINT_RADIUS = 0.01
 """Å, of charges that are meant to be points."""
 
@@ -243,6 +245,11 @@ def _check(symbol: str, values: ElementParameters) -> None:
         raise ValueError(
             f"parameters[{symbol!r}]: softness and covalent_radius must be 0 or positive, decay from "
             f"0 to 100; got {values}"
+        )
+    if abs(values.electronegativity_slope) > STEEPEST:
+        raise ValueError(
+            f"parameters[{symbol!r}]: electronegativity_slope (column chi_slope) must be an energy from "
+            f"{-STEEPEST:g} to {STEEPEST:g} eV; got {values.electronegativity_slope:g}"
         )
 
 

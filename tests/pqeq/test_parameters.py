@@ -1,7 +1,11 @@
 """Tables of PQEq parameters: what is not understood is refused by name."""
 
+import math
+
 import pytest
 
+from openmm_pqeq.fitting.crystals.table import rows_to_start
+from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq.parameters import BOND_COLUMNS, COLUMNS, resolve_parameters
 
 HEADER = "element,pol,chi,eta,Z,R_core,K2"
@@ -67,6 +71,32 @@ def test_a_reference_charge_is_a_whole_number(table, cell):
         ValueError, match=f"reference_charge: expected a whole number, got '{cell}'"
     ):
         resolve_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("slope", "message"),
+    [
+        (
+            1000.5,
+            r"electronegativity_slope \(column chi_slope\) must be .* -1000 to 1000 eV; got 1000",
+        ),
+        (-2e4, "-1000 to 1000 eV; got -20000"),
+        (math.nan, "expected"),
+        (-math.inf, "expected"),
+    ],
+)
+def test_a_slope_that_is_no_energy_is_refused(table, slope, message):
+    """In mappings, tables, the start of a fit to crystals and a potential."""
+    usual = {"electronegativity": 3.0, "hardness": 12.0, "core_charge": 1.0, "radius": 1.5}
+    mapping = {"Mg": {**usual, "electronegativity_slope": slope}}
+    path = table(f"{HEADER},chi_slope", f"{MAGNESIUM},{slope}")
+    doors = [(resolve_parameters, mapping), (resolve_parameters, path), (rows_to_start, path)]
+    doors += [(build, {"pqeq": {"parameters": given}}) for given in (mapping, path)]
+    for door, given in doors:
+        with pytest.raises(ValueError, match=rf"parameters\['Mg'\].*{message}"):
+            door(given)
+    steepest = {"Mg": {**usual, "electronegativity_slope": math.copysign(1000.0, slope)}}
+    assert abs(resolve_parameters(steepest)["Mg"].electronegativity_slope) == 1000.0
 
 
 def test_the_messages_of_a_table_name_file_row_and_column(tmp_path):
