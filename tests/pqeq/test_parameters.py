@@ -6,7 +6,7 @@ import pytest
 
 from openmm_pqeq.fitting.crystals.table import rows_to_start
 from openmm_pqeq.potential import build
-from openmm_pqeq.pqeq.parameters import BOND_COLUMNS, COLUMNS, resolve_parameters
+from openmm_pqeq.pqeq.parameters import BOND_COLUMNS, COLUMNS, as_mapping, resolve_parameters
 
 HEADER = "element,pol,chi,eta,Z,R_core,K2"
 MAGNESIUM = "Mg,1,3,12,1,1.5,300"
@@ -30,6 +30,17 @@ def test_every_column_is_read(table):
     path = table(",".join(["element", "pol", *names]), ",".join(["Mg", "1", *cells]))
     found = resolve_parameters(path)["Mg"]._asdict()
     assert found == {name: float(cell) for name, cell in zip(names.values(), cells)}
+
+
+def test_a_mapping_says_all_that_a_table_does(table):
+    """What a model's file keeps of its parameters."""
+    names = {**COLUMNS, **BOND_COLUMNS}
+    cells = ",".join(str(1.0 + 0.25 * place) for place in range(len(names)))
+    header = ",".join(["element", "reference_charge", *names])
+    mine = table(header, f"Mg,,{cells}", f"Mg,2,{cells.replace('1.25', '3.5')}")
+    for parameters in (mine, "response", "molecules", "reaxnet"):
+        resolved = resolve_parameters(parameters)
+        assert resolve_parameters(as_mapping(resolved)) == resolved
 
 
 @pytest.mark.parametrize(
