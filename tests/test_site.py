@@ -56,3 +56,13 @@ def test_equations_are_marked_and_their_fonts_ship(site):
     fonts = re.findall(r"url\((fonts/[^)]+)\)", style)
     assert len(fonts) == 20
     assert all((site / "assets" / "katex" / font).is_file() for font in fonts)
+
+
+def test_equations_in_a_line_have_no_scroll_bars(site):
+    """Only displayed ones scroll: with rounded widths a browser shows bars in others, too."""
+    style = (site / "assets" / "site.css").read_text(encoding="utf-8")
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL))
+    of_equations = [rule for rule in rules if "arithmatex" in rule[0] and "overflow" in rule[1]]
+    assert of_equations
+    for selector, _ in of_equations:
+        assert all("div.arithmatex" in one for one in selector.split(",")), selector
