@@ -1,12 +1,16 @@
 // What tests/test_crew.py asks of plugin/src/crew.h.
 #include "../plugin/src/crew.cpp"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 
 using openmm_pqeq::Crew;
@@ -23,16 +27,16 @@ bool each_once(Crew& crew, int64_t begin, int64_t end, int64_t size, int n_threa
   return true;
 }
 
-// Whether a second thread takes a piece while the first is held in its own, for 20 s at most.
-bool comes_to_help(Crew& crew) {
+// Whether so many threads take pieces while the others are held in theirs, for 20 s at most.
+bool comes_to_help(Crew& crew, int n_threads = 2) {
   std::atomic<int> begun{0};
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  crew.run(0, 2, 1, 2, [&](int64_t, int64_t) {
+  crew.run(0, n_threads, 1, n_threads, [&](int64_t, int64_t) {
     ++begun;
-    while (begun < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
-    if (begun < 2) begun = -2;
+    while (begun < n_threads && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    if (begun < n_threads) begun = -n_threads;
   });
-  return begun == 2;
+  return begun == n_threads;
 }
 
 }  // namespace
@@ -84,6 +88,68 @@ bool failures_arrive() {
     if (!arrived || !each_once(crew, 0, 100, 3, 2)) return false;
   }
   return true;
+}
+
+// Nothing is begun that a failure makes useless: 1,000 pieces of a millisecond, the first fails.
+bool stops_at_a_failure() {
+  std::atomic<int> calls{0};
+  try {
+    Crew::of_process().run(0, 1000, 1, 2, [&](int64_t first, int64_t) {
+      if (first == 0) throw std::runtime_error("as asked");
+      ++calls;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+  } catch (const std::runtime_error&) {
+    return calls < 999;
+  }
+  return false;
+}
+
+// In as many threads as were asked for at most, though three helpers have just ended another loop
+// and look for the next one.
+bool keeps_to_its_threads() {
+  Crew& crew = *new Crew;
+  for (const int n_threads : {1, 2, 3}) {
+    if (!comes_to_help(crew, 4)) return false;
+    std::mutex mutex;
+    std::set<std::thread::id> seen;
+    crew.run(0, 12, 1, n_threads, [&](int64_t, int64_t) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      seen.insert(std::this_thread::get_id());
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    });
+    if (static_cast<int>(seen.size()) > n_threads) return false;
+  }
+  return true;
+}
+
+// Helpers are hired once.
+bool hires_once() {
+  const auto n_threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  if (!std::filesystem::exists("/proc/self/task")) return true;
+  Crew& crew = *new Crew;
+  const auto before = n_threads();
+  for (int turn = 0; turn < 20; ++turn) each_once(crew, 0, 30, 1, 3);
+  return n_threads() - before == 2;
+}
+
+// Without memory for a thread the caller does it all: in a child, which ends by itself.
+bool works_without_threads() {
+  const pid_t child = fork();
+  if (child == 0) {
+    int64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t limit = pages * sysconf(_SC_PAGESIZE) + (rlim_t{1} << 22);
+    const rlimit limits{limit, limit};
+    if (pages > 0) setrlimit(RLIMIT_AS, &limits);
+    _exit(each_once(*new Crew, 0, 500, 1, 200) ? 0 : 1);
+  }
+  int status = 1;
+  waitpid(child, &status, 0);
+  return status == 0;
 }
 
 // A loop within a piece is one of its thread alone.

@@ -199,20 +199,3 @@ def test_structures(tmp_path):
                 data = b"\n".join(lines)
             (tmp_path / name).write_bytes(data)
             message_or_result(seed, read_structure, tmp_path / name, -1, seed % 3 == 0)
-
-
-def test_the_messages_of_a_table_name_file_row_and_column(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text("element,pol,chi,eta,Z,R_core,K2\nMg,1,3,12,1,1.5,300\nO,1,8,x,1,0.8,400\n")
-    with pytest.raises(
-        ValueError, match=r"mine\.csv: row 3, column eta: expected a number, got 'x'"
-    ):
-        resolve_parameters(str(path))
-    path.write_text("element,pol,chi,eta,Z,R_core,K2\nMg,1,3,12\n")
-    with pytest.raises(
-        ValueError, match=r"mine\.csv: row 2, column Z: expected a number, got noth"
-    ):
-        resolve_parameters(str(path))
-    path.write_bytes("element,chi\nMgé,1".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"mine\.csv: expected text in UTF-8"):
-        resolve_parameters(str(path))

@@ -69,3 +69,13 @@ def test_pages_opened_from_the_disk_can_be_searched(site):
     assert not [place for place in places if ".py." in place]
     home = (site / "index.html").read_text(encoding="utf-8")
     assert '<script src="assets/iframe-worker/shim.js"></script>' in home
+
+
+def test_equations_in_a_line_have_no_scroll_bars(site):
+    """Only displayed ones scroll: with rounded widths a browser shows bars in others, too."""
+    style = (site / "assets" / "site.css").read_text(encoding="utf-8")
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL))
+    of_equations = [rule for rule in rules if "arithmatex" in rule[0] and "overflow" in rule[1]]
+    assert of_equations
+    for selector, _ in of_equations:
+        assert all("div.arithmatex" in one for one in selector.split(",")), selector

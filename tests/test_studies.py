@@ -3,6 +3,7 @@ installed. Every study has its page, and its row in the list of all."""
 
 import csv
 import importlib.util
+import math
 import runpy
 import sys
 from pathlib import Path
@@ -63,6 +64,18 @@ def test_files_of_studies_have_names_of_their_own():
     of_studies = [path.stem for path in ROOT.rglob("*.py") if path.stem != "run"]
     assert len(of_studies) == len(set(of_studies))
     assert not tests & set(of_studies)
+
+
+def test_the_page_of_heating_says_how_far_polarization_falls():
+    """|P| of its table, in the words of the page."""
+    with (ROOT / "batio3_heating" / "table.csv").open(encoding="utf-8", newline="") as file:
+        up = [row for row in csv.DictReader(file) if row["way"] == "up"]
+    names = ("smallest |P|, µC/cm²", "middle |P|", "largest |P|")
+    of = {row["T, K"]: math.hypot(*(float(row[name]) for name in names)) for row in up}
+    page = (ROOT / "batio3_heating" / "README.md").read_text(encoding="utf-8")
+    values = f"{of['50']:.0f} µC/cm² at 50 K, {of['100']:.0f} at 100 K and {of['400']:.0f} at 400 K"
+    assert f"|P| is {values}" in page
+    assert f"{100 * of['400'] / of['50']:.0f} % of what it was at 50 K" in page
 
 
 def test_pbe_of_an_atom_in_a_field(monkeypatch):

@@ -4,9 +4,9 @@
         + Σ_b p_b (χ'_j − χ'_i)(x_b − 1)
     σ_b = σ_i σ_j f(x),    f = exp(−a (x − 1)) (1 − (x/1.6)²)³ for x < 1.6,    x = r/(R_i + R_j)
 
-with d_b = r_j − r_i of the images that the bond joins. A bond fades with two derivatives. E_PQEq has
-linear dipoles −Z s (coulomb/dipoles.py), so that E is a convex quadratic form. No p is ever formed:
-with v = −∂E_PQEq/∂q,
+with a = ½(a_i + a_j) and d_b = r_j − r_i of the images that the bond joins. A bond fades with two
+derivatives. E_PQEq has linear dipoles −Z s (coulomb/dipoles.py), so that E is a convex quadratic form.
+No p is ever formed: with v = −∂E_PQEq/∂q,
 
     p_b = σ_b y_b,    y_b = h_b + v_j − v_i,    h_b = F·d_b − (χ'_j − χ'_i)(x_b − 1)
     q = Q⁰ + C v + flow of h,    (C v)_i = Σ_j σ_ij (v_i − v_j)

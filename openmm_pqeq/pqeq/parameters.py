@@ -15,11 +15,11 @@ well. Fitted to one kind of structure each (docs/fitting.md): `batio3`, `sio2` (
 """
 
 import csv
+import difflib
 import math
-import re
 from importlib import resources
 from pathlib import Path
-from typing import IO, Mapping, NamedTuple
+from typing import IO, Mapping, NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from openmm_pqeq.pqeq.coulomb.kernels import (
     dipole_self_energy,
     gaussian_self_energy,
 )
+from openmm_pqeq.pqeq.kinds import LARGEST_CHARGE, kind_name, split_kind
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
 from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 
@@ -56,6 +57,12 @@ BOND_COLUMNS = {
 }
 """Of charges by bonds alone."""
 
+NOT_READ = ("R_shell", "K4", "source")
+"""Columns that published and fitted tables have besides."""
+KNOWN_COLUMNS = ("set", "element", "reference_charge", "pol", *COLUMNS, *BOND_COLUMNS, *NOT_READ)
+
+STEEPEST = 1000.0
+"""eV, of the slope of an electronegativity along bonds: fitted ones are below 40."""
 POINT_RADIUS = 0.01
 """Å, of charges that are meant to be points."""
 
@@ -87,42 +94,6 @@ OPTIONAL = (
 Parameters = dict[str, ElementParameters]
 """By element, such as Cl, and by element and reference charge, such as Cl- or Cl5+."""
 
-KIND = re.compile(r"([A-Z][a-z]?)(?:(0)|(\d*)([+-]))?")
-LARGEST_CHARGE = 9
-"""e, of a reference charge with parameters of its own."""
-
-
-def split_kind(kind: str) -> tuple[str, int | None]:
-    """Element and reference charge (e) of a key of `Parameters`; ValueError for anything else.
-
-    >>> split_kind("Cl5+"), split_kind("S2-"), split_kind("Cl0"), split_kind("Ti")
-    (('Cl', 5), ('S', -2), ('Cl', 0), ('Ti', None))
-    """
-    match = KIND.fullmatch(kind) if isinstance(kind, str) else None
-    if match is None or match[1] not in ATOMIC_NUMBERS:
-        raise ValueError(
-            f"parameters: {kind!r} is not an element's symbol, or a symbol with a charge such as "
-            "Cl- or S6+"
-        )
-    if match[2]:
-        return match[1], 0
-    if match[4] is None:
-        return match[1], None
-    charge = int(match[3] or 1) * (1 if match[4] == "+" else -1)
-    if abs(charge) > LARGEST_CHARGE:
-        raise ValueError(
-            f"parameters: {kind!r}: expected a charge of at most {LARGEST_CHARGE} e, got {charge}"
-        )
-    return match[1], charge
-
-
-def kind_name(element: str, charge: int) -> str:
-    """The key of an element with a reference charge (e), such as Cl-, S6+, Cl0."""
-    if charge == 0:
-        return f"{element}0"
-    count = "" if abs(charge) == 1 else str(abs(charge))
-    return f"{element}{count}{'-' if charge < 0 else '+'}"
-
 
 def elements_of(parameters: Parameters) -> list[str]:
     """Elements with a row of their own, in the order of the table."""
@@ -133,8 +104,9 @@ def resolve_parameters(parameters: str | Mapping[str, Mapping[str, float]]) -> P
     """Parameters from a published set's name, a path to a table, or a mapping of elements.
 
     A table is CSV with the columns of `data/pqeq_parameters.csv` (element, pol, chi, eta, Z,
-    R_core, K2). Raises ValueError for an unknown set, element or name, and for values that are not
-    physical.
+    R_core, K2), and those of `BOND_COLUMNS` where it is for charges by bonds. Raises ValueError for
+    an unknown set, element, name or column, for rows and columns that are there twice, and for
+    values that are not physical.
     """
     if isinstance(parameters, Mapping):
         resolved = {symbol: _from_mapping(symbol, values) for symbol, values in parameters.items()}
@@ -193,17 +165,14 @@ def _read_table(table: IO[str], name: str | None, where: str = "parameters") -> 
     try:
         lines = [(number, line) for number, line in enumerate(table, 1) if line[:1] != "#"]
         reader = csv.DictReader(line for _, line in lines)
-        columns, rows = reader.fieldnames or (), list(reader)
+        columns, rows = list(reader.fieldnames or ()), list(reader)
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: expected text in UTF-8 ({error})") from None
     except csv.Error as error:
         raise ValueError(f"{where}: expected a table in CSV ({error})") from None
-    if missing := {"element", *COLUMNS} - set(columns):
-        raise ValueError(
-            f"{where}: the table has no column {sorted(missing)}; expected element, pol, "
-            f"{', '.join(COLUMNS)}"
-        )
-    resolved = {}
+    _check_columns(columns, where)
+    resolved: Parameters = {}
+    row_of: dict[str, int] = {}
     numbers = [number for number, line in lines[1:] if line.strip()]
     for number, row in zip(numbers, rows):
         if name is not None and row["set"] != name:
@@ -215,13 +184,37 @@ def _read_table(table: IO[str], name: str | None, where: str = "parameters") -> 
         values = ElementParameters(
             **{name: _cell(place, column, row[column]) for column, name in present.items()}
         )
-        if row.get("pol", "1") == "0":
+        pol = (row.get("pol", "1") or "").strip()
+        if pol not in ("0", "1"):
+            raise ValueError(f"{place}, column pol: expected 1 (has a shell) or 0, got {pol!r}")
+        if pol == "0":
             values = values._replace(spring_constant=0.0)
         kind = row["element"]
         if row.get("reference_charge"):
             kind = kind_name(kind, _whole(place, "reference_charge", row["reference_charge"]))
-        resolved[kind] = values
+        if kind in resolved:
+            raise ValueError(f"{place}: {kind} for the second time, after row {row_of[kind]}")
+        resolved[kind], row_of[kind] = values, number
     return resolved
+
+
+def _check_columns(columns: Sequence[str], where: str) -> None:
+    """ValueError for a column that is unknown, there twice or missing, by name."""
+    if missing := {"element", *COLUMNS} - set(columns):
+        raise ValueError(
+            f"{where}: the table has no column {sorted(missing)}; expected element, pol, "
+            f"{', '.join(COLUMNS)}"
+        )
+    for column in columns:
+        if column not in KNOWN_COLUMNS:
+            near = difflib.get_close_matches(column, KNOWN_COLUMNS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"{where}: the table has an unknown column {shown(column)}; the known ones are "
+                f"{', '.join(KNOWN_COLUMNS)}{hint}"
+            )
+        if columns.count(column) > 1:
+            raise ValueError(f"{where}: the table has the column {column!r} twice; leave one")
 
 
 def _cell(place: str, column: str, text: str | None) -> float:
@@ -234,7 +227,7 @@ def _cell(place: str, column: str, text: str | None) -> float:
 
 def _whole(place: str, column: str, text: str) -> int:
     value = _cell(place, column, text)
-    if value != int(value):
+    if not value.is_integer():
         raise ValueError(f"{place}, column {column}: expected a whole number, got {text!r}")
     return int(value)
 
@@ -252,6 +245,11 @@ def _check(symbol: str, values: ElementParameters) -> None:
         raise ValueError(
             f"parameters[{symbol!r}]: softness and covalent_radius must be 0 or positive, decay from "
             f"0 to 100; got {values}"
+        )
+    if abs(values.electronegativity_slope) > STEEPEST:
+        raise ValueError(
+            f"parameters[{symbol!r}]: electronegativity_slope (column chi_slope) must be an energy from "
+            f"{-STEEPEST:g} to {STEEPEST:g} eV; got {values.electronegativity_slope:g}"
         )
 
 

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from openmm_pqeq.pqeq.bonds import BOND_RANGE
 from openmm_pqeq.pqeq.coulomb.kernels import gaussian_self_energy
+from openmm_pqeq.pqeq.kinds import split_kind
 from openmm_pqeq.pqeq.parameters import (
     Parameters,
     check_convex,
     elements_of,
     kind_of,
     parameter_rows,
-    split_kind,
 )
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS, Structure
 

@@ -4,7 +4,7 @@ A parameter p that starts at p_0 moves between bounds that it cannot leave,
 
     p = p_0 + (p_max − p_0)·tanh(u)  for u > 0,     p_0 + (p_0 − p_min)·tanh(u)  else,     p_max,min = p_0 ± b·|p_0|
 
-with u trained, 0 at the start. The lower bound of a hardness is raised to where the charges keep a
+with u trained, 0 at the start; a slope χ' that is 0 stays 0. The lower bound of a hardness is raised to where the charges keep a
 minimum: the self-energy 2k_e γ_ii/√π of the element's Gaussian at its smallest radius. Of charges by
 bonds, that of a spring is raised to the self-energy Z²·4k_e γ_ii³/(3√π) of its dipole, and that of a
 radius to where hardness and spring are at these limits, so that their energy stays convex. Energies,
@@ -23,10 +23,12 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.pqeq import PQEq
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
 from openmm_pqeq.pqeq.derivatives.adjoint import parameters_as, unknowns_with_gradient
+from openmm_pqeq.pqeq.parameters import STEEPEST
 from openmm_pqeq.structure import Structure, deformed
 from openmm_pqeq.training.prediction import Prediction
 from openmm_pqeq.training.samples import Samples
 
+SLOPE = "electronegativity_slope"
 MARGIN = 0.05
 """eV, eV/Å² by which a hardness stays above the self-energy of its Gaussian, and of charges by bonds a
 spring above that of its dipole."""
@@ -38,7 +40,8 @@ class TrainedPQEq(nn.Module):
     Parameters
     ----------
     pqeq : where they start
-    names : which of electronegativity, hardness, radius, spring_constant, softness move
+    names : which of electronegativity, hardness, radius, spring_constant, softness,
+        electronegativity_slope move
     bounds : b, as a fraction
     numbers : the rows of PQEq's parameters that move: atomic numbers, and further kinds
     """
@@ -62,6 +65,8 @@ class TrainedPQEq(nn.Module):
         for name in names:
             start = getattr(pqeq, name)[self.elements]
             lower, upper = start - bounds * start.abs(), start + bounds * start.abs()
+            if name == SLOPE:
+                lower, upper = lower.clamp(min=-STEEPEST), upper.clamp(max=STEEPEST)
             if name in least:
                 lower = torch.minimum(start, torch.maximum(lower, least[name]))
             self.register_buffer(f"lower_{name}", lower, persistent=False)

@@ -21,6 +21,7 @@ from openmm_pqeq.gnn import NequIP
 from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import Potential, build
 from openmm_pqeq.pqeq import FieldEnergy
+from openmm_pqeq.pqeq.derivatives.adjoint import OF_BONDS
 from openmm_pqeq.training import parts
 from openmm_pqeq.training import samples as data
 from openmm_pqeq.training.config import Config
@@ -28,7 +29,7 @@ from openmm_pqeq.training.frames import Frame, read_frames
 from openmm_pqeq.training.long_range import with_charges, without_long_range
 from openmm_pqeq.training.loss import predict_all
 from openmm_pqeq.training.low_rank import update_by_low_rank
-from openmm_pqeq.training.pqeq import Polarizable, TrainedPQEq
+from openmm_pqeq.training.pqeq import SLOPE, Polarizable, TrainedPQEq
 from openmm_pqeq.training.replay import NOTHING, Replay, replay_of
 from openmm_pqeq.training.samples import Samples, Split
 from openmm_pqeq.training.settings import StartSettings
@@ -133,10 +134,18 @@ def model_to_start(start: StartSettings) -> Potential:
             f"start.train_pqeq: the PQEq of {start.model} adds nothing without a field; expected "
             "none of its parameters"
         )
-    if "softness" in start.train_pqeq and not by_bonds(potential):
+    of_bonds = [name for name in OF_BONDS if name in start.train_pqeq]
+    if of_bonds and not by_bonds(potential):
         raise ValueError(
-            f"start.train_pqeq: charges of {start.model} flow freely, and have no softness; expected "
-            "others of its parameters"
+            f"start.train_pqeq: charges of {start.model} flow freely, and have no {of_bonds[0]}; "
+            "expected others of its parameters"
+        )
+    if SLOPE in of_bonds and not any(
+        row.get(SLOPE) for row in potential.config["pqeq"]["parameters"].values()
+    ):
+        raise ValueError(
+            f"start.train_pqeq: every {SLOPE} of {start.model} is 0 and start.bounds are parts of "
+            "them, so that none would move; expected others of its parameters, or a model with slopes"
         )
     if start.train_pqeq and start.replay and by_bonds(potential):
         raise ValueError(

@@ -195,7 +195,7 @@ def _measure(model: nn.Module, prepared: Prepared) -> dict[str, report.Measured]
 
 
 def _parameters_moved(pqeq: TrainedPQEq) -> str:
-    lines = ["PQEq parameters, start → now (eV, eV, Å, eV/Å², e/√eV):"]
+    lines = ["PQEq parameters, start → now (eV, eV, Å, eV/Å², e/√eV, eV):"]
     for symbol, values in pqeq.table().items():
         lines.append(
             f"  {symbol:<3}"

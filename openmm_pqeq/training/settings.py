@@ -13,7 +13,11 @@ DTYPES = ("float32", "float64")
 SCHEDULES = ("constant", "cosine", "cosine-time")
 LABELS = ("reference", "short-range")
 SHIFTS = ("fit", "keep")
-TRAINED_WITH_PQEQ = ("electronegativity", "hardness", "radius", "spring_constant", "softness")
+TRAINED_WITH_PQEQ = (
+    *("electronegativity", "hardness", "radius", "spring_constant"),
+    *("softness", "electronegativity_slope"),
+)
+"""The last two of charges by bonds."""
 
 _rate = values.within(values.positive, 1e-12, 1e3)
 _weight = values.within(values.not_negative, 0, 1e12)

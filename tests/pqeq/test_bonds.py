@@ -22,7 +22,8 @@ from openmm_pqeq.neighbors.search import NeighborSearch
 from openmm_pqeq.potential import build
 from openmm_pqeq.pqeq.bonds import BOND_RANGE, bond_softness
 from openmm_pqeq.pqeq.coupling import ionic_energy_of_free_directions
-from openmm_pqeq.pqeq.parameters import resolve_parameters, split_kind
+from openmm_pqeq.pqeq.kinds import split_kind
+from openmm_pqeq.pqeq.parameters import ElementParameters, resolve_parameters
 from openmm_pqeq.response import response
 from openmm_pqeq.structure import collate
 
@@ -231,6 +232,21 @@ def test_rows_by_reference_charge():
     assert split_kind("Cl5+") == ("Cl", 5)
     with pytest.raises(ValueError, match="'Cl5' is not an element"):
         resolve_parameters({**BONDED, "Cl5": other})
+
+
+@pytest.mark.parametrize("name", ElementParameters._fields)
+def test_every_parameter_may_be_of_a_reference_charge(name):
+    """A row of Cl5+ that differs in one parameter acts on Cl5+, and on no Cl-."""
+    change = {"core_charge": 1.3, "covalent_radius": 1.1, "decay": 3.0}.get(name)
+    other = {**BONDED["Cl"], name: change or 1.2 * BONDED["Cl"][name]}
+    typed, alone = (potential_of("direct", {**BONDED, kind: other}) for kind in ("Cl5+", "Cl"))
+    places = [[0, 0, 0], [2.6, 0, 0], [0.2, 2.9, 0]]
+    cation = structure(["Cs", "Cl", "O"], places, charges={"Cs": 1.0, "Cl": 5.0, "O": -2.0})
+    anion = structure(["Cs", "Cl", "O"], places)
+    plain = potential_of("direct")
+    assert float(typed(cation).energy) == pytest.approx(float(alone(cation).energy), abs=1e-10)
+    assert float(typed(anion).energy) == pytest.approx(float(plain(anion).energy), abs=1e-10)
+    assert abs(float(alone(cation).energy) - float(plain(cation).energy)) > 1e-5
 
 
 def test_a_batch_is_its_structures():

@@ -88,8 +88,13 @@ def test_a_network_learns_what_charges_by_bonds_leave(file):
 
 
 NAMES = ("electronegativity", "hardness", "radius", "spring_constant", "softness")
+NAMES += ("electronegativity_slope",)
 SPRINGS = {"O": 220.0, "Na": 300.0, "Cl": 60.0}
-KINDS = {e: {**p, "spring_constant": SPRINGS[e]} for e, p in PARAMETERS.items()}
+SLOPES = {"O": 2.5, "Na": 0.6, "Cl": -1.5}
+KINDS = {
+    e: {**p, "spring_constant": SPRINGS[e], "electronegativity_slope": SLOPES[e]}
+    for e, p in PARAMETERS.items()
+}
 KINDS["Na+"] = {**KINDS["Na"], "hardness": 10.0}
 
 
@@ -166,6 +171,48 @@ def test_parameters_that_moved_as_far_as_they_may_still_make_a_model(file, corne
     assert moved["Na+"] != KINDS["Na+"]
     assert moved["Na"] == KINDS["Na"]
     pq.build({"pqeq": {**PQEQ, "parameters": moved}})
+
+
+def test_slopes_move_by_parts_of_what_they_are(file):
+    """O, Cl and Na+ by half of theirs, up and down; not beyond what a table may have."""
+    known, _, _, trained = moving(file, bounds=0.5)
+    for end, part in ((20.0, 1.0), (-20.0, -1.0)):
+        with torch.no_grad():
+            trained.moves["electronegativity_slope"].fill_(end)
+        found = trained.config(KINDS)
+        for kind, start in (("O", 2.5), ("Cl", -1.5), ("Na+", 0.6)):
+            wanted = start + part * 0.5 * abs(start)
+            assert found[kind]["electronegativity_slope"] == pytest.approx(wanted, abs=1e-12)
+    steep = {e: {**p, "electronegativity_slope": -900.0} for e, p in KINDS.items()}
+    known = pq.build({"pqeq": {**PQEQ, "parameters": steep}})
+    trained = type(trained)(known.pqeq, ["electronegativity_slope"], 0.5, [8, 11])
+    with torch.no_grad():
+        trained.moves["electronegativity_slope"].fill_(-20.0)
+    assert trained.config(steep)["O"]["electronegativity_slope"] == -1000.0
+
+
+def test_slopes_that_are_all_zero_or_of_no_bonds_are_refused(tmp_path):
+    pytest.importorskip("lightning", reason="training needs the extra `train`")
+    from openmm_pqeq.training.prepare import model_to_start
+    from openmm_pqeq.training.settings import StartSettings
+
+    models = {
+        "flat": (
+            PQEQ,
+            r"every electronegativity_slope of .*flat.pt is 0 and start.bounds are parts",
+        ),
+        "free": ({"protocol": "ewald"}, "flow freely, and have no electronegativity_slope"),
+        "steep": ({**PQEQ, "parameters": KINDS}, None),
+    }
+    for name, (pqeq, message) in models.items():
+        path = tmp_path / f"{name}.pt"
+        pq.save(pq.build({"gnn": GNN, "pqeq": pqeq}), path)
+        start = StartSettings(model=str(path), train_pqeq=("electronegativity_slope",))
+        if message is None:
+            model_to_start(start)
+        else:
+            with pytest.raises(ValueError, match=f"start.train_pqeq: .*{message}"):
+                model_to_start(start)
 
 
 def test_what_has_no_softness_or_reference_charges_is_refused(tmp_path):

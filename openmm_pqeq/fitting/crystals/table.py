@@ -20,12 +20,11 @@ from torch import Tensor
 
 from openmm_pqeq.fitting.crystals.data import Crystal
 from openmm_pqeq.pqeq.coulomb.kernels import dipole_self_energy, gaussian_self_energy
+from openmm_pqeq.pqeq.kinds import kind_name, split_kind
 from openmm_pqeq.pqeq.parameters import (
     PUBLISHED_SETS,
     ElementParameters,
-    kind_name,
     resolve_parameters,
-    split_kind,
     spring_constant_ev,
 )
 from openmm_pqeq.structure import ATOMIC_NUMBERS, SYMBOLS
