@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ase
-import ase.io
 import numpy as np
 import openmm
 from numpy.typing import NDArray
@@ -186,6 +185,8 @@ class FramesFile(GrowingFile):
 
     def write(self, atoms: ase.Atoms, step: int) -> None:
         """Append a frame, in one write."""
+        import ase.io  # half a second, which few runs need
+
         atoms.info["step"] = step
         text = io.StringIO()
         ase.io.write(text, atoms, format="extxyz")

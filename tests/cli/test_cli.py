@@ -132,6 +132,21 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def test_no_command_waits_for_what_others_need():
+    """Plots, readers of structures and training are imported by commands at their work."""
+    script = """
+import sys
+import openmm_pqeq.cli
+late = {"matplotlib", "ase.io", "lightning", "e3nn", "dask", "pymatgen", "sympy"}
+print(sorted(late & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", script]
+    root = str(Path(openmm_pqeq.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_no_result_is_lost_to_the_encoding_of_a_console(here, encoding):
     """Help and an energy, in a process whose console knows no Greek letters."""

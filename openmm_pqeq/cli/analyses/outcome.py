@@ -5,14 +5,16 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from openmm_pqeq.jobs.files import whole, write_text
 from openmm_pqeq.report.numbers import with_error
+
+if TYPE_CHECKING:  # every command imports this file, and few draw
+    from matplotlib.figure import Figure
 
 
 class Value(NamedTuple):
@@ -41,7 +43,7 @@ class Outcome(NamedTuple):
     settings: Mapping[str, Any]
     results: Mapping[str, Value]
     columns: Mapping[str, ArrayLike]
-    figure: Figure
+    figure: "Figure"
 
 
 def write_outcome(folder: Path, name: str, outcome: Outcome) -> None:
