@@ -63,6 +63,11 @@ def run(
         elements = elements_of(frames)
         start = resolve_parameters(settings.parameters)
         free = free_parameters(start, elements, settings.fit, settings.bounds)
+        if any(p.softness > 0 for p in start.values()):
+            say(
+                f"parameters: {settings.parameters} is for charges by bonds; in this fit charges flow "
+                "freely, and its parameters.csv has neither bonds nor rows by reference charge"
+            )
         limits = FitSettings(_scales(settings, frames), guard, settings.prior, settings.iterations)
         if resume and (folder / EVALUATIONS).is_file():
             read(folder / EVALUATIONS)

@@ -118,3 +118,27 @@ def test_reference_charges_stay_where_atoms_are_wrapped_into_the_cell():
     assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-6)
     atoms.positions += [3.0, 20.0, -4.0]  # elsewhere as a whole is another course
     assert abs(atoms.get_potential_energy() - energy) > 0.1
+
+
+def test_reference_charges_stay_where_a_cell_takes_its_atoms_along():
+    """In a cell 20 Å wide, stretched by 5 %, atoms go 0.9 Å and keep what they had; 0.9 Å in the same cell
+    are another course, of charges without the bond between sulfurs that has broken."""
+    charges = {"protocol": "ewald", "charge_flow": "bonds", "parameters": "response"}
+
+    def energies(change):
+        atoms = Atoms(
+            "TiS2", [[18, 5, 7.2], [16.9, 5, 5], [19.1, 5, 5]], cell=[20, 10, 10], pbc=True
+        )
+        atoms.calc = PQEqCalculator(build({"pqeq": charges}), tolerance=TIGHT)
+        atoms.get_potential_energy()
+        atoms.positions[2, 0] += 0.3
+        atoms.get_potential_energy()
+        change(atoms)
+        kept = atoms.get_potential_energy()
+        atoms.calc = PQEqCalculator(build({"pqeq": charges}), tolerance=TIGHT)
+        return kept, atoms.get_potential_energy()
+
+    kept, anew = energies(lambda atoms: atoms.set_cell([21, 10, 10], scale_atoms=True))
+    assert abs(kept - anew) > 0.1
+    kept, anew = energies(lambda atoms: atoms.translate([0.9, 0, 0]))
+    assert kept == pytest.approx(anew, abs=1e-6)

@@ -80,6 +80,9 @@ def test_a_run_that_is_there_by_the_key_of_an_earlier_version_goes_on(tmp_path, 
     assert first == before[0]
     assert first.config.seed == before[0].config.seed
     assert second.key != before[1].key
+    second.folder.mkdir(parents=True)  # and beside the one of now it is another
+    before[1].folder.mkdir(parents=True)
+    assert read_study(file).runs[1] == second
 
 
 def test_the_names_stay_where_the_folder_moves(tmp_path):

@@ -1,7 +1,10 @@
 """Fits of PQEq parameters to response: recovery of known parameters, guards, interruptions."""
 
 import json
+from typing import Any
 
+import ase.build
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from structures import perovskite, tensor, water
 from openmm_pqeq.fitting.fit import fit
 from openmm_pqeq.fitting.parameters import free_parameters, with_values
 from openmm_pqeq.fitting.residuals import FitSettings, Guard, Residuals, measure
+from openmm_pqeq.fitting.run import RunSettings, run
 from openmm_pqeq.fitting.targets import ResponseFrame
 from openmm_pqeq.pqeq import resolve_parameters
 from openmm_pqeq.structure import structure_of
@@ -90,6 +94,28 @@ def test_a_resumed_fit_is_the_unbroken_one(tmp_path):
     (tmp_path / "evaluations.npz").unlink()  # as an earlier version left it
     fit(Residuals(start, [frame], free, settings._replace(iterations=1)), state, lines.append)
     assert any("an earlier version did not write" in line for line in lines)
+
+
+def test_a_start_for_charges_by_bonds_is_said_to_lose_its_bonds(tmp_path):
+    """Charges flow freely in a fit to frames, and its table has no softness."""
+    atoms = ase.build.molecule("H2O")
+    atoms.info["dipole"] = np.array([0.0, 0.0, -0.4])
+    ase.io.write(tmp_path / "water.extxyz", atoms)
+    for parameters in ("molecules", "reaxnet"):
+        lines: list[Any] = []
+        settings = RunSettings(
+            data=(str(tmp_path / "water.extxyz"),),
+            targets=("dipole=dipole:eA",),
+            parameters=parameters,
+            fit=("H:electronegativity",),
+            held_out=0,
+            iterations=1,
+        )
+        run(settings, tmp_path / parameters, say=lines.append)
+        said = [line for line in lines if "charges flow freely" in str(line)]
+        assert len(said) == (parameters == "molecules")
+        header = (tmp_path / parameters / "parameters.csv").read_text()
+        assert "softness" not in header
 
 
 def test_interrupted_fits_keep_the_best(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from openmm_pqeq.reporters.frames import FrameFile, Quantity
+from openmm_pqeq.reporters.writers import reserve
 
 pytest.importorskip("resource", reason="limits of files are those of Unix")
 
@@ -59,9 +60,12 @@ def test_a_file_stays_whole_on_a_full_disk(tmp_path, size):
         assert np.array_equal(whole["charges"][:, 3], np.arange(N_FRAMES))
 
 
-def test_a_file_system_that_takes_no_room_in_advance_is_no_full_disk(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_that_takes_no_room_in_advance_is_no_full_disk(tmp_path, monkeypatch, number):
+    """As each of them says it."""
+
     def unsupported(*_):
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "posix_fallocate", unsupported)
     file = FrameFile(tmp_path / "charges.h5")
@@ -70,3 +74,14 @@ def test_a_file_system_that_takes_no_room_in_advance_is_no_full_disk(tmp_path, m
     file.close()
     with h5py.File(tmp_path / "charges.h5") as whole:
         assert len(whole["step"]) == 1
+
+
+def test_room_that_there_is_not_is_said_with_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        reserve(3, 0, 10, tmp_path / "charges.h5")
+    assert raised.value.errno == errno.ENOSPC
+    assert raised.value.filename == str(tmp_path / "charges.h5")

@@ -45,6 +45,7 @@ def test_one_thread_and_then_as_many_as_before(three_threads, scripted):
     work = torch.jit.script(Work()) if scripted else Work()
     for _ in range(3):
         assert work(10, False) == (1, 1, 3)
+        assert work(MOST_ATOMS, False) == (1, 1, 3)
         assert work(MOST_ATOMS + 1, False) == (3, 1, 3)
 
 

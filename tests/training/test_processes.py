@@ -133,6 +133,17 @@ def test_the_parts_of_a_batch_make_the_batch(frames):
     assert parts[0][2] == parts[1][2] == whole[2]
 
 
+def test_a_batch_of_as_many_frames_as_processes_is_shared_out():
+    """Each has one; a smaller batch is everybody's."""
+    items = of_pairs(5, 3, 8, 1)
+    for n_processes, alike in ((2, False), (4, False), (3, True)):
+        groups = [Group(rank, n_processes, 0) for rank in range(n_processes)]
+        parts = [list(loader_of(items, n_processes, 1, group=g).batch_sampler) for g in groups]
+        assert all(len(part[0]) == 1 for part in parts)
+        assert len({part[0][0] for part in parts}) == n_processes
+        assert (parts[0][-1] == parts[1][-1]) == alike
+
+
 def test_what_cannot_be_shared_is_refused(frames, tmp_path):
     with pytest.raises(ValueError, match=r"training.batch_size: expected at least 2"):
         fit(config(frames, 2, batch_size=1), tmp_path / "out", False, False, lambda line: None)
