@@ -40,7 +40,7 @@ STATES: dict[str, tuple[int, ...]] = {
     "Br": (-1, 5, 7, 1, 3), "Kr": (0, 2),
     "Rb": (1,), "Sr": (2,), "Y": (3,), "Zr": (4, 2, 3), "Nb": (5, 4, 3, 2), "Mo": (6, 4, 5, 3, 2), "Tc": (7, 4, 6),
     "Ru": (4, 3, 5, 2, 6, 8), "Rh": (3, 4, 1, 2), "Pd": (2, 4), "Ag": (1, 2, 3), "Cd": (2,), "In": (3, 1, 2),
-    "Sn": (4, 2, -4), "Sb": (3, 5, -3, -1, -2), "Te": (-2, 4, -1, 6), "I": (-1, 5, 7, 1, 3), "Xe": (0, 2, 6, 4, 8),
+    "Sn": (4, 2, -4), "Sb": (3, 5, -3, -1, -2), "Te": (-2, 4, -1, 6, 2), "I": (-1, 5, 7, 1, 3), "Xe": (0, 2, 6, 4, 8),
     "Cs": (1,), "Ba": (2,), "La": (3,), "Ce": (3, 4), "Pr": (3, 4), "Nd": (3,), "Pm": (3,), "Sm": (3, 2),
     "Eu": (2, 3), "Gd": (3,), "Tb": (3, 4), "Dy": (3,), "Ho": (3,), "Er": (3,), "Tm": (3, 2), "Yb": (3, 2),
     "Lu": (3,), "Hf": (4, 3, 2), "Ta": (5, 4, 3, 2), "W": (6, 4, 5, 3, 2), "Re": (7, 6, 4, 5, 3), "Os": (4, 8, 6, 5, 7, 2),
@@ -206,7 +206,8 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
 
 def _between(element: str, n: int) -> list[float]:
     """Means of n atoms that have two neighbouring states of one sign; atoms of an anion that are
-    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻, rings of Se)."""
+    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻, rings of Se), and so do they as
+    cations (Te₃Cl₂)."""
     states = set(STATES[element])
     if element in ELECTRONEGATIVE:
         states |= set(range(min(states), 1)) if min(states) < 0 else set()
@@ -214,7 +215,7 @@ def _between(element: str, n: int) -> list[float]:
         low + k * (high - low) / n
         for low, high in pairwise(sorted(states))
         for k in range(1, n + (high == 0))
-        if (low > 0 or high <= 0) and high - low <= 2
+        if (low >= 0 or high <= 0) and high - low <= 2
     ]
 
 
