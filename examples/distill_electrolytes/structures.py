@@ -151,10 +151,10 @@ def exchanged(atoms: ase.Atoms, one: str, other: str, n: int) -> ase.Atoms:
     return result
 
 
-def nitrided(atoms: ase.Atoms) -> ase.Atoms:
+def nitrided(atoms: ase.Atoms, seed: int = 0) -> ase.Atoms:
     """Two nitrogen atoms in the place of three of oxygen, which keeps the charge."""
     result = atoms.copy()
-    oxygen = np.random.default_rng(0).choice(result.symbols.search("O"), 3, replace=False)
+    oxygen = np.random.default_rng(seed).choice(result.symbols.search("O"), 3, replace=False)
     result.symbols[oxygen[:2]] = "N"
     del result[int(oxygen[2])]
     return result

@@ -1,6 +1,7 @@
 """The models `electrolytes` and `electrolytes_fast`: near their teacher, and honest about the rest."""
 
-import importlib.util
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,23 +101,69 @@ def test_it_says_what_it_is_for(model):
 
 
 @pytest.fixture(scope="module")
-def crystals():
-    """Those of the recipe."""
+def recipe():
+    """The scripts that make its structures."""
     pytest.importorskip("pymatgen", reason="the extra `analysis` is not installed")
-    about = importlib.util.spec_from_file_location("recipe", RECIPE / "structures.py")
-    recipe = importlib.util.module_from_spec(about)
-    about.loader.exec_module(recipe)
-    made = recipe.simple() | recipe.phosphates_and_sulfides() | recipe.garnets()
-    return made | recipe.interfaces(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RECIPE)
+        found = [importlib.import_module(name) for name in ("structures", "structures_more")]
+        for module in found:
+            patch.delitem(sys.modules, module.__name__)
+    return found
 
 
-@BOTH
-def test_the_recipe_names_the_structures_that_it_makes(crystals, model):
-    settings = read_distillation(RECIPE / f"{model}.toml")
+@pytest.fixture(scope="module")
+def crystals(recipe):
+    """Those of the recipe."""
+    first = recipe[0]
+    made = first.simple() | first.phosphates_and_sulfides() | first.garnets()
+    return made | first.interfaces(made)
+
+
+@pytest.fixture(scope="module")
+def more(recipe):
+    """What its third part adds to them."""
+    return recipe[1].made()
+
+
+@pytest.mark.parametrize("name", ["electrolytes", "electrolytes_fast", "electrolytes_more"])
+def test_the_recipe_names_the_structures_that_it_makes(crystals, more, name):
+    settings = read_distillation(RECIPE / f"{name}.toml")
     named = {Path(file).stem for file in settings.held_out.files}
     assert named == set(crystals)
-    new = named - {Path(file).stem for file in settings.structures.files}
-    assert new == {"Li3OCl", "Li3PS4_gamma"}
+    trained = [Path(file) for file in settings.structures.files]
+    assert named - {file.stem for file in trained} == {"Li3OCl", "Li3PS4_gamma"}
+    added = {file.stem for file in trained if file.parent.name == "structures_more"}
+    assert added == (set(more) if name == "electrolytes_more" else set())
+
+
+def test_the_third_part_measures_what_the_others_measure():
+    """The same held-out structures, so that errors may be compared, from other seeds than those that
+    are trained on."""
+    first, third = (read_distillation(RECIPE / f"electrolytes{one}.toml") for one in ("", "_more"))
+    assert third.held_out == first.held_out
+    assert third.structures.seed not in (first.structures.seed, third.held_out.seed)
+
+
+def test_structures_of_the_third_part_are_what_they_are_called(crystals, more):
+    """The first of a phase is the crystal that is measured; no atoms are nearer than 0.6 of their
+    covalent radii; every P of a sulfide has four S, 1.8 to 2.4 Å away, and no fifth within 2.8."""
+    for name, images in more.items():
+        for atoms in images:
+            distances = atoms.get_all_distances(mic=True)
+            np.fill_diagonal(distances, np.inf)
+            radii = covalent_radii[atoms.numbers]
+            assert float((distances / (radii[:, None] + radii)).min()) > 0.6, name
+            if name.startswith("Li3PS4"):
+                bonds = distances[np.ix_(atoms.symbols == "P", atoms.symbols == "S")]
+                assert (bonds < 2.4).sum(axis=1).tolist() == [4] * len(bonds), name
+                assert (bonds < 2.8).sum(axis=1).tolist() == [4] * len(bonds), name
+                assert bonds.min() > 1.8, name
+        if name in crystals:
+            assert images[0] == crystals[name], name
+    stacked, gamma = more["Li3PS4_cubic_stacking"][0], crystals["Li3PS4_gamma"]
+    sizes = [atoms.get_volume() / len(atoms) for atoms in (stacked, gamma)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
 
 
 def test_crystals_of_the_recipe_are_what_they_are_called(crystals):
