@@ -44,7 +44,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "short": Size(1, 8, 8.0, (0.2,), 0.0, 200),
-    "here": Size(6, 52, 12.42, (0.0, 0.1, 0.2), 2.0, 10_000),
+    "here": Size(6, 52, 12.42, (0.0, 0.2), 0.2, 1000),
     "full": Size(48, 416, 24.84, (0.0, 0.02), 20.0, 2_000_000),
 }
 """That of `--here` is one of the cells of the training."""
@@ -78,7 +78,7 @@ def main() -> None:
     figure, (left, right) = studies.axes_of(2)
     interval = 1e-3 * TIMESTEP * EVERY
     rows = []
-    for strength, dash in zip(size.fields, (":", "--", "-")):
+    for strength, dash in zip(size.fields, (":", "-")):
         field = np.array([0.0, 0.0, strength])
         settings = {
             "model": "brine",
