@@ -102,13 +102,17 @@ def test_it_says_what_it_is_for(model):
 
 @pytest.fixture(scope="module")
 def recipe():
-    """The scripts that make its structures."""
+    """The scripts that make its structures, for the moment in the place of the tests' own
+    `structures`."""
     pytest.importorskip("pymatgen", reason="the extra `analysis` is not installed")
+    names = ("structures", "structures_more")
     with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.delitem(sys.modules, name, raising=False)
         patch.syspath_prepend(RECIPE)
-        found = [importlib.import_module(name) for name in ("structures", "structures_more")]
-        for module in found:
-            patch.delitem(sys.modules, module.__name__)
+        found = [importlib.import_module(name) for name in names]
+        for name in names:
+            del sys.modules[name]
     return found
 
 
