@@ -39,7 +39,9 @@ def main() -> None:
     start = table.start_of(kinds, columns, rows)
     measured = report.measure(Problem(crystals, kinds, columns, start, 1e-8), crystals, start)
     print(f"{len(read)} crystals; {len(left_out)} without reference charges")
-    Console(width=120).print(report.table_of(Path(options.table).name, measured))
+    Console(width=120).print(
+        report.table_of(Path(options.table).name, report.by_chemistry(measured))
+    )
 
 
 if __name__ == "__main__":

@@ -102,6 +102,8 @@ def test_the_command_fits_crystals(tmp_path, flow):
     card = json.loads((folder / "card.json").read_text())
     assert card["errors"]["held out"]["halide"]["unsolved"] == 0
     assert len(card["held_out"]) == 2
+    assert sum(each["crystals"] for each in card["errors_by_rarest_ion"].values()) == 2
+    assert "rarest ion" in (folder / "errors.txt").read_text(encoding="utf-8")
     assert main(["fit-pqeq", str(tmp_path / "fit.toml"), "--output", str(folder)]) != 0
     again = ["fit-pqeq", str(folder / "fit.toml"), "--output", str(folder), "--resume"]
     assert main(again) == 0

@@ -50,3 +50,20 @@ def test_a_fit_starts_where_an_earlier_one_ended(tmp_path):
     (tmp_path / "bad.csv").write_text("element,reference_charge,chi\nNa,1,none\n")
     with pytest.raises(ValueError, match=r"bad.csv: the table has no column"):
         table.rows_to_start(str(tmp_path / "bad.csv"))
+
+
+def test_errors_by_the_rarest_ion():
+    """NaCl where it has been fitted, KCl where K⁺ has not, each with the errors of its own crystals."""
+    fitted = [crystal("NaCl", 2.8 + 0.01 * k) for k in range(3)]
+    held_out = [crystal("NaCl", 2.9), crystal("KCl", 3.1)]
+    measured = [
+        report.Measured("halide", np.zeros((2, 3, 3)), np.full((2, 3, 3), error), 2.0, 2.0 + error)
+        for error in (0.1, 0.4)
+    ]
+    found = report.by_rarest_ion(measured, held_out, fitted)
+    assert list(found) == ["none", "1 to 3"]
+    assert found["1 to 3"].rmse == pytest.approx(0.1)
+    assert found["none"].rmse == pytest.approx(0.4)
+    assert list(report.by_rarest_ion(measured, held_out, 30 * held_out)) == ["30 or more"]
+    narrow = [one._replace(chemistry="narrow gap") for one in measured]
+    assert report.by_rarest_ion(narrow, held_out, fitted) == {}

@@ -1,4 +1,5 @@
-"""The report of a fit to crystals: errors by chemistry, parity plots, and the table itself.
+"""The report of a fit to crystals: errors by chemistry and by how often the fit has seen the rarest ion of
+a crystal, parity plots, and the table itself.
 
 Errors of Born charges are of all components of the tensors, e; those of ε∞ are relative, of a third
 of the trace. A crystal's class is the first of this list that fits.
@@ -11,7 +12,8 @@ The first four with a wide gap are the ionic ones.
 """
 
 import csv
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,8 @@ from openmm_pqeq.fitting.crystals.table import (
     SOFTNESS,
     SPRING_MARGIN,
     Kind,
+    count_ions,
+    ions_of,
 )
 from openmm_pqeq.jobs.files import whole
 from openmm_pqeq.pqeq.bonds import BOND_DECAY
@@ -40,6 +44,8 @@ from openmm_pqeq.units import KCAL_PER_MOL_PER_EV
 IONIC = ("oxide", "halide", "chalcogenide", "oxoanion")
 CLASSES = (*IONIC, "pnictide", "other", "narrow gap")
 OXOANIONS = frozenset(["P", "S", "C", "N", "Si", "B", "Cl", "As", "Se", "H", "Br", "I", "Te"])
+FROM, SEEN = (0, 1, 4, 10, 30), ("none", "1 to 3", "4 to 9", "10 to 29", "30 or more")
+"""How many fitted crystals have an ion."""
 GROUPS = {"halide": "F Cl Br I", "chalcogenide": "S Se Te", "pnictide": "N P As Sb Bi"}
 
 
@@ -127,13 +133,25 @@ def by_chemistry(measured: Sequence[Measured]) -> dict[str, Errors]:
     return {name: errors_of(group) for name, group in groups.items() if group}
 
 
-def table_of(title: str, measured: Sequence[Measured]) -> Table:
-    """The errors by chemistry."""
+def by_rarest_ion(
+    measured: Sequence[Measured], crystals: Sequence[Crystal], fitted: Sequence[Crystal]
+) -> dict[str, Errors]:
+    """Errors of the ionic ones, by how many of the fitted crystals have the rarest of their ions."""
+    count, groups = count_ions(fitted), dict[str, list[Measured]]()
+    for one, crystal in zip(measured, crystals, strict=True):
+        if one.chemistry in IONIC:
+            rarest = min(count[ion] for ion in ions_of(crystal))
+            groups.setdefault(SEEN[bisect_right(FROM, rarest) - 1], []).append(one)
+    return {name: errors_of(groups[name]) for name in SEEN if name in groups}
+
+
+def table_of(title: str, errors: Mapping[str, Errors]) -> Table:
+    """The errors of some groups."""
     table = Table(title=title)
     table.add_column("")
     for name in ("crystals", "unsolved", "Born RMSE, e", "MAE", "median crystal", "ε∞ median"):
         table.add_column(name, justify="right")
-    for name, e in by_chemistry(measured).items():
+    for name, e in errors.items():
         numbers = (f"{e.rmse:.3f}", f"{e.mae:.3f}", f"{e.median:.3f}", f"{100 * e.epsilon:.1f} %")
         table.add_row(name, str(e.crystals), str(e.unsolved), *numbers)
     return table

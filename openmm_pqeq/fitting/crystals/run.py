@@ -153,7 +153,15 @@ def _write(
         if crystals:
             own = Problem(crystals, problem.kinds, problem.columns, problem.start, 1e-8)
             measured[name] = report.measure(own, crystals, found.x)
-    tables = [report.table_of(f"{name}", one) for name, one in measured.items()]
+    errors = {name: report.by_chemistry(one) for name, one in measured.items()}
+    rare = report.by_rarest_ion(
+        measured.get("held out", []), subsets["held out"], subsets["fitted"]
+    )
+    tables = [report.table_of(name, groups) for name, groups in errors.items()]
+    if rare:
+        tables.append(
+            report.table_of("held out, by the fitted crystals with their rarest ion", rare)
+        )
     for table in tables:
         say(table)
     write_text(folder / "errors.txt", as_text(tables))
@@ -172,9 +180,10 @@ def _write(
         "settings": dataclasses.asdict(settings),
         "units": "e; ε∞ relative",
         "errors": {
-            name: {group: e._asdict() for group, e in report.by_chemistry(one).items()}
-            for name, one in measured.items()
+            name: {group: e._asdict() for group, e in groups.items()}
+            for name, groups in errors.items()
         },
+        "errors_by_rarest_ion": {seen: e._asdict() for seen, e in rare.items()},
         "crystals_by_row": {k.label: count[index] for index, k in enumerate(problem.kinds)},
         "held_out": [crystal.name for crystal in subsets["held out"]],
         "without_reference_charges": left_out,

@@ -81,12 +81,20 @@ LEAST = 1e-3
 def kinds_of(crystals: Sequence[Crystal], least: int, typed: bool) -> list[Kind]:
     """Rows of these crystals: all elements, then, where `typed`, all types that are in `least`
     crystals or more."""
-    count: Counter[tuple[int, int]] = Counter()
-    for crystal in crystals:
-        charges = np.rint(crystal.charges).astype(int)
-        count.update(set(zip(crystal.atoms.numbers.tolist(), charges.tolist())))
-    elements = [Kind(number, None) for number in sorted({number for number, _ in count})]
-    return elements + [Kind(*pair) for pair in sorted(count) if typed and count[pair] >= least]
+    count = count_ions(crystals)
+    elements = [Kind(number, None) for number in sorted({kind.number for kind in count})]
+    return elements + [kind for kind in sorted(count) if typed and count[kind] >= least]
+
+
+def ions_of(crystal: Crystal) -> set[Kind]:
+    """Its elements with their reference charges, to the next whole one."""
+    charges = np.rint(crystal.charges).astype(int)
+    return set(map(Kind, crystal.atoms.numbers.tolist(), charges.tolist()))
+
+
+def count_ions(crystals: Sequence[Crystal]) -> Counter[Kind]:
+    """In how many crystals each of their ions is."""
+    return Counter(ion for crystal in crystals for ion in ions_of(crystal))
 
 
 def parents_of(kinds: Sequence[Kind]) -> list[int]:
