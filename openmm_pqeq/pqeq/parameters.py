@@ -171,6 +171,11 @@ def _read_table(table: IO[str], name: str | None, where: str = "parameters") -> 
     except csv.Error as error:
         raise ValueError(f"{where}: expected a table in CSV ({error})") from None
     _check_columns(columns, where)
+    if name is None and len(sets := {row.get("set") for row in rows}) > 1:
+        raise ValueError(
+            f"{where}: expected parameters of one set, got {', '.join(sorted(map(str, sets)))}; leave "
+            "the rows of one, or name a set that the package has"
+        )
     resolved: Parameters = {}
     row_of: dict[str, int] = {}
     numbers = [number for number, line in lines[1:] if line.strip()]

@@ -125,3 +125,13 @@ def test_the_messages_of_a_table_name_file_row_and_column(tmp_path):
     path.write_bytes("element,chi\nMgé,1".encode("latin-1"))
     with pytest.raises(ValueError, match=r"mine\.csv: expected text in UTF-8"):
         resolve_parameters(str(path))
+
+
+def test_a_table_has_one_set(table):
+    """Of several, the last one had been taken without a word."""
+    rows = [f"{name},{MAGNESIUM}" for name in ("pqeq1", "pqeq3")]
+    with pytest.raises(
+        ValueError, match=r"mine.csv: expected parameters of one set, got pqeq1, pqeq3"
+    ):
+        resolve_parameters(table(f"set,{HEADER}", *rows))
+    assert list(resolve_parameters(table(f"set,{HEADER}", rows[0]))) == ["Mg"]
