@@ -6,6 +6,7 @@ import ase
 import ase.spacegroup
 import numpy as np
 import pytest
+from ase.collections import g2
 
 from openmm_pqeq.reference_charges.like_bonds import like_bonds
 from openmm_pqeq.reference_charges.oxidation import STATES, choices, oxidation_states
@@ -28,6 +29,16 @@ KNOWN = {
     "BaS3": {"Ba": 2, "S": -2 / 3},
     "NaN3": {"Na": 1, "N": -1 / 3},
     "ScNiP": {"Sc": 3, "Ni": 0, "P": -3},
+    "C2H6": {"C": -3, "H": 1},
+    "CH2O": {"C": 0, "H": 1, "O": -2},
+    "C2H2O2": {"C": 1, "H": 1, "O": -2},
+    "C2H4O2": {"C": 0, "H": 1, "O": -2},
+    "CH2Cl2": {"C": 0, "H": 1, "Cl": -1},
+    "C2H3N": {"C": 0, "H": 1, "N": -3},
+    "C2H5NO": {"C": 0, "H": 1, "N": -3, "O": -2},
+    "KH2PO2": {"K": 1, "H": 1, "P": 1, "O": -2},
+    "K3AuSn4": {"K": 1, "Au": 1, "Sn": -1},
+    "S2Cl2": {"S": 1, "Cl": -1},
     "TeBr2": {"Te": 2, "Br": -1},
     "Te3Cl2": {"Te": 2 / 3, "Cl": -1},
     "Si2": {"Si": 0},
@@ -130,3 +141,18 @@ def test_unknown_elements_are_named():
     assert "Og" not in STATES
     with pytest.raises(ValueError, match="no oxidation states are known for Og"):
         oxidation_states(["Og", "O"])
+
+
+def test_molecules_have_hydrogen_of_one_charge():
+    """Of ASE's set g2 (doi:10.1063/1.473182), all with carbon that are no radicals: H⁺, N³⁻, O²⁻, Cl⁻.
+    Methylsilane is left out: its hydrogen has both signs."""
+    n = 0
+    for name in g2.names:
+        symbols, radical = g2[name].get_chemical_symbols(), g2[name].numbers.sum() % 2
+        if "C" not in symbols or len(set(symbols)) == 1 or radical or name == "CH3SiH3":
+            continue
+        states = dict(zip(symbols, oxidation_states(symbols)))
+        usual = {"H": 1, "N": -3, "O": -2, "F": -1, "Cl": -1, "S": -2}
+        assert {e: q for e, q in states.items() if e in usual and q != usual[e]} == {}, name
+        n += 1
+    assert n > 60

@@ -4,8 +4,8 @@ Every element of a composition takes one of its common states, or one of them a 
 neighbouring ones (iron in Fe3O4, nitrogen of azides), such that they add up to the total charge. Of
 the choices that do, the one with the least penalty:
 
-    Σ places in `STATES`  +  3.5 for a mean  +  4 for each pair that exchanges electrons the wrong way
-    +  3 Σ electrons that an anion lacks/its place in `ELECTRONEGATIVE`
+    Σ places in `STATES`  +  3.5 for a mean  +  8 for each pair that exchanges electrons the wrong way
+    +  3 Σ electrons that an anion lacks/its place after F in `ELECTRONEGATIVE`, that of F being 1
 
 Where none adds up, one element takes what the others leave (nickel in ScNiP). An element alone is a
 metal, or neutral.
@@ -62,15 +62,17 @@ MEAN_PENALTY = 3.5
 """Places that a state between two common ones counts more."""
 FARTHEST_REST = 2.0
 """e, how far from its states, and from none, an element that takes what is left may be."""
-REVERSED_PENALTY = 4.0
+REVERSED_PENALTY = 8.0
 """Places for a positive element beside a negative one that wants electrons less."""
 
 LACKING_PENALTY = 3.0
-"""Places for an electron that an anion has less than it may, divided by its place among the
-electronegative elements: peroxides are rarer than oxides of rare states."""
+"""Places for an electron that an anion has less than it may, divided by its place after fluorine among
+the electronegative elements: peroxides are rarer than oxides of rare states."""
 
 OCTET = ("F", "Cl", "Br", "I", "O", "S", "Se", "Te", "N", "P", "As", "Sb", "Si", "Ge")
 """Elements whose bonds to their like, as anions, are single pairs of electrons or known double ones."""
+CATENATING = ("C", *OCTET)
+"""Elements whose cations may be bonded to their like and share a charge, down to none."""
 OCTET_AS_CATION = ("S", "Se", "P", "As", "Si", "Ge")
 """Those of which that is true as cations, too: elsewhere they are neighbours in an oxide."""
 BONDS_PENALTY = 6.0
@@ -206,16 +208,18 @@ def _rests(counts: Counter[str], total_charge: float) -> list[Choice]:
 
 def _between(element: str, n: int) -> list[float]:
     """Means of n atoms that have two neighbouring states of one sign; atoms of an anion that are
-    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻, rings of Se), and so do they as
-    cations (Te₃Cl₂)."""
+    bonded to each other share its charge, down to none (S₃²⁻, N₃⁻, rings of Se, C₂H₆), and so do those
+    of `CATENATING` as cations (Te₃Cl₂, C₂H₂O₂). Hydrogen has one bond, and none of these."""
+    if element == "H":
+        return []
     states = set(STATES[element])
     if element in ELECTRONEGATIVE:
         states |= set(range(min(states), 1)) if min(states) < 0 else set()
     return [
         low + k * (high - low) / n
         for low, high in pairwise(sorted(states))
-        for k in range(1, n + (high == 0))
-        if (low >= 0 or high <= 0) and high - low <= 2
+        for k in range(n + 1)
+        if (low > 0 or high <= 0 or (low == 0 and element in CATENATING)) and high - low <= 2
     ]
 
 
@@ -270,4 +274,4 @@ def _lacking(element: str, state: float, bonds: float | None) -> float:
         return BONDS_PENALTY * abs(state - expected)
     if element not in ELECTRONEGATIVE or state > 0:
         return 0.0
-    return LACKING_PENALTY * (state - min(STATES[element])) / (1 + ELECTRONEGATIVE.index(element))
+    return LACKING_PENALTY * (state - min(STATES[element])) / max(1, ELECTRONEGATIVE.index(element))
